@@ -1,0 +1,79 @@
+# Everything starts here: `make help` lists the targets. Only Python >= 3.11, git and make are needed;
+# the environment is made in $(VENV) the first time it is wanted, and again when its pins change.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Extra sets of packages, as in pyproject.toml: make install EXTRAS=dev,mujoco
+EXTRAS ?= dev
+STAMP := $(VENV)/.installed-$(EXTRAS)
+ARGS ?=
+
+# The first interpreter that is new enough; PYTHON=... chooses another.
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python,\
+	$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
+
+# Nothing is uploaded by a test, whoever is logged in; one thread is what results are promised for.
+QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+# Tests of one file stay together, so that what they share is made once.
+WORKERS ?= auto
+RUFF_PATHS := rlcli tests scripts
+
+.PHONY: help install train test smoke check lint format types bench figures docs clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@echo
+	@echo "  make train ARGS='env=Pendulum-v1 seed=3'    passes overrides to rlcli train"
+	@echo "  make test ARGS='-k gae'                     passes arguments to pytest"
+
+install: $(STAMP) ## make .venv with everything the tests use (EXTRAS=dev,mujoco adds more)
+
+# torch comes first and by its pin: an open range may bring several gigabytes of another build.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "rlcli needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11: choose another with make PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; exit 2; }
+	@echo 'Installing into $(VENV): a few minutes the first time.'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	@touch $@
+
+train: $(STAMP) ## train PPO on CartPole-v1, or what ARGS says
+	$(BIN)/rlcli train $(ARGS)
+
+test: $(STAMP) ## the whole fast suite; warnings are errors
+	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+
+smoke: $(STAMP) ## every algorithm for a few hundred steps, in a temporary directory
+	$(QUIET) $(BIN)/python scripts/smoke.py
+
+check: lint types test ## format, lint, types and tests
+
+lint: $(STAMP) ## formatting and lint, without changing anything
+	$(BIN)/ruff format --check $(RUFF_PATHS)
+	$(BIN)/ruff check $(RUFF_PATHS)
+
+format: $(STAMP) ## put files into form
+	$(BIN)/ruff format $(RUFF_PATHS)
+	$(BIN)/ruff check --fix $(RUFF_PATHS)
+
+types: $(STAMP) ## mypy --strict over rlcli/
+	$(BIN)/mypy --strict rlcli
+
+bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memory
+	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
+
+figures: $(STAMP) ## the training figures of the README: 10 seeds of CartPole-v1, 5 of Pendulum-v1
+	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
+
+docs: $(STAMP) ## write the generated pages of docs/ anew
+	$(BIN)/python scripts/generate_docs.py
+
+clean: ## remove the environment and what builds and tests left
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache rlcli.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

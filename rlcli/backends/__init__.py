@@ -1,0 +1,1 @@
+"""Who trains: each backend is a `Session` of runs trained together."""

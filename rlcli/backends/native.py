@@ -1,0 +1,189 @@
+"""Our own backend: the run axis from the first layer to the last figure.
+
+Shapes: R runs still in training; `_order[r]` is the run that row r of every tensor belongs to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlcli.backends.session import Checkpoint, Failure, Policy, Row
+from rlcli.collect.rollout import Collector, Episodes
+from rlcli.collect.state import CollectorState
+from rlcli.config.schema import RunConfig
+from rlcli.envs import registry
+from rlcli.envs.spec import EnvSpec
+from rlcli.errors import NonFiniteError, StorageError
+from rlcli.learner import state as states
+from rlcli.learner.model import initial_parameters, make_model
+from rlcli.learner.state import TrainState
+from rlcli.learner.update import Update, update
+from rlcli.nets.policy import Model, Snapshot
+
+
+class NativeSession:
+    """A cohort: configs that agree on all but cohort keys, trained as one program."""
+
+    def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
+        config = configs[0]
+        torch.set_num_threads(config.compute.threads)
+        self._configs = list(configs)
+        self._order = list(range(len(configs)))
+        self.spec = registry.describe(config.env)
+        self._model = make_model(config, self.spec)
+        blank = _blank(configs, self._model)
+        collectors = None
+        if checkpoints is not None:
+            trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
+            blank = states.stack(trained)
+        self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
+        self._collector = Collector(
+            self._model, registry.make(config.env, len(configs)), [one.seed for one in configs],
+            config.algo.rollout_steps, config.env.replay_limit, config.device, collectors,
+        )  # fmt: skip
+
+    @property
+    def runs(self) -> Sequence[int]:
+        """Runs still in training."""
+        return tuple(self._order)
+
+    def update(self) -> dict[int, Row | Failure]:
+        """Collect, learn, measure; one copy from device to host."""
+        configs = [self._configs[run] for run in self._order]
+        before, collected_before = self._state, self._collector.states
+        started = time.perf_counter()
+        done = before.update.tolist()
+        rollout, episodes = self._collector.collect(states.behaviour(before), done)
+        collected = time.perf_counter()
+        result = update(configs, self._collector.seeds, self._model, before, rollout)
+        rows = _rows(configs, done, result, episodes, self._collector.states)
+        good = torch.ones(len(rows), dtype=torch.bool)
+        outcome: dict[int, Row | Failure] = {}
+        for r, run in enumerate(self._order):
+            failed = self._failure(r, result, done[r] + 1)
+            if failed is None:
+                rows[r] |= result.seconds | {"time/collect": collected - started}
+                outcome[run] = rows[r]
+            else:
+                good[r] = False
+                outcome[run] = failed
+        self._state = result.state if good.all() else states.where(good.to(configs[0].device), result.state, before)
+        if not good.all():
+            self._collector.states = [
+                new if ok else old
+                for ok, new, old in zip(good.tolist(), self._collector.states, collected_before, strict=True)
+            ]
+        return outcome
+
+    def policy(self, run: int) -> Policy:
+        """The run's current policy."""
+        row = torch.tensor([self._order.index(run)], device=self._state.update.device)
+        snapshot = states.map_leaves(lambda leaf: leaf.index_select(0, row), self._state.policy)
+        return Policy(self._model, snapshot)
+
+    def state(self, run: int) -> Checkpoint:
+        """TrainState and CollectorState of one run as named tensors."""
+        row = self._order.index(run)
+        trained = states.take(self._state, row)
+        tensors = {f"train.{name}": leaf.cpu() for name, leaf in states.named_leaves(trained).items()}
+        for name, array in self._collector.states[row]._asdict().items():
+            tensors[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+        return Checkpoint(tensors, int(trained.update))
+
+    def drop(self, run: int) -> None:
+        """Shrinks every tensor by the run's row."""
+        rows = [row for row, kept in enumerate(self._order) if kept != run]
+        self._order = [self._order[row] for row in rows]
+        if rows:
+            self._state = states.select(self._state, rows)
+            self._collector.select(rows)
+
+    def close(self) -> None:
+        """Releases the environments."""
+        self._collector.env.close()
+
+    def _failure(self, row: int, result: Update, number: int) -> Failure | None:
+        error: Exception | None = self._collector.env.failures.get(row)
+        batch: dict[str, Tensor] = {}
+        if error is None:
+            broken = [said for said, held in result.sound.items() if not bool(held[row])]
+            if broken:
+                error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
+                batch = {name: field[row].cpu() for name, field in result.batch._asdict().items()}
+        return None if error is None else Failure(error, number, batch)
+
+
+def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
+    """The policy in a checkpoint of a run of this config."""
+    model = make_model(config, spec)
+    trained, _ = _unpack(_blank([config], model), checkpoint)
+    snapshot: Snapshot = states.stack([trained]).policy
+    return Policy(model, snapshot)
+
+
+def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
+    """The states before the first update."""
+    config = configs[0]
+    parameters = initial_parameters(configs, model)
+    return states.fresh(parameters, model.encoder.width, config.env.num_envs, config.lag)
+
+
+def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:
+    """One run's saved tensors as states; `blank` says which there must be, and of which shape."""
+    expected = states.named_leaves(states.take(blank, 0))
+    trained = {}
+    for name, leaf in expected.items():
+        saved = checkpoint.tensors.get(f"train.{name}")
+        if saved is None or saved.shape != leaf.shape or saved.dtype != leaf.dtype:
+            found = "missing" if saved is None else f"{tuple(saved.shape)} {saved.dtype}"
+            raise StorageError(
+                f"The checkpoint does not fit this run's config: {name} is {found}, "
+                f"expected {tuple(leaf.shape)} {leaf.dtype}."
+            )
+        trained[name] = saved
+    fields = {}
+    for name in CollectorState._fields:
+        saved = checkpoint.tensors.get(f"collector.{name}")
+        if saved is None:
+            raise StorageError(f"The checkpoint lacks the collector's {name}.")
+        fields[name] = saved.numpy()
+    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+
+
+def _rows(
+    configs: Sequence[RunConfig],
+    done: Sequence[int],
+    result: Update,
+    episodes: Sequence[Episodes],
+    collectors: Sequence[CollectorState],
+) -> list[Row]:
+    """Every run's metrics: all figures in one table, copied to the host once; undefined ones left out."""
+    per_epoch = [(name, value) for name, values in result.epochs.items() for value in values]
+    table = torch.stack([*result.figures.values(), *(value for _, value in per_epoch)]).cpu().numpy()
+    rows: list[Row] = []
+    for r, config in enumerate(configs):
+        row: Row = {"update": done[r] + 1, "env_steps": (done[r] + 1) * config.batch_size}
+        row |= _episode_figures(episodes[r], collectors[r])
+        values = table[:, r].tolist()
+        figures = zip(result.figures, values[: len(result.figures)], strict=True)
+        row |= {name: value for name, value in figures if value == value}
+        for (name, _), value in zip(per_epoch, values[len(result.figures) :], strict=True):
+            if value == value:
+                row.setdefault(name, []).append(value)
+        rows.append(row)
+    return rows
+
+
+def _episode_figures(ended: Episodes, collector: CollectorState) -> Row:
+    figures: Row = {"train/episodes": len(ended.returns)}
+    if ended.returns:
+        figures["train/return_mean"] = float(np.mean(ended.returns))
+        figures["train/length_mean"] = float(np.mean(ended.lengths))
+    if len(collector.recent):
+        figures["train/return_100"] = float(np.mean(collector.recent))
+    return figures

@@ -1,0 +1,65 @@
+"""The whole interface of a backend: runs trained together, one update at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+from rlcli.envs.spec import EnvSpec
+from rlcli.nets.policy import Model, Snapshot
+
+Row = dict[str, Any]
+"""One update's metrics: `update`, `env_steps`, `group/name` floats, `epochs/name` lists."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run could not finish an update; its state stays at the update before."""
+
+    error: Exception
+    update: int
+    """The update that failed, from 1."""
+    batch: Mapping[str, Tensor] = field(default_factory=dict)
+    """The offending data, for a look afterwards; empty when there is none."""
+
+
+class Policy(NamedTuple):
+    """One run's current policy with a run axis of 1."""
+
+    model: Model
+    snapshot: Snapshot
+
+
+class Checkpoint(NamedTuple):
+    """One run's full state: tensors without a run axis, and what the numbers stand for."""
+
+    tensors: dict[str, Tensor]
+    update: int
+
+
+class Session(Protocol):
+    """Runs that train together; a run is known by its index in the configs the session started with."""
+
+    spec: EnvSpec
+
+    @property
+    def runs(self) -> Sequence[int]:
+        """Runs still in training."""
+
+    def update(self) -> dict[int, Row | Failure]:
+        """One update of every run; a failed run keeps its last good state until it is dropped."""
+
+    def policy(self, run: int) -> Policy:
+        """The run's current policy."""
+
+    def state(self, run: int) -> Checkpoint:
+        """Everything the run needs to go on elsewhere, alone or in another cohort."""
+
+    def drop(self, run: int) -> None:
+        """Takes a run out; the others' numbers do not change."""
+
+    def close(self) -> None:
+        """Releases the environments."""

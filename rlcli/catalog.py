@@ -1,0 +1,335 @@
+"""Every metric a row may hold: what it is, its unit, its formula, which way is better, where it comes from.
+
+Legend of the formulas: μ the behaviour policy that acted, π the policy after the update, anchor the policy
+at the start of the update (μ itself at lag 0), ρ = π/ref the importance ratio of a sample's action (ref is μ
+or the anchor), s a state of the batch, e an epoch or an episode, A an advantage, V the value function, R a
+value target, L the surrogate, θ the parameters, ε a clip range, B = T·N the samples of one update. Figures
+of behaviour/ and update/ are taken after the update, on its whole batch, in float64.
+
+`rlcli explain`, the documentation and the reports read this; no metric is defined anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Direction = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a row."""
+
+    name: str
+    unit: str
+    formula: str
+    definition: str
+    direction: Direction
+    """Which way is better, all else equal; `neither` for quantities to be kept in a range or only watched."""
+    source: str
+    """The paper the definition comes from, or `rlcli` where it is this project's own."""
+
+
+OWN = "rlcli"
+PPO = "Schulman et al. 2017, Proximal Policy Optimization Algorithms"
+TRPO = "Schulman et al. 2015, Trust Region Policy Optimization"
+ESS = "Kong 1992, A Note on Importance Sampling using Standardized Weights"
+KL_ESTIMATORS = "Schulman 2020, Approximating KL Divergence"
+GYMNASIUM = "Gymnasium, RecordEpisodeStatistics"
+BOUNDS = "Pinsker; Bretagnolle and Huber 1979; Canonne 2022, A short note on an inequality between KL and TV"
+
+
+def _metric(name: str, unit: str, formula: str, text: str, better: Direction, source: str = OWN) -> Metric:
+    return Metric(name, unit, formula, text, better, source)
+
+
+def _position() -> Iterator[Metric]:
+    yield _metric(
+        "update", "updates", "u = 1, 2, …", "Updates done; row u is written after update u.", "neither"
+    )
+    yield _metric(
+        "env_steps",
+        "env steps",
+        "u·T·N",
+        "Environment steps collected since the run began, over all its environments.",
+        "neither",
+    )
+
+
+def _training() -> Iterator[Metric]:
+    yield _metric(
+        "train/return_mean",
+        "reward",
+        "mean_e Σ_t r_t",
+        "Mean undiscounted return of the episodes that ended in this rollout, of raw rewards, under the "
+        "sampled actions of the behaviour policy. Absent when none ended.",
+        "higher",
+        GYMNASIUM,
+    )
+    yield _metric(
+        "train/length_mean",
+        "steps",
+        "mean_e T_e",
+        "Mean length of the episodes that ended in this rollout. Absent when none ended.",
+        "neither",
+        GYMNASIUM,
+    )
+    yield _metric("train/episodes", "episodes", "|{e}|", "Episodes that ended in this rollout.", "neither")
+    yield _metric(
+        "train/return_100",
+        "reward",
+        "mean of the last 100 Σ_t r_t",
+        "Mean return of the last 100 episodes that ended, or of all while there are fewer.",
+        "higher",
+        GYMNASIUM,
+    )
+
+
+def _evaluation() -> Iterator[Metric]:
+    shared = (
+        "of the evaluation's episodes, played on separate environments with the same seeds at every "
+        "evaluation, with the mode of the policy and frozen normalisation. Raw rewards."
+    )
+    yield _metric("eval/return_mean", "reward", "mean_j G_j", f"Mean return {shared}", "higher")
+    yield _metric(
+        "eval/return_std",
+        "reward",
+        "√(mean_j (G_j - mean G)²)",
+        f"Standard deviation (divisor n) of the return {shared}",
+        "lower",
+    )
+    yield _metric("eval/return_min", "reward", "min_j G_j", f"Least return {shared}", "higher")
+    yield _metric("eval/return_max", "reward", "max_j G_j", f"Greatest return {shared}", "higher")
+    yield _metric("eval/length_mean", "steps", "mean_j T_j", f"Mean length {shared}", "neither")
+    yield _metric("eval/episodes", "episodes", "n", "Episodes of this evaluation.", "neither")
+
+
+def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
+    """The figures of the sampled ratios ρ = π/ref; `note` says how samples are weighted."""
+    ratio = f"ρ = π/{ref}"
+
+    def one(name: str, formula: str, text: str, better: Direction = "neither", source: str = OWN) -> Metric:
+        unit = "ratio" if name.startswith("ratio") else "fraction"
+        return _metric(f"{group}/{name}", unit, formula, f"{text}{note}", better, source)
+
+    yield one("ratio_mean", f"mean ρ, {ratio}", "Mean ratio; its expectation is 1.")
+    yield one("ratio_min", "min ρ", "Least ratio of the batch.")
+    yield one("ratio_max", "max ρ", "Greatest ratio of the batch.")
+    for name, percent in (("ratio_p01", 1), ("ratio_p50", 50), ("ratio_p99", 99)):
+        text = f"{percent}th percentile of the ratio." if percent > 1 else "1st percentile of the ratio."
+        yield one(name, f"min {{v : share[ρ ≤ v] ≥ {percent / 100:g}}}", text)
+    yield one(
+        "clip_fraction",
+        "mean 1[|ρ - 1| > 0.2]",
+        "Share of samples whose ratio lies farther than 0.2 from 1: the same 0.2 for every algorithm, so "
+        "that they compare.",
+        source=PPO,
+    )
+    yield one(
+        "clip_fraction_own",
+        "mean 1[|ρ - 1| > ε]",
+        "Share of samples outside the algorithm's own, scheduled clip range ε. Absent without a clip.",
+        source=PPO,
+    )
+    yield one(
+        "clip_active",
+        "mean 1[(ρ > 1+ε ∧ A > 0) ∨ (ρ < 1-ε ∧ A < 0)]",
+        "Share of samples the clip holds, whose policy gradient it makes 0; A is whitened over the batch "
+        "unless algo.normalize_advantage=none. Absent without a clip.",
+        source=PPO,
+    )
+    yield one(
+        "ess",
+        "(Σρ)² / (B Σρ²)",
+        "Effective sample size over the batch size, in (0, 1]: the share of independent samples of π that "
+        "would estimate as precisely as these reweighted ones. 1 when all ratios are equal.",
+        "higher",
+        ESS,
+    )
+    yield _metric(
+        f"{group}/kl_k1",
+        "nats",
+        "mean(-log ρ)",
+        f"Sampled estimator k1 of KL({ref}‖π): unbiased, high variance, may be negative.{note}",
+        "neither",
+        KL_ESTIMATORS,
+    )
+    yield _metric(
+        f"{group}/kl_k3",
+        "nats",
+        "mean(ρ - 1 - log ρ)",
+        f"Sampled estimator k3 of KL({ref}‖π): unbiased, low variance, never negative.{note}",
+        "neither",
+        KL_ESTIMATORS,
+    )
+    yield one(
+        "tv_sampled",
+        "½ mean|ρ - 1|",
+        f"Sampled estimate of the total variation between {ref} and π; never held against a bound.",
+    )
+
+
+def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
+    """The exact divergences between π and a reference, state by state; `key` is the reference in names."""
+    exact = "computed from the two distributions at each state of the batch, without sampling actions."
+    for name, formula in ((f"kl_{key}_pi", f"KL({ref}‖π)"), (f"kl_pi_{key}", f"KL(π‖{ref})")):
+        yield _metric(
+            f"{group}/{name}", "nats", f"mean_s {formula}", f"Mean exact divergence, {exact}", "neither", TRPO
+        )
+        yield _metric(
+            f"{group}/{name}_max",
+            "nats",
+            f"max_s {formula}",
+            f"Greatest exact divergence over states, {exact}",
+            "neither",
+            TRPO,
+        )
+    yield _metric(
+        f"{group}/tv",
+        "fraction",
+        f"mean_s ½ Σ_a |{ref}(a|s) - π(a|s)|",
+        "Mean exact total variation over states, where it has a closed form (categorical; Gaussians of "
+        f"equal deviation σ at distance d·σ: 2Φ(d/2) - 1). Absent elsewhere; see {group}/tv_sampled.",
+        "neither",
+        TRPO,
+    )
+    yield _metric(
+        f"{group}/tv_bound",
+        "fraction",
+        f"mean_s min{{√(KL/2), √(1 - exp(-KL))}}, KL = KL({ref}‖π)",
+        "What the exact KL says the mean total variation cannot exceed, state by state: the smaller of "
+        "Pinsker's and Bretagnolle and Huber's bound.",
+        "neither",
+        BOUNDS,
+    )
+
+
+def _update() -> Iterator[Metric]:
+    def one(
+        name: str, unit: str, formula: str, text: str, better: Direction = "neither", source: str = OWN
+    ) -> Metric:
+        return _metric(f"update/{name}", unit, formula, text, better, source)
+
+    yield one(
+        "budget_used",
+        "fraction",
+        "mean_s KL(anchor‖π) / budget",
+        "Share of the KL budget this update spent; above 1 it went beyond. The budget is -½ ln(1 - ε²) for "
+        "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), else "
+        "health.kl_reference.",
+    )
+    yield one(
+        "entropy",
+        "nats",
+        "mean_s -Σ_a π(a|s) log π(a|s)",
+        "Mean entropy of the policy after the update; of densities it may be negative.",
+    )
+    yield one(
+        "explained_variance",
+        "fraction",
+        "1 - Var[R - V] / Var[R]",
+        "How much of the value targets' variance the critic from before the update explains: 1 all, 0 no "
+        "more than a constant, negative less. Absent when the targets do not vary.",
+        "higher",
+    )
+    yield one(
+        "grad_norm_mean",
+        "1",
+        "mean_k ‖g_k‖₂",
+        "Mean joint gradient norm of actor and critic over the update's gradient steps, before clipping.",
+    )
+    yield one("grad_norm_max", "1", "max_k ‖g_k‖₂", "Greatest of those gradient norms.")
+    yield one(
+        "gain_predicted",
+        "1",
+        "∇L(θ₀)·(θ - θ₀)",
+        "What the surrogate's gradient at the start of the update promises for the step taken.",
+        "higher",
+        TRPO,
+    )
+    yield one(
+        "gain_realised",
+        "1",
+        "L(θ) - L(θ₀)",
+        "What the surrogate on the whole batch really gained.",
+        "higher",
+        TRPO,
+    )
+    yield one("gradient_steps", "steps", "k", "Gradient steps taken before an early stop, if any.", "neither")
+    yield one("epochs", "epochs", "", "Passes over the batch begun before an early stop, if any.")
+    yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled.")
+    yield one("clip", "ratio", "ε", "Clip range of this update, as scheduled. Absent without a clip.")
+    yield one("lag", "updates", "", "Age of the behaviour policy: updates it lies behind the learner.")
+
+
+def _losses() -> Iterator[Metric]:
+    during = "Mean over the update's gradient steps, on their minibatches."
+    yield _metric("loss/policy", "1", "-mean L", f"Minus the surrogate objective. {during}", "neither", PPO)
+    yield _metric(
+        "loss/value",
+        "reward²",
+        "mean (V - R)²",
+        f"Value loss, without a factor ½ and before algo.value_coef. {during}",
+        "lower",
+    )
+    yield _metric("loss/entropy", "nats", "mean H(π(·|s))", f"Entropy of the policy. {during}", "neither")
+    yield _metric(
+        "loss/total",
+        "1",
+        "policy + value_coef·value - entropy_coef·entropy",
+        f"What the optimiser descends. {during}",
+        "neither",
+        PPO,
+    )
+
+
+def _epochs() -> Iterator[Metric]:
+    def one(name: str, unit: str, formula: str, better: Direction) -> Metric:
+        text = f"behaviour/{name} after each epoch e of the update: a list, one number an epoch."
+        return _metric(f"epochs/{name}", unit, formula, text, better)
+
+    yield one("kl_mu_pi", "nats", "mean_s KL(μ‖π_e)", "neither")
+    yield one("kl_pi_mu", "nats", "mean_s KL(π_e‖μ)", "neither")
+    yield one("ess", "fraction", "(Σρ_e)² / (B Σρ_e²)", "higher")
+    yield one("clip_fraction", "fraction", "mean 1[|ρ_e - 1| > 0.2]", "neither")
+
+
+def _times() -> Iterator[Metric]:
+    yield _metric(
+        "time/steps_per_second",
+        "steps/s",
+        "T·N / seconds",
+        "Environment steps a second over this update, everything included.",
+        "higher",
+    )
+    yield _metric("time/elapsed", "s", "", "Wall-clock time since this process began the run.", "lower")
+    for name, text in (
+        ("collect", "Time this update spent acting and stepping environments."),
+        ("learn", "Time this update spent on targets and gradient steps."),
+        ("health", "Time this update spent on the figures of behaviour/ and update/."),
+        ("evaluate", "Time spent evaluating after this update."),
+        ("log", "Time spent writing the previous row."),
+    ):
+        yield _metric(f"time/{name}", "s", "", text, "lower")
+
+
+def _all() -> Iterator[Metric]:
+    yield from _position()
+    yield from _training()
+    yield from _evaluation()
+    yield from _ratios("behaviour", "μ", "")
+    yield from _divergences("behaviour", "μ", "mu")
+    weighted = " Under lag each sample carries the weight anchor/μ, self-normalised."
+    yield from _ratios("update", "anchor", weighted)
+    yield from _divergences("update", "anchor", "anchor")
+    yield from _update()
+    yield from _losses()
+    yield from _epochs()
+    yield from _times()
+
+
+METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _all()})
+"""Every metric by its name, in the order in which groups are read."""

@@ -1,0 +1,240 @@
+"""Shell completion of verbs, flags, groups, choices, keys, values and runs; loads neither torch nor Hydra.
+
+The scripts are Typer's (`rlcli --install-completion`), the answers are ours: Typer's own would see no
+earlier words, and bash hands over `algo=pp` as three words, since `=` and `:` break words there.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rlcli.config import catalogue
+from rlcli.config.schema import KEYS, Key
+from rlcli.config.values import display
+from rlcli.errors import RlcliError
+
+BREAKS = "=:"
+"""Characters at which bash splits words."""
+
+Candidate = tuple[str, str]
+"""A completed word and what it means."""
+
+
+def answer(shell: str, variables: Mapping[str, str]) -> int:
+    """Print the candidates in the form Typer's script for that shell wants; the exit code."""
+    if shell == "bash":
+        words, current, kept = _bash_words(variables)
+        lines = [word[kept:] for word, _ in candidates(words, current)]
+    else:
+        words, current = _line_words(variables.get("_TYPER_COMPLETE_ARGS", ""))
+        found = candidates(words, current)
+        if shell == "fish" and variables.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
+            return 0 if found else 1
+        lines = (
+            _zsh(found) if shell == "zsh" else ["\t".join(part for part in pair if part) for pair in found]
+        )
+    if lines:
+        print("\n".join(lines))  # noqa: T201
+    return 0
+
+
+def candidates(words: Sequence[str], current: str) -> list[Candidate]:
+    """Everything the word `current` may become; `words` stand before it, after the command's name."""
+    verb = next((word for word in words if not word.startswith("-")), None)
+    try:
+        found = list(_candidates(verb, words, current))
+    except (RlcliError, OSError):
+        return []
+    return [(word, text) for word, text in found if word.startswith(current)]
+
+
+def _candidates(verb: str | None, words: Sequence[str], current: str) -> Iterable[Candidate]:
+    before = words[-1] if words else ""
+    if before in _AFTER_FLAG:
+        return [(value, "") for value in _AFTER_FLAG[before]]
+    if current.startswith("-") and "--" not in words:
+        return _flags(verb)
+    if verb is None:
+        return _verbs()
+    return _ARGUMENTS.get(verb, _nothing)(words, current)
+
+
+_AFTER_FLAG = {
+    "--cfg": ("job", "hydra", "all"),
+    "-c": ("job", "hydra", "all"),
+    "--checkpoint": ("last", "best"),
+    "--config-dir": (),
+    "--episodes": (),
+    "--seed": (),
+}
+
+
+def _nothing(words: Sequence[str], current: str) -> Iterable[Candidate]:  # noqa: ARG001
+    return ()
+
+
+def _overrides(words: Sequence[str], current: str) -> Iterable[Candidate]:
+    bare = current.lstrip("+~")
+    prefix = current[: len(current) - len(bare)]
+    config_dir = _flag_value(words, "--config-dir")
+    name, assigned, value = bare.partition("=")
+    if assigned:
+        cut = max(value.rfind(mark) for mark in ",[") + 1
+        found = _values(name, config_dir)
+        return [(f"{prefix}{name}={value[:cut]}{choice}", text) for choice, text in found]
+    names = [(name, text) for name, text in _names(config_dir) if name.startswith(bare)]
+    if len(names) == 1:  # its values at once: a lone candidate would get a space after it
+        name = names[0][0]
+        return [(f"{prefix}{name}={choice}", text) for choice, text in [*_values(name, config_dir), ("", "")]]
+    return [(f"{prefix}{name}=", text) for name, text in names]
+
+
+def _names(config_dir: str | None) -> Iterator[Candidate]:
+    groups = catalogue.groups(config_dir)
+    yield from ((group, "choose one") for group in groups)
+    chosen = ("algo.name", "network.name", *groups)
+    yield from ((name, key.declaration.doc) for name, key in KEYS.items() if name not in chosen)
+
+
+def _values(name: str, config_dir: str | None) -> list[Candidate]:
+    if name in ("env", "env.id"):
+        from rlcli.envs.registry import known_ids
+
+        return [(env, "") for env in dict.fromkeys([*catalogue.files("env", config_dir), *known_ids()])]
+    if name in catalogue.groups(config_dir):
+        files = catalogue.files(name, config_dir)
+        return [
+            (choice, catalogue.summary(files[choice]) if choice in files else "")
+            for choice in catalogue.choices(name, config_dir)
+        ]
+    return _key_values(KEYS[name]) if name in KEYS else []
+
+
+def _key_values(key: Key) -> list[Candidate]:
+    if key.declaration.choices:
+        return [(choice, "") for choice in key.declaration.choices]
+    if key.scalar_type is bool:
+        return [("true", ""), ("false", "")]
+    return [(display(key.default), "the default")] if key.default not in ("", None) else [("null", "")]
+
+
+def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    from rlcli.runs.directory import list_runs, runs_root
+
+    yield "last", "the run started last"
+    for run in list_runs(runs_root()):
+        yield str(run["id"]), f"{run.get('algo')} {run.get('env')} {run.get('status')}"
+
+
+def _explained(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    from rlcli.catalog import METRICS
+
+    yield from ((name, key.declaration.doc) for name, key in KEYS.items())
+    yield from ((name, metric.definition) for name, metric in METRICS.items())
+
+
+def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    from rlcli.cli.list import Kind
+
+    yield from ((kind.value, "") for kind in Kind)
+
+
+_ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = {
+    "train": _overrides,
+    "eval": _runs,
+    "show": _runs,
+    "explain": _explained,
+    "list": _kinds,
+}
+
+
+def _command() -> Any:
+    import typer.main
+
+    from rlcli.cli.main import app
+
+    return typer.main.get_command(app)
+
+
+def _verbs() -> Iterator[Candidate]:
+    for name, command in _command().commands.items():
+        yield name, command.get_short_help_str()
+
+
+def _flags(verb: str | None) -> Iterator[Candidate]:
+    root = _command()
+    for parameter in root.commands.get(verb, root).params:
+        for flag in parameter.opts:
+            if flag.startswith("--"):
+                yield flag, getattr(parameter, "help", None) or ""
+    yield "--help", "Show this message and exit."
+
+
+def _flag_value(words: Sequence[str], flag: str) -> str | None:
+    for position, word in enumerate(words):
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+        if word == flag and position + 1 < len(words):
+            return words[position + 1]
+    return None
+
+
+def _bash_words(variables: Mapping[str, str]) -> tuple[list[str], str, int]:
+    """The words before the current one, the current one, and how many of its characters bash keeps itself."""
+    line = variables.get("COMP_WORDS", "")
+    pieces = line.split("\n") if "\n" in line else _split(line)
+    position = int(variables.get("COMP_CWORD", "0"))
+    pieces = [*pieces, ""] if position >= len(pieces) else pieces[: position + 1]
+    words: list[str] = []
+    joined = False
+    for piece in pieces:
+        is_break = piece != "" and all(mark in BREAKS for mark in piece)
+        if words and (joined or is_break):
+            words[-1] += piece
+        else:
+            words.append(piece)
+        joined = is_break
+    last = "" if joined else pieces[-1]
+    return words[1:-1], words[-1], len(words[-1]) - len(last)
+
+
+def _line_words(line: str) -> tuple[list[str], str]:
+    words = _split(line)[1:]
+    if not words or line.endswith(" "):
+        return words, ""
+    return words[:-1], words[-1]
+
+
+def _split(line: str) -> list[str]:
+    """Words of a line that may end within a quotation."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    words: list[str] = []
+    try:
+        words.extend(lexer)
+    except ValueError:
+        words.append(lexer.token)
+    return words
+
+
+def _zsh(found: Sequence[Candidate]) -> list[str]:
+    if not found:
+        return ["_files"]
+    items = "\n".join(f'"{_escaped(word)}"' + (f':"{_told(text)}"' if text else "") for word, text in found)
+    return [f"_arguments '*: :(({items}))'"]
+
+
+def _escaped(text: str) -> str:
+    for mark, safe in (('"', '""'), ("'", "''"), ("$", "\\$"), ("`", "\\`"), (":", "\\\\:")):
+        text = text.replace(mark, safe)
+    return text
+
+
+def _told(text: str) -> str:
+    """A help text without anything zsh could take for syntax, and short."""
+    plain = re.sub(r"[^\w .,+=%<>/-]", "", text)
+    return plain if len(plain) <= 60 else plain[:57] + "..."

@@ -1,0 +1,64 @@
+"""`rlcli eval`: play episodes with a trained policy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from rlcli.cli.options import AsJson, Run
+from rlcli.cli.output import count, emit, number, result
+from rlcli.errors import UserError
+
+
+def evaluate(
+    run: Run,
+    episodes: Annotated[int, typer.Option("--episodes", "-n", min=1, help="Episodes to play.")] = 100,
+    stochastic: Annotated[
+        bool, typer.Option("--stochastic", help="Sample actions instead of taking the most likely ones.")
+    ] = False,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="last|best|N", help="Which weights; N is an update.")
+    ] = "last",
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play episodes with a trained policy.
+
+    They are played on separate environments, with the last weights unless --checkpoint says
+    otherwise.
+
+    Examples:
+      rlcli eval last
+      rlcli eval last --checkpoint best --episodes 1000
+      rlcli eval runs/my-run --stochastic --json
+    """
+    which = _checkpoint(checkpoint)
+
+    from rlcli.runs.directory import find_run, runs_root
+    from rlcli.runs.evaluate import evaluate_run
+
+    found = find_run(run, runs_root())
+    figures = evaluate_run(found, episodes=episodes, stochastic=stochastic, checkpoint=which, seed=seed)
+    if as_json:
+        emit(figures)
+        return
+    how = "deterministic" if figures["deterministic"] else "stochastic"
+    spread = f"{number(figures['return_min'])} to {number(figures['return_max'])}"
+    result(f"return {number(figures['return_mean'])} +- {number(figures['return_std'])} ({spread})")
+    result(
+        f"{count(figures['episodes'])} {how} episodes of {number(figures['length_mean'])} steps on average"
+    )
+    result(f"checkpoint {figures['checkpoint']} of {found}, seed {figures['seed']}")
+
+
+def _checkpoint(text: str) -> int | Literal["last", "best"]:
+    if text == "last":
+        return "last"
+    if text == "best":
+        return "best"
+    if not text.isdecimal():
+        raise UserError(f"--checkpoint {text}: give last, best or the number of an update.")
+    return int(text)

@@ -1,0 +1,129 @@
+"""`rlcli explain`: what a metric or a key means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from rlcli.cli.options import AsJson
+from rlcli.cli.output import emit, paragraph, result, table
+from rlcli.errors import UserError, nearest
+
+
+def explain(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[METRIC_OR_KEY]", help="Such as algo.clip or behaviour/ess; none: list all."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain a metric or a configuration key.
+
+    Its definition, unit, formula, default, range, and who uses it.
+
+    Examples:
+      rlcli explain algo.gae_lambda
+      rlcli explain clip_fraction
+      rlcli explain                   every key and metric in one line each
+    """
+    entries = {**_keys(), **_metrics()}
+    if name is None:
+        _print_all(entries, as_json)
+        return
+    for position, found in enumerate(_matching(name, entries)):
+        if as_json:
+            emit(found)
+        else:
+            if position:
+                result()
+            _print_entry(found)
+
+
+def _keys() -> dict[str, dict[str, Any]]:
+    from rlcli.config.schema import KEYS
+
+    return {name: _key_entry(key) for name, key in KEYS.items()}
+
+
+def _key_entry(key: Any) -> dict[str, Any]:
+    declared = key.declaration
+    section = key.name.rpartition(".")[0]
+    used_by = f"{section}.{'='.join(declared.used_by)}" if declared.used_by else "every run"
+    return {
+        "name": key.name,
+        "kind": "key",
+        "definition": declared.doc,
+        "type": _type_name(key),
+        "unit": declared.unit or None,
+        "default": list(key.default) if key.is_list else key.default,
+        "range": declared.bounds() or None,
+        "choices": list(declared.choices) if declared.choices else None,
+        "used_by": used_by,
+        "affects_results": _EFFECTS[declared.effect],
+        "may_differ_in_a_cohort": declared.cohort or declared.effect == "nothing",
+    }
+
+
+_EFFECTS = {"results": "yes", "maybe": "in the last digits at most", "nothing": "no"}
+
+
+def _type_name(key: Any) -> str:
+    if key.is_mapping:
+        return "mapping"
+    name = {int: "whole number", float: "number", bool: "true or false", str: "text"}[key.scalar_type]
+    name = f"list of {name}" if key.is_list else name
+    return f"{name}, or null" if key.optional else name
+
+
+def _metrics() -> dict[str, dict[str, Any]]:
+    from rlcli.catalog import METRICS
+
+    found: Mapping[str, Any] = METRICS
+    return {name: {"kind": "metric", **dataclasses.asdict(metric)} for name, metric in found.items()}
+
+
+def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entry of that name, else those whose last part it is, else those of that section.
+
+    Raises:
+        UserError: there is none; the nearest are named.
+    """
+    if name in entries:
+        return [entries[name]]
+    by_leaf = [entry for full, entry in entries.items() if _leaf(full) == name]
+    section = (f"{name.rstrip('.')}.", f"{name.rstrip('/')}/")
+    by_section = [entry for full, entry in entries.items() if full.startswith(section)]
+    if by_leaf or by_section:
+        return by_leaf or by_section
+    alike = nearest(name, entries) or [
+        full for leaf in nearest(name, map(_leaf, entries)) for full in entries if _leaf(full) == leaf
+    ]
+    guess = " Did you mean " + " or ".join(map(repr, alike)) + "?" if alike else ""
+    raise UserError(f"Unknown metric or key {name!r}.{guess}", hint="All of them: rlcli explain")
+
+
+def _leaf(name: str) -> str:
+    return name.replace("/", ".").rpartition(".")[2]
+
+
+def _print_entry(entry: Mapping[str, Any]) -> None:
+    from rlcli.config.values import display
+
+    result(str(entry["name"]))
+    paragraph(str(entry["definition"]), "  ")
+    for field, value in entry.items():
+        shown = field not in ("name", "definition", "kind") and value != ""
+        if shown and (value is not None or field == "default"):
+            text = ", ".join(value) if field == "choices" else display(value)
+            paragraph(f"{field.replace('_', ' ')}: {text}", "  ")
+
+
+def _print_all(entries: Mapping[str, dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for entry in entries.values():
+            emit(entry)
+        return
+    table(("name", "meaning"), [(name, str(entry["definition"])) for name, entry in entries.items()])

@@ -1,0 +1,90 @@
+"""`rlcli list`: what there is to choose from."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from rlcli.cli.options import AsJson
+from rlcli.cli.output import emit, table
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    algos = "algos"
+    envs = "envs"
+    configs = "configs"
+    networks = "networks"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
+    config_dir: Annotated[
+        str | None, typer.Option("--config-dir", metavar="DIR", help="A folder of your own configs.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List algorithms, environments, configs or networks.
+
+    Environments marked `array` also have a batched numpy version, bit for bit the same and faster; any
+    other Gymnasium id, also `module:Id`, works as well.
+
+    Examples:
+      rlcli list algos
+      rlcli list envs --json
+    """
+    rows = _LISTS[kind](config_dir)
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    headings = list(rows[0]) if rows else ["name"]
+    table(headings, [[_cell(heading, row[heading]) for heading in headings] for row in rows])
+
+
+def _cell(heading: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return heading if value else ""
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _group(group: str, config_dir: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.catalogue import files, summary
+
+    return [{"name": name, "description": summary(path)} for name, path in files(group, config_dir).items()]
+
+
+def _algos(config_dir: str | None) -> list[dict[str, Any]]:
+    return _group("algo", config_dir)
+
+
+def _networks(config_dir: str | None) -> list[dict[str, Any]]:
+    return _group("network", config_dir)
+
+
+def _configs(config_dir: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.catalogue import groups
+
+    return [
+        {"group": group, **row}
+        for group in groups(config_dir)
+        for row in _group(group, config_dir)
+    ]  # fmt: skip
+
+
+def _envs(config_dir: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.catalogue import files
+    from rlcli.envs.registry import ARRAY_ENVS, known_ids
+
+    tuned: dict[str, list[str]] = {}
+    for name in files("tuned", config_dir):
+        algo, _, env = name.partition("/")
+        tuned.setdefault(env, []).append(algo)
+    names = dict.fromkeys([*files("env", config_dir), *known_ids()])
+    return [{"name": name, "array": name in ARRAY_ENVS, "tuned": tuned.get(name, [])} for name in names]
+
+
+_LISTS = {Kind.algos: _algos, Kind.envs: _envs, Kind.configs: _configs, Kind.networks: _networks}

@@ -1,0 +1,14 @@
+"""Arguments and flags that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, or one per line, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")]
+Run = Annotated[
+    str,
+    typer.Argument(metavar="RUN", help="A run's folder, a prefix of its id, or last.", show_default=False),
+]

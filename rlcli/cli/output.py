@@ -1,0 +1,80 @@
+"""Results to stdout, everything else to stderr; rich only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def emit(result: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout; numbers that are not finite become null."""
+    print(json.dumps(_finite(result), allow_nan=False, default=str))  # noqa: T201
+
+
+def result(text: str = "") -> None:
+    """A line of a result, on stdout."""
+    print(text)  # noqa: T201
+
+
+def say(text: str) -> None:
+    """A line about what goes on, on stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def paragraph(text: str, indent: str = "") -> None:
+    """Prose of a result: wrapped on a terminal, one line elsewhere."""
+    if not sys.stdout.isatty():
+        result(indent + text)
+        return
+    width = max(shutil.get_terminal_size().columns, 20)
+    result(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Rows under headings; the columns named in `right` hold numbers."""
+    if sys.stdout.isatty():
+        _rich_table(headings, rows, right)
+        return
+    widths = [max(len(line[column]) for line in (headings, *rows)) for column in range(len(headings))]
+    for line in (headings, *rows):
+        cells = (
+            cell.rjust(width) if heading in right else cell.ljust(width)
+            for cell, width, heading in zip(line, widths, headings, strict=True)
+        )
+        result("  ".join(cells).rstrip())
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A figure for a table; a dash when there is none."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def count(value: int | None) -> str:
+    """A whole number with separators; a dash when there is none."""
+    return "-" if value is None else f"{value:,}"
+
+
+def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        shown.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    Console().print(shown)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

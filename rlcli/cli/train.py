@@ -1,0 +1,167 @@
+"""`rlcli train`: one run, or with -m the jobs of a sweep."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rlcli.cli.options import AsJson, Quiet
+from rlcli.cli.output import count, emit, number, result, say, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlcli.config.compose import Composed
+    from rlcli.sweeps.multirun import Job, Sweep
+
+
+class Cfg(StrEnum):
+    """What `--cfg` shows."""
+
+    job = "job"
+    hydra = "hydra"
+    all = "all"
+
+
+def train(
+    context: typer.Context,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="OVERRIDE",
+            help="KEY=VALUE or GROUP=CHOICE, in Hydra's grammar: algo=ppo env=Pendulum-v1 algo.clip=0.1.",
+        ),
+    ] = None,
+    multirun: Annotated[
+        bool, typer.Option("--multirun", "-m", help="Run every combination of the values given with commas.")
+    ] = False,
+    cfg: Annotated[
+        Cfg | None,
+        typer.Option(
+            "--cfg", "-c", help="Show the configuration, and where each value is from; train nothing."
+        ),
+    ] = None,
+    config_dir: Annotated[
+        str | None,
+        typer.Option("--config-dir", metavar="DIR", help="A folder of your own configs, before ours."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a policy: PPO on CartPole-v1 unless told otherwise.
+
+    Overrides and flags may stand in any order. Keys are listed and explained by `rlcli explain`. Settings
+    tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
+
+    Examples:
+      rlcli train
+      rlcli train env=Pendulum-v1 seed=1 total_steps=200000
+      rlcli train algo.clip=0.1 network.hidden=[128,128] name=wide
+      rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
+      rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
+      rlcli train experiment=benchmark_shape --cfg job
+    """
+    typed = overrides or []
+    quiet = quiet or bool((context.obj or {}).get("quiet"))
+    if cfg is not None:
+        _show_config(typed, cfg, multirun, config_dir)
+        return
+
+    from rlcli.sweeps.plan import plan
+
+    jobs = plan(typed, multirun=multirun, config_dir=config_dir)
+    if not quiet:
+        _announce_tuned(jobs)
+    if multirun:
+        code = _train_sweep(jobs, typed, config_dir, quiet, as_json)
+    else:
+        code = _train_one(jobs[0], quiet, as_json)
+    if code != 0:
+        raise typer.Exit(code)
+
+
+def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
+    from rlcli.sweeps.run import run_one
+
+    outcome = run_one(job, quiet=quiet)
+    if as_json:
+        emit(outcome_row(outcome))
+    elif outcome.exit_code == 0:
+        result(f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}: {_achieved(outcome)}")
+        result(f"It lies in {outcome.dir}")
+        result(f"Next: rlcli eval {outcome.id}, or rlcli show {outcome.id}")
+    if outcome.exit_code != 0:
+        say(f"{outcome.status}: {outcome.message or 'no reason given'}")
+        say(f"What there is lies in {outcome.dir}")
+    return int(outcome.exit_code)
+
+
+def _train_sweep(
+    jobs: Sequence[Composed], typed: Sequence[str], config_dir: str | None, quiet: bool, as_json: bool
+) -> int:
+    from rlcli.sweeps.multirun import run_sweep
+
+    def tell(job: Job) -> None:
+        if job.status in ("failed", "interrupted"):
+            say(f"{job.name} {job.status}: {job.message or 'no reason given'}")
+
+    sweep = run_sweep(jobs, typed, config_dir=config_dir, quiet=quiet, on_end=tell)
+    if as_json:
+        for job in sweep.jobs:
+            emit(job.row())
+    else:
+        _print_sweep(sweep)
+    return sweep.exit_code
+
+
+def outcome_row(outcome: Any) -> dict[str, Any]:
+    """A `Result` as plain data."""
+    return {
+        "id": outcome.id,
+        "dir": str(outcome.dir),
+        "status": outcome.status,
+        "env_steps": outcome.env_steps,
+        "updates": outcome.updates,
+        "eval_return_mean": outcome.eval_return_mean,
+        "exit_code": outcome.exit_code,
+        "message": outcome.message,
+    }
+
+
+def _achieved(outcome: Any) -> str:
+    steps = f"{count(outcome.env_steps)} steps"
+    if outcome.eval_return_mean is None:
+        return f"trained for {steps}, not evaluated"
+    return f"return {number(outcome.eval_return_mean)} after {steps}"
+
+
+def _print_sweep(sweep: Sweep) -> None:
+    headings = ("job", "status", "steps", "return")
+    rows = [
+        (job.name, job.status, count(job.env_steps), number(job.eval_return_mean)) for job in sweep.jobs
+    ]  # fmt: skip
+    table(headings, rows, right=("steps", "return"))
+    result(f"The sweep lies in {sweep.dir}")
+    result(f"Next: rlcli runs {sweep.dir}")
+
+
+def _announce_tuned(jobs: Sequence[Composed]) -> None:
+    applied = dict.fromkeys(job.config.tuned for job in jobs if job.config.tuned != "none")
+    if applied:
+        say(f"Settings tuned for {', '.join(applied)} apply (tuned=none switches off, --cfg job shows them).")
+
+
+def _show_config(typed: Sequence[str], cfg: Cfg, multirun: bool, config_dir: str | None) -> None:
+    from rlcli.sweeps.plan import plan
+
+    jobs = plan(typed, multirun=multirun, config_dir=config_dir)
+    documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
+    if cfg != Cfg.job:
+        from rlcli.config.compose import hydra_settings
+        from rlcli.config.hydra_bridge import hydra_yaml
+
+        settings = hydra_settings(typed, multirun=multirun, config_dir=config_dir)
+        documents[0] += hydra_yaml(settings, config_dir)
+    result("---\n".join(documents).rstrip("\n"))

@@ -1,0 +1,1 @@
+"""Rollouts and evaluation: how a policy meets environments."""

@@ -1,0 +1,105 @@
+"""Evaluation: how a frozen policy does on episodes that are the same every time.
+
+Episode j has the seed hash(seed, 'evaluation', j) and is assigned to its environment in advance, so that short
+episodes are not over-represented. Shapes: N environments side by side, E episodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rlcli.envs.interface import VectorEnv
+from rlcli.maths.draws import environment_seed, generator
+from rlcli.nets.policy import Model, Snapshot
+
+LANES = 10
+"""Environments stepped side by side; the batch shape, and with it rounding, is the same for any E above."""
+LONGEST = 100_000
+"""Steps after which an episode without a time limit of its own is cut."""
+
+
+class Evaluation(NamedTuple):
+    """Returns and lengths of E episodes, in their order."""
+
+    returns: npt.NDArray[np.float64]
+    lengths: npt.NDArray[np.int64]
+
+    def figures(self) -> dict[str, float]:
+        """The catalogue's `eval/...` figures; the deviation is of the population."""
+        return {
+            "eval/return_mean": float(self.returns.mean()),
+            "eval/return_std": float(self.returns.std()),
+            "eval/return_min": float(self.returns.min()),
+            "eval/return_max": float(self.returns.max()),
+            "eval/length_mean": float(self.lengths.mean()),
+            "eval/episodes": len(self.returns),
+        }
+
+
+def lanes(episodes: int) -> int:
+    """Environments an evaluation of that many episodes wants."""
+    return min(episodes, LANES)
+
+
+def evaluate(
+    model: Model,
+    snapshot: Snapshot,
+    env: VectorEnv,
+    seed: int,
+    episodes: int,
+    *,
+    stochastic: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Evaluation | None:
+    """Plays `episodes` episodes with the policy of one run (run axis 1) on `env` of one run.
+
+    Returns None when `stopped` said so before all had ended; raises what a failing environment raised.
+    """
+    count = env.num_envs
+    seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
+    episode = np.arange(count)
+    returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    choose = _chooser(model, snapshot, seed, count, stochastic)
+    observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
+    while not stopped():
+        step = env.step(choose(observations))
+        if env.failures:
+            raise env.failures[0]
+        playing = episode < episodes
+        returns[episode[playing]] += step.rewards[0, playing]
+        lengths[episode[playing]] += 1
+        ended = (step.terminated | step.truncated)[0]
+        ended[playing] |= lengths[episode[playing]] >= LONGEST
+        observations = step.observations
+        if ended.any():
+            episode[ended & playing] += count
+            if (episode >= episodes).all():
+                return Evaluation(returns, lengths)
+            # An environment without a further episode plays its last seed again, unheard.
+            observations = env.reset(seeds[None, np.minimum(episode, episodes - 1)], ended[None])
+    return None
+
+
+def _chooser(
+    model: Model, snapshot: Snapshot, seed: int, count: int, stochastic: bool
+) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
+    """Raw observations [1, N, ...] -> actions the environment takes [1, N, ...]."""
+    device = snapshot.parameters.device
+    act = model.actor(snapshot)
+    draws = generator(seed, "evaluation_action")
+
+    @torch.no_grad()
+    def choose(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        seen = torch.from_numpy(observations).to(device)
+        if stochastic:
+            actions, _ = act(seen, model.family.noise((1, count), draws).to(device))
+        else:
+            actions = model.greedy(snapshot, seen)
+        return np.asarray(actions.cpu().numpy())
+
+    return choose

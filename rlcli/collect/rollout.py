@@ -1,0 +1,166 @@
+"""Rollouts: R policies meet R x N environments for T steps.
+
+Shapes: T time, R runs, N environments of one run, D policy outputs. Only the actor runs inside the stepping
+loop, on noise drawn once a rollout; values and log-probabilities follow later, in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlcli.collect.state import RECENT, CollectorState, episode_seed, restore
+from rlcli.envs.interface import Step, VectorEnv
+from rlcli.maths.draws import generator
+from rlcli.nets.policy import Model, Snapshot
+
+Array = npt.NDArray[Any]
+
+
+class Rollout(NamedTuple):
+    """What R runs saw and did; tensors on the learner's device."""
+
+    observations: Tensor
+    """[T, R, N, ...], raw."""
+    actions: Tensor
+    """[T, R, N] or [T, R, N, A], raw: not clipped to bounds."""
+    rewards: Tensor
+    """[T, R, N] float64, raw."""
+    terminated: Tensor
+    """[T, R, N]."""
+    truncated: Tensor
+    """[T, R, N]."""
+    next_observations: Tensor
+    """[T, R, N, ...]: true successors, the final observation where an episode ended."""
+    outputs: Tensor
+    """[T, R, N, D]: the policy head's outputs while acting."""
+
+
+class Episodes(NamedTuple):
+    """The episodes of one run that ended within a rollout."""
+
+    returns: list[float]
+    lengths: list[int]
+
+
+class Collector:
+    """Steps the environments of a cohort and keeps what their next rollout starts from."""
+
+    def __init__(
+        self,
+        model: Model,
+        env: VectorEnv,
+        seeds: Sequence[int],
+        rollout_steps: int,
+        replay_limit: int,
+        device: str,
+        states: Sequence[CollectorState] | None = None,
+    ) -> None:
+        self.model = model
+        self.env = env
+        self.seeds = list(seeds)
+        self.rollout_steps = rollout_steps
+        self.replay_limit = replay_limit
+        self.device = device
+        self.states, self._observations = restore(env, self.seeds, states)
+
+    def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
+        """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
+        noise = self._noise(updates)
+        act = self.model.actor(behaviour)
+        ongoing = _Ongoing(self.states)
+        action_shape = self.env.spec.action.shape
+        seen, taken, outputs, steps = [], [], [], []
+        with torch.no_grad():
+            for t in range(self.rollout_steps):
+                observations = self._observations
+                actions, output = act(torch.from_numpy(observations).to(self.device), noise[t])
+                raw = actions.cpu().numpy()
+                step = self.env.step(raw.reshape(*raw.shape[:2], *action_shape))
+                seen.append(observations)
+                taken.append(raw)
+                outputs.append(output)
+                steps.append(step)
+                self._observations = self._advance(ongoing, step)
+        actions_taken = np.stack(taken)
+        self.states = ongoing.states(self.states, actions_taken.reshape(*actions_taken.shape[:3], *action_shape),
+                                     self.replay_limit)  # fmt: skip
+        next_observations, rewards, terminated, truncated = (np.stack(part) for part in zip(*steps, strict=True))
+        arrays = (np.stack(seen), actions_taken, rewards, terminated, truncated, next_observations)
+        rollout = Rollout(
+            *(torch.from_numpy(array).to(self.device) for array in arrays), torch.stack(outputs)
+        )
+        return rollout, ongoing.ended
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keeps only these runs."""
+        self.env.select(rows)
+        self.seeds = [self.seeds[row] for row in rows]
+        self.states = [self.states[row] for row in rows]
+        self._observations = self._observations[list(rows)]
+
+    def _noise(self, updates: Sequence[int]) -> Tensor:
+        """[T, R, N, ...]: each run's noise drawn by itself, then stacked."""
+        shape = (self.rollout_steps, self.env.num_envs)
+        draws = [
+            self.model.family.noise(shape, generator(seed, "action", update))
+            for seed, update in zip(self.seeds, updates, strict=True)
+        ]
+        return torch.stack(draws, 1).to(self.device)
+
+    def _advance(self, ongoing: _Ongoing, step: Step) -> Array:
+        """Books the step and begins the next episode where one ended; the observations to act on next."""
+        ended = step.terminated | step.truncated
+        ongoing.add(step.rewards)
+        if not ended.any():
+            return step.observations
+        ongoing.end(ended)
+        starts = np.zeros(ended.shape, np.int64)
+        for r, n in np.argwhere(ended).tolist():
+            starts[r, n] = episode_seed(self.seeds[r], n, int(ongoing.episodes[r, n]))
+        return self.env.reset(starts, ended)
+
+
+class _Ongoing:
+    """The unfinished episodes of R x N environments during a rollout."""
+
+    def __init__(self, states: Sequence[CollectorState]) -> None:
+        self.episodes = np.stack([state.episodes for state in states])
+        self.lengths = np.stack([state.lengths for state in states])
+        self.returns = np.stack([state.returns for state in states])
+        self.ended = [Episodes([], []) for _ in states]
+
+    def add(self, rewards: npt.NDArray[np.float64]) -> None:
+        self.returns += rewards
+        self.lengths += 1
+
+    def end(self, ended: npt.NDArray[np.bool_]) -> None:
+        for r, n in np.argwhere(ended).tolist():
+            self.ended[r].returns.append(float(self.returns[r, n]))
+            self.ended[r].lengths.append(int(self.lengths[r, n]))
+        self.episodes[ended] += 1
+        self.lengths[ended] = 0
+        self.returns[ended] = 0.0
+
+    def states(self, before: Sequence[CollectorState], actions: Array, limit: int) -> list[CollectorState]:
+        """The states after a rollout in which `actions` [T, R, N, ...] were taken."""
+        found = []
+        for row, state in enumerate(before):
+            lengths = self.lengths[row]
+            kept = int(min(lengths.max(), limit))
+            history = np.concatenate((state.history, actions[:, row]))
+            found.append(
+                CollectorState(
+                    episodes=self.episodes[row],
+                    lengths=lengths,
+                    returns=self.returns[row],
+                    recent=np.concatenate((state.recent, self.ended[row].returns))[-RECENT:],
+                    history=history[len(history) - kept :],
+                )
+            )
+        return found

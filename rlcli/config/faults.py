@@ -1,0 +1,24 @@
+"""Faults of a configuration, collected so that all of them are shown at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from rlcli.config.schema import RunConfig
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong, with the keys it is about."""
+
+    text: str
+    keys: frozenset[str] = frozenset()
+
+    def touches(self, broken: Iterable[str]) -> bool:
+        """Whether a key of this fault is among `broken` (keys, or sections and groups holding keys)."""
+        return any(key == part or key.startswith(part + ".") for part in broken for key in self.keys)
+
+
+Check = Callable[[RunConfig, Mapping[str, str]], Iterable[Fault]]
+"""Looks at a composed configuration and where each key's value came from; yields what is wrong."""

@@ -1,0 +1,355 @@
+"""The only module that imports Hydra.
+
+Hydra's public compose API hides the layers a value came through, and `@hydra.main` owns `sys.argv`, the
+messages and the exit codes. So the config loader and the Hydra object are built here by private calls
+(hydra-core < 1.4 is pinned for that), and everything else sees plain data.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.hydra import Hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, OverrideType, ValueType
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobRuntime, setup_globals
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rlcli.config.catalogue import SYNTHESISED, roots
+from rlcli.config.schema import KEYS
+from rlcli.errors import UserError
+
+PRIMARY = "train"
+SWEEPS = {
+    ValueType.ELEMENT: "single",
+    ValueType.CHOICE_SWEEP: "choice",
+    ValueType.SIMPLE_CHOICE_SWEEP: "choice",
+    ValueType.GLOB_CHOICE_SWEEP: "glob",
+    ValueType.RANGE_SWEEP: "range",
+    ValueType.INTERVAL_SWEEP: "interval",
+}
+PREFIXES = {
+    OverrideType.ADD: "+",
+    OverrideType.FORCE_ADD: "++",
+    OverrideType.DEL: "~",
+    OverrideType.CHANGE: "",
+}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One override as Hydra's grammar reads it."""
+
+    text: str
+    prefix: str
+    key: str
+    package: str | None
+    sweep: str
+    """single, choice, range, glob or interval."""
+    values: tuple[tuple[str, Any], ...]
+    """Each value as text in Hydra's grammar and as plain data; empty for an interval."""
+
+
+class SynthesisedConfigs(ConfigSource):
+    """Configs without a file: the schema's defaults, `env/<any id>`, and the choices that set nothing.
+
+    It stands behind the folders in the search path, so a yaml of the same name wins.
+    """
+
+    @staticmethod
+    def scheme() -> str:
+        """Paths of this source start with `rlcli://`."""
+        return "rlcli"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The config of that path, made up."""
+        name = config_path.removesuffix(".yaml")
+        group, _, choice = name.partition("/")
+        package: str | None = None
+        if name == "schema":
+            content: dict[str, Any] = _nested_defaults()
+        elif group == "env" and choice:
+            content = {"id": choice}
+        elif choice in SYNTHESISED.get(group, ()):
+            content, package = {}, "_global_"
+        else:
+            raise ConfigLoadError(f"no config {config_path}")
+        return ConfigResult(
+            provider=self.provider,
+            path=self.full_path(),
+            config=OmegaConf.create(content),
+            header={"package": package},
+        )
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether configs can lie below the path."""
+        return config_path in ("", "env", *SYNTHESISED)
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the path names a config."""
+        name = config_path.removesuffix(".yaml")
+        group, _, choice = name.partition("/")
+        return name == "schema" or (group == "env" and choice != "") or choice in SYNTHESISED.get(group, ())
+
+    def available(self) -> bool:
+        """Always."""
+        return True
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Choices that can be listed; ids are too many."""
+        return [] if results_filter == ObjectType.GROUP else [*SYNTHESISED.get(config_path, ())]
+
+
+def parse(text: str, choices_of: Callable[[str], Sequence[str]]) -> Parsed:
+    """One override; `choices_of(group)` gives what a glob is matched against.
+
+    Raises:
+        UserError: Hydra's grammar does not read it.
+    """
+    try:
+        override = _parser().parse_override(text)
+        values = tuple(_values(override, choices_of))
+    except HydraException as error:
+        raise UserError(_unreadable(text, error)) from None
+    return Parsed(
+        text=text,
+        prefix=PREFIXES[override.type],
+        key=override.key_or_group,
+        package=override.package,
+        sweep="single" if override.value_type is None else SWEEPS[override.value_type],
+        values=values,
+    )
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What the files chosen by the groups compose to, before single values are set."""
+
+    config: DictConfig
+    labels: Mapping[str, str]
+    """Where each key's value comes from: 'default', 'algo/ppo', 'tuned/...', 'experiment/...'."""
+    chosen: Mapping[str, str]
+    """The choice of each group."""
+
+    def with_values(self, overrides: Sequence[str]) -> dict[str, Any]:
+        """The nested, resolved plain data after setting single values.
+
+        Raises:
+            UserError: an interpolation does not resolve.
+        """
+        config = copy.deepcopy(self.config)
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config(_parser().parse_overrides(list(overrides)), config)
+            plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+        if not isinstance(plain, dict):
+            raise UserError("The composed configuration is no mapping.")
+        return {str(name): value for name, value in plain.items()}
+
+
+def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
+    """Compose the files of the given group choices (`algo=ppo`).
+
+    Raises:
+        UserError: a file is missing or malformed.
+    """
+    loader = _loader(config_dir)
+    try:
+        composed = loader.load_configuration(PRIMARY, list(groups), run_mode=RunMode.RUN)
+        chosen = dict(composed.hydra.runtime.choices)
+        defaults = loader.compute_defaults_list(PRIMARY, list(groups), run_mode=RunMode.RUN).defaults
+        labels = dict(_labels(loader, defaults))
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+    OmegaConf.set_struct(composed, False)
+    del composed["hydra"]
+    OmegaConf.set_struct(composed, True)
+    return Layers(composed, labels, chosen)
+
+
+def hydra_yaml(overrides: Sequence[str], config_dir: str | None) -> str:
+    """Hydra's own settings under the given overrides, as YAML with the top-level key `hydra`."""
+    with _global_hydra(config_dir) as hydra:
+        composed = _composed(hydra, overrides)
+        sanitized = hydra.get_sanitized_cfg(composed, "hydra")
+        return str(OmegaConf.to_yaml(sanitized))
+
+
+def multirun(
+    overrides: Sequence[str],
+    config_dir: str | None,
+    sweep_dir: Path,
+    run_job: Callable[[int], None],
+) -> None:
+    """Run the jobs of a sweep through Hydra's sweeper and launcher.
+
+    `run_job` is called with the number of its job (from 0, the last override varying fastest) and must not
+    raise: Hydra would end the sweep. Hydra's own folders point into `sweep_dir`, its logging is off, and
+    nothing changes the working directory.
+    """
+    silent = [
+        f"hydra.sweep.dir={_quoted(str(sweep_dir))}",
+        "hydra.sweep.subdir=.",
+        f"hydra.run.dir={_quoted(str(sweep_dir))}",
+        "hydra.output_subdir=null",
+        "hydra.job.chdir=false",
+        "hydra/hydra_logging=none",
+        "hydra/job_logging=none",
+    ]
+
+    def task(_: DictConfig) -> None:
+        run_job(int(HydraConfig.get().job.num))
+
+    with _global_hydra(config_dir) as hydra:
+        try:
+            hydra.multirun(PRIMARY, task, [*overrides, *silent], with_log_configuration=False)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"Hydra cannot launch the sweep: {_reason(error)}") from None
+
+
+class _global_hydra:
+    """Hydra's process-wide object for the length of a `with`, as it was before afterwards."""
+
+    def __init__(self, config_dir: str | None) -> None:
+        self.config_dir = config_dir
+
+    def __enter__(self) -> Any:
+        self.before = GlobalHydra.instance().hydra
+        GlobalHydra.instance().clear()
+        _prepare()
+        return Hydra.create_main_hydra2(task_name="rlcli", config_search_path=_search_path(self.config_dir))
+
+    def __exit__(self, *_: object) -> None:
+        GlobalHydra.instance().hydra = self.before
+
+
+def _composed(hydra: Any, overrides: Sequence[str]) -> DictConfig:
+    try:
+        config: DictConfig = hydra.compose_config(
+            config_name=PRIMARY,
+            overrides=list(overrides),
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
+        )
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+    return config
+
+
+@cache
+def _prepare() -> None:
+    version.setbase("1.3")
+    Plugins.instance().register(SynthesisedConfigs)
+    setup_globals()
+    JobRuntime.instance().set("name", "rlcli")
+
+
+@cache
+def _parser() -> OverridesParser:
+    _prepare()
+    return OverridesParser.create()
+
+
+def _loader(config_dir: str | None) -> ConfigLoaderImpl:
+    _prepare()
+    return ConfigLoaderImpl(_search_path(config_dir))
+
+
+def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
+    path = ConfigSearchPathImpl()
+    path.append("hydra", "pkg://hydra.conf")
+    for root in roots(config_dir):
+        path.append("main", f"file://{root}")
+    path.append("rlcli", "rlcli://")
+    path.append("schema", "structured://")  # Hydra wants it last
+    return path
+
+
+def _values(override: Override, choices_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[str, Any]]:
+    if override.value_type in (None, ValueType.INTERVAL_SWEEP):
+        return
+    if not override.is_sweep_override():
+        yield str(override.input_line).partition("=")[2], override.value()
+        return
+    glob: Any = override._value
+    if isinstance(glob, Glob):
+        yield from ((name, name) for name in glob.filter(list(choices_of(override.key_or_group))))
+        return
+    # One pass, since a shuffled sweep has another order each time.
+    elements: Iterator[Any] = override.sweep_iterator()
+    for element in elements:
+        value = Override._convert_value(element)
+        interpolated = isinstance(value, str) and "${" in value  # Hydra's text of it would be escaped
+        yield str(value) if interpolated else Override._get_value_element_as_str(element), value
+
+
+def _labels(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    for default in defaults:
+        path = default.config_path
+        if path is None or path.startswith("hydra/"):
+            continue
+        loaded = loader._load_single_config(default=default, repo=loader.repository)
+        content = OmegaConf.to_container(loaded.config, resolve=False)
+        label = "default" if path in ("schema", PRIMARY) else path
+        for name in _leaves(content, ""):
+            yield name, label
+
+
+def _leaves(content: Any, prefix: str) -> Iterator[str]:
+    for name, value in content.items():
+        dotted = f"{prefix}{name}"
+        if dotted not in KEYS and isinstance(value, dict):
+            yield from _leaves(value, f"{dotted}.")
+        else:
+            yield dotted
+
+
+def _nested_defaults() -> dict[str, Any]:
+    root: dict[str, Any] = {}
+    for name, key in KEYS.items():
+        if name == "tuned":  # a group here; the applied choice is recorded after composing
+            continue
+        *sections, leaf = name.split(".")
+        node = root
+        for section in sections:
+            node = node.setdefault(section, {})
+        node[leaf] = list(key.default) if key.is_list else key.default
+    return root
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _unreadable(text: str, error: Exception) -> str:
+    if "=" not in text:
+        return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
+    reason = str(error).splitlines()[0].partition(": ")[2] or _reason(error)
+    return f"Cannot read the override {text!r}: {reason}."
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2]) if lines else type(error).__name__

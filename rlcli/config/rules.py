@@ -1,0 +1,74 @@
+"""Rules between keys, on a composed configuration. Pure: nothing of the machine is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from rlcli.config.faults import Check, Fault
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import flatten
+from rlcli.config.values import display
+
+LONGEST_NAME = 120
+
+
+def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Each minibatch has the same number of samples."""
+    batch, count = config.batch_size, config.algo.minibatches
+    keys = frozenset({"algo.minibatches", "algo.rollout_steps", "env.num_envs"})
+    shape = (
+        f"algo.rollout_steps x env.num_envs = {config.algo.rollout_steps} x {config.env.num_envs} = {batch}"
+    )
+    if batch % count != 0:
+        near = " or ".join(str(value) for value in nearest_divisors(batch, count))
+        yield Fault(f"algo.minibatches={count} does not divide {shape}; nearest: {near}.", keys)
+    elif batch == count and config.algo.normalize_advantage == "minibatch":
+        yield Fault(
+            f"algo.minibatches={count} makes minibatches of one sample ({shape}), which "
+            "algo.normalize_advantage=minibatch cannot whiten; use fewer, or normalize_advantage=batch|none.",
+            keys | {"algo.normalize_advantage"},
+        )
+
+
+def nearest_divisors(number: int, wanted: int) -> list[int]:
+    """The divisors of `number` just below and just above `wanted`, in that order."""
+    small = [value for value in range(1, int(number**0.5) + 1) if number % value == 0]
+    divisors = sorted({*small, *(number // value for value in small)})
+    below = [value for value in divisors if value < wanted][-1:]
+    above = [value for value in divisors if value > wanted][:1]
+    return below + above
+
+
+def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """A key set on purpose must be used by the row it is set for."""
+    flat = flatten(config)
+    for name, key in KEYS.items():
+        source = provenance.get(name, "default")
+        if key.declaration.used_by is None or not (
+            source == "command line" or source.startswith("experiment/")
+        ):
+            continue
+        field, needed = key.declaration.used_by
+        other = f"{name.rpartition('.')[0]}.{field}"
+        if flat[other] != needed:
+            yield Fault(
+                f"{name} has no effect with {other}={display(flat[other])}; it needs {other}={needed}.",
+                frozenset({name, other}),
+            )
+
+
+def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """`name` becomes a folder."""
+    name = config.name
+    if name is None:
+        return
+    if len(name) > LONGEST_NAME or not re.fullmatch(r"[\w+=,@][\w.+=,@-]*", name):
+        yield Fault(
+            f"name={name!r}: a run's name is that of its folder: up to {LONGEST_NAME} letters, digits and "
+            "_+=,@.- (these two not first).",
+            frozenset({"name"}),
+        )
+
+
+RULES: tuple[Check, ...] = (minibatches_divide, keys_have_effect, name_is_a_folder)

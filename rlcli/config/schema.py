@@ -1,0 +1,352 @@
+"""Every key a run can be given: type, default, range, meaning. One declaration, read by all.
+
+Validation, `rlcli explain`, shell completion, the provenance comments of `--cfg job` and the grouping of
+runs into cohorts read these declarations; nothing else says what a key is.
+
+`cohort=True` marks a hyperparameter that may differ between runs trained together (it becomes a tensor
+`[R]`); every other key sets a shape or a cadence and must be equal within a cohort, unless its
+`effect` is "nothing" (names, notes, logging).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Effect = Literal["results", "maybe", "nothing"]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What one key means and which values it admits."""
+
+    doc: str
+    unit: str = ""
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] | None = None
+    cohort: bool = False
+    effect: Effect = "results"
+    used_by: tuple[str, str] | None = None
+    """`("surrogate", "clipped")`: no effect unless that field of the same section has that value."""
+
+    def bounds(self) -> str:
+        """The admitted range as text: '> 0, <= 1', or '' when there is none."""
+        pairs = (("> ", self.gt), (">= ", self.ge), ("< ", self.lt), ("<= ", self.le))
+        return ", ".join(f"{sign}{limit:g}" for sign, limit in pairs if limit is not None)
+
+    def admits(self, value: float) -> bool:
+        """Whether a number lies in the declared range."""
+        return (
+            (self.ge is None or value >= self.ge)
+            and (self.gt is None or value > self.gt)
+            and (self.le is None or value <= self.le)
+            and (self.lt is None or value < self.lt)
+        )
+
+
+def key(default: Any, doc: str, **declared: Any) -> Any:
+    """A dataclass field with its declaration; a list or dict default is copied for each instance."""
+    metadata = {"declaration": Declaration(doc, **declared)}
+    if isinstance(default, (dict, list)):
+        factory: Callable[[], Any] = lambda: type(default)(default)  # noqa: E731
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class AlgoConfig:
+    """One algorithm as a row of choices; flat, so that any row may borrow any part."""
+
+    name: str = key("ppo", "The row of the algorithm table this run trains with.", effect="nothing")
+    targets: str = key("gae", "How advantages and value targets are estimated.", choices=("gae",))
+    surrogate: str = key("clipped", "The objective the policy ascends.", choices=("clipped",))
+    step_rule: str = key("sgd", "How parameters follow the gradient.", choices=("sgd",))
+    anchor: str = key(
+        "update",
+        "The policy each step is held to: the one at the start of the update, or the behaviour policy "
+        "that acted. They differ only when lag > 0.",
+        choices=("update", "behaviour"),
+    )
+    weight_bar: float = key(
+        1.0,
+        "Cap of the constant weight min(weight_bar, anchor/mu) that each sample carries when anchor=update "
+        "and lag > 0.",
+        gt=0,
+        cohort=True,
+    )
+    rollout_steps: int = key(
+        128, "T: steps of each environment in one rollout.", unit="steps per environment", ge=1
+    )
+    epochs: int = key(4, "Passes over each rollout.", ge=1)
+    minibatches: int = key(
+        4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
+    )
+    learning_rate: float = key(2.5e-4, "Step size of Adam.", ge=0, cohort=True)
+    learning_rate_schedule: str = key(
+        "linear",
+        "constant, or linear: from learning_rate to 0 over schedule_steps.",
+        choices=("constant", "linear"),
+    )
+    adam_eps: float = key(1e-5, "Adam's epsilon, added to the root of the second moment.", gt=0, cohort=True)
+    adam_beta1: float = key(0.9, "Adam's decay of the first moment.", ge=0, lt=1, cohort=True)
+    adam_beta2: float = key(0.999, "Adam's decay of the second moment.", ge=0, lt=1, cohort=True)
+    clip: float = key(
+        0.2,
+        "Clip range eps: the ratio pi/anchor gains nothing outside [1 - eps, 1 + eps].",
+        gt=0,
+        lt=1,
+        cohort=True,
+        used_by=("surrogate", "clipped"),
+    )
+    clip_schedule: str = key(
+        "constant",
+        "constant, or linear: from clip to 0 over schedule_steps.",
+        choices=("constant", "linear"),
+        used_by=("surrogate", "clipped"),
+    )
+    gamma: float = key(0.99, "Discount per step.", ge=0, le=1, cohort=True)
+    gae_lambda: float = key(
+        0.95, "Trace decay lambda of GAE.", ge=0, le=1, cohort=True, used_by=("targets", "gae")
+    )
+    entropy_coef: float = key(0.0, "Weight of the policy's entropy in the objective.", cohort=True)
+    value_coef: float = key(
+        0.5, "Weight of the value loss mean (V - target)^2, which has no factor 1/2.", ge=0, cohort=True
+    )
+    value_clip: float | None = key(
+        None,
+        "Clip range of the value function around its prediction at the start of the update; null is off.",
+        gt=0,
+    )
+    max_grad_norm: float | None = key(
+        0.5, "Largest joint gradient norm of actor and critic; null is unlimited.", gt=0, cohort=True
+    )
+    normalize_advantage: str = key(
+        "minibatch",
+        "Whiten advantages over each minibatch, once over the batch, or not at all.",
+        choices=("minibatch", "batch", "none"),
+    )
+    target_kl: float | None = key(
+        None, "Stop an update's remaining gradient steps beyond this KL; null never stops.", unit="nats",
+        gt=0, cohort=True,
+    )  # fmt: skip
+    target_kl_rule: str = key(
+        "minibatch_k3",
+        "minibatch_k3: stop before a step when the k3 estimate on its minibatch exceeds 1.5 target_kl; "
+        "epoch_exact: stop after an epoch when the exact mean KL(anchor||pi) on the batch exceeds target_kl.",
+        choices=("minibatch_k3", "epoch_exact"),
+    )
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """The environment and how many copies of it a run steps."""
+
+    id: str = key("CartPole-v1", "A Gymnasium id, or module:Id to import the module first.")
+    num_envs: int = key(8, "N: environments stepped side by side by each run.", ge=1)
+    kwargs: dict[str, Any] = key({}, "Arguments of the environment's constructor.")  # noqa: RUF009
+    backend: str = key(
+        "auto",
+        "array: our batched numpy copy, bit for bit Gymnasium's; gymnasium: the library itself; "
+        "auto: array where there is one.",
+        choices=("auto", "gymnasium", "array"),
+        effect="maybe",
+    )
+    normalize_observation: bool = key(False, "Whiten observations by running statistics.")
+    normalize_reward: bool = key(False, "Scale rewards by the running deviation of the discounted return.")
+    replay_limit: int = key(
+        100_000, "Actions kept per unfinished episode so that a checkpoint can replay it.", unit="steps",
+        ge=0, effect="maybe",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The policy and the value function."""
+
+    name: str = key("mlp", "The kind of network.", choices=("mlp",))
+    hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
+    activation: str = key(
+        "tanh", "Non-linearity of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
+    )
+    shared: bool = key(False, "One trunk under both heads, instead of one each.")
+    initialisation: str = key(
+        "orthogonal", "Initial weights: orthogonal with the gains below, or torch's uniform default.",
+        choices=("orthogonal", "uniform"),
+    )  # fmt: skip
+    hidden_gain: float = key(
+        2**0.5, "Gain of the hidden layers.", gt=0, used_by=("initialisation", "orthogonal")
+    )
+    policy_gain: float = key(0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", "orthogonal"))
+    value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", "orthogonal"))
+    log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """Evaluation on separate environments with the same episode seeds each time."""
+
+    every: int = key(
+        0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
+        unit="env steps", ge=0,
+    )  # fmt: skip
+    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0)
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """When the full state is saved and what is kept."""
+
+    every: int = key(
+        20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
+        unit="env steps", ge=0, effect="nothing",
+    )  # fmt: skip
+    keep: int = key(
+        0, "Beside the last two and the best, keep every keep-th checkpoint; 0 keeps no others.", ge=0,
+        effect="nothing",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ComputeConfig:
+    """How the machine is used."""
+
+    threads: int = key(
+        1, "Intra-op threads of torch; one is exact across cohorts and faster for small networks.", ge=1,
+        effect="maybe",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HealthConfig:
+    """What is measured beside the figures every run has."""
+
+    epochs: bool = key(
+        True, "Measure KL, ESS and clip fraction after every epoch too (epochs/...).", effect="nothing"
+    )
+    kl_reference: float = key(
+        0.02, "Budget that update/budget_used is held against when the algorithm declares none.",
+        unit="nats", gt=0, effect="nothing",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WandbConfig:
+    """Weights & Biases."""
+
+    mode: str = key(
+        "auto", "auto: online when logged in, else offline; or online, offline, disabled.",
+        choices=("auto", "online", "offline", "disabled"), effect="nothing",
+    )  # fmt: skip
+    project: str = key("rlcli", "Project.", effect="nothing")
+    entity: str | None = key(None, "Team or user; null is the account's default.", effect="nothing")
+    group: str | None = key(None, "Group of the run; null: the sweep's name, or none.", effect="nothing")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that determines a run, resolved."""
+
+    seed: int = key(0, "Seed all random draws of the run derive from.", ge=0, lt=2**63, cohort=True)
+    total_steps: int = key(
+        100_000, "Environment steps of the run, rounded up to whole updates.", unit="env steps", ge=1
+    )
+    schedule_steps: int | None = key(
+        None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
+        unit="env steps", ge=1,
+    )  # fmt: skip
+    lag: int = key(
+        0, "Age of the policy that collects: update u learns from what the policy before update u - lag did.",
+        unit="updates", ge=0,
+    )  # fmt: skip
+    device: str = key("cpu", "torch device: cpu, cuda, cuda:1.", effect="maybe")
+    backend: str = key("native", "Who trains.", choices=("native",))
+    name: str | None = key(
+        None, "Name of the run directory; null: algo, environment and seed.", effect="nothing"
+    )
+    tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing")
+    notes: str = key("", "Free text kept with the run.", effect="nothing")
+    tuned: str = key(
+        "auto", "Tuned settings applied beneath the command line: auto, none, or <algo>/<env>.",
+        effect="nothing",
+    )  # fmt: skip
+    runs_dir: str = key("runs", "Where run directories are made.", effect="nothing")
+    logger: tuple[str, ...] = key(
+        ("console", "jsonl", "wandb"), "Where rows go.",
+        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing",
+    )  # fmt: skip
+    algo: AlgoConfig = field(default_factory=AlgoConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+    @property
+    def batch_size(self) -> int:
+        """B = T N: samples of one update."""
+        return self.algo.rollout_steps * self.env.num_envs
+
+    @property
+    def updates(self) -> int:
+        """ceil(total_steps / (T N))."""
+        return -(-self.total_steps // self.batch_size)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the schema by its dotted name."""
+
+    name: str
+    type: Any
+    default: Any
+    declaration: Declaration
+
+    @property
+    def optional(self) -> bool:
+        """Whether null is admitted."""
+        return type(None) in typing.get_args(self.type)
+
+    @property
+    def scalar_type(self) -> Any:
+        """The type without `None`; of a tuple, the type of its items."""
+        inner = self.type
+        if isinstance(inner, types.UnionType):
+            inner = next(part for part in typing.get_args(inner) if part is not type(None))
+        if typing.get_origin(inner) is tuple:
+            inner = typing.get_args(inner)[0]
+        return inner
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return typing.get_origin(self.type) is tuple
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether the value is a mapping with names of its own."""
+        return typing.get_origin(self.type) is dict
+
+
+def _walk(cls: type, prefix: str) -> Iterator[Key]:
+    hints = typing.get_type_hints(cls)
+    for item in dataclasses.fields(cls):
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _walk(typing.cast(type, hint), f"{prefix}{item.name}.")
+            continue
+        factory = item.default_factory
+        default = item.default if factory is dataclasses.MISSING else factory()
+        yield Key(prefix + item.name, hint, default, item.metadata["declaration"])
+
+
+KEYS: Mapping[str, Key] = {found.name: found for found in _walk(RunConfig, "")}
+"""Every key by its dotted name, in the order of declaration."""

@@ -1,0 +1,118 @@
+"""One value against the declaration of its key: type, null, choices, range."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rlcli.config.schema import Key
+from rlcli.errors import nearest
+
+
+class RejectedValue(ValueError):
+    """The value is not one the key admits; the message says what would be."""
+
+
+def convert(key: Key, value: Any) -> Any:
+    """The value as the schema holds it.
+
+    Whole floats stand for integers (`total_steps=1e6`), a scalar for a list of one (`logger=jsonl`), a number
+    for text (`name=12`); nothing else is converted.
+
+    Raises:
+        RejectedValue: it has the wrong type, or lies outside the declared range.
+    """
+    if value is None:
+        if key.optional:
+            return None
+        raise RejectedValue("must not be null" + (", an empty list is []" if key.is_list else ""))
+    if key.is_mapping:
+        return _mapping(value)
+    if key.is_list:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(_scalar(key, item) for item in items)
+    return _scalar(key, value)
+
+
+def display(value: Any) -> str:
+    """A value as a person types it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(display(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{name}:{display(item)}" for name, item in value.items()) + "}"
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise RejectedValue("expected a mapping such as {g:9.8}")
+    return {name: _data(item) for name, item in value.items() if _named(name)}
+
+
+def _named(name: Any) -> bool:
+    if not isinstance(name, str):
+        raise RejectedValue(f"the names in it must be text, {name!r} is not")
+    return True
+
+
+def _data(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    if isinstance(value, (list, tuple)):
+        return [_data(item) for item in value]
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise RejectedValue(f"{value!r} in it is not plain data")
+    return value
+
+
+def _scalar(key: Key, value: Any) -> Any:
+    if isinstance(value, (list, tuple, Mapping)):
+        raise RejectedValue(f"expected {_NAMES[key.scalar_type]}, one value")
+    converted = _CONVERTERS[key.scalar_type](value)
+    if isinstance(converted, (int, float)) and not key.declaration.admits(converted):
+        raise RejectedValue(f"must be {key.declaration.bounds()}")
+    choices = key.declaration.choices
+    if choices is not None and converted not in choices:
+        similar = nearest(str(converted), choices, count=1)
+        guess = f" (did you mean {similar[0]!r}?)" if similar else ""
+        raise RejectedValue(f"choose from {', '.join(choices)}{guess}")
+    return converted
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RejectedValue(f"expected {_NAMES[int]}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RejectedValue(f"expected {_NAMES[float]}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise RejectedValue("is too large") from None
+    if not math.isfinite(number):
+        raise RejectedValue("must be finite")
+    return number
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise RejectedValue(f"expected {_NAMES[bool]}")
+    return value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else display(value)
+
+
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_CONVERTERS = {int: _integer, float: _number, bool: _switch, str: _text}

@@ -1,0 +1,1 @@
+"""Environments: one vector interface over Gymnasium's and our own."""

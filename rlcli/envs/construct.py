@@ -1,0 +1,143 @@
+"""One instance of a registered environment, and a readable message for each way its making can fail."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+from gymnasium.envs.registration import EnvSpec as Registration
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.error import DependencyNotInstalled
+
+from rlcli.errors import UserError, unknown
+
+PACKAGES = {
+    "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
+    "gymnasium.envs.mujoco": ("mujoco", "gymnasium[mujoco]"),
+    "gymnasium.envs.phys2d": ("jax", "gymnasium[jax]"),
+    "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
+    "ale_py": ("ale_py", "ale-py"),
+}
+"""Where an environment's code lies -> the module it needs, what pip installs it by."""
+
+NAMESPACES = {"ALE": ("ale_py", "ale-py")}
+"""Ids of this namespace are registered when the module is imported."""
+
+MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")
+"""What `gymnasium.make` takes beside the constructor's own arguments."""
+
+
+def known_ids() -> list[str]:
+    """Every registered id that can be made here or after installing its package, in Gymnasium's order."""
+    for module, _ in NAMESPACES.values():
+        if importlib.util.find_spec(module) is not None:
+            _import(module)
+    # Ids kept by Gymnasium only to say that they are gone have an entry point in its own `__init__`.
+    gone = "gymnasium.envs"
+    return [name for name, found in gymnasium.registry.items() if _module_of(found) != gone]
+
+
+def registration(env_id: str) -> Registration:
+    """The registered environment of this id, `module:Id` after importing its module; else `UserError`."""
+    module, separator, name = env_id.rpartition(":")
+    if separator:
+        _import_for(env_id, module)
+    namespace = name.partition("/")[0]
+    if name not in gymnasium.registry and namespace in NAMESPACES:
+        needed, package = NAMESPACES[namespace]
+        if importlib.util.find_spec(needed) is None:
+            raise _missing(env_id, needed, package)
+        _import(needed)
+    found = gymnasium.registry.get(name)
+    if found is None:
+        raise UserError(
+            unknown("environment", name, known_ids()),
+            hint="List them with: rlcli list envs. One of your own: env=module:Id imports the module first.",
+        )
+    for prefix, (needed, package) in PACKAGES.items():
+        if _module_of(found).startswith(prefix) and importlib.util.find_spec(needed) is None:
+            raise _missing(env_id, needed, package)
+    return found
+
+
+def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
+    """Makes one environment; wrong arguments, a missing package, a failing constructor are `UserError`s."""
+    found = registration(env_id)
+    # Construction is where Gymnasium and its physics engines warn of versions and precision, about code that
+    # is not the user's.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if kwargs:
+                _check_arguments(env_id, found, kwargs)
+            return gymnasium.make(found, **{"disable_env_checker": True, **kwargs})
+        except UserError:
+            raise
+        except DependencyNotInstalled as error:
+            raise UserError(f"Environment {env_id} needs a package: {error}") from error
+        except ModuleNotFoundError as error:
+            raise _missing(env_id, str(error.name), str(error.name)) from error
+        except Exception as error:
+            given = f" with env.kwargs={dict(kwargs)}" if kwargs else ""
+            raise UserError(
+                f"Environment {env_id} cannot be made{given}: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]) -> None:
+    """Raises one `UserError` for all names in `kwargs` that the constructor does not take."""
+    entry = found.entry_point
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    assert creator is not None
+    parameters = inspect.signature(creator).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    taken = [parameter.name for parameter in parameters] + list(MAKE_ARGUMENTS)
+    wrong = [name for name in kwargs if name not in taken]
+    if wrong:
+        raise UserError(*(unknown(f"key of env.kwargs for {env_id}:", name, taken) for name in wrong))
+
+
+def _import_for(env_id: str, module: str) -> None:
+    try:
+        _import(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise UserError(
+                f"{env_id}: importing {module} needs the module {error.name!r}, which is not installed.",
+                hint=f"Install it, for example: pip install {error.name}",
+            ) from error
+        raise UserError(
+            f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
+            hint=f"Install the package that holds it, for example: pip install {module.partition('.')[0]}",
+        ) from error
+    except Exception as error:
+        raise UserError(f"{env_id}: importing {module} failed: {type(error).__name__}: {error}") from error
+
+
+def _import(module: str) -> None:
+    # A script's own directory is not on the path of an installed command: look where the user stands, last.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module(module)
+
+
+def _missing(env_id: str, module: str, package: str) -> UserError:
+    return UserError(
+        f"Environment {env_id} needs the package {module}, which is not installed.",
+        hint=f'Install it with: pip install "{package}"',
+    )
+
+
+def _module_of(found: Registration) -> str:
+    entry = found.entry_point
+    return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))

@@ -1,0 +1,122 @@
+"""Any Gymnasium environment, stepped one after the other in this process.
+
+The environments are stepped directly rather than through Gymnasium's SyncVectorEnv: that gathers every
+`info` dictionary into arrays nobody reads, and one environment's exception would leave it unusable.
+
+Shapes: R runs, N environments of one run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from rlcli.envs.interface import Array, Step
+from rlcli.envs.spec import EnvSpec
+from rlcli.errors import NonFiniteError
+
+Env = gymnasium.Env[Any, Any]
+
+
+class GymnasiumVectorEnv:
+    """R x N instances made by `create`; a run whose environment fails is set aside with its exception."""
+
+    def __init__(self, spec: EnvSpec, create: Callable[[], Env], num_runs: int, num_envs: int) -> None:
+        self.spec = spec
+        self.num_runs = num_runs
+        self.num_envs = num_envs
+        self.failures: dict[int, Exception] = {}
+        self._create = create
+        self._envs = [[create() for _ in range(num_envs)] for _ in range(num_runs)]
+        self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
+
+    def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
+        """Starts an episode where `mask [R, N]`; returns the current observations of all."""
+        current = self._current.copy()
+        for run, index in np.argwhere(mask).tolist():
+            if run in self.failures:
+                continue
+            try:
+                current[run, index] = self._start_episode(run, index, int(seeds[run, index]))
+            except Exception as error:
+                self.failures[run] = error
+        self._check_finite(current, "observation after a reset")
+        self._clear_failed(current)
+        self._current = current
+        return current
+
+    def step(self, actions: Array) -> Step:
+        """Steps every environment of every run that has not failed."""
+        sent = self.spec.action.to_env(actions)
+        observations = np.zeros(self._current.shape, self._current.dtype)
+        rewards = np.zeros((self.num_runs, self.num_envs))
+        terminated = np.zeros((self.num_runs, self.num_envs), np.bool_)
+        truncated = np.zeros((self.num_runs, self.num_envs), np.bool_)
+        for run, envs in enumerate(self._envs):
+            if run in self.failures:
+                continue
+            try:
+                # Python's own integers: Discrete.contains checks them twice as fast as numpy's.
+                taken = sent[run].tolist() if self.spec.action.kind == "discrete" else sent[run]
+                results = [env.step(action) for env, action in zip(envs, taken, strict=True)]
+                for index, result in enumerate(results):
+                    observations[run, index] = result[0]
+                rewards[run] = [result[1] for result in results]
+                terminated[run] = [result[2] for result in results]
+                truncated[run] = [result[3] for result in results]
+            except Exception as error:
+                self.failures[run] = error
+        if self.spec.observation.start:
+            observations -= self.spec.observation.start
+        self._check_finite(observations, "observation")
+        self._check_finite(rewards, "reward")
+        self._clear_failed(observations, rewards, terminated, truncated)
+        self._current = observations
+        return Step(observations, rewards, terminated, truncated)
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keeps only these runs, in this order, and closes the environments of the others."""
+        _close(env for run, envs in enumerate(self._envs) if run not in rows for env in envs)
+        self._envs = [self._envs[run] for run in rows]
+        self._current = self._current[list(rows)]
+        self.failures = {new: self.failures[old] for new, old in enumerate(rows) if old in self.failures}
+        self.num_runs = len(rows)
+
+    def close(self) -> None:
+        """Closes every environment."""
+        _close(env for envs in self._envs for env in envs)
+
+    def _start_episode(self, run: int, index: int, seed: int) -> Any:
+        if self.spec.fresh_each_episode:
+            _close([self._envs[run][index]])
+            self._envs[run][index] = self._create()
+        observation, _ = self._envs[run][index].reset(seed=seed)
+        return observation - self.spec.observation.start if self.spec.observation.start else observation
+
+    def _check_finite(self, values: Array, what: str) -> None:
+        if values.dtype.kind != "f" or np.isfinite(values).all():
+            return
+        for run in range(self.num_runs):
+            wrong = ~np.isfinite(values[run])
+            if run not in self.failures and wrong.any():
+                index, value = int(np.argwhere(wrong)[0][0]), values[run][wrong][0]
+                self.failures[run] = NonFiniteError(
+                    f"{self.spec.id}: environment {index} gave a non-finite {what} ({value})."
+                )
+
+    def _clear_failed(self, *arrays: Array) -> None:
+        for run in self.failures:
+            for array in arrays:
+                array[run] = 0
+
+
+def _close(envs: Iterable[Env]) -> None:
+    for env in envs:
+        # An environment that has just failed may fail again here; what it had to say has been recorded.
+        with contextlib.suppress(Exception):
+            env.close()

@@ -1,0 +1,63 @@
+"""The one interface all environments are stepped through.
+
+Shapes: R runs, N environments of one run. Autoreset is the caller's: an environment whose episode ended
+must be reset before it is stepped again, so that the observation before the reset is never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rlcli.envs.spec import EnvSpec
+
+Array = npt.NDArray[Any]
+
+
+class Step(NamedTuple):
+    """What one step of every environment gave; fresh arrays, which the environment reads but never changes.
+
+    Both `terminated` and `truncated` may be true at once; termination then decides (bootstrap 0).
+    """
+
+    observations: Array
+    """`[R, N, *observation]`: the true next observation, before any reset."""
+    rewards: npt.NDArray[np.float64]
+    """`[R, N]`."""
+    terminated: npt.NDArray[np.bool_]
+    """`[R, N]`: the episode ended in a state without a future."""
+    truncated: npt.NDArray[np.bool_]
+    """`[R, N]`: the episode was cut; its last state has a future."""
+
+
+class VectorEnv(Protocol):
+    """R x N environments of one kind, no run of which can touch another's numbers."""
+
+    spec: EnvSpec
+    num_runs: int
+    num_envs: int
+    failures: dict[int, Exception]
+    """Runs whose environment raised, or gave a number that is not finite. They are no longer stepped; their
+    rows are zeros."""
+
+    def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
+        """Starts a new episode where `mask [R, N]`, each with its own seed of `seeds [R, N]` (0 <= seed < 2**31).
+
+        Returns the current observations of all environments, `[R, N, *observation]`.
+        """
+        ...
+
+    def step(self, actions: Array) -> Step:
+        """Applies raw actions: `[R, N]` int64, or `[R, N, *shape]` float32 (clipped here, not by the caller)."""
+        ...
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Keeps only these runs, in this order; `failures` are renumbered, the others' environments closed."""
+        ...
+
+    def close(self) -> None:
+        """Releases what the environments hold; they cannot be used afterwards."""
+        ...

@@ -1,0 +1,80 @@
+"""Does an episode depend on its reset seed and actions alone? Found out by playing, for unknown environments.
+
+A checkpoint keeps seeds and actions and restores an episode by replaying them. That is exact only if nothing
+else flows into the episode: not what the instance lived through before, not the clock, not another generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from rlcli.envs.spec import ActionSpec
+
+Env = gymnasium.Env[Any, Any]
+
+FIRST_SEED, SECOND_SEED = 20_231, 7_919
+LONGEST = 200
+"""Steps an episode of the probe is followed."""
+
+
+class Replay(NamedTuple):
+    """What the probe found; fields as in `EnvSpec`."""
+
+    fresh_each_episode: bool
+    exact_resume: bool
+    inexact_reason: str | None
+
+
+EXACT = Replay(False, True, None)
+EXACT_WHEN_FRESH = Replay(True, True, None)
+
+
+def probe(create: Callable[[], Env], action: ActionSpec) -> Replay:
+    """Plays two episodes, and the second again: in the same instance, and in a fresh one."""
+    try:
+        used = create()
+        try:
+            _play(used, action, FIRST_SEED)
+            second = _play(used, action, SECOND_SEED)
+            again = _play(used, action, SECOND_SEED)
+        finally:
+            used.close()
+        fresh = _play_fresh(create, action)
+        if second == again == fresh:
+            return EXACT
+        if fresh == _play_fresh(create, action):
+            return EXACT_WHEN_FRESH
+    except Exception as error:
+        # The environment will fail in training too, where the run that meets it is set aside.
+        return Replay(False, False, f"the replay probe met {type(error).__name__}: {error}")
+    return Replay(False, False, "the same reset seed and actions gave another episode, in a fresh instance too")
+
+
+def _play_fresh(create: Callable[[], Env], action: ActionSpec) -> list[bytes]:
+    env = create()
+    try:
+        return _play(env, action, SECOND_SEED)
+    finally:
+        env.close()
+
+
+def _play(env: Env, action: ActionSpec, seed: int) -> list[bytes]:
+    """Every bit of an episode under actions drawn from `seed`."""
+    draws = np.random.default_rng(seed)
+    observation, _ = env.reset(seed=seed)
+    trace = [np.asarray(observation).tobytes()]
+    for _ in range(LONGEST):
+        if action.n is None:
+            raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
+        else:
+            raw = draws.integers(action.n, size=1)
+        observation, reward, terminated, truncated, _ = env.step(action.to_env(raw)[0])
+        ended = (float(reward), float(terminated), float(truncated))
+        trace += [np.asarray(observation).tobytes(), np.array(ended).tobytes()]
+        if terminated or truncated:
+            break
+    return trace

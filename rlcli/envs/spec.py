@@ -1,0 +1,104 @@
+"""What an environment is, free of any library: its observations, its actions, its episodes.
+
+Shapes: R runs, N environments of one run, A action width, O observation width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rlcli.errors import UserError
+
+Array = npt.NDArray[Any]
+Kind = Literal["box", "discrete"]
+
+
+@dataclass(frozen=True, eq=False)
+class ObservationSpec:
+    """One environment's observation as it crosses our boundary.
+
+    box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    n: int | None = None
+    start: int = 0
+    """The library's lowest discrete value, already subtracted on our side."""
+
+    @property
+    def width(self) -> int:
+        """O: length once flattened, or of the one-hot vector."""
+        return math.prod(self.shape) if self.n is None else self.n
+
+    @property
+    def is_image(self) -> bool:
+        """Whether these are pixels: uint8 with height, width and channels."""
+        return self.dtype == np.uint8 and len(self.shape) == 3
+
+
+@dataclass(frozen=True, eq=False)
+class ActionSpec:
+    """One environment's action: what a policy samples, and how that becomes what the environment takes.
+
+    discrete: an int64 in 0 .. n - 1, `shape` (). box: float32 of `shape`, unbounded on our side.
+    """
+
+    kind: Kind
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    """The type the environment takes."""
+    n: int | None = None
+    start: int = 0
+    low: Array | None = None
+    high: Array | None = None
+
+    @property
+    def width(self) -> int:
+        """A: number of choices, or of components."""
+        return math.prod(self.shape) if self.n is None else self.n
+
+    def to_env(self, actions: Array) -> Array:
+        """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped to bounds."""
+        if self.kind == "discrete":
+            return actions + self.start if self.start else actions
+        assert self.low is not None and self.high is not None
+        # Cast first: bounds that float32 cannot hold are then kept to the last bit.
+        cast = actions.astype(self.dtype)
+        return np.minimum(np.maximum(cast, self.low, out=cast), self.high, out=cast)
+
+
+@dataclass(frozen=True, eq=False)
+class EnvSpec:
+    """An environment: its boundary, its episodes, and whether an episode can be replayed."""
+
+    id: str
+    observation: ObservationSpec
+    action: ActionSpec
+    max_episode_steps: int | None
+    """Steps after which an episode is truncated; None: never."""
+    reward_threshold: float | None
+    """Return at which the environment's authors call it solved."""
+    fresh_each_episode: bool = False
+    """Whether only a new instance per episode makes it depend on its reset seed and actions alone."""
+    exact_resume: bool = True
+    """Whether reset and replay of the actions restores an episode to the last bit."""
+    inexact_reason: str | None = None
+    """Why not, when `exact_resume` is false."""
+
+
+def check_network(spec: EnvSpec, network: str) -> None:
+    """Raises `UserError` when a network of that name cannot read the environment's observations."""
+    if network == "mlp" and spec.observation.is_image:
+        shape = " x ".join(str(size) for size in spec.observation.shape)
+        raise UserError(
+            f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8), which an "
+            "MLP would flatten, losing which pixels are neighbours. A convolutional network is not available yet.",
+            hint="Choose an environment with vector observations; see: rlcli list envs",
+        )

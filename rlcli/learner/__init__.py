@@ -1,0 +1,1 @@
+"""The algorithm table and the one update that all algorithms share."""

@@ -1,0 +1,54 @@
+"""The numbers that may differ between runs of a cohort, as float32 tensors [R, 1], schedules applied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.config.schema import AlgoConfig, RunConfig
+
+
+class Hyperparameters(NamedTuple):
+    """One update's hyperparameters, each [R, 1]; a null limit is infinity."""
+
+    learning_rate: Tensor
+    adam_eps: Tensor
+    adam_beta1: Tensor
+    adam_beta2: Tensor
+    clip: Tensor
+    gamma: Tensor
+    gae_lambda: Tensor
+    entropy_coef: Tensor
+    value_coef: Tensor
+    max_grad_norm: Tensor
+    target_kl: Tensor
+    weight_bar: Tensor
+
+
+def remaining(config: RunConfig, update: int) -> float:
+    """The share of `schedule_steps` that lies ahead when `update` updates are done, in [0, 1]."""
+    horizon = config.schedule_steps or config.total_steps
+    return max(0.0, 1.0 - update * config.batch_size / horizon)
+
+
+def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device: str) -> Hyperparameters:
+    """The values in force during the update that follows `updates[r]` done ones."""
+    rows = [_row(config.algo, remaining(config, done)) for config, done in zip(configs, updates, strict=True)]
+    table = torch.tensor(rows, dtype=torch.float64).float().to(device)
+    return Hyperparameters(*(column.unsqueeze(1).contiguous() for column in table.unbind(1)))
+
+
+def _row(algo: AlgoConfig, ahead: float) -> list[float]:
+    factors = {
+        "learning_rate": ahead if algo.learning_rate_schedule == "linear" else 1.0,
+        "clip": ahead if algo.clip_schedule == "linear" else 1.0,
+    }
+    row = []
+    for name in Hyperparameters._fields:
+        value = getattr(algo, name)
+        row.append(math.inf if value is None else value * factors.get(name, 1.0))
+    return row

@@ -1,0 +1,55 @@
+"""From an environment's spec and a config to the model all runs of a cohort share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlcli.config.schema import NetworkConfig, RunConfig
+from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
+from rlcli.maths.draws import generator
+from rlcli.nets.mlp import MLP, Initialisation
+from rlcli.nets.observations import Encoder
+from rlcli.nets.policy import Model
+
+
+def make_model(config: RunConfig, spec: EnvSpec) -> Model:
+    """The network, the action family and the observation encoder."""
+    family = _family(spec.action)
+    network = config.network
+    encoder = Encoder(
+        spec.observation.kind, spec.observation.width,
+        normalize=config.env.normalize_observation and spec.observation.kind == "box",
+    )  # fmt: skip
+    mlp = MLP(
+        encoder.width, network.hidden, family.output_width, family.free_width, network.activation, network.shared
+    )  # fmt: skip
+    return Model(mlp, family, encoder)
+
+
+def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:
+    """Fresh parameters [R, P]: each run's drawn by itself from its seed."""
+    return torch.stack(
+        [
+            model.network.initial(
+                _initialisation(config.network), generator(config.seed, "initialisation")
+            )
+            for config in configs
+        ]
+    )
+
+
+def _initialisation(network: NetworkConfig) -> Initialisation:
+    return Initialisation(
+        network.initialisation == "orthogonal", network.hidden_gain, network.policy_gain, network.value_gain,
+        network.log_std_init,
+    )  # fmt: skip
+
+
+def _family(action: ActionSpec) -> Family:
+    if action.kind == "discrete":
+        return CategoricalFamily(action.width)
+    return GaussianFamily(action.width)

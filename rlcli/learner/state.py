@@ -1,0 +1,127 @@
+"""Everything about learning that influences numbers, as tensors with a leading run axis.
+
+`take(r)` drops the run axis, `stack` adds it, `select` shrinks it: any member of a cohort can be saved,
+resumed alone, or joined to another cohort, and members may stand at different updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.nets.observations import Moments, no_moments
+from rlcli.nets.policy import Snapshot
+
+
+class AdamState(NamedTuple):
+    """Adam's moments and step count."""
+
+    first: Tensor
+    """[R, P]."""
+    second: Tensor
+    """[R, P]."""
+    steps: Tensor
+    """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
+
+
+class TrainState(NamedTuple):
+    """The learner between two updates; every leaf is [R, ...]."""
+
+    policy: Snapshot
+    """The current policy; the critic's parameters lie in the same buffer."""
+    optimiser: AdamState
+    reward_moments: Moments
+    """Statistics of the discounted return, for reward scaling."""
+    discounted: Tensor
+    """[R, N] float64: each environment's discounted return so far, for reward scaling."""
+    queue: Snapshot
+    """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
+    update: Tensor
+    """[R] int64: updates done."""
+
+
+def fresh(parameters: Tensor, observation_width: int, num_envs: int, lag: int) -> TrainState:
+    """The state before the first update, from initial parameters [R, P]."""
+    runs = parameters.shape[0]
+    policy = Snapshot(parameters, no_moments(runs, observation_width))
+    zeros = torch.zeros_like(parameters)
+    return TrainState(
+        policy=policy,
+        optimiser=AdamState(zeros, zeros.clone(), torch.zeros(runs)),
+        reward_moments=no_moments(runs, 1),
+        discounted=torch.zeros(runs, num_envs, dtype=torch.float64),
+        queue=map_leaves(lambda leaf: torch.stack([leaf] * lag, 1) if lag else leaf[:, None][:, :0], policy),
+        update=torch.zeros(runs, dtype=torch.int64),
+    )
+
+
+def behaviour(state: TrainState) -> Snapshot:
+    """The policy that collects next: the one from before update max(0, u - lag)."""
+    if state.queue.parameters.shape[1] == 0:
+        return state.policy
+    return map_leaves(lambda leaf: leaf[:, 0].contiguous(), state.queue)
+
+
+def pushed(queue: Snapshot, policy: Snapshot) -> Snapshot:
+    """The queue after an update that began with `policy`."""
+    if queue.parameters.shape[1] == 0:
+        return queue
+    return map_leaves(lambda old, new: torch.cat((old[:, 1:], new[:, None]), 1), queue, policy)
+
+
+def map_leaves(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:
+    """The same nest of NamedTuples with `function` applied to corresponding tensors."""
+    if isinstance(tree, Tensor):
+        return function(tree, *others)
+    parts = (map_leaves(function, *branches) for branches in zip(tree, *others, strict=True))
+    return type(tree)(*parts)
+
+
+def take(state: TrainState, row: int) -> TrainState:
+    """One run, without a run axis."""
+    return map_leaves(lambda leaf: leaf[row].clone(), state)  # type: ignore[no-any-return]
+
+
+def stack(states: Sequence[TrainState]) -> TrainState:
+    """Runs without a run axis, together."""
+    first, *others = states
+    return map_leaves(lambda *leaves: torch.stack(leaves), first, *others)  # type: ignore[no-any-return]
+
+
+def select(state: TrainState, rows: Sequence[int]) -> TrainState:
+    """Only these runs, in this order."""
+    index = torch.tensor(rows, dtype=torch.int64, device=state.update.device)
+    return map_leaves(lambda leaf: leaf.index_select(0, index), state)  # type: ignore[no-any-return]
+
+
+def where(chosen: Tensor, left: Any, right: Any) -> Any:
+    """Leaf by leaf, `left` for the runs chosen by the mask [R], `right` for the others."""
+
+    def choose(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (a.ndim - 1)), a, b)
+
+    return map_leaves(choose, left, right)
+
+
+def named_leaves(tree: Any, prefix: str = "") -> dict[str, Tensor]:
+    """Every tensor of a nest of NamedTuples by its dotted path."""
+    if isinstance(tree, Tensor):
+        return {prefix.rstrip("."): tree}
+    found: dict[str, Tensor] = {}
+    for name, branch in zip(tree._fields, tree, strict=True):
+        found |= named_leaves(branch, f"{prefix}{name}.")
+    return found
+
+
+def with_leaves(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:
+    """The nest `tree` with its tensors replaced by those of the same path."""
+    if isinstance(tree, Tensor):
+        return leaves[prefix.rstrip(".")]
+    parts = (
+        with_leaves(branch, leaves, f"{prefix}{name}.")
+        for name, branch in zip(tree._fields, tree, strict=True)
+    )
+    return type(tree)(*parts)

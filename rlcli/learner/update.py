@@ -1,0 +1,173 @@
+"""The one update of every algorithm: anchor, batch, assertions, gradient steps, health, statistics.
+
+An update is a function of the state, the rollout, and the seeds and numbers its draws derive from.
+Shapes: R runs, B samples, P parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.collect.rollout import Rollout
+from rlcli.config.schema import RunConfig
+from rlcli.learner.batch import Batch, acting_error, advanced_statistics, by_run, make_batch
+from rlcli.learner.figures import Reference, as_update, epoch_figures, health_figures, reference, step_figures
+from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.sgd import improve, permutation
+from rlcli.learner.state import TrainState, behaviour, pushed
+from rlcli.learner.table import SURROGATES
+from rlcli.maths.estimators import whiten
+from rlcli.maths.health import effective_sample_size
+from rlcli.maths.surrogates import Objective
+from rlcli.nets.mlp import Heads
+from rlcli.nets.policy import Model, Snapshot
+
+ACTING_TOLERANCE = 1e-4
+"""Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
+
+
+class Update(NamedTuple):
+    """What one update of R runs gives."""
+
+    state: TrainState
+    batch: Batch
+    figures: dict[str, Tensor]
+    """Metrics by catalogue name, each [R] float64; NaN where undefined."""
+    epochs: dict[str, list[Tensor]]
+    """Per-epoch metrics, each a list of [R] float64; NaN where a run had stopped."""
+    sound: dict[str, Tensor]
+    """Masks [R] of what must hold, by what is said when it does not."""
+    seconds: dict[str, float]
+
+
+@torch.no_grad()
+def update(
+    configs: Sequence[RunConfig], seeds: Sequence[int], model: Model, state: TrainState, rollout: Rollout
+) -> Update:
+    """One update of every run on its rollout; `configs` agree on all but cohort keys."""
+    config = configs[0]
+    done = state.update.tolist()
+    hyper = hyperparameters(configs, done, config.device)
+    started = time.perf_counter()
+
+    observations, actions = by_run(rollout.observations), by_run(rollout.actions)
+    inputs = model.encode(state.policy, observations)
+    heads, tape = model.network.forward(model.network.unflatten(state.policy.parameters), inputs)
+    initial = model.family.distribution(heads.output, heads.free)
+    log_initial = initial.log_prob(actions)
+    outputs = model.outputs(behaviour(state), observations)
+    acting = model.family.distribution(*outputs)
+    log_acting = acting.log_prob(actions)
+    batch = make_batch(config, hyper, model, state, rollout, inputs, heads.value, log_initial, log_acting)
+    sound = _assertions(config, rollout, outputs.state, log_initial, log_acting)
+    mu = reference("mu", acting, actions)
+    anchor = reference("anchor", initial, actions, mu) if config.lag else mu
+
+    judged = batch.advantages if config.algo.normalize_advantage == "none" else whiten(batch.advantages)
+    surrogate = _surrogate(config, hyper, batch, log_initial, judged)
+    by_log_prob = batch.weights * surrogate.slope / config.batch_size
+    for_output, for_free = initial.pullback(actions, by_log_prob, None)
+    gradient = model.network.backward(tape, Heads(for_output, for_free, torch.zeros_like(heads.value)))
+
+    measure = _EpochMeasure(config, model, inputs, actions, mu, anchor)
+    improvement = improve(
+        configs, hyper, model, state.policy.parameters, state.optimiser, batch,
+        lambda epoch: permutation(seeds, done, epoch, config.batch_size), measure,
+    )  # fmt: skip
+    learned = time.perf_counter()
+
+    policy = model.distribution(improvement.parameters, inputs)
+    realised = _surrogate(config, hyper, batch, policy.log_prob(actions), judged).value - surrogate.value
+    final, clip = policy.double(), hyper.clip if config.algo.surrogate == "clipped" else None
+    figures = health_figures("behaviour", mu, final, actions, judged, clip)
+    if config.lag:
+        figures |= health_figures("update", anchor, final, actions, judged, clip)
+    else:
+        figures |= {as_update(name): value for name, value in figures.items()}
+    figures |= step_figures(config, hyper, batch, improvement, figures["update/kl_anchor_pi"])
+    step = (improvement.parameters - state.policy.parameters).double()
+    figures["update/entropy"] = final.entropy().mean(-1)
+    figures["update/gain_predicted"] = (gradient.double() * step).sum(-1)
+    figures["update/gain_realised"] = (batch.weights * realised).double().mean(-1)
+    observed, returned, carried = advanced_statistics(config, hyper, state, rollout)
+    sound["the loss is not finite"] = improvement.losses.total.isfinite().all(0)
+    sound["a parameter is not finite"] = improvement.parameters.isfinite().all(-1)
+    sound["an exact KL is negative"] = figures["behaviour/kl_mu_pi"].isfinite()
+    after = TrainState(
+        policy=Snapshot(improvement.parameters, observed),
+        optimiser=improvement.optimiser,
+        reward_moments=returned,
+        discounted=carried,
+        queue=pushed(state.queue, state.policy),
+        update=state.update + 1,
+    )
+    finished = time.perf_counter()
+    seconds = {
+        "time/learn": learned - started - measure.seconds,
+        "time/health": finished - learned + measure.seconds,
+    }
+    return Update(after, batch, figures, measure.figures(improvement.epochs), sound, seconds)
+
+
+class _EpochMeasure:
+    """Called after every epoch: follows health through the update and feeds the exact stopping rule."""
+
+    def __init__(
+        self, config: RunConfig, model: Model, inputs: Tensor, actions: Tensor, mu: Reference, anchor: Reference
+    ) -> None:  # fmt: skip
+        algo = config.algo
+        self._stops = algo.target_kl is not None and algo.target_kl_rule == "epoch_exact"
+        self._follows = config.health.epochs
+        self._model, self._inputs, self._actions = model, inputs, actions
+        self._mu, self._anchor = mu, anchor
+        self._rows: list[dict[str, Tensor]] = []
+        self.seconds = 0.0
+
+    def __call__(self, parameters: Tensor) -> Tensor | None:
+        if not (self._stops or self._follows):
+            return None
+        begun = time.perf_counter()
+        policy = self._model.distribution(parameters, self._inputs).double()
+        if self._follows:
+            self._rows.append(epoch_figures(self._mu, policy, self._actions))
+        exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
+        self.seconds += time.perf_counter() - begun
+        return exact
+
+    def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
+        if not self._rows:
+            return {}
+        return {
+            name: [
+                torch.where(mask, row[name], math.nan) for mask, row in zip(active, self._rows, strict=True)
+            ]
+            for name in self._rows[0]
+        }
+
+
+def _surrogate(
+    config: RunConfig, hyper: Hyperparameters, batch: Batch, log_prob: Tensor, advantages: Tensor
+) -> Objective:
+    """Each sample's objective over the whole batch, [R, B]."""
+    ratio = (log_prob - batch.log_anchor).exp()
+    return SURROGATES[config.algo.surrogate](ratio, advantages, hyper)
+
+
+def _assertions(
+    config: RunConfig, rollout: Rollout, outputs: Tensor, log_initial: Tensor, log_acting: Tensor
+) -> dict[str, Tensor]:
+    """What must hold before the first step, each [R]: the policy that acted is the one ratios are taken to."""
+    error = acting_error(rollout.outputs, outputs)
+    sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
+    if config.lag == 0:
+        log_ratio = (log_initial - log_acting).double()
+        one = (log_ratio == 0.0).all(-1) & (effective_sample_size(log_ratio) == 1.0)
+        sound["the ratio before the first step is not 1"] = one | ~log_ratio.isfinite().all(-1)
+    return sound

@@ -1,0 +1,1 @@
+"""Where rows go: the record on disk, the terminal, TensorBoard, Weights & Biases."""

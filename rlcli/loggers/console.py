@@ -1,0 +1,24 @@
+"""The terminal: a live panel where one is watching, aligned plain lines everywhere else. Both on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from rlcli.loggers.interface import Logger, RunInfo
+
+
+def console_logger(info: RunInfo, _: Callable[[str], None] = lambda _: None) -> Logger:
+    """The panel on a terminal that can redraw and show its characters; lines for a pipe, a file or a log."""
+    # Not Rich's answer: with FORCE_COLOR it calls a pipe a terminal, where a redrawn panel is garbage.
+    if sys.stderr.isatty():
+        from rich.console import Console
+
+        console = Console(stderr=True)
+        if not console.is_dumb_terminal and not console.options.ascii_only:
+            from rlcli.loggers.panel import PanelLogger
+
+            return PanelLogger(info, console)
+    from rlcli.loggers.lines import LineLogger
+
+    return LineLogger(info, sys.stderr)

@@ -1,0 +1,144 @@
+"""What every logger is, and the composite that keeps a failing one from stopping a run.
+
+A row is a flat mapping: `update` and `env_steps` (int), `group/name` (float), `epochs/name` (list of
+float); a figure that is undefined is absent. The names are those of `rlcli.catalog`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from rlcli.config.schema import RunConfig
+
+Row = Mapping[str, Any]
+
+RECORD = "jsonl"
+"""The logger that is the run's record: what goes wrong there stops the run."""
+
+MAKERS = {
+    "jsonl": "rlcli.loggers.jsonl:JsonlLogger",
+    "console": "rlcli.loggers.console:console_logger",
+    "tensorboard": "rlcli.loggers.tensorboard:TensorboardLogger",
+    "wandb": "rlcli.loggers.wandb:WandbLogger",
+}
+"""Loggers by name, the record first; imported only when asked for."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What a logger is told of the run when it starts."""
+
+    id: str
+    name: str
+    dir: Path
+    config: RunConfig
+    config_dict: Mapping[str, Any]
+    """The configuration as nested plain data."""
+    total_steps: int
+    """Env steps the run will do, rounded up to whole updates."""
+    start_steps: int = 0
+    """Env steps already done when this process took the run up."""
+    sweep: str | None = None
+    quiet: bool = False
+    algo: str = ""
+    env: str = ""
+    seed: int = 0
+
+
+class Logger(Protocol):
+    """A place rows go to. Constructed from a RunInfo and `warn`, a function that shows a line to the user."""
+
+    def log(self, row: Row, /) -> None:
+        """Takes the row of one update."""
+
+    def message(self, text: str, /) -> None:
+        """Shows a line of text beside the rows, where there is a reader."""
+
+    def close(self, status: str, /) -> None:
+        """Ends the log: finished, failed, interrupted or pruned."""
+
+
+class Loggers:
+    """All loggers of a run as one.
+
+    A member that raises at its start, at a row or at its end is switched off and reported once through
+    `warn`; training goes on. The record is the exception: its errors are raised.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], Logger]], warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._members: dict[str, Logger] = {}
+        for name, make in makers.items():
+            self._guarded(name, "start", self._start, name, make)
+
+    def log(self, row: Row) -> None:
+        """Hands a row to every logger still on.
+
+        Raises:
+            StorageError: the record could not be written.
+            NonFiniteError: the row holds a number the record cannot.
+        """
+        for name, member in tuple(self._members.items()):
+            self._guarded(name, "log a row", member.log, row)
+
+    def message(self, text: str) -> None:
+        """Shows a line of text wherever a logger has a reader."""
+        for name, member in tuple(self._members.items()):
+            self._guarded(name, "show a message", member.message, text)
+
+    def close(self, status: str) -> None:
+        """Ends every logger, whatever another's end does; closing again does nothing.
+
+        Raises:
+            StorageError: the record could not be written to its end.
+        """
+        members, self._members = self._members, {}
+        # The record, first in order, is ended last: only its end can raise.
+        for name, member in reversed(tuple(members.items())):
+            self._guarded(name, "close", member.close, status)
+
+    def _start(self, name: str, make: Callable[[], Logger]) -> None:
+        self._members[name] = make()
+
+    def _guarded(self, name: str, action: str, call: Callable[..., None], *arguments: object) -> None:
+        try:
+            call(*arguments)
+        except Exception as error:
+            if name == RECORD:
+                raise
+            reason = str(error) or type(error).__name__
+            self._warn(
+                f"The {name} logger could not {action} and is off from here; training goes on. {reason}"
+            )
+            self._switch_off(name)
+
+    def _switch_off(self, name: str) -> None:
+        """Takes a member out and lets it end, so that no terminal or file is left half open."""
+        member = self._members.pop(name, None)
+        if member is not None:
+            with contextlib.suppress(Exception):
+                member.close("failed")
+
+
+def make_loggers(info: RunInfo, warn: Callable[[str], None]) -> Loggers:
+    """The loggers that `logger=` names, started; no console when the run is quiet.
+
+    Raises:
+        StorageError: the record cannot be opened.
+    """
+    asked = [name for name in info.config.logger if not (name == "console" and info.quiet)]
+    return Loggers({name: partial(_made, name, info, warn) for name in MAKERS if name in asked}, warn)
+
+
+def _made(name: str, info: RunInfo, warn: Callable[[str], None]) -> Logger:
+    module, _, attribute = MAKERS[name].partition(":")
+    make: Callable[[RunInfo, Callable[[str], None]], Logger] = getattr(
+        importlib.import_module(module), attribute
+    )
+    return make(info, warn)

@@ -1,0 +1,92 @@
+"""Aligned plain lines for pipes, files and logs: one every few seconds, every tenth, every evaluation."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from rlcli.loggers.interface import Row, RunInfo
+from rlcli.loggers.progress import Clock, Progress, duration, figure, share
+
+EVERY = 5.0
+"""Seconds after which a line is due, whatever the progress."""
+HEADER_EVERY = 20
+"""Lines after which the header is repeated."""
+GAP = "  "
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a line; columns of a higher `rank` are left out first where there is little room."""
+
+    title: str
+    width: int
+    rank: int
+    text: Callable[[Progress, Mapping[str, Any]], str]
+
+
+COLUMNS = (
+    Column("steps", 10, 0, lambda progress, _: f"{progress.steps:,}"),
+    Column("done", 4, 2, lambda progress, _: f"{progress.fraction:.0%}"),
+    Column("steps/s", 8, 7, lambda progress, _: "-" if progress.speed is None else f"{progress.speed:,.0f}"),
+    Column("left", 7, 8, lambda progress, _: duration(progress.left)),
+    Column("return", 8, 1, lambda _, row: figure(row.get("train/return_100"))),
+    Column("eval", 8, 6, lambda _, row: figure(row.get("eval/return_mean"))),
+    Column("KL", 7, 3, lambda _, row: figure(row.get("behaviour/kl_mu_pi"))),
+    Column("ESS", 5, 4, lambda _, row: share(row.get("behaviour/ess"))),
+    Column("clip", 5, 5, lambda _, row: share(row.get("behaviour/clip_fraction"))),
+)
+"""return is train/return_100, KL is KL(mu||pi) in nats, ESS and clip are shares of the batch."""
+
+
+class LineLogger:
+    """Prints the rows that are due as lines of columns, in ASCII, without control codes."""
+
+    def __init__(self, info: RunInfo, stream: TextIO, clock: Clock = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._progress = Progress(info, clock)
+        self._columns = fitting(shutil.get_terminal_size().columns) if stream.isatty() else COLUMNS
+        self._lines = 0
+        self._tenth = -1
+        self._due = clock()
+
+    def log(self, row: Row, /) -> None:
+        """Prints the row if a line is due."""
+        tenth = 10 * row["env_steps"] // self._progress.total
+        if self._clock() < self._due and tenth == self._tenth and "eval/return_mean" not in row:
+            return
+        self._progress.reach(row["env_steps"])
+        self._due = self._clock() + EVERY
+        self._tenth = tenth
+        if self._lines % HEADER_EVERY == 0:
+            self._print(GAP.join(column.title.rjust(column.width) for column in self._columns))
+        self._lines += 1
+        texts = (column.text(self._progress, row).rjust(column.width) for column in self._columns)
+        self._print(GAP.join(texts))
+
+    def message(self, text: str, /) -> None:
+        """Prints a line of text."""
+        self._print(text)
+
+    def close(self, _status: str, /) -> None:
+        """Nothing: the last row, evaluated or a whole tenth, has its line."""
+
+    def _print(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+def fitting(width: int) -> tuple[Column, ...]:
+    """The columns that find room in a line of `width` characters, the most telling first, in their order."""
+    kept: list[Column] = []
+    for column in sorted(COLUMNS, key=lambda column: column.rank):
+        width -= column.width
+        if width < 0:
+            break
+        kept.append(column)
+        width -= len(GAP)
+    return tuple(column for column in COLUMNS if column in kept)

@@ -1,0 +1,83 @@
+"""How far a run is, how fast it goes and how long it will take; and numbers as people read them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from rlcli.loggers.interface import RunInfo
+
+WINDOW = 10.0
+"""Seconds over which the speed shown is averaged."""
+
+Clock = Callable[[], float]
+
+
+class Progress:
+    """Position and speed of a run, brought up to date by `reach`. In seconds and env steps."""
+
+    def __init__(self, info: RunInfo, clock: Clock = time.monotonic) -> None:
+        self.steps = info.start_steps
+        self.total = info.total_steps
+        self._clock = clock
+        self._started = clock()
+        self._marks = deque([(self._started, info.start_steps)])
+
+    def reach(self, steps: int) -> None:
+        """The run stands at `steps` now."""
+        now = self._clock()
+        self.steps = steps
+        self._marks.append((now, steps))
+        while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW:
+            self._marks.popleft()
+
+    @property
+    def fraction(self) -> float:
+        """Share of the run that is done, 0 to 1."""
+        return min(1.0, self.steps / self.total)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this process took the run up."""
+        return self._clock() - self._started
+
+    @property
+    def speed(self) -> float | None:
+        """Env steps a second of late; None before there is anything to go by."""
+        (since, before), (now, steps) = self._marks[0], self._marks[-1]
+        return (steps - before) / (now - since) if now > since and steps > before else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the end at that speed; None before there is one."""
+        speed = self.speed
+        return None if speed is None else max(0.0, self.total - self.steps) / speed
+
+
+def figure(value: float | None) -> str:
+    """A number of any size in few digits: 12,346 or 487.3 or 9.21 or 0.0081 or 3.2e-06; '-' for none."""
+    if value is None:
+        return "-"
+    size = abs(value)
+    for least, form in ((1e7, ".2e"), (1000.0, ",.0f"), (100.0, ".1f"), (1.0, ".2f"), (1e-3, ".4f")):
+        if size >= least:
+            return format(value, form)
+    return format(value, ".1e") if size else "0"
+
+
+def share(value: float | None) -> str:
+    """A fraction with three decimals; '-' for none."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """8 s, 3 m 07 s, 2 h 05 m; '-' for none."""
+    if seconds is None:
+        return "-"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"

@@ -1,0 +1,201 @@
+"""Weights & Biases: one W&B run a run, in the run directory; a copy of the record, never the record.
+
+Offline unless the user is logged in or says otherwise. Nothing is asked, nothing printed by W&B itself,
+and what costs time beside the rows (system statistics, console capture, code saving) is off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from rlcli.errors import UserError
+from rlcli.loggers.interface import Row, RunInfo
+
+Mode = Literal["online", "offline", "disabled"]
+
+INIT_TIMEOUT = 10.0
+"""Seconds W&B's server has to answer before a run goes offline."""
+FINISH_TIMEOUT = 60.0
+"""Seconds the last rows have to upload; what is left stays on disk for `wandb sync`."""
+
+MODES: dict[str, Mode] = {
+    "online": "online", "run": "online", "shared": "online",
+    "offline": "offline", "dryrun": "offline", "disabled": "disabled",
+}  # fmt: skip
+"""W&B's names for its modes, in WANDB_MODE and in its settings files."""
+EXIT_CODES = {"finished": 0, "pruned": 0, "interrupted": 130}
+"""What W&B is told at the end; any other status is a failure, 1."""
+
+_told: set[str] = set()
+"""What this process has said of runs that went offline: once, and no later run waits for the server again."""
+
+
+def available() -> str | None:
+    """None when W&B's SDK is installed, else what is missing and how to install it."""
+    if importlib.util.find_spec("wandb") is None:
+        return "logger=wandb needs a package that is not installed: pip install wandb"
+    return None
+
+
+class WandbLogger:
+    """Logs each row to a W&B run of its own; `epochs/...` lists as their last value.
+
+    Raises:
+        UserError: the SDK is not installed.
+    """
+
+    def __init__(self, info: RunInfo, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._run: Any = None
+        self._last: dict[str, Any] = {}
+        asked = _asked_mode(info.config.wandb.mode)
+        if asked == "disabled":
+            return
+        if missing := available():
+            raise UserError(missing)
+        with _contained(info.dir):
+            mode = _resolve(asked, warn)
+            if mode != "disabled":
+                self._run, self._offline = _start(info, mode, warn)
+        if self._run is not None:
+            # Offline nobody watches the summary, and keeping it costs a third of a row: written at the end.
+            summary = {"summary": "none"} if self._offline else {}
+            self._run.define_metric("*", step_metric="env_steps", **summary)
+
+    def log(self, row: Row, /) -> None:
+        """Hands one row to W&B's process, which writes and uploads it."""
+        if self._run is not None:
+            flat = {name: _scalar(value) for name, value in row.items() if value != []}
+            self._run.log(flat)
+            self._last.update(flat)
+
+    def message(self, text: str, /) -> None:
+        """Nothing: W&B shows rows."""
+
+    def close(self, status: str, /) -> None:
+        """Finishes the W&B run, as failed unless the run finished."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            run.summary.update({**(self._last if self._offline else {}), "status": status})
+        finally:
+            run.finish(exit_code=EXIT_CODES.get(status, 1))
+
+
+def _scalar(value: Any) -> Any:
+    return value[-1] if isinstance(value, list) else value
+
+
+def _asked_mode(configured: str) -> Mode | None:
+    """The mode the configuration names, else the one WANDB_MODE does; None when neither says."""
+    return MODES.get(os.environ.get("WANDB_MODE", "") if configured == "auto" else configured)
+
+
+def _resolve(asked: Mode | None, warn: Callable[[str], None]) -> Mode:
+    """The mode to start in: what was asked, else what W&B's settings say, else by whether there is a key.
+
+    Reads files and the environment only; nothing is asked of the user or of a server.
+    """
+    import wandb
+
+    settings = wandb.setup(wandb.Settings(silent=True)).settings
+    if asked is None and settings.mode in MODES and MODES[settings.mode] != "online":
+        return MODES[settings.mode]
+    if asked == "offline":
+        return "offline"
+    try:
+        logged_in = wandb.login(prompt=False, verify=False)
+    except wandb.errors.AuthenticationError as error:
+        _tell_once("credentials", f"W&B: the credentials cannot be used: {error}", warn)
+        return "offline"
+    if asked == "online" and not logged_in:
+        _tell_once("login", "W&B: nobody is logged in (try: wandb login).", warn)
+    return "online" if logged_in else "offline"
+
+
+def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any, bool]:
+    """The W&B run, and whether it is offline: also when its server did not answer, now or before."""
+    import wandb
+
+    if mode == "online" and "server" not in _told:
+        present = _segments(info.dir)
+        try:
+            return _init(info, "online"), False
+        except wandb.errors.Error as error:
+            reason = str(error).partition("\n")[0] or f"no answer within {INIT_TIMEOUT:.0f} s"
+            _tell_once("server", f"W&B: no run could be started on its server: {reason}.", warn)
+        for empty in _segments(info.dir) - present:
+            shutil.rmtree(empty, ignore_errors=True)
+    return _init(info, "offline"), True
+
+
+def _segments(directory: Path) -> set[Path]:
+    """What online runs left under a run directory."""
+    return set((directory / "wandb").glob("run-*"))
+
+
+def _init(info: RunInfo, mode: Literal["online", "offline"]) -> Any:
+    import wandb
+
+    chosen = info.config.wandb
+    return wandb.init(
+        project=chosen.project,
+        entity=chosen.entity,
+        group=chosen.group or info.sweep,
+        name=info.name,
+        tags=info.config.tags,
+        notes=info.config.notes or None,
+        config={**info.config_dict, "run_id": info.id},
+        dir=info.dir,
+        mode=mode,
+        reinit="create_new",
+        settings=_settings(),
+    )
+
+
+def _settings() -> Any:
+    """Quiet, bounded in time, and without what costs time; private settings only where this SDK has them."""
+    import wandb
+
+    wanted: dict[str, Any] = {
+        "silent": True,
+        "init_timeout": INIT_TIMEOUT,
+        "finish_timeout": FINISH_TIMEOUT,
+        "console": "off",
+        "disable_code": True,
+        "save_code": False,
+        "symlink": False,
+        "x_disable_stats": True,
+        "x_save_requirements": False,
+    }
+    return wandb.Settings(
+        **{name: value for name, value in wanted.items() if name in wandb.Settings.model_fields}
+    )
+
+
+@contextlib.contextmanager
+def _contained(directory: Path) -> Iterator[None]:
+    """While W&B starts its process: its logs go under the run directory and it reports no errors home.
+
+    The user's own variables win; none is left behind for child processes.
+    """
+    wanted = {"WANDB_CACHE_DIR": str(directory / "wandb" / "cache"), "WANDB_ERROR_REPORTING": "false"}
+    added = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)
+
+
+def _tell_once(topic: str, text: str, warn: Callable[[str], None]) -> None:
+    if topic not in _told:
+        _told.add(topic)
+        warn(f"{text.rstrip('.')}. Runs are logged offline; `wandb sync` uploads them later.")

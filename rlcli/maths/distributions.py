@@ -1,0 +1,229 @@
+"""Action distributions as values: log-probabilities, entropies, exact divergences.
+
+Shapes: `...` is any batch shape, A the number of actions (categorical) or of action dimensions (Gaussian).
+Divergences are in nats. A family names what a network must output and turns outputs into distributions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+class Distribution(Protocol):
+    """A distribution over actions at each state of a batch."""
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """log pi(a|s), shape `...`."""
+
+    def entropy(self) -> Tensor:
+        """H(pi(.|s)), shape `...`; differential, hence possibly negative, for continuous actions."""
+
+    def kl(self, other: Self) -> Tensor:
+        """KL(self || other) at each state, exactly, shape `...`."""
+
+    def tv(self, other: Self) -> Tensor | None:
+        """Total variation at each state, or None where it has no closed form."""
+
+    def mode(self) -> Tensor:
+        """The most probable action; the lowest index on ties."""
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """The action that the family's `noise` selects."""
+
+    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The gradient with respect to the family's outputs and free parameters.
+
+        Of any function of log π(a|s) and H(π(.|s)), from its gradients `by_log_prob` and `by_entropy` (None: 0)
+        with respect to them, each `[R, B]`; gives `[R, B, output_width]` and `[R, 1, free_width]`.
+        """
+
+    def double(self) -> Self:
+        """The same distribution in float64."""
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """pi(a|s) = softmax(logits)_a."""
+
+    logits: Tensor
+    """[..., A], unnormalised."""
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """Normalised logits, [..., A]."""
+        return torch.log_softmax(self.logits, -1)
+
+    @cached_property
+    def probs(self) -> Tensor:
+        """π(a|s), [..., A]."""
+        return self.log_probs.exp()
+
+    @cached_property
+    def _entropy(self) -> Tensor:
+        return -(self.probs * self.log_probs).sum(-1)
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """log pi(a|s) for integer actions of shape `...`."""
+        return self.log_probs.gather(-1, actions.unsqueeze(-1)).squeeze(-1)
+
+    def entropy(self) -> Tensor:
+        """H = -Σ_a π(a) log π(a)."""
+        return self._entropy
+
+    def kl(self, other: Categorical) -> Tensor:
+        """KL(self||other) = Σ_a π(a) (log π(a) - log π'(a))."""
+        return (self.probs * (self.log_probs - other.log_probs)).sum(-1)
+
+    def tv(self, other: Categorical) -> Tensor:
+        """TV = ½ Σ_a |π(a) - π'(a)|."""
+        return 0.5 * (self.probs - other.probs).abs().sum(-1)
+
+    def mode(self) -> Tensor:
+        """argmax_a π(a)."""
+        return self.logits.argmax(-1)
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """argmax_a (logit_a + Gumbel noise_a), distributed as π (Gumbel 1954)."""
+        return (self.logits + noise).argmax(-1)
+
+    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+        """∂ log π(a)/∂ logit_j = 1[j = a] - π(j);  ∂ H/∂ logit_j = -π(j) (log π(j) + H)."""
+        taken = by_log_prob.unsqueeze(-1)
+        for_logits = (self.probs * -taken).scatter_add_(-1, actions.unsqueeze(-1), taken)
+        if by_entropy is not None:
+            pulled = self.probs * (self.log_probs + self._entropy.unsqueeze(-1))
+            for_logits -= by_entropy.unsqueeze(-1) * pulled
+        return for_logits, for_logits.new_empty(for_logits.shape[0], 1, 0)
+
+    def double(self) -> Categorical:
+        """The same distribution in float64."""
+        return Categorical(self.logits.double())
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """π(a|s) = Π_i N(a_i; mean_i(s), exp(log_std_i)^2); the density is of the raw, unclipped action."""
+
+    mean: Tensor
+    """[..., A]."""
+    log_std: Tensor
+    """Broadcastable to [..., A]."""
+
+    def log_prob(self, actions: Tensor) -> Tensor:
+        """log π(a|s) = -½ Σ_i (z_i^2 + 2 log σ_i + log 2π), z = (a - mean)/σ, for actions [..., A]."""
+        z = (actions - self.mean) * torch.exp(-self.log_std)
+        return (-0.5 * (z * z + LOG_2PI) - self.log_std).sum(-1)
+
+    def entropy(self) -> Tensor:
+        """H = Σ_i (log σ_i + ½ log 2πe)."""
+        return (self.log_std + 0.5 * (LOG_2PI + 1.0)).expand_as(self.mean).sum(-1)
+
+    def kl(self, other: DiagonalGaussian) -> Tensor:
+        """KL(self||other) = Σ_i (log σ'/σ + (σ^2 + (m - m')^2)/(2 σ'^2) - ½)."""
+        log_ratio = self.log_std - other.log_std
+        distance = (self.mean - other.mean) * torch.exp(-other.log_std)
+        terms = 0.5 * (torch.expm1(2.0 * log_ratio) + distance * distance) - log_ratio
+        return terms.sum(-1)
+
+    def tv(self, other: DiagonalGaussian) -> None:
+        """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""
+        return None
+
+    def mode(self) -> Tensor:
+        """The mean."""
+        return self.mean
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """mean + σ noise, for standard normal noise."""
+        return self.mean + torch.exp(self.log_std) * noise
+
+    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+        """∂ log π(a)/∂ mean = z/σ, ∂ log π(a)/∂ log σ = z² - 1, z = (a - mean)/σ;  ∂ H/∂ log σ = 1."""
+        inverse = torch.exp(-self.log_std)
+        z = (actions - self.mean) * inverse
+        taken = by_log_prob.unsqueeze(-1)
+        for_free = (taken * (z * z - 1.0)).sum(1, keepdim=True)
+        if by_entropy is not None:
+            for_free += by_entropy.sum(-1).view(-1, 1, 1)
+        return taken * z * inverse, for_free
+
+    def double(self) -> DiagonalGaussian:
+        """The same distribution in float64."""
+        return DiagonalGaussian(self.mean.double(), self.log_std.double())
+
+
+def gaussian_tv(distance: Tensor) -> Tensor:
+    """TV of two Gaussians of equal covariance at Mahalanobis distance d: 2 Φ(d/2) - 1 = erf(d/(2√2))."""
+    return torch.erf(distance / (2.0 * math.sqrt(2.0)))
+
+
+class Family(Protocol):
+    """What a policy network must provide for one kind of action space."""
+
+    @property
+    def output_width(self) -> int:
+        """Outputs of the policy head per state."""
+
+    @property
+    def free_width(self) -> int:
+        """Parameters of the distribution that do not depend on the state."""
+
+    def distribution(self, output: Tensor, free: Tensor) -> Distribution:
+        """Outputs [R, B, output_width] and free parameters [R, 1, free_width] as a distribution."""
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Float32 noise [*shape, width] that `sample` turns into actions."""
+
+
+@dataclass(frozen=True)
+class CategoricalFamily:
+    """One of `actions` actions; the head outputs logits."""
+
+    actions: int
+    free_width = 0
+
+    @property
+    def output_width(self) -> int:
+        """One logit an action."""
+        return self.actions
+
+    def distribution(self, output: Tensor, free: Tensor) -> Categorical:
+        """Outputs are logits."""
+        return Categorical(output)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Standard Gumbel noise: -log of an exponential draw."""
+        return torch.empty(*shape, self.actions).exponential_(generator=generator).log_().neg_()
+
+
+@dataclass(frozen=True)
+class GaussianFamily:
+    """`width` real numbers; the head outputs means, log deviations are free parameters."""
+
+    width: int
+
+    @property
+    def output_width(self) -> int:
+        """One mean a dimension."""
+        return self.width
+
+    @property
+    def free_width(self) -> int:
+        """One log standard deviation a dimension."""
+        return self.width
+
+    def distribution(self, output: Tensor, free: Tensor) -> DiagonalGaussian:
+        """Outputs are means, free parameters log deviations."""
+        return DiagonalGaussian(output, free)
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+        """Standard normal noise."""
+        return torch.empty(*shape, self.width).normal_(generator=generator)

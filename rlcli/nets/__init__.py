@@ -1,0 +1,1 @@
+"""Policies and value functions of many runs, evaluated as one batch."""

@@ -1,0 +1,27 @@
+"""Non-linearities of hidden layers, each with its derivative as torch's own kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_aten = torch.ops.aten
+
+
+class Activation(NamedTuple):
+    """A function and its gradient: backward(dL/dy, x, y) = dL/dx. Both may reuse their first argument's memory."""
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "tanh": Activation(torch.tanh_, lambda g, x, y: _aten.tanh_backward.grad_input(g, y, grad_input=g)),
+    "relu": Activation(torch.relu_, lambda g, x, y: _aten.threshold_backward.grad_input(g, y, 0, grad_input=g)),
+    "elu": Activation(torch.nn.functional.elu, lambda g, x, y: _aten.elu_backward(g, 1.0, 1.0, 1.0, False, x)),
+    "silu": Activation(torch.nn.functional.silu, lambda g, x, y: _aten.silu_backward(g, x)),
+    "gelu": Activation(torch.nn.functional.gelu, lambda g, x, y: _aten.gelu_backward(g, x)),
+}

@@ -1,0 +1,206 @@
+"""Stacked multilayer perceptrons: the actors and critics of R runs as one batch of products.
+
+Shapes: R runs, K trunks a run (2: actor and critic; 1: shared), B rows, I inputs, H hidden units,
+D policy outputs, F free policy parameters, P parameters of one run. Parameters live in one flat [R, P]
+buffer, so that gradients, norms and optimiser steps are single operations.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from rlcli.nets.activations import ACTIVATIONS, Activation
+from rlcli.nets.linear import input_gradient, linear, weight_gradient
+
+@dataclass(frozen=True)
+class Initialisation:
+    """Orthogonal weights with gains and zero biases (Saxe et al. 2014), or torch's uniform default."""
+
+    orthogonal: bool = True
+    hidden_gain: float = 2**0.5
+    policy_gain: float = 0.01
+    value_gain: float = 1.0
+    log_std: float = 0.0
+
+
+@dataclass(frozen=True)
+class MLP:
+    """A policy and a value function over flat observations."""
+
+    inputs: int
+    hidden: tuple[int, ...]
+    outputs: int
+    free: int
+    activation: str = "tanh"
+    shared: bool = False
+
+    @property
+    def trunks(self) -> int:
+        """K."""
+        return 1 if self.shared else 2
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one run's parameters in the order they lie in the flat buffer."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        width = self.inputs
+        for depth, size in enumerate(self.hidden):
+            shapes[f"trunk.{depth}.weight"] = (self.trunks, width, size)
+            shapes[f"trunk.{depth}.bias"] = (self.trunks, size)
+            width = size
+        shapes["policy.weight"] = (width, self.outputs)
+        shapes["policy.bias"] = (self.outputs,)
+        shapes["policy.free"] = (1, self.free)
+        shapes["value.weight"] = (width, 1)
+        shapes["value.bias"] = (1,)
+        return shapes
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Number of elements of each of `shapes`."""
+        return [math.prod(shape) for shape in self.shapes.values()]
+
+    def unflatten(self, parameters: Tensor) -> dict[str, Tensor]:
+        """Views of a flat [R, P] buffer by name, each [R, *shape]."""
+        runs = parameters.shape[0]
+        chunks = parameters.split(self.sizes, 1)
+        return {
+            name: chunk.view(runs, *shape)
+            for (name, shape), chunk in zip(self.shapes.items(), chunks, strict=True)
+        }
+
+    def initial(self, initialisation: Initialisation, generator: torch.Generator) -> Tensor:
+        """Fresh parameters of one run, [P]."""
+        parameters = torch.empty(1, sum(self.sizes))
+        gains = {"policy": initialisation.policy_gain, "value": initialisation.value_gain}
+        parts = self.unflatten(parameters)
+        for name, part in parts.items():
+            group, _, leaf = name.rpartition(".")
+            if leaf == "free":
+                part.fill_(initialisation.log_std)
+            elif initialisation.orthogonal and leaf == "bias":
+                part.zero_()
+            elif initialisation.orthogonal:
+                gain = gains.get(group, initialisation.hidden_gain)
+                for matrix in part.flatten(0, -3):
+                    matrix.copy_(_orthogonal(matrix.shape, gain, generator))
+            else:
+                bound = parts[f"{group}.weight"].shape[-2] ** -0.5
+                part.copy_(torch.empty(part.shape).uniform_(-bound, bound, generator=generator))
+        return parameters[0]
+
+    def policy(self, parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Policy outputs [R, B, D] and free parameters [R, 1, F] at inputs [R, B, I]."""
+        head, free = self.actor(parameters)
+        return head(x), free
+
+    def value(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """V [R, B] at inputs [R, B, I]."""
+        parts = self.unflatten(parameters)
+        for depth in range(len(self.hidden)):
+            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
+            x = self._activation.forward(linear(x, weight[:, -1], bias[:, -1]))
+        return linear(x, parts["value.weight"], parts["value.bias"]).squeeze(-1)
+
+    def actor(self, parameters: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """The policy head as a function of inputs alone, and the free parameters: no work but the products."""
+        parts = self.unflatten(parameters)
+        activate = self._activation.forward
+        layers = [
+            (parts[f"trunk.{depth}.weight"][:, 0], parts[f"trunk.{depth}.bias"][:, 0])
+            for depth in range(len(self.hidden))
+        ]
+        weight, bias = parts["policy.weight"], parts["policy.bias"]
+
+        def head(x: Tensor) -> Tensor:
+            for layer in layers:
+                x = activate(linear(x, *layer))
+            return linear(x, weight, bias)
+
+        return head, parts["policy.free"]
+
+    def forward(self, parts: dict[str, Tensor], x: Tensor) -> tuple[Heads, Tape]:
+        """Both heads at x [R, B, I] in one pass over all trunks, and what `backward` needs.
+
+        `parts` are the views `unflatten` gives. Outside any graph.
+        """
+        runs, rows, trunks = *x.shape[:2], self.trunks
+        h = x.unsqueeze(1).expand(-1, trunks, -1, -1).reshape(runs * trunks, rows, -1)
+        layers = []
+        for depth in range(len(self.hidden)):
+            weight = parts[f"trunk.{depth}.weight"].flatten(0, 1)
+            pre = linear(h, weight, parts[f"trunk.{depth}.bias"].flatten(0, 1))
+            post = self._activation.forward(pre)
+            layers.append(_Layer(h, weight, pre, post))
+            h = post
+        features = h.view(runs, trunks, rows, -1)
+        output = linear(features[:, 0], parts["policy.weight"], parts["policy.bias"])
+        value = linear(features[:, -1], parts["value.weight"], parts["value.bias"])
+        return Heads(output, parts["policy.free"], value.squeeze(-1)), Tape(parts, layers, features)
+
+    def backward(self, tape: Tape, gradient: Heads) -> Tensor:
+        """The gradient [R, P] of any function of the heads, from its gradient with respect to them.
+
+        Written out because that halves the cost of a gradient step on small networks; the same numbers as
+        automatic differentiation of `policy` and `value`.
+        """
+        runs = tape.features.shape[0]
+        of_policy, of_value = tape.features[:, 0], tape.features[:, -1]
+        by_value = gradient.value.unsqueeze(-1)
+        pieces = [
+            weight_gradient(of_policy, gradient.output), gradient.output.sum(1), gradient.free,
+            weight_gradient(of_value, by_value), by_value.sum(1),
+        ]  # fmt: skip
+        from_policy = input_gradient(gradient.output, tape.parts["policy.weight"])
+        from_value = input_gradient(by_value, tape.parts["value.weight"])
+        back = from_policy + from_value if self.shared else torch.stack((from_policy, from_value), 1).flatten(0, 1)
+        for depth in range(len(self.hidden) - 1, -1, -1):
+            layer = tape.layers[depth]
+            back = self._activation.backward(back, layer.pre, layer.post)
+            pieces = [weight_gradient(layer.inputs, back), back.sum(1), *pieces]
+            if depth:
+                back = input_gradient(back, layer.weight)
+        return torch.cat([piece.reshape(runs, -1) for piece in pieces], 1)
+
+    @property
+    def _activation(self) -> Activation:
+        return ACTIVATIONS[self.activation]
+
+
+class Heads(NamedTuple):
+    """What a network says of B rows, or the gradient of something with respect to it."""
+
+    output: Tensor
+    """[R, B, D]."""
+    free: Tensor
+    """[R, 1, F]."""
+    value: Tensor
+    """[R, B]."""
+
+
+class _Layer(NamedTuple):
+    inputs: Tensor
+    weight: Tensor
+    pre: Tensor
+    post: Tensor
+
+
+class Tape(NamedTuple):
+    """A forward pass, kept for its backward pass."""
+
+    parts: dict[str, Tensor]
+    layers: list[_Layer]
+    features: Tensor
+    """[R, K, B, H]: outputs of the last hidden layer."""
+
+
+def _orthogonal(shape: torch.Size, gain: float, generator: torch.Generator) -> Tensor:
+    inputs, outputs = shape
+    return nn.init.orthogonal_(torch.empty(outputs, inputs), gain, generator=generator).T

@@ -1,0 +1,69 @@
+"""From raw observations to the rows a network reads; the statistics are part of the policy.
+
+Shapes: R runs, B rows, O observation width after encoding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CLIP = 10.0
+"""Whitened observations and scaled rewards are clipped to [-10, 10]."""
+FLOOR = 1e-8
+"""Added to a variance before its root is a divisor."""
+
+
+class Moments(NamedTuple):
+    """Running population moments in float64; leaves [R, ...]."""
+
+    count: Tensor
+    """[R]."""
+    mean: Tensor
+    """[R, O]."""
+    variance: Tensor
+    """[R, O]; 1 before anything was seen."""
+
+
+def no_moments(runs: int, width: int) -> Moments:
+    """Moments of nothing: mean 0, variance 1."""
+    count = torch.zeros(runs, dtype=torch.float64)
+    mean = torch.zeros(runs, width, dtype=torch.float64)
+    return Moments(count, mean, torch.ones_like(mean))
+
+
+def advance(moments: Moments, samples: Tensor) -> Moments:
+    """Moments after `samples` [R, B, O] too (Chan, Golub and LeVeque 1979, the pairwise update)."""
+    rows = samples.double().transpose(1, 2).contiguous()
+    added = rows.shape[-1]
+    mean = rows.mean(-1)
+    variance = ((rows - mean.unsqueeze(-1)) ** 2).mean(-1)
+    before = moments.count.unsqueeze(-1)
+    total = before + added
+    shift = mean - moments.mean
+    pooled = before * moments.variance + added * variance + shift * shift * (before * added / total)
+    return Moments(moments.count + added, moments.mean + shift * (added / total), pooled / total)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """How one kind of observation becomes [R, B, O] float32."""
+
+    kind: str
+    """box: flattened; discrete: one-hot."""
+    width: int
+    normalize: bool
+
+    def encode(self, observations: Tensor, moments: Moments) -> Tensor:
+        """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics."""
+        if self.kind == "discrete":
+            return torch.nn.functional.one_hot(observations.long(), self.width).float()
+        flat = observations.flatten(2).float()
+        if not self.normalize:
+            return flat
+        mean = moments.mean.float().unsqueeze(1)
+        scale = (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)
+        return ((flat - mean) * scale).clamp(-CLIP, CLIP)

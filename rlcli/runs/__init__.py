@@ -1,0 +1,1 @@
+"""A run and its directory: manifest, checkpoints, the training loop."""

@@ -1,0 +1,40 @@
+"""Evaluating a trained run: `rlcli eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlcli.collect.evaluation import evaluate, lanes
+from rlcli.envs import registry
+from rlcli.runs.checkpoint import Which
+from rlcli.runs.policy import read_policy
+
+
+def evaluate_run(
+    run_dir: Path,
+    *,
+    episodes: int = 100,
+    stochastic: bool = False,
+    checkpoint: Which = "last",
+    seed: int | None = None,
+) -> dict[str, Any]:
+    """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and more.
+
+    Episode j has the seed hash(seed, 'evaluation', j); the seed is the run's own unless one is given.
+    """
+    trained = read_policy(run_dir, checkpoint)
+    torch.set_num_threads(trained.config.compute.threads)
+    chosen = trained.config.seed if seed is None else seed
+    env = registry.make(trained.config.env, 1, num_envs=lanes(episodes))
+    try:
+        played = evaluate(*trained.policy, env, chosen, episodes, stochastic=stochastic)
+    finally:
+        env.close()
+    assert played is not None
+    figures = {name.removeprefix("eval/"): value for name, value in played.figures().items()}
+    return figures | {
+        "checkpoint": trained.update, "seed": chosen, "deterministic": not stochastic, "dir": str(run_dir)
+    }  # fmt: skip

@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM: the first lets the update finish and be saved, the second ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
+
+CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
+
+
+class Stop:
+    """Whether, and by which signal, the process was asked to end."""
+
+    def __init__(self) -> None:
+        self.exit_code: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.exit_code is not None
+
+
+@contextmanager
+def stop_on_signals(at_once: Callable[[int], None], announce: Callable[[], None]) -> Iterator[Stop]:
+    """Listens while the block runs; `announce` is called at the first signal, `at_once(code)` at the second.
+
+    Only the main thread hears signals: elsewhere the block runs without listening.
+    """
+    stop = Stop()
+
+    def heard(number: int, _: FrameType | None) -> None:
+        if stop:
+            at_once(CODES[signal.Signals(number)])
+            os._exit(CODES[signal.Signals(number)])
+        stop.exit_code = CODES[signal.Signals(number)]
+        announce()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, heard) for number in CODES}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

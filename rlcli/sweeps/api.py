@@ -1,0 +1,27 @@
+"""The Python face of `rlcli train`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rlcli.sweeps.plan import plan
+from rlcli.sweeps.run import run_one
+
+if TYPE_CHECKING:
+    from rlcli.runs.train import Result
+
+
+def train(
+    overrides: str | Sequence[str] = (), *, config_dir: str | None = None, quiet: bool = True
+) -> Result:
+    """Train one run as `rlcli train` would and return its result.
+
+    `overrides` are those of the command line, as a list or as one string: `train("env=Pendulum-v1 seed=1")`.
+
+    Raises:
+        UserError: something in the overrides is wrong; nothing was made on disk.
+    """
+    texts = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
+    return run_one(plan(texts, config_dir=config_dir)[0], quiet=quiet)

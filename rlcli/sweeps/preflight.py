@@ -1,0 +1,60 @@
+"""Checks of a configuration against this machine, before anything starts: environments, packages, devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from rlcli.config.faults import Check, Fault
+from rlcli.config.schema import RunConfig
+from rlcli.errors import UserError
+
+
+def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """The environment can be made, its spaces are supported and the network can read them."""
+    from rlcli.envs.registry import describe
+    from rlcli.envs.spec import check_network
+
+    try:
+        check_network(describe(config.env), config.network.name)
+    except UserError as error:
+        hint = f" {error.hint}" if error.hint else ""
+        for text in error.faults:
+            yield Fault(text + hint, frozenset({"env.id"}))
+
+
+def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Packages of the loggers asked for are there."""
+    from rlcli.loggers import tensorboard, wandb
+
+    for name, missing in (("tensorboard", tensorboard.available), ("wandb", wandb.available)):
+        if name in config.logger and (reason := missing()) is not None:
+            others = ",".join(other for other in config.logger if other != name)
+            yield Fault(f"{reason}; or leave it out: logger=[{others}].", frozenset({"logger"}))
+
+
+def device_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """The device is one torch has here."""
+    keys = frozenset({"device"})
+    if config.device == "cpu":
+        return
+    cuda = re.fullmatch(r"cuda(?::(\d+))?", config.device)
+    if cuda is None:
+        yield Fault(f"device={config.device}: choose cpu, cuda or cuda:<number>.", keys)
+        return
+    import torch
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(cuda.group(1) or 0) >= found:
+        there = "no CUDA device" if found == 0 else f"only cuda:0 to cuda:{found - 1}"
+        yield Fault(f"device={config.device}: there is {there} here; device=cpu always works.", keys)
+
+
+def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Runs do not go where a file is."""
+    if Path(config.runs_dir).expanduser().is_file():
+        yield Fault(f"runs_dir={config.runs_dir} is a file, not a folder.", frozenset({"runs_dir"}))
+
+
+CHECKS: tuple[Check, ...] = (environment_exists, loggers_are_installed, device_exists, runs_dir_is_a_folder)

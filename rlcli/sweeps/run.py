@@ -1,0 +1,27 @@
+"""One job, from its configuration to its result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlcli.config.compose import Composed
+
+if TYPE_CHECKING:
+    from rlcli.runs.train import Result
+
+
+def root_of(job: Composed) -> Path:
+    """Where the job's run goes: its runs_dir when one was given, else RLCLI_RUNS or ./runs."""
+    from rlcli.runs.directory import runs_root
+
+    return runs_root(None if job.provenance["runs_dir"] == "default" else job.config.runs_dir)
+
+
+def run_one(job: Composed, *, quiet: bool = False) -> Result:
+    """Train one run in a new directory."""
+    from rlcli.runs.directory import new_run_dir
+    from rlcli.runs.train import train
+
+    directory = new_run_dir(job.config, root_of(job))
+    return train([job.config], [directory], overrides=[job.overrides], quiet=quiet)[0]

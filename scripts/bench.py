@@ -1,0 +1,186 @@
+"""Steps a second beside Stable-Baselines3, start-up time, peak memory: `make bench`.
+
+Every measurement is a fresh process on one and the same core, and the contestants take turns (peer, ours on
+Gymnasium's environment, ours on the array one, peer, ...), so that a machine that slows down slows all of
+them. Speed is that of the steady state: start-up and the first updates are left out. Our runs are
+`rlcli train` as it is typed, with default loggers and every health figure; only evaluation is off, since the
+peer has none. Medians are reported, with the extremes beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+
+RLCLI = str(Path(sys.executable).with_name("rlcli"))
+NUM_ENVS, ROLLOUT, EPOCHS, MINIBATCHES, RATE = 8, 128, 4, 4, 2.5e-4
+BATCH = NUM_ENVS * ROLLOUT
+"""The shape of conf/experiment/benchmark_shape.yaml, for the peer."""
+WARM_UP = 5
+"""Updates left out at the start."""
+
+COMMAND = ("train", "experiment=benchmark_shape")
+CONTESTANTS = ("stable-baselines3", "rlcli, gymnasium", "rlcli, array")
+
+
+def peer(updates: int) -> float:
+    """Steps a second of Stable-Baselines3's PPO in this process, in the same shape."""
+    import torch
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.env_util import make_vec_env
+
+    class Clock(BaseCallback):
+        """The time at which each rollout starts."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.starts: list[float] = []
+
+        def _on_rollout_start(self) -> None:
+            self.starts.append(time.perf_counter())
+
+        def _on_step(self) -> bool:
+            return True
+
+    torch.set_num_threads(1)
+    clock = Clock()
+    PPO(
+        "MlpPolicy",
+        make_vec_env("CartPole-v1", NUM_ENVS),
+        n_steps=ROLLOUT,
+        batch_size=BATCH // MINIBATCHES,
+        n_epochs=EPOCHS,
+        learning_rate=RATE,
+        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        device="cpu",
+    ).learn(updates * BATCH, callback=clock)
+    starts = clock.starts[WARM_UP:]
+    return BATCH * (len(starts) - 1) / (starts[-1] - starts[0])
+
+
+def rows_of(root: Path) -> list[dict[str, Any]]:
+    """The rows of the one run under `root`; none while it has written no whole line."""
+    return [
+        json.loads(line)
+        for path in root.glob("*/metrics.jsonl")
+        for line in path.read_text().splitlines(keepends=True)
+        if line.endswith("\n")
+    ]
+
+
+def ours(backend: str, updates: int) -> float:
+    """Steps a second of `rlcli train`, by the times in its own record."""
+    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
+        overrides = (f"env.backend={backend}", f"total_steps={updates * BATCH}", f"runs_dir={root}")
+        subprocess.run(
+            [RLCLI, *COMMAND, *overrides], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        rows = rows_of(Path(root))[WARM_UP:]
+    steps = rows[-1]["env_steps"] - rows[0]["env_steps"]
+    return float(steps / (rows[-1]["time/elapsed"] - rows[0]["time/elapsed"]))
+
+
+def measure(contestant: str, updates: int) -> float:
+    """One measurement, in a process of its own."""
+    if contestant != CONTESTANTS[0]:
+        return ours(contestant.split(", ")[1], updates)
+    command = [sys.executable, __file__, "--peer", "--updates", str(updates)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def cold_start() -> tuple[float, float]:
+    """Seconds from typing `rlcli train` to its first row, and peak memory of the whole run in MB."""
+    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
+        begin = time.perf_counter()
+        process = subprocess.Popen(
+            [RLCLI, "train", f"runs_dir={root}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while not rows_of(Path(root)):
+            if process.poll() is not None:
+                sys.exit("rlcli train ended before its first row")
+            time.sleep(0.01)
+        first = time.perf_counter() - begin
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return first, usage.ru_maxrss * 1024 / 1e6
+
+
+def summary(values: list[float]) -> dict[str, Any]:
+    """The median with its extremes, and every value."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values), "all": values}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a page of markdown."""
+    lines = ["| | steps/s, median | least | most | times the peer |", "|---|---:|---:|---:|---:|"]
+    base = result["speed"][CONTESTANTS[0]]["median"]
+    for name, speed in result["speed"].items():
+        figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
+        lines.append(f"| {name} | {figures} | {speed['median'] / base:.2f} |")
+    lines += [
+        "",
+        f"First update finished {result['first_update_seconds']['median']:.2f} s after `rlcli train` was "
+        f"typed; peak memory {result['peak_memory_mb']['most']:.0f} MB.",
+        "",
+        f"One core; {result['repeats']} repetitions of {result['updates']} updates, alternating; "
+        f"{result['date']}.",
+        "",
+        *machine.table(result["with"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print the table, write it and its numbers under docs/results/."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--updates", type=int, default=60, help="updates of each run")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each contestant")
+    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where bench.md and bench.json go")
+    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peer:
+        print(peer(options.updates))
+        return
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
+    speeds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    starts = []
+    for repeat in range(options.repeats):
+        for name, found in speeds.items():
+            found.append(measure(name, options.updates))
+        starts.append(cold_start())
+        shown = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in speeds.items())
+        print(
+            f"{repeat + 1}/{options.repeats}: {shown} steps/s; first update {starts[-1][0]:.2f} s", flush=True
+        )
+    result = {
+        "command": "rlcli " + " ".join(COMMAND),
+        "date": datetime.date.today().isoformat(),
+        "updates": options.updates,
+        "repeats": options.repeats,
+        "speed": {name: summary(found) for name, found in speeds.items()},
+        "first_update_seconds": summary([first for first, _ in starts]),
+        "peak_memory_mb": summary([memory for _, memory in starts]),
+        "with": machine.description(),
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.out / "bench.md").write_text("# Speed\n\n" + table(result))
+    print("\n" + table(result))
+
+
+if __name__ == "__main__":
+    main()

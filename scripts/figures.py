@@ -1,0 +1,121 @@
+"""What training reaches: several seeds as typed, then 100 deterministic episodes of each last checkpoint.
+
+`make figures` writes docs/results/figures.json and figures.md. The runs themselves stay in --runs-dir when
+one is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import machine
+
+RLCLI = str(Path(sys.executable).with_name("rlcli"))
+EPISODES = 100
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table: a command, and the seeds it runs with."""
+
+    overrides: tuple[str, ...]
+    seeds: int
+    solved: float | None = None
+    """A seed counts as solved from this return on; None: only the median is told."""
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        return " ".join(("rlcli train", *self.overrides))
+
+
+CELLS = (
+    Cell((), seeds=10, solved=475.0),
+    Cell(("env=Pendulum-v1",), seeds=5),
+)
+
+
+def rlcli(*words: str) -> str:
+    """Run one command; its standard output. What it said is shown when it fails."""
+    done = subprocess.run([RLCLI, *words], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"rlcli {' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def score(cell: Cell, seed: int, root: Path) -> dict[str, Any]:
+    """Train one seed and evaluate its last checkpoint."""
+    run = json.loads(rlcli("train", *cell.overrides, f"seed={seed}", f"runs_dir={root}", "--quiet", "--json"))
+    found = json.loads(
+        rlcli("eval", run["dir"], "--episodes", str(EPISODES), "--checkpoint", "last", "--json")
+    )
+    print(f"{cell.command} seed={seed}: {found['return_mean']:.1f} +- {found['return_std']:.1f}", flush=True)
+    return {"seed": seed, "env_steps": run["env_steps"]} | {
+        name: found[name] for name in ("return_mean", "return_std", "episodes")
+    }
+
+
+def campaign(cell: Cell, root: Path, jobs: int) -> dict[str, Any]:
+    """Every seed of one cell, `jobs` at a time."""
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = list(pool.map(lambda seed: score(cell, seed, root), range(cell.seeds)))
+    means = [run["return_mean"] for run in runs]
+    result = {"command": cell.command, "runs": runs, "median": statistics.median(means)}
+    if cell.solved is not None:
+        result |= {"solved_at": cell.solved, "solved": sum(mean >= cell.solved for mean in means)}
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as a page of markdown."""
+    lines = [
+        "| command | env steps | seeds | median return | least | most | solved |",
+        "|---|---:|---:|---:|---:|---:|---|",
+    ]
+    for cell in result["cells"]:
+        means = [run["return_mean"] for run in cell["runs"]]
+        figures = " | ".join(f"{value:.1f}" for value in (cell["median"], min(means), max(means)))
+        solved = f"{cell['solved']} of {len(means)} reach {cell['solved_at']:g}" if "solved" in cell else ""
+        steps = f"{cell['runs'][0]['env_steps']:,}"
+        lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
+    lines += [
+        "",
+        f"Last checkpoint, {EPISODES} deterministic episodes a seed; {result['date']}.",
+        "",
+        *machine.table(result["with"]),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the campaign, print the table, write it and its numbers."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one core each")
+    parser.add_argument("--runs-dir", type=Path, help="keep the runs here")
+    parser.add_argument(
+        "--out", type=Path, default=machine.RESULTS, help="where figures.md and figures.json go"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="rlcli-figures-") as scratch:
+        root = options.runs_dir or Path(scratch)
+        cells = [campaign(cell, root / str(index), options.jobs) for index, cell in enumerate(CELLS)]
+    result = {"date": datetime.date.today().isoformat(), "with": machine.description(), "cells": cells}
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "figures.json").write_text(json.dumps(result, indent=1) + "\n")
+    (options.out / "figures.md").write_text("# What training reaches\n\n" + table(result))
+    print("\n" + table(result))
+
+
+if __name__ == "__main__":
+    main()

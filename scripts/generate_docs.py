@@ -1,0 +1,188 @@
+"""Write the pages of docs/ that say what the code says: `make docs`; `--check` only compares.
+
+docs/cli.md is the help of every verb, docs/keys.md the declarations of the config, docs/metrics.md the
+catalogue of metrics. The README's tables of figures come from docs/results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rlcli.catalog import METRICS
+from rlcli.config import schema
+
+ROOT = Path(__file__).parents[1]
+RLCLI = str(Path(sys.executable).with_name("rlcli"))
+PLAIN = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
+SOURCE = "<!-- Written by scripts/generate_docs.py from {}: change that, then `make docs`. -->"
+
+
+def help_of(*verb: str) -> str:
+    """The help text of one verb, 100 columns wide, without colours."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("_RLCLI")}
+    done = subprocess.run(
+        [RLCLI, *verb, "--help"], env=environment | PLAIN, capture_output=True, text=True, check=True
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n")
+
+
+def verbs() -> list[str]:
+    """The verbs of the command line, in the order its help gives them."""
+    import typer
+
+    from rlcli.cli.main import app
+
+    return list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def cli_page() -> str:
+    """Every verb's help."""
+    lines = ["# The command line", "", SOURCE.format("the help texts"), ""]
+    for verb in ("", *verbs()):
+        title = f"rlcli {verb}".strip()
+        lines += [f"## {title}", "", "```text", help_of(*verb.split()), "```", ""]
+    return "\n".join(lines)
+
+
+def type_name(hint: Any) -> str:
+    """A type as a person would say it."""
+    if isinstance(hint, types.UnionType):
+        return " or ".join("null" if part is type(None) else type_name(part) for part in hint.__args__)
+    origin = getattr(hint, "__origin__", None)
+    if origin is tuple:
+        return f"list of {type_name(hint.__args__[0])}"
+    named = {str: "text", dict: "mapping", bool: "true or false", int: "integer", float: "number"}
+    return named[origin or hint]
+
+
+def literal(value: Any) -> str:
+    """A default as it is typed on the command line."""
+    if isinstance(value, float):
+        return f"{value:g}" if value == float(f"{value:g}") else f"{value:.6g}"
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+def cell(text: str) -> str:
+    """Text that may stand in a cell of a markdown table."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def key_row(key: schema.Key) -> str:
+    """One key as a row of a table."""
+    declared = key.declaration
+    admitted = ", ".join(declared.choices) if declared.choices else declared.bounds()
+    notes = declared.doc
+    if declared.unit:
+        notes += f" Unit: {declared.unit}."
+    if declared.used_by:
+        notes += " Used with {}={}.".format(*declared.used_by)
+    mark = "yes" if declared.cohort else ""
+    columns = (f"`{key.name}`", type_name(key.type), f"`{literal(key.default)}`", admitted, mark, notes)
+    return "| " + " | ".join(map(cell, columns)) + " |"
+
+
+def keys_page() -> str:
+    """Every key by its section."""
+    sections = {"": schema.RunConfig} | {
+        field.name: field.default_factory
+        for field in dataclasses.fields(schema.RunConfig)
+        if dataclasses.is_dataclass(field.default_factory)
+    }
+    lines = [
+        "# The keys of a run",
+        "",
+        SOURCE.format("rlcli/config/schema.py"),
+        "",
+        "`rlcli explain KEY` shows the same. Defaults are those of the schema; an algorithm's row and tuned",
+        "settings may choose others, which `rlcli train --cfg job` shows with their origin. Keys marked",
+        "*cohort* may differ between runs that train together.",
+        "",
+    ]
+    for section, cls in sections.items():
+        keys = [key for name, key in schema.KEYS.items() if name.rpartition(".")[0] == section]
+        lines += [
+            f"## {section or 'The run'}",
+            "",
+            (cls.__doc__ or "").strip(),
+            "",
+            "| key | type | default | values | cohort | meaning |",
+            "|---|---|---|---|---|---|",
+            *map(key_row, keys),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    """Every metric by its group."""
+    lines = [
+        "# The metrics",
+        "",
+        SOURCE.format("rlcli/catalog.py"),
+        "",
+        "`rlcli explain METRIC` shows the same. What an update leaves undefined is absent from its row.",
+        "",
+    ]
+    groups: dict[str, list[Any]] = {}
+    for name, metric in METRICS.items():
+        groups.setdefault(name.rpartition("/")[0], []).append(metric)
+    for group, metrics in groups.items():
+        lines += [
+            f"## {group + '/' if group else 'Position'}",
+            "",
+            "| metric | unit | formula | better | meaning |",
+            "|---|---|---|---|---|",
+        ]
+        for metric in metrics:
+            columns = (f"`{metric.name}`", metric.unit, metric.formula, metric.direction, metric.definition)
+            lines.append("| " + " | ".join(map(cell, columns)) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def readme() -> str:
+    """The README with its figures as they stand in docs/results/."""
+    text = (ROOT / "README.md").read_text()
+    for name in ("figures", "bench"):
+        page = (ROOT / "docs" / "results" / f"{name}.md").read_text()
+        body = page.split("\n", 2)[2].split("| measured on")[0].strip()
+        marked = re.compile(f"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
+        found = marked.search(text)
+        assert found, f"README.md has no place for the {name}"
+        text = text[: found.start()] + f"{found[1]}{body}\n{found[2]}" + text[found.end() :]
+    return text
+
+
+def pages() -> Iterator[tuple[Path, str]]:
+    """Every generated file with its text."""
+    yield ROOT / "docs" / "cli.md", cli_page()
+    yield ROOT / "docs" / "keys.md", keys_page()
+    yield ROOT / "docs" / "metrics.md", metrics_page()
+    yield ROOT / "README.md", readme()
+
+
+def main() -> None:
+    """Write the pages, or say which differ."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is outdated")
+    check = parser.parse_args().check
+    outdated = [(path, text) for path, text in pages() if not path.exists() or path.read_text() != text]
+    for path, text in outdated:
+        print(path.relative_to(ROOT), "is outdated: run make docs" if check else "written")
+        if not check:
+            path.write_text(text)
+    sys.exit(bool(outdated and check))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What a figure was measured on and with: machine, versions, commit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+LIBRARIES = ("torch", "numpy", "gymnasium", "stable-baselines3", "wandb", "hydra-core")
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def commit() -> str:
+    """The commit of this checkout, marked '+' when files differ from it; 'none' outside git."""
+    try:
+        head = subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, text=True)
+        changed = subprocess.check_output(["git", "status", "--porcelain"], cwd=ROOT, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "none"
+    return head.strip() + ("+" if changed.strip() else "")
+
+
+def description() -> dict[str, str]:
+    """Machine, system and versions, as words for a table."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in LIBRARIES},
+        "rlcli": f"{importlib.metadata.version('rlcli')} ({commit()})",
+    }
+
+
+def table(described: dict[str, str]) -> list[str]:
+    """The lines of a markdown table of a `description`."""
+    return ["| measured on | |", "|---|---|", *(f"| {name} | {value} |" for name, value in described.items())]

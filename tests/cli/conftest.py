@@ -1,0 +1,43 @@
+"""Running `rlcli` within the test's own process, in an empty directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from rlcli.cli.main import app
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The JSON objects of stdout, one a line, and nothing else."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Rlcli = Callable[..., Ended]
+
+
+@pytest.fixture
+def rlcli(workplace: Path) -> Rlcli:
+    """`rlcli("train", "seed=1")` as the command would run in an empty directory."""
+
+    def run(*words: str) -> Ended:
+        ended = CliRunner().invoke(app, list(words), prog_name="rlcli")
+        if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+            raise ended.exception
+        return Ended(ended.exit_code, ended.stdout, ended.stderr)
+
+    return run

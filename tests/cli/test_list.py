@@ -1,0 +1,87 @@
+"""`rlcli list`, `--cfg` and help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlcli import __version__
+from rlcli.config.compose import compose, from_yaml
+from tests.cli.conftest import Rlcli
+
+
+def test_what_can_be_listed(rlcli: Rlcli) -> None:
+    assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ["ppo", "ppo_clip"]
+    assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == ["mlp"]
+    configs = {(row["group"], row["name"]) for row in rlcli("list", "configs", "--json").rows()}
+    assert {
+        ("tuned", "ppo/CartPole-v1"),
+        ("env", "Pendulum-v1"),
+        ("experiment", "benchmark_shape"),
+    } <= configs
+    assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
+    envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
+    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": ["ppo"]}
+    assert envs["Acrobot-v1"]["tuned"] == []
+
+
+def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
+    lines = rlcli("list", "envs").out.splitlines()
+    assert lines[0].split() == ["name", "array", "tuned"]
+    assert lines[1].split() == ["CartPole-v1", "array", "ppo"]
+    assert "Acrobot-v1" in lines
+
+
+def test_ones_own_configs_are_listed(rlcli: Rlcli, workplace: Path) -> None:
+    (workplace / "own" / "algo").mkdir(parents=True)
+    (workplace / "own" / "algo" / "mine.yaml").write_text("# My own.\nname: ppo\n")
+    rows = rlcli("list", "algos", "--config-dir", "own", "--json").rows()
+    assert {"name": "mine", "description": "My own."} in rows
+
+
+def test_cfg_shows_the_job_and_trains_nothing(rlcli: Rlcli, workplace: Path) -> None:
+    ended = rlcli("train", "--cfg", "job", "algo.clip=0.1")
+    assert ended.code == 0
+    assert from_yaml(ended.out) == compose(["algo.clip=0.1"]).config
+    assert "  clip: 0.1  # command line" in ended.out.splitlines()
+    assert list(workplace.iterdir()) == []
+
+
+def test_cfg_of_a_sweep_is_a_document_a_job(rlcli: Rlcli) -> None:
+    documents = list(yaml.safe_load_all(rlcli("train", "-m", "--cfg", "job", "seed=3,4").out))
+    assert [document["seed"] for document in documents] == [3, 4]
+
+
+@pytest.mark.parametrize("what", ["hydra", "all"])
+def test_cfg_shows_hydras_own_settings(what: str, rlcli: Rlcli) -> None:
+    content = yaml.safe_load(rlcli("train", "--cfg", what, "hydra.verbose=true").out)
+    assert content["hydra"]["verbose"] is True
+    assert ("algo" in content) == (what == "all")
+
+
+def test_flags_stand_anywhere(rlcli: Rlcli) -> None:
+    expected = rlcli("train", "--cfg", "job", "seed=1", "algo.clip=0.1").out
+    for words in (
+        ("seed=1", "--cfg", "job", "--quiet", "algo.clip=0.1"),
+        ("--quiet", "seed=1", "algo.clip=0.1", "-c", "job"),
+        ("--cfg=job", "--", "seed=1", "+algo.clip=0.1"),
+    ):
+        assert rlcli("train", *words).out == expected
+    assert rlcli("--quiet", "train", "seed=1", "algo.clip=0.1", "--cfg", "job").out == expected
+
+
+def test_version_and_help(rlcli: Rlcli) -> None:
+    assert rlcli("--version").out == f"rlcli {__version__}\n"
+    assert "Examples:\n    rlcli train " in rlcli("--help").out
+    for verb in ("train", "eval", "runs", "show", "list", "explain"):
+        assert f"  {verb} " in rlcli("--help").out
+        assert "Examples:\n" in rlcli(verb, "--help").out
+
+
+def test_the_module_is_the_command(workplace: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "rlcli", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"rlcli {__version__}\n")

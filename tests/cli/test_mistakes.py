@@ -1,0 +1,107 @@
+"""A person's mistake: exit code 2, one readable message on stderr, no traceback, nothing made on disk."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Rlcli
+
+MISTAKES = {
+    "algo=pppo": "Did you mean 'ppo'",
+    "algo.clipp=0.1": "Did you mean 'algo.clip'",
+    "env=CartPol-v1": "Did you mean 'CartPole-v1'",
+    "algo.clip=abc": "expected a number",
+    "total_steps=-5": "must be >= 1",
+    "algo.gamma=1.5": "must be >= 0, <= 1",
+    "~algo": "cannot be removed",
+    "+experiment=nothing": "benchmark_shape",
+    "env=Blackjack-v1": "Tuple(",
+    "env=no_such_module:Thing-v0": "no_such_module",
+    "env.kwargs.colour=red": "colour",
+    "env=Acrobot-v1 env.backend=array": "CartPole-v1",
+    "device=cuda:7": "no CUDA device",
+    "device=toaster": "choose cpu, cuda",
+    "seed=1,2": "add -m",
+    "-m algo.clip=0.1,7": "must be > 0, < 1",
+    "-m env=CartPole-v1,CartPol-v1": "with env=CartPol-v1",
+    "--config-dir nowhere": "no such folder",
+    "--cfg jobs": "--cfg",
+    "--quick": "--quick",
+}
+
+
+def made(workplace: Path) -> list[str]:
+    return [path.name for path in workplace.rglob("*")]
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_mistakes_of_train(line: str, rlcli: Rlcli, workplace: Path) -> None:
+    ended = rlcli("train", *line.split())
+    assert ended.code == 2
+    assert ended.out == ""
+    assert MISTAKES[line] in ended.err
+    assert "Traceback" not in ended.err
+    assert made(workplace) == []
+
+
+def test_all_mistakes_are_shown_together(rlcli: Rlcli) -> None:
+    ended = rlcli("train", "algo.clipp=1", "--quiet", "env=CartPol-v1", "-m", "total_steps=-5,7", "~algo")
+    assert ended.code == 2
+    assert ended.err.count("Error: ") == 4
+
+
+def test_a_missing_package_is_named_with_what_installs_it(
+    rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    hidden = {"tensorboard", "wandb", "ale_py"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name in hidden else find(name, *rest)
+    )
+    ended = rlcli("train", "logger=[tensorboard,wandb]", "tuned=none", "algo.minibatches=3")
+    assert ended.code == 2
+    assert "pip install tensorboard" in ended.err
+    assert "pip install wandb" in ended.err
+    assert "nearest: 2 or 4" in ended.err
+
+
+def test_runs_dir_may_not_be_a_file(rlcli: Rlcli, workplace: Path) -> None:
+    (workplace / "file").touch()
+    ended = rlcli("train", "runs_dir=file")
+    assert (ended.code, "is a file" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("trian",), "Did you mean 'train'"),
+        (("list", "algorithms"), "algos"),
+        (("list",), "Missing argument"),
+        (("explain", "algo.clipp"), "Did you mean 'algo.clip'"),
+        (("explain", "behavior/ess"), "'behaviour/ess'"),
+        (("eval", "last"), "rlcli train"),
+        (("show", "nothing"), "nothing"),
+        (("eval", "last", "--checkpoint", "bset"), "last, best or the number"),
+        (("eval", "last", "--episodes", "0"), "--episodes"),
+    ],
+)
+def test_mistakes_of_other_verbs(words: tuple[str, ...], said: str, rlcli: Rlcli, workplace: Path) -> None:
+    ended = rlcli(*words)
+    assert ended.code == 2
+    assert said in ended.err
+    assert ended.out == ""
+    assert made(workplace) == []
+
+
+def test_the_command_itself_ends_the_same_way(workplace: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rlcli", "train", "algo=pppo", "~algo"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("Error: ") == 2
+    assert made(workplace) == []

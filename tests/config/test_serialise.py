@@ -1,0 +1,56 @@
+"""config.yaml: written and read back to the same, and nothing but data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from rlcli.config.schema import AlgoConfig, EnvConfig, RunConfig
+from rlcli.config.serialise import LARGEST, from_yaml, to_dict, to_yaml
+from rlcli.errors import StorageError, UserError
+
+
+def test_every_value_survives() -> None:
+    config = RunConfig(
+        seed=2**62,
+        name="yes",
+        notes='two\nlines: "quoted" # and \\ more\ttab é',
+        tags=("null", "1e3", "- x", ""),
+        algo=AlgoConfig(learning_rate=1e-7, clip=0.1 + 0.2, target_kl=None, entropy_coef=-1e22),
+        env=EnvConfig(kwargs={"a b": [1, 2.5, None, {"x": True}], "empty": {}, "text": "true"}),
+    )
+    again = from_yaml(to_yaml(config))
+    assert again == config
+    assert to_dict(again) == to_dict(config)
+
+
+def test_absent_keys_have_their_defaults() -> None:
+    assert from_yaml("algo: {clip: 1e-1}") == dataclasses.replace(RunConfig(), algo=AlgoConfig(clip=0.1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: [",
+        "- 1",
+        "",
+        "seed: !!python/object/apply:os.system [echo]",
+        "notes: &a x\nname: *a",
+        "seed: 1\nseed: 2",
+        "notes: " + "x" * LARGEST,
+        "env: {kwargs: " + "[" * 5000 + "]" * 5000 + "}",
+        "1: 2",
+    ],
+)
+def test_what_is_not_plain_data_is_damage(text: str) -> None:
+    with pytest.raises(StorageError, match=r"^runs/x/config\.yaml"):
+        from_yaml(text, "runs/x/config.yaml")
+
+
+def test_unknown_keys_and_values_are_a_persons_mistake() -> None:
+    with pytest.raises(UserError) as caught:
+        from_yaml("algo: {clipp: 0.1, gamma: 3}\nseed: many\n", "c.yaml")
+    assert len(caught.value.faults) == 3
+    assert all(fault.startswith("c.yaml: ") for fault in caught.value.faults)
+    assert "'algo.clip'" in caught.value.faults[0]

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from rlcli.errors import UserError
+from rlcli.loggers import tensorboard
+from rlcli.loggers.tensorboard import TensorboardLogger
+
+
+def test_event_files_read_back(info, make_row):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logger = TensorboardLogger(info)
+    for update in (1, 2, 3):
+        logger.log(make_row(update))
+    logger.message("hello")
+    logger.close("finished")
+    (path,) = info.dir.glob("events.*")
+    events = EventAccumulator(str(path)).Reload()
+
+    def points(name):
+        return [(event.step, pytest.approx(event.value)) for event in events.Scalars(name)]
+
+    assert points("train/return_100") == [(1024, 21.5), (2048, 22.5), (3072, 23.5)]
+    assert points("behaviour/kl_mu_pi") == [(step, 0.0081) for step in (1024, 2048, 3072)]
+    assert points("epochs/ess") == [(step, 0.99) for step in (1024, 2048, 3072)]
+    assert (
+        '"learning_rate": 0.00025'
+        in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    )
+
+
+def test_without_tensorboard_the_message_says_how_to_install_it(info, monkeypatch):
+    assert tensorboard.available() is None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install tensorboard"):
+        TensorboardLogger(info)

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rlcli.errors import UserError
+from rlcli.loggers import wandb as wandb_logger
+from rlcli.loggers.wandb import WandbLogger
+from tests.loggers.wandb_file import of_type, records, rows, the_file
+
+
+@pytest.fixture(autouse=True)
+def _said_nothing_yet(monkeypatch):
+    monkeypatch.setattr(wandb_logger, "_told", set())
+
+
+@pytest.fixture
+def logged(make_info, make_row, capfd):
+    """The records of an offline run of three updates, and what was printed meanwhile."""
+    info = make_info(wandb={"mode": "offline", "project": "ratios", "entity": "team"}, sweep="clips")
+    logger = WandbLogger(info, pytest.fail)
+    for update in (1, 2, 3):
+        logger.log(make_row(update))
+    logger.message("hello")
+    logger.close("finished")
+    return records(the_file(info.dir)), capfd.readouterr()
+
+
+def test_the_offline_file_holds_the_rows(logged):
+    found, _ = logged
+    history = rows(found)
+    assert [row["env_steps"] for row in history] == [1024, 2048, 3072]
+    for row in history:
+        assert row["behaviour/clip_fraction"] == 0.081
+        assert row["behaviour/ess"] == 0.985
+        assert row["behaviour/kl_mu_pi"] == 0.0081
+        assert row["epochs/ess"] == 0.99
+
+
+def test_the_offline_file_says_which_run_it_is(logged):
+    (run,) = of_type(logged[0], "run")
+    assert (run.display_name, run.run_group, list(run.tags), run.notes) == (
+        "ppo-CartPole-v1-0", "clips", ["a", "b"], "why",
+    )  # fmt: skip
+    assert (run.project, run.entity) == ("ratios", "team")
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert config["seed"] == 0
+    assert config["algo"]["clip"] == 0.2
+    assert config["run_id"] == "k3x9"
+
+
+def test_env_steps_are_the_axis_of_every_metric(logged):
+    defined = of_type(logged[0], "metric")
+    assert [(metric.glob_name, metric.step_metric) for metric in defined if metric.glob_name] == [
+        ("*", "env_steps")
+    ]
+
+
+def test_the_last_row_is_the_summary(logged):
+    summary = {
+        item.key or "/".join(item.nested_key): json.loads(item.value_json)
+        for record in of_type(logged[0], "summary")
+        for item in record.update
+    }
+    assert (summary["env_steps"], summary["behaviour/ess"], summary["status"]) == (3072, 0.985, "finished")
+
+
+def test_it_prints_nothing(logged):
+    assert logged[1] == ("", "")
+
+
+def test_a_group_named_wins_over_the_sweep(make_info):
+    info = make_info(wandb={"mode": "offline", "group": "mine"}, sweep="clips")
+    WandbLogger(info, pytest.fail).close("finished")
+    (run,) = of_type(records(the_file(info.dir)), "run")
+    assert run.run_group == "mine"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("finished", 0), ("pruned", 0), ("failed", 1), ("interrupted", 130)]
+)
+def test_it_is_finished_with_the_run_s_outcome(make_info, status, code):
+    info = make_info(wandb={"mode": "offline"})
+    logger = WandbLogger(info, pytest.fail)
+    logger.close(status)
+    logger.close("finished")
+    (ended,) = of_type(records(the_file(info.dir)), "exit")
+    assert ended.exit_code == code
+
+
+def test_runs_side_by_side_keep_their_own_rows(make_info, make_row, tmp_path):
+    infos = [
+        make_info(wandb={"mode": "offline"}, dir=tmp_path / name, name=name) for name in ("left", "right")
+    ]
+    for info in infos:
+        info.dir.mkdir()
+    loggers = [WandbLogger(info, pytest.fail) for info in infos]
+    for update in (1, 2):
+        for logger, offset in zip(loggers, (0, 10), strict=True):
+            logger.log(make_row(update + offset))
+    for logger in loggers:
+        logger.close("finished")
+    updates = [[row["update"] for row in rows(records(the_file(info.dir)))] for info in infos]
+    assert updates == [[1, 2], [11, 12]]
+
+
+@pytest.mark.parametrize(("configured", "variable"), [("disabled", "online"), ("auto", "disabled")])
+def test_disabled_leaves_no_trace(make_info, make_row, monkeypatch, configured, variable):
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: pytest.fail("looked for wandb"))
+    info = make_info(wandb={"mode": configured})
+    logger = WandbLogger(info, pytest.fail)
+    logger.log(make_row(1))
+    logger.close("finished")
+    assert list(info.dir.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("configured", "variable", "key", "mode"),
+    [
+        ("auto", None, False, "offline"),
+        ("auto", None, True, "online"),
+        ("auto", "offline", True, "offline"),
+        ("auto", "dryrun", True, "offline"),
+        ("auto", "online", True, "online"),
+        ("auto", "online", False, "offline"),
+        ("online", "offline", True, "online"),
+        ("online", None, False, "offline"),
+        ("offline", "online", True, "offline"),
+    ],
+)
+def test_the_mode(monkeypatch, configured, variable, key, mode):
+    import wandb
+
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if variable:
+        monkeypatch.setenv("WANDB_MODE", variable)
+
+    class Settings:
+        mode = "online"
+
+    class Setup:
+        settings = Settings
+
+    monkeypatch.setattr(wandb, "setup", lambda settings: Setup)
+    monkeypatch.setattr(
+        wandb, "login", lambda **how: key if how == {"prompt": False, "verify": False} else None
+    )
+    said: list[str] = []
+    for _ in range(2):
+        asked = wandb_logger._asked_mode(configured)
+        assert wandb_logger._resolve(asked, said.append) == mode
+    complained = (
+        not key and "online" in (configured, variable) and mode == "offline" and configured != "offline"
+    )
+    assert len(said) == complained
+
+
+def test_settings_files_are_respected(monkeypatch):
+    import wandb
+
+    class Setup:
+        class settings:
+            mode = "offline"
+
+    monkeypatch.setattr(wandb, "setup", lambda settings: Setup)
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    assert wandb_logger._resolve(None, pytest.fail) == "offline"
+    assert wandb_logger._resolve("online", pytest.fail) == "online"
+
+
+def test_without_the_sdk_the_message_says_how_to_install_it(info, monkeypatch):
+    assert wandb_logger.available() is None
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install wandb"):
+        WandbLogger(info)
+
+
+def test_starting_leaves_the_environment_as_it_was(make_info):
+    before = dict(os.environ)
+    WandbLogger(make_info(wandb={"mode": "offline"}), pytest.fail).close("finished")
+    assert dict(os.environ) == before
+
+
+LOGGED_IN = """
+import pathlib, sys
+from rlcli.config.schema import RunConfig
+from rlcli.loggers import wandb
+from rlcli.loggers.interface import RunInfo
+wandb.INIT_TIMEOUT = 1.0
+for name in ("first", "second"):
+    path = pathlib.Path("runs", name)
+    path.mkdir(parents=True)
+    info = RunInfo(id=name, name=name, dir=path.resolve(), config=RunConfig(), config_dict={}, total_steps=1)
+    logger = wandb.WandbLogger(info, lambda text: print("SAID", text))
+    logger.log({"update": 1, "env_steps": 1024})
+    logger.close("finished")
+"""
+
+
+@pytest.mark.parametrize("credentials", ["key", "netrc"])
+def test_logged_in_without_a_network_goes_offline_and_says_so_once(tmp_path, credentials):
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    environment |= {"HOME": str(home), "WANDB_BASE_URL": "http://127.0.0.1:9", "PYTHONPATH": str(Path.cwd())}
+    if credentials == "key":
+        environment["WANDB_API_KEY"] = "0" * 40
+    else:
+        (home / ".netrc").write_text(f"machine 127.0.0.1:9 login user password {'0' * 40}\n")
+        (home / ".netrc").chmod(0o600)
+    kept = set(home.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LOGGED_IN],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (said,) = done.stdout.splitlines()
+    assert said.startswith("SAID W&B: no run could be started on its server: ")
+    assert said.endswith("Runs are logged offline; `wandb sync` uploads them later.")
+    for name in ("first", "second"):
+        assert [row["env_steps"] for row in rows(records(the_file(tmp_path / "runs" / name)))] == [1024]
+        assert not list((tmp_path / "runs" / name / "wandb").glob("run-*"))
+    assert set(home.rglob("*")) == kept
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "runs"}

@@ -1,0 +1,160 @@
+"""Imports point one way: the folders of rlcli form layers, and a module imports only layers below its own."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "rlcli"
+
+LAYERS = (
+    ("errors",),
+    ("config", "catalog"),
+    ("maths",),
+    ("envs", "nets"),
+    ("collect",),
+    ("learner",),
+    ("backends", "loggers"),
+    ("runs",),
+    ("sweeps", "analysis"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+"""Lowest first: what a layer holds may import the layers before it, and its own folder."""
+
+RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
+
+ONLY_IN = {
+    "hydra": ("config",),
+    "typer": ("cli",),
+    "gymnasium": ("envs", "config"),  # config: the ids a glob over env= is matched against
+    "wandb": ("loggers",),
+    "stable_baselines3": ("backends",),
+}
+"""Libraries that one folder wraps for all the others."""
+
+PURE = {"maths": {"torch", "math"}}
+"""Folders of pure functions: besides rlcli and the standard library they know these alone."""
+
+HEAVY = ("torch", "hydra", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard")
+
+
+def imports(source: str) -> Iterator[str]:
+    """The dotted name of everything a module imports, in functions too; `from a import b` gives 'a.b'."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide the direction"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(module: str) -> str:
+    """The part of rlcli a dotted name belongs to: 'rlcli.envs.spec' is of 'envs'."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in RANK else "__init__"
+
+
+def faults(module: str, source: str) -> list[str]:
+    """What is wrong with the imports of one module, as sentences."""
+    part = part_of(module)
+    found = []
+    for name in imports(source):
+        top = name.split(".")[0]
+        if name == "rlcli.__version__":
+            continue
+        if top == "rlcli":
+            target = part_of(name)
+            if target != part and RANK[target] >= RANK[part]:
+                found.append(f"{module} imports {name}: {part} may not know {target}")
+        elif top in ONLY_IN and part not in ONLY_IN[top]:
+            found.append(f"{module} imports {name}: only {ONLY_IN[top][0]} may know {top}")
+        elif part in PURE and top not in PURE[part] | set(sys.stdlib_module_names):
+            found.append(f"{module} imports {name}: {part} is pure")
+    if part in PURE and any(name.startswith("rlcli.config") for name in imports(source)):
+        found.append(f"{module} imports the config: {part} is pure")
+    return found
+
+
+def modules() -> dict[str, Path]:
+    """Every module of rlcli by its dotted name."""
+    return {
+        ".".join(("rlcli", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def test_every_module_has_a_layer() -> None:
+    tops = {name.split(".")[1] for name in modules()}
+    assert tops - set(RANK) == set()
+
+
+def test_imports_point_one_way() -> None:
+    found = [fault for name, path in modules().items() for fault in faults(name, path.read_text())]
+    assert found == []
+
+
+def test_hydra_is_imported_by_one_module() -> None:
+    importers = [
+        name
+        for name, path in modules().items()
+        if any(found.split(".")[0] == "hydra" for found in imports(path.read_text()))
+    ]
+    assert len(importers) == 1, importers
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("rlcli.maths.health", "from rlcli.learner import state"),
+        ("rlcli.maths.health", "from rlcli.config.schema import AlgoConfig"),
+        ("rlcli.maths.health", "import numpy as np"),
+        ("rlcli.envs.spec", "import rlcli.nets.mlp"),
+        ("rlcli.config.schema", "def late():\n    from rlcli.envs import registry"),
+        ("rlcli.catalog", "import rlcli"),
+        ("rlcli.errors", "from rlcli import catalog"),
+        ("rlcli.runs.train", "import wandb"),
+        ("rlcli.collect.rollout", "import gymnasium as gym"),
+        ("rlcli.cli.train", "from hydra import compose"),
+    ],
+)
+def test_a_forbidden_import_is_found(module: str, source: str) -> None:
+    assert len(faults(module, source)) == 1
+
+
+def loaded_by(*command: str) -> set[str]:
+    """The heavy libraries a fresh interpreter has loaded once it has run `rlcli <command>`."""
+    script = (
+        "import sys\n"
+        "from rlcli.cli.main import main\n"
+        f"sys.argv = ['rlcli', *{list(command)!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "print('loaded:', *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.rsplit("loaded:", 1)[1].split()) & set(HEAVY)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--help",),
+        ("--version",),
+        ("train", "--help"),
+        ("explain", "behaviour/ess"),
+        ("explain", "algo.clip"),
+    ],
+    ids=" ".join,
+)
+def test_light_commands_load_no_heavy_library(command: tuple[str, ...]) -> None:
+    assert loaded_by(*command) == set()
