@@ -8,8 +8,8 @@ import pytest
 from rlcli.catalog import METRICS
 
 COMPARED = (
-    "ratio_mean ratio_min ratio_max ratio_p01 ratio_p50 ratio_p99 clip_fraction clip_fraction_own clip_active "
-    "ess kl_k1 kl_k3 tv tv_sampled tv_bound"
+    "ratio_mean ratio_min ratio_max ratio_p01 ratio_p50 ratio_p99 clip_fraction clip_fraction_own "
+    "clip_active ess kl_k1 kl_k3 tv tv_sampled tv_bound"
 )
 NAMES = {
     "train": "return_mean length_mean episodes return_100",

@@ -43,9 +43,14 @@ class NativeSession:
             blank = states.stack(trained)
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         self._collector = Collector(
-            self._model, registry.make(config.env, len(configs)), [one.seed for one in configs],
-            config.algo.rollout_steps, config.env.replay_limit, config.device, collectors,
-        )  # fmt: skip
+            self._model,
+            registry.make(config.env, len(configs)),
+            [one.seed for one in configs],
+            config.algo.rollout_steps,
+            config.env.replay_limit,
+            config.device,
+            collectors,
+        )
 
     @property
     def runs(self) -> Sequence[int]:
@@ -72,7 +77,9 @@ class NativeSession:
             else:
                 good[r] = False
                 outcome[run] = failed
-        self._state = result.state if good.all() else states.where(good.to(configs[0].device), result.state, before)
+        self._state = (
+            result.state if good.all() else states.where(good.to(configs[0].device), result.state, before)
+        )
         if not good.all():
             self._collector.states = [
                 new if ok else old

@@ -45,7 +45,7 @@ def show(run: Run, as_json: AsJson = False) -> None:
     from rlcli.config.values import display
 
     for name, value in about.items():
-        if value is not None:
+        if value not in (None, "", []):
             result(f"{name.replace('_', ' ')}: {display(value)}")
     figures = [(name, f"{health[name]:.4g}") for name in HEALTH if name in health]
     _section("health at the last update", figures)

@@ -83,7 +83,8 @@ def train(
 
 
 def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
-    from rlcli.sweeps.run import run_one
+    from rlcli.runs.directory import runs_root
+    from rlcli.sweeps.run import root_of, run_one
 
     outcome = run_one(job, quiet=quiet)
     if as_json:
@@ -91,10 +92,11 @@ def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
     elif outcome.exit_code == 0:
         result(f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}: {_achieved(outcome)}")
         result(f"It lies in {outcome.dir}")
-        result(f"Next: rlcli eval {outcome.id}, or rlcli show {outcome.id}")
+        known = outcome.id if root_of(job) == runs_root() else outcome.dir
+        result(f"Next: rlcli eval {known}, or rlcli show {known}")
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
-        say(f"What there is lies in {outcome.dir}")
+        say(f"What there is lies in {outcome.dir}; its train.log tells more.")
     return int(outcome.exit_code)
 
 

@@ -1,7 +1,7 @@
 """Evaluation: how a frozen policy does on episodes that are the same every time.
 
-Episode j has the seed hash(seed, 'evaluation', j) and is assigned to its environment in advance, so that short
-episodes are not over-represented. Shapes: N environments side by side, E episodes.
+Episode j has the seed hash(seed, 'evaluation', j) and is assigned to its environment in advance, so that
+short episodes are not over-represented. Shapes: N environments side by side, E episodes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def evaluate(
     seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
     episode = np.arange(count)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-    choose = _chooser(model, snapshot, seed, count, stochastic)
+    choose = _chooser(model, snapshot, env, seed, stochastic)
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
     while not stopped():
         step = env.step(choose(observations))
@@ -86,20 +86,21 @@ def evaluate(
 
 
 def _chooser(
-    model: Model, snapshot: Snapshot, seed: int, count: int, stochastic: bool
+    model: Model, snapshot: Snapshot, env: VectorEnv, seed: int, stochastic: bool
 ) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
     """Raw observations [1, N, ...] -> actions the environment takes [1, N, ...]."""
-    device = snapshot.parameters.device
+    device, shape = snapshot.parameters.device, (1, env.num_envs)
     act = model.actor(snapshot)
     draws = generator(seed, "evaluation_action")
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def choose(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
         seen = torch.from_numpy(observations).to(device)
         if stochastic:
-            actions, _ = act(seen, model.family.noise((1, count), draws).to(device))
+            actions, _ = act(seen, model.family.noise(shape, draws).to(device))
         else:
             actions = model.greedy(snapshot, seen)
-        return np.asarray(actions.cpu().numpy())
+        raw: npt.NDArray[Any] = actions.cpu().numpy()
+        return raw.reshape(*shape, *env.spec.action.shape)
 
     return choose

@@ -76,7 +76,7 @@ class Collector:
         ongoing = _Ongoing(self.states)
         action_shape = self.env.spec.action.shape
         seen, taken, outputs, steps = [], [], [], []
-        with torch.no_grad():
+        with torch.inference_mode():
             for t in range(self.rollout_steps):
                 observations = self._observations
                 actions, output = act(torch.from_numpy(observations).to(self.device), noise[t])
@@ -88,14 +88,12 @@ class Collector:
                 steps.append(step)
                 self._observations = self._advance(ongoing, step)
         actions_taken = np.stack(taken)
-        self.states = ongoing.states(self.states, actions_taken.reshape(*actions_taken.shape[:3], *action_shape),
-                                     self.replay_limit)  # fmt: skip
-        next_observations, rewards, terminated, truncated = (np.stack(part) for part in zip(*steps, strict=True))
-        arrays = (np.stack(seen), actions_taken, rewards, terminated, truncated, next_observations)
-        rollout = Rollout(
-            *(torch.from_numpy(array).to(self.device) for array in arrays), torch.stack(outputs)
-        )
-        return rollout, ongoing.ended
+        history = actions_taken.reshape(*actions_taken.shape[:3], *action_shape)
+        self.states = ongoing.states(self.states, history, self.replay_limit)
+        successors, *outcomes = (np.stack(part) for part in zip(*steps, strict=True))
+        arrays = (np.stack(seen), actions_taken, *outcomes, successors)
+        tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
+        return Rollout._make((*tensors, torch.stack(outputs))), ongoing.ended
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs."""

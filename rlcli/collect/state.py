@@ -51,7 +51,10 @@ def restore(
     found = [_fresh(env) for _ in seeds] if states is None else [_replayable(state) for state in states]
     episodes = np.stack([state.episodes for state in found])
     starts = np.array(
-        [[episode_seed(seed, n, episode) for n, episode in enumerate(row)] for seed, row in zip(seeds, episodes)]
+        [
+            [episode_seed(seed, n, int(episode)) for n, episode in enumerate(row)]
+            for seed, row in zip(seeds, episodes, strict=True)
+        ]
     )
     observations = env.reset(starts, np.ones_like(starts, dtype=bool))
     steps = max(len(state.history) for state in found)

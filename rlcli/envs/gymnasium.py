@@ -63,6 +63,7 @@ class GymnasiumVectorEnv:
             try:
                 # Python's own integers: Discrete.contains checks them twice as fast as numpy's.
                 taken = sent[run].tolist() if self.spec.action.kind == "discrete" else sent[run]
+                taken = self._apart(sent[run])
                 results = [env.step(action) for env, action in zip(envs, taken, strict=True)]
                 for index, result in enumerate(results):
                     observations[run, index] = result[0]
@@ -90,6 +91,12 @@ class GymnasiumVectorEnv:
     def close(self) -> None:
         """Closes every environment."""
         _close(env for envs in self._envs for env in envs)
+
+    def _apart(self, sent: Array) -> Iterable[Any]:
+        """One run's actions, one by one."""
+        action = self.spec.action
+        # An array of rank 1 comes apart into scalars, which a `Box` of shape () does not contain.
+        return map(np.asarray, sent) if action.kind == "box" and not action.shape else sent
 
     def _start_episode(self, run: int, index: int, seed: int) -> Any:
         if self.spec.fresh_each_episode:

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class Step(NamedTuple):
-    """What one step of every environment gave; fresh arrays, which the environment reads but never changes.
+    """What one step of every environment gave: fresh arrays, which neither side writes to afterwards.
 
     Both `terminated` and `truncated` may be true at once; termination then decides (bootstrap 0).
     """
@@ -44,18 +44,19 @@ class VectorEnv(Protocol):
     rows are zeros."""
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
-        """Starts a new episode where `mask [R, N]`, each with its own seed of `seeds [R, N]` (0 <= seed < 2**31).
+        """Starts a new episode where `mask [R, N]`, each with its own seed of `seeds [R, N]`.
 
-        Returns the current observations of all environments, `[R, N, *observation]`.
+        Seeds lie in 0 .. 2**31 - 1. Returns the current observations of all environments,
+        `[R, N, *observation]`.
         """
         ...
 
     def step(self, actions: Array) -> Step:
-        """Applies raw actions: `[R, N]` int64, or `[R, N, *shape]` float32 (clipped here, not by the caller)."""
+        """Applies raw actions: `[R, N]` int64, or `[R, N, *shape]` float32, which are clipped here."""
         ...
 
     def select(self, rows: Sequence[int]) -> None:
-        """Keeps only these runs, in this order; `failures` are renumbered, the others' environments closed."""
+        """Keeps only these runs, in this order; renumbers `failures`, closes the others' environments."""
         ...
 
     def close(self) -> None:

@@ -78,8 +78,13 @@ def _check_array(config: EnvConfig) -> None:
     else:
         honoured = sorted(ARRAY_ENVS[config.id].honoured)
         others = sorted(set(config.kwargs) - set(honoured))
-        fault = f"The array version of {config.id} takes env.kwargs {', '.join(honoured)}; not {', '.join(others)}."
-    raise UserError(fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can.")
+        fault = (
+            f"The array version of {config.id} takes env.kwargs {', '.join(honoured)}; "
+            f"not {', '.join(others)}."
+        )
+    raise UserError(
+        fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."
+    )
 
 
 def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:

@@ -17,7 +17,7 @@ from rlcli.envs.spec import ActionSpec
 Env = gymnasium.Env[Any, Any]
 
 FIRST_SEED, SECOND_SEED = 20_231, 7_919
-LONGEST = 200
+LONGEST = 100
 """Steps an episode of the probe is followed."""
 
 
@@ -51,7 +51,9 @@ def probe(create: Callable[[], Env], action: ActionSpec) -> Replay:
     except Exception as error:
         # The environment will fail in training too, where the run that meets it is set aside.
         return Replay(False, False, f"the replay probe met {type(error).__name__}: {error}")
-    return Replay(False, False, "the same reset seed and actions gave another episode, in a fresh instance too")
+    return Replay(
+        False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
+    )
 
 
 def _play_fresh(create: Callable[[], Env], action: ActionSpec) -> list[bytes]:
@@ -68,13 +70,16 @@ def _play(env: Env, action: ActionSpec, seed: int) -> list[bytes]:
     observation, _ = env.reset(seed=seed)
     trace = [np.asarray(observation).tobytes()]
     for _ in range(LONGEST):
-        if action.n is None:
-            raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
-        else:
-            raw = draws.integers(action.n, size=1)
-        observation, reward, terminated, truncated, _ = env.step(action.to_env(raw)[0])
+        observation, reward, terminated, truncated, _ = env.step(_draw(action, draws))
         ended = (float(reward), float(terminated), float(truncated))
         trace += [np.asarray(observation).tobytes(), np.array(ended).tobytes()]
         if terminated or truncated:
             break
     return trace
+
+
+def _draw(action: ActionSpec, draws: np.random.Generator) -> Any:
+    if action.n is not None:
+        return action.to_env(draws.integers(action.n, size=1))[0]
+    raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
+    return action.to_env(raw).reshape(action.shape)

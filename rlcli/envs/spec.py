@@ -56,8 +56,8 @@ class ActionSpec:
     """The type the environment takes."""
     n: int | None = None
     start: int = 0
-    low: Array | None = None
-    high: Array | None = None
+    low: Array | float = -math.inf
+    high: Array | float = math.inf
 
     @property
     def width(self) -> int:
@@ -65,13 +65,14 @@ class ActionSpec:
         return math.prod(self.shape) if self.n is None else self.n
 
     def to_env(self, actions: Array) -> Array:
-        """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped to bounds."""
+        """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped."""
         if self.kind == "discrete":
             return actions + self.start if self.start else actions
-        assert self.low is not None and self.high is not None
         # Cast first: bounds that float32 cannot hold are then kept to the last bit.
-        cast = actions.astype(self.dtype)
-        return np.minimum(np.maximum(cast, self.low, out=cast), self.high, out=cast)
+        cast: Array = actions.astype(self.dtype)
+        np.maximum(cast, self.low, out=cast)
+        np.minimum(cast, self.high, out=cast)
+        return cast
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +99,8 @@ def check_network(spec: EnvSpec, network: str) -> None:
     if network == "mlp" and spec.observation.is_image:
         shape = " x ".join(str(size) for size in spec.observation.shape)
         raise UserError(
-            f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8), which an "
-            "MLP would flatten, losing which pixels are neighbours. A convolutional network is not available yet.",
+            f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8). "
+            "An MLP would flatten them and lose which pixels are neighbours; a convolutional network is not "
+            "available yet.",
             hint="Choose an environment with vector observations; see: rlcli list envs",
         )

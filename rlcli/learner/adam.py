@@ -1,4 +1,4 @@
-"""Adam on flat [R, P] buffers, a learning rate a run, elementwise: exact whether runs are stacked or alone."""
+"""Adam on flat [R, P] buffers, a learning rate a run, elementwise: the same whether stacked or alone."""
 
 from __future__ import annotations
 

@@ -46,18 +46,28 @@ def by_run(time_major: Tensor) -> Tensor:
 
 def by_time(batch: Tensor, rollout_steps: int) -> Tensor:
     """[R, T N] -> [T, R, N]."""
-    return batch.unflatten(1, (rollout_steps, -1)).transpose(0, 1).contiguous()
+    return batch.view(len(batch), rollout_steps, -1).transpose(0, 1).contiguous()
 
 
 def advantages_and_targets(
-    config: RunConfig, hyper: Hyperparameters, rollout: Rollout, rewards: Tensor, values: Tensor, next_values: Tensor
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    config: RunConfig,
+    hyper: Hyperparameters,
+    rollout: Rollout,
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+) -> tuple[Tensor, Tensor]:
     """The configured estimator on the critic's current values [R, B]; both results [R, B]."""
     steps = config.algo.rollout_steps
     estimate = TARGETS[config.algo.targets]
     advantages, targets = estimate(
-        rewards, by_time(values, steps), by_time(next_values, steps), rollout.terminated, rollout.truncated, hyper
-    )  # fmt: skip
+        rewards,
+        by_time(values, steps),
+        by_time(next_values, steps),
+        rollout.terminated,
+        rollout.truncated,
+        hyper,
+    )
     return by_run(advantages), by_run(targets)
 
 
@@ -70,12 +80,12 @@ def scaled_rewards(config: RunConfig, moments: Moments, rewards: Tensor) -> Tens
 
 
 def advanced_statistics(
-    config: RunConfig, hyper: Hyperparameters, state: TrainState, rollout: Rollout
+    config: RunConfig, hyper: Hyperparameters, model: Model, state: TrainState, rollout: Rollout
 ) -> tuple[Moments, Moments, Tensor]:
     """Observation and reward statistics and the return accumulators after this rollout's raw data."""
     observed, returned, carried = state.policy.moments, state.reward_moments, state.discounted
-    if config.env.normalize_observation:
-        observed = advance(observed, by_run(rollout.observations).flatten(2))
+    if model.encoder.normalize:
+        observed = advance(observed, model.encoder.rows(by_run(rollout.observations)))
     if config.env.normalize_reward:
         ended = rollout.terminated | rollout.truncated
         totals, carried = discounted_returns(rollout.rewards, ended, hyper.gamma.double(), carried)
@@ -84,7 +94,7 @@ def advanced_statistics(
 
 
 def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
-    """The largest difference of outputs while acting [T, R, N, D] and in the batch [R, B, D], relative, [R]."""
+    """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
     difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
     return difference.flatten(1).amax(-1)
 

@@ -32,7 +32,9 @@ class Reference(NamedTuple):
     """[R, B]: what turns samples of μ into samples of the reference; None when they are."""
 
 
-def reference(name: str, distribution: Distribution, actions: Tensor, mu: Reference | None = None) -> Reference:
+def reference(
+    name: str, distribution: Distribution, actions: Tensor, mu: Reference | None = None
+) -> Reference:
     """A reference policy; one that is not μ itself carries the ratios reference/μ as weights."""
     exact = distribution.double()
     log_prob = exact.log_prob(actions)

@@ -29,6 +29,11 @@ class Hyperparameters(NamedTuple):
     weight_bar: Tensor
 
 
+def stops_early(configs: Sequence[RunConfig]) -> bool:
+    """Whether any run has a target_kl; for those without one it is infinite."""
+    return any(config.algo.target_kl is not None for config in configs)
+
+
 def remaining(config: RunConfig, update: int) -> float:
     """The share of `schedule_steps` that lies ahead when `update` updates are done, in [0, 1]."""
     horizon = config.schedule_steps or config.total_steps

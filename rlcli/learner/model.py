@@ -21,12 +21,18 @@ def make_model(config: RunConfig, spec: EnvSpec) -> Model:
     family = _family(spec.action)
     network = config.network
     encoder = Encoder(
-        spec.observation.kind, spec.observation.width,
+        spec.observation.kind,
+        spec.observation.width,
         normalize=config.env.normalize_observation and spec.observation.kind == "box",
-    )  # fmt: skip
+    )
     mlp = MLP(
-        encoder.width, network.hidden, family.output_width, family.free_width, network.activation, network.shared
-    )  # fmt: skip
+        encoder.width,
+        network.hidden,
+        family.output_width,
+        family.free_width,
+        network.activation,
+        network.shared,
+    )
     return Model(mlp, family, encoder)
 
 
@@ -34,9 +40,7 @@ def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:
     """Fresh parameters [R, P]: each run's drawn by itself from its seed."""
     return torch.stack(
         [
-            model.network.initial(
-                _initialisation(config.network), generator(config.seed, "initialisation")
-            )
+            model.network.initial(_initialisation(config.network), generator(config.seed, "initialisation"))
             for config in configs
         ]
     )
@@ -44,9 +48,12 @@ def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:
 
 def _initialisation(network: NetworkConfig) -> Initialisation:
     return Initialisation(
-        network.initialisation == "orthogonal", network.hidden_gain, network.policy_gain, network.value_gain,
+        network.initialisation == "orthogonal",
+        network.hidden_gain,
+        network.policy_gain,
+        network.value_gain,
         network.log_std_init,
-    )  # fmt: skip
+    )
 
 
 def _family(action: ActionSpec) -> Family:

@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.adam import Adam, clip_by_norm
 from rlcli.learner.batch import Batch
-from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.hyperparameters import Hyperparameters, stops_early
 from rlcli.learner.state import AdamState
 from rlcli.learner.table import SURROGATES
 from rlcli.maths.draws import generator
@@ -82,7 +82,7 @@ def improve(
     rewards_entropy = any(one.algo.entropy_coef for one in configs)
     adam = Adam(parameters, optimiser, hyper, algo.epochs * algo.minibatches)
     parts = model.network.unflatten(adam.parameters)
-    stops = algo.target_kl is not None
+    stops = stops_early(configs)
     stops_by_k3 = stops and algo.target_kl_rule == "minibatch_k3"
     target_kl = hyper.target_kl.squeeze(-1)
     active = torch.ones(parameters.shape[0], dtype=torch.bool, device=parameters.device)
@@ -105,9 +105,7 @@ def improve(
         if exact is not None:
             active = active & (exact <= target_kl.double())
     losses = _losses(hyper, _Samples(*(torch.stack(each) for each in zip(*samples, strict=True))))
-    return Improvement(
-        adam.parameters, adam.state(), losses, torch.stack(norms), torch.stack(taken), epochs
-    )
+    return Improvement(adam.parameters, adam.state(), losses, torch.stack(norms), torch.stack(taken), epochs)
 
 
 def permutation(seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int) -> Tensor:
@@ -176,6 +174,8 @@ def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
     runs, samples = order.shape
     device = batch.inputs.device
     rows = order.to(device) + samples * torch.arange(runs, device=device).unsqueeze(1)
-    index = rows.unflatten(1, (parts, -1)).transpose(0, 1)
+    index = rows.view(runs, parts, -1).transpose(0, 1)
     flat = index.flatten()
-    return Batch(*(field.flatten(0, 1).index_select(0, flat).unflatten(0, index.shape) for field in batch))
+    return Batch(
+        *(field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:]) for field in batch)
+    )

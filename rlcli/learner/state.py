@@ -62,14 +62,16 @@ def behaviour(state: TrainState) -> Snapshot:
     """The policy that collects next: the one from before update max(0, u - lag)."""
     if state.queue.parameters.shape[1] == 0:
         return state.policy
-    return map_leaves(lambda leaf: leaf[:, 0].contiguous(), state.queue)
+    oldest: Snapshot = map_leaves(lambda leaf: leaf[:, 0].contiguous(), state.queue)
+    return oldest
 
 
 def pushed(queue: Snapshot, policy: Snapshot) -> Snapshot:
     """The queue after an update that began with `policy`."""
     if queue.parameters.shape[1] == 0:
         return queue
-    return map_leaves(lambda old, new: torch.cat((old[:, 1:], new[:, None]), 1), queue, policy)
+    longer: Snapshot = map_leaves(lambda old, new: torch.cat((old[:, 1:], new[:, None]), 1), queue, policy)
+    return longer
 
 
 def map_leaves(function: Callable[..., Tensor], tree: Any, *others: Any) -> Any:

@@ -20,8 +20,13 @@ Surrogate = Callable[[Tensor, Tensor, Hyperparameters], Objective]
 
 
 def _gae(
-    rewards: Tensor, values: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, hyper: Hyperparameters
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    hyper: Hyperparameters,
+) -> tuple[Tensor, Tensor]:
     advantages = estimators.gae(
         rewards, values, next_values, terminated, truncated, hyper.gamma, hyper.gae_lambda
     )

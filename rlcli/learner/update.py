@@ -18,13 +18,13 @@ from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch, acting_error, advanced_statistics, by_run, make_batch
 from rlcli.learner.figures import Reference, as_update, epoch_figures, health_figures, reference, step_figures
-from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters, stops_early
 from rlcli.learner.sgd import improve, permutation
 from rlcli.learner.state import TrainState, behaviour, pushed
 from rlcli.learner.table import SURROGATES
+from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
-from rlcli.maths.surrogates import Objective
 from rlcli.nets.mlp import Heads
 from rlcli.nets.policy import Model, Snapshot
 
@@ -46,7 +46,7 @@ class Update(NamedTuple):
     seconds: dict[str, float]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def update(
     configs: Sequence[RunConfig], seeds: Sequence[int], model: Model, state: TrainState, rollout: Rollout
 ) -> Update:
@@ -70,21 +70,28 @@ def update(
     anchor = reference("anchor", initial, actions, mu) if config.lag else mu
 
     judged = batch.advantages if config.algo.normalize_advantage == "none" else whiten(batch.advantages)
-    surrogate = _surrogate(config, hyper, batch, log_initial, judged)
+    ratio = (log_initial - batch.log_anchor).exp()
+    surrogate = SURROGATES[config.algo.surrogate](ratio, judged, hyper)
     by_log_prob = batch.weights * surrogate.slope / config.batch_size
     for_output, for_free = initial.pullback(actions, by_log_prob, None)
     gradient = model.network.backward(tape, Heads(for_output, for_free, torch.zeros_like(heads.value)))
 
-    measure = _EpochMeasure(config, model, inputs, actions, mu, anchor)
+    held_to = mu if config.algo.anchor == "behaviour" else anchor
+    measure = _EpochMeasure(configs, model, inputs, actions, mu, held_to)
     improvement = improve(
-        configs, hyper, model, state.policy.parameters, state.optimiser, batch,
-        lambda epoch: permutation(seeds, done, epoch, config.batch_size), measure,
-    )  # fmt: skip
+        configs,
+        hyper,
+        model,
+        state.policy.parameters,
+        state.optimiser,
+        batch,
+        lambda epoch: permutation(seeds, done, epoch, config.batch_size),
+        measure,
+    )
     learned = time.perf_counter()
 
-    policy = model.distribution(improvement.parameters, inputs)
-    realised = _surrogate(config, hyper, batch, policy.log_prob(actions), judged).value - surrogate.value
-    final, clip = policy.double(), hyper.clip if config.algo.surrogate == "clipped" else None
+    final = measure.policy(improvement.parameters)
+    clip = hyper.clip if config.algo.surrogate == "clipped" else None
     figures = health_figures("behaviour", mu, final, actions, judged, clip)
     if config.lag:
         figures |= health_figures("update", anchor, final, actions, judged, clip)
@@ -94,11 +101,15 @@ def update(
     step = (improvement.parameters - state.policy.parameters).double()
     figures["update/entropy"] = final.entropy().mean(-1)
     figures["update/gain_predicted"] = (gradient.double() * step).sum(-1)
-    figures["update/gain_realised"] = (batch.weights * realised).double().mean(-1)
-    observed, returned, carried = advanced_statistics(config, hyper, state, rollout)
+    base = mu.log_prob if config.algo.anchor == "behaviour" else anchor.log_prob
+    figures["update/gain_realised"] = _gain(
+        config, hyper, batch, judged, base, anchor.log_prob, final.log_prob(actions)
+    )
+    observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)
     sound["the loss is not finite"] = improvement.losses.total.isfinite().all(0)
     sound["a parameter is not finite"] = improvement.parameters.isfinite().all(-1)
-    sound["an exact KL is negative"] = figures["behaviour/kl_mu_pi"].isfinite()
+    both_ways = figures["behaviour/kl_mu_pi"] + figures["behaviour/kl_pi_mu"]
+    sound["an exact KL is negative"] = both_ways.isfinite()
     after = TrainState(
         policy=Snapshot(improvement.parameters, observed),
         optimiser=improvement.optimiser,
@@ -119,14 +130,20 @@ class _EpochMeasure:
     """Called after every epoch: follows health through the update and feeds the exact stopping rule."""
 
     def __init__(
-        self, config: RunConfig, model: Model, inputs: Tensor, actions: Tensor, mu: Reference, anchor: Reference
-    ) -> None:  # fmt: skip
-        algo = config.algo
-        self._stops = algo.target_kl is not None and algo.target_kl_rule == "epoch_exact"
-        self._follows = config.health.epochs
+        self,
+        configs: Sequence[RunConfig],
+        model: Model,
+        inputs: Tensor,
+        actions: Tensor,
+        mu: Reference,
+        anchor: Reference,
+    ) -> None:
+        self._stops = stops_early(configs) and configs[0].algo.target_kl_rule == "epoch_exact"
+        self._follows = configs[0].health.epochs
         self._model, self._inputs, self._actions = model, inputs, actions
         self._mu, self._anchor = mu, anchor
         self._rows: list[dict[str, Tensor]] = []
+        self._last: Distribution | None = None
         self.seconds = 0.0
 
     def __call__(self, parameters: Tensor) -> Tensor | None:
@@ -134,11 +151,18 @@ class _EpochMeasure:
             return None
         begun = time.perf_counter()
         policy = self._model.distribution(parameters, self._inputs).double()
+        self._last = policy
         if self._follows:
             self._rows.append(epoch_figures(self._mu, policy, self._actions))
         exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
         self.seconds += time.perf_counter() - begun
         return exact
+
+    def policy(self, parameters: Tensor) -> Distribution:
+        """The policy after the last epoch, in float64; `parameters` are those of that moment."""
+        if self._last is None:
+            self._last = self._model.distribution(parameters, self._inputs).double()
+        return self._last
 
     def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
         """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
@@ -152,18 +176,30 @@ class _EpochMeasure:
         }
 
 
-def _surrogate(
-    config: RunConfig, hyper: Hyperparameters, batch: Batch, log_prob: Tensor, advantages: Tensor
-) -> Objective:
-    """Each sample's objective over the whole batch, [R, B]."""
-    ratio = (log_prob - batch.log_anchor).exp()
-    return SURROGATES[config.algo.surrogate](ratio, advantages, hyper)
+def _gain(
+    config: RunConfig,
+    hyper: Hyperparameters,
+    batch: Batch,
+    advantages: Tensor,
+    base: Tensor,
+    before: Tensor,
+    after: Tensor,
+) -> Tensor:
+    """By how much the whole batch's objective, without entropy and value terms, grew in the update, [R].
+
+    Log-probabilities [R, B]: `base` of the policy ratios are taken to, `before` and `after` of the learner's.
+    """
+    objective = SURROGATES[config.algo.surrogate]
+    first, last = (
+        objective((log_prob - base).exp(), advantages, hyper).value for log_prob in (before, after)
+    )
+    return (batch.weights * (last - first)).mean(-1)
 
 
 def _assertions(
     config: RunConfig, rollout: Rollout, outputs: Tensor, log_initial: Tensor, log_acting: Tensor
 ) -> dict[str, Tensor]:
-    """What must hold before the first step, each [R]: the policy that acted is the one ratios are taken to."""
+    """What must hold before the first step, each [R]: the policy that acted is the one ratios divide by."""
     error = acting_error(rollout.outputs, outputs)
     sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
     if config.lag == 0:

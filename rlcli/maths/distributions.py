@@ -38,11 +38,13 @@ class Distribution(Protocol):
     def sample(self, noise: Tensor) -> Tensor:
         """The action that the family's `noise` selects."""
 
-    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pullback(
+        self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The gradient with respect to the family's outputs and free parameters.
 
-        Of any function of log π(a|s) and H(π(.|s)), from its gradients `by_log_prob` and `by_entropy` (None: 0)
-        with respect to them, each `[R, B]`; gives `[R, B, output_width]` and `[R, 1, free_width]`.
+        Of any function of log π(a|s) and H(π(.|s)), from its gradients `by_log_prob` and `by_entropy` (None:
+        0) with respect to them, each `[R, B]`; gives `[R, B, output_width]` and `[R, 1, free_width]`.
         """
 
     def double(self) -> Self:
@@ -94,7 +96,9 @@ class Categorical:
         """argmax_a (logit_a + Gumbel noise_a), distributed as π (Gumbel 1954)."""
         return (self.logits + noise).argmax(-1)
 
-    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pullback(
+        self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """∂ log π(a)/∂ logit_j = 1[j = a] - π(j);  ∂ H/∂ logit_j = -π(j) (log π(j) + H)."""
         taken = by_log_prob.unsqueeze(-1)
         for_logits = (self.probs * -taken).scatter_add_(-1, actions.unsqueeze(-1), taken)
@@ -135,7 +139,7 @@ class DiagonalGaussian:
 
     def tv(self, other: DiagonalGaussian) -> None:
         """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""
-        return None
+        return
 
     def mode(self) -> Tensor:
         """The mean."""
@@ -145,7 +149,9 @@ class DiagonalGaussian:
         """mean + σ noise, for standard normal noise."""
         return self.mean + torch.exp(self.log_std) * noise
 
-    def pullback(self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None) -> tuple[Tensor, Tensor]:
+    def pullback(
+        self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """∂ log π(a)/∂ mean = z/σ, ∂ log π(a)/∂ log σ = z² - 1, z = (a - mean)/σ;  ∂ H/∂ log σ = 1."""
         inverse = torch.exp(-self.log_std)
         z = (actions - self.mean) * inverse

@@ -42,7 +42,9 @@ def gae(
     return torch.stack(reversed_advantages[::-1])
 
 
-def discounted_returns(rewards: Tensor, ended: Tensor, gamma: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+def discounted_returns(
+    rewards: Tensor, ended: Tensor, gamma: Tensor, carried: Tensor
+) -> tuple[Tensor, Tensor]:
     """Forward accumulators G_t = γ G_{t-1} + r_t, which start again from 0 after an end.
 
     `carried` is the accumulator before the first step; returns ([T, ...], the accumulator to carry on).

@@ -24,8 +24,8 @@ KL_ROUNDING = 1e-6
 def effective_sample_size(log_ratio: Tensor, weights: Tensor | None = None) -> Tensor:
     """(Σρ)² / (N Σρ²), in (0, 1]; exactly 1 when all ratios are equal.
 
-    Under weights w, which turn the samples into samples of the reference: (Σwρ)² / (Σw Σwρ²). Ratios are taken
-    relative to the largest, so that no exponential overflows.
+    Under weights w, which turn the samples into samples of the reference: (Σwρ)² / (Σw Σwρ²). Ratios are
+    taken relative to the largest, so that no exponential overflows.
     """
     ratio = (log_ratio - log_ratio.amax(-1, keepdim=True)).exp()
     if weights is None:

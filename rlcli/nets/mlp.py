@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rlcli.nets.activations import ACTIVATIONS, Activation
 from rlcli.nets.linear import input_gradient, linear, weight_gradient
 
+
 @dataclass(frozen=True)
 class Initialisation:
     """Orthogonal weights with gains and zero biases (Saxe et al. 2014), or torch's uniform default."""
@@ -70,7 +71,7 @@ class MLP:
     def unflatten(self, parameters: Tensor) -> dict[str, Tensor]:
         """Views of a flat [R, P] buffer by name, each [R, *shape]."""
         runs = parameters.shape[0]
-        chunks = parameters.split(self.sizes, 1)
+        chunks = torch.split(parameters, self.sizes, 1)
         return {
             name: chunk.view(runs, *shape)
             for (name, shape), chunk in zip(self.shapes.items(), chunks, strict=True)
@@ -110,7 +111,7 @@ class MLP:
         return linear(x, parts["value.weight"], parts["value.bias"]).squeeze(-1)
 
     def actor(self, parameters: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        """The policy head as a function of inputs alone, and the free parameters: no work but the products."""
+        """The policy head as a function of inputs, all else prepared, and the free parameters."""
         parts = self.unflatten(parameters)
         activate = self._activation.forward
         layers = [
@@ -155,12 +156,19 @@ class MLP:
         of_policy, of_value = tape.features[:, 0], tape.features[:, -1]
         by_value = gradient.value.unsqueeze(-1)
         pieces = [
-            weight_gradient(of_policy, gradient.output), gradient.output.sum(1), gradient.free,
-            weight_gradient(of_value, by_value), by_value.sum(1),
-        ]  # fmt: skip
+            weight_gradient(of_policy, gradient.output),
+            gradient.output.sum(1),
+            gradient.free,
+            weight_gradient(of_value, by_value),
+            by_value.sum(1),
+        ]
         from_policy = input_gradient(gradient.output, tape.parts["policy.weight"])
         from_value = input_gradient(by_value, tape.parts["value.weight"])
-        back = from_policy + from_value if self.shared else torch.stack((from_policy, from_value), 1).flatten(0, 1)
+        back = (
+            from_policy + from_value
+            if self.shared
+            else torch.stack((from_policy, from_value), 1).flatten(0, 1)
+        )
         for depth in range(len(self.hidden) - 1, -1, -1):
             layer = tape.layers[depth]
             back = self._activation.backward(back, layer.pre, layer.post)

@@ -20,8 +20,8 @@ FLOOR = 1e-8
 class Moments(NamedTuple):
     """Running population moments in float64; leaves [R, ...]."""
 
-    count: Tensor
-    """[R]."""
+    seen: Tensor
+    """[R]: samples so far."""
     mean: Tensor
     """[R, O]."""
     variance: Tensor
@@ -30,9 +30,9 @@ class Moments(NamedTuple):
 
 def no_moments(runs: int, width: int) -> Moments:
     """Moments of nothing: mean 0, variance 1."""
-    count = torch.zeros(runs, dtype=torch.float64)
+    seen = torch.zeros(runs, dtype=torch.float64)
     mean = torch.zeros(runs, width, dtype=torch.float64)
-    return Moments(count, mean, torch.ones_like(mean))
+    return Moments(seen, mean, torch.ones_like(mean))
 
 
 def advance(moments: Moments, samples: Tensor) -> Moments:
@@ -41,11 +41,11 @@ def advance(moments: Moments, samples: Tensor) -> Moments:
     added = rows.shape[-1]
     mean = rows.mean(-1)
     variance = ((rows - mean.unsqueeze(-1)) ** 2).mean(-1)
-    before = moments.count.unsqueeze(-1)
+    before = moments.seen.unsqueeze(-1)
     total = before + added
     shift = mean - moments.mean
     pooled = before * moments.variance + added * variance + shift * shift * (before * added / total)
-    return Moments(moments.count + added, moments.mean + shift * (added / total), pooled / total)
+    return Moments(moments.seen + added, moments.mean + shift * (added / total), pooled / total)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,15 @@ class Encoder:
     width: int
     normalize: bool
 
+    def rows(self, observations: Tensor) -> Tensor:
+        """Raw box observations [R, B, ...], of any shape, as [R, B, O]."""
+        return observations.reshape(*observations.shape[:2], self.width)
+
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
         """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics."""
         if self.kind == "discrete":
             return torch.nn.functional.one_hot(observations.long(), self.width).float()
-        flat = observations.flatten(2).float()
+        flat = self.rows(observations).float()
         if not self.normalize:
             return flat
         mean = moments.mean.float().unsqueeze(1)

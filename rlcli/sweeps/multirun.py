@@ -21,7 +21,7 @@ from rlcli.errors import (
     RlcliError,
 )
 from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.files import storage_error, write_json
+from rlcli.runs.files import write_json
 from rlcli.sweeps.run import root_of
 
 VERSION = 1
@@ -151,7 +151,6 @@ def _run_job(sweep: Sweep, position: int, composed: Composed, quiet: bool) -> No
     job.status, job.dir = "running", str(directory)
     sweep.record()
     try:
-        _make(directory)
         outcome = train([composed.config], [directory], overrides=[composed.overrides], quiet=quiet)[0]
     except RlcliError as error:
         job.status, job.exit_code, job.message = "failed", error.exit_code, str(error)
@@ -164,13 +163,6 @@ def _run_job(sweep: Sweep, position: int, composed: Composed, quiet: bool) -> No
     if job.exit_code in (EXIT_SIGINT, EXIT_SIGTERM):
         sweep.stopped = job.exit_code
     sweep.record()
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir()
-    except OSError as error:
-        raise storage_error(directory, error) from error
 
 
 def job_names(composed: Sequence[Composed]) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlcli.config.compose import Composed
+from rlcli.errors import RlcliError
 
 if TYPE_CHECKING:
     from rlcli.runs.train import Result
@@ -24,4 +26,9 @@ def run_one(job: Composed, *, quiet: bool = False) -> Result:
     from rlcli.runs.train import train
 
     directory = new_run_dir(job.config, root_of(job))
-    return train([job.config], [directory], overrides=[job.overrides], quiet=quiet)[0]
+    try:
+        return train([job.config], [directory], overrides=[job.overrides], quiet=quiet)[0]
+    except RlcliError:
+        with contextlib.suppress(OSError):  # it could not begin: an empty directory says nothing
+            directory.rmdir()
+        raise

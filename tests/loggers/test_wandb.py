@@ -12,7 +12,7 @@ import pytest
 from rlcli.errors import UserError
 from rlcli.loggers import wandb as wandb_logger
 from rlcli.loggers.wandb import WandbLogger
-from tests.loggers.wandb_file import of_type, records, rows, the_file
+from tests.loggers.wandb_file import finished, of_type, rows
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def logged(make_info, make_row, capfd):
         logger.log(make_row(update))
     logger.message("hello")
     logger.close("finished")
-    return records(the_file(info.dir)), capfd.readouterr()
+    return finished(info.dir), capfd.readouterr()
 
 
 def test_the_offline_file_holds_the_rows(logged):
@@ -78,7 +78,7 @@ def test_it_prints_nothing(logged):
 def test_a_group_named_wins_over_the_sweep(make_info):
     info = make_info(wandb={"mode": "offline", "group": "mine"}, sweep="clips")
     WandbLogger(info, pytest.fail).close("finished")
-    (run,) = of_type(records(the_file(info.dir)), "run")
+    (run,) = of_type(finished(info.dir), "run")
     assert run.run_group == "mine"
 
 
@@ -90,7 +90,7 @@ def test_it_is_finished_with_the_run_s_outcome(make_info, status, code):
     logger = WandbLogger(info, pytest.fail)
     logger.close(status)
     logger.close("finished")
-    (ended,) = of_type(records(the_file(info.dir)), "exit")
+    (ended,) = of_type(finished(info.dir), "exit")
     assert ended.exit_code == code
 
 
@@ -106,7 +106,7 @@ def test_runs_side_by_side_keep_their_own_rows(make_info, make_row, tmp_path):
             logger.log(make_row(update + offset))
     for logger in loggers:
         logger.close("finished")
-    updates = [[row["update"] for row in rows(records(the_file(info.dir)))] for info in infos]
+    updates = [[row["update"] for row in rows(finished(info.dir))] for info in infos]
     assert updates == [[1, 2], [11, 12]]
 
 
@@ -182,10 +182,44 @@ def test_without_the_sdk_the_message_says_how_to_install_it(info, monkeypatch):
         WandbLogger(info)
 
 
-def test_starting_leaves_the_environment_as_it_was(make_info):
-    before = dict(os.environ)
+def test_what_starting_needs_is_not_left_to_child_processes(make_info, monkeypatch):
+    ours = ("WANDB_CACHE_DIR", "WANDB_ERROR_REPORTING")
+    for name in ours:
+        monkeypatch.delenv(name, raising=False)
     WandbLogger(make_info(wandb={"mode": "offline"}), pytest.fail).close("finished")
-    assert dict(os.environ) == before
+    assert not set(ours) & set(os.environ)
+
+
+def test_a_server_that_is_away_is_waited_for_once_and_earlier_segments_are_kept(info, monkeypatch):
+    import wandb
+
+    earlier, empty = info.dir / "wandb" / "run-1", info.dir / "wandb" / "run-2"
+    earlier.mkdir(parents=True)
+    tried: list[str] = []
+
+    def init(_, mode):
+        tried.append(mode)
+        if mode == "online":
+            empty.mkdir()
+            raise wandb.errors.CommError("Timed out\nConsider something")
+        return mode
+
+    monkeypatch.setattr(wandb_logger, "_init", init)
+    said: list[str] = []
+    assert [wandb_logger._start(info, "online", said.append) for _ in range(2)] == [("offline", True)] * 2
+    assert tried == ["online", "offline", "offline"]
+    assert said == [
+        "W&B: no run could be started on its server: Timed out. "
+        "Runs are logged offline; `wandb sync` uploads them later."
+    ]
+    assert (earlier.exists(), empty.exists()) == (True, False)
+
+
+def test_waiting_is_bounded_and_what_costs_time_is_off():
+    settings = wandb_logger._settings()
+    assert (settings.init_timeout, settings.finish_timeout) == (10.0, 60.0)
+    assert (settings.console, settings.save_code, settings.x_disable_stats) == ("off", False, True)
+    assert not settings.x_save_requirements
 
 
 LOGGED_IN = """
@@ -226,7 +260,7 @@ def test_logged_in_without_a_network_goes_offline_and_says_so_once(tmp_path, cre
     assert said.startswith("SAID W&B: no run could be started on its server: ")
     assert said.endswith("Runs are logged offline; `wandb sync` uploads them later.")
     for name in ("first", "second"):
-        assert [row["env_steps"] for row in rows(records(the_file(tmp_path / "runs" / name)))] == [1024]
+        assert [row["env_steps"] for row in rows(finished(tmp_path / "runs" / name))] == [1024]
         assert not list((tmp_path / "runs" / name / "wandb").glob("run-*"))
     assert set(home.rglob("*")) == kept
     assert {path.name for path in tmp_path.iterdir()} == {"home", "runs"}

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 BLOCK, HEADER = 32 * 1024, 7
 FULL, LAST = 1, 4
+
+
+def finished(run_dir: Path, patience: float = 20.0) -> list[Any]:
+    """All records of a run directory's W&B run, whose last ones are written shortly after it was finished."""
+    (path,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    given_up = time.monotonic() + patience
+    while True:
+        found = records(path)
+        if of_type(found, "exit"):
+            return found
+        assert time.monotonic() < given_up, f"{path} was never finished"
+        time.sleep(0.01)
 
 
 def records(path: Path) -> list[Any]:
@@ -30,11 +43,6 @@ def records(path: Path) -> list[Any]:
             found.append(record)
             parts = b""
     return found
-
-
-def the_file(run_dir: Path) -> Path:
-    (path,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
-    return path
 
 
 def rows(found: list[Any]) -> list[dict[str, Any]]:

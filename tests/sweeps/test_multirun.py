@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import rlcli.runs.train
+from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.runs.train import Result
@@ -34,6 +35,7 @@ def sweep(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Swe
             **_: Any,
         ) -> list[Result]:
             for config, directory in zip(configs, dirs, strict=True):
+                directory.mkdir()
                 (directory / "seed").write_text(str(config.seed))
                 act(config)
             return [outcome(directory, "finished", 0) for directory in dirs]
@@ -67,7 +69,7 @@ def test_each_job_gets_the_configuration_its_name_says(sweep: Callable[..., Swee
     for job in done.jobs:
         assert job.name.startswith(f"seed={(done.dir / job.name / 'seed').read_text()},")
     assert [path.name for path in workplace.iterdir()] == ["runs"]
-    assert list((workplace / "runs").iterdir()) == [done.dir]
+    assert [path.name for path in (workplace / "runs").iterdir()] == [done.dir.name]
     assert done.exit_code == 0
 
 
@@ -140,8 +142,8 @@ def test_a_second_sweep_has_its_own_directory(sweep: Callable[..., Sweep]) -> No
 
 
 def test_names_are_folders_and_each_its_own() -> None:
-    jobs = plan(
-        ["env=CartPole-v1,phys2d/CartPole-v1", "network.hidden=[8,9],[8]", "algo.clip=0.1"], multirun=True
+    jobs = compose_multirun(
+        ["env=CartPole-v1,phys2d/CartPole-v1", "network.hidden=[8,9],[8]", "algo.clip=0.1"]
     )
     assert job_names(jobs) == [
         "env=CartPole-v1,hidden=8-9",
@@ -149,8 +151,8 @@ def test_names_are_folders_and_each_its_own() -> None:
         "env=phys2d-CartPole-v1,hidden=8-9",
         "env=phys2d-CartPole-v1,hidden=8",
     ]
-    same = plan(["eval.every=0,5", "checkpoint.every=0,5"], multirun=True)
+    same = compose_multirun(["eval.every=0,5", "checkpoint.every=0,5"])
     assert job_names(same)[1] == "eval.every=0,checkpoint.every=5"
-    long = plan([f"notes={'x' * 150}a,{'x' * 150}b"], multirun=True)
+    long = compose_multirun([f"notes={'x' * 150}a,{'x' * 150}b"])
     assert len(set(job_names(long))) == 2
     assert max(map(len, job_names(long))) < 120

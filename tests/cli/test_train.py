@@ -1,0 +1,183 @@
+"""From `rlcli train` to what it leaves behind and what the other verbs tell of it; small, but real runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import yaml
+
+import rlcli as package
+from rlcli.config.compose import compose
+from rlcli.config.serialise import from_yaml
+from rlcli.errors import UserError
+from tests.cli.conftest import Ended, Rlcli
+
+SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
+         "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]")  # fmt: skip
+
+
+def test_a_run_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
+    ended = rlcli("train", *SMALL, "seed=3", "name=first")
+    assert ended.code == 0
+    assert "ppo on CartPole-v1, seed 3: return " in ended.out
+    assert "It lies in runs/first" in ended.out
+    assert [path.name for path in workplace.iterdir()] == ["runs"]
+    config = from_yaml((workplace / "runs" / "first" / "config.yaml").read_text())
+    assert config == compose([*SMALL, "seed=3", "name=first"]).config
+
+    (shown,) = rlcli("show", "last", "--json").rows()
+    assert Path(shown["dir"]) == Path("runs/first")
+    expected = {"status": "finished", "algo": "ppo", "env": "CartPole-v1", "backend": "native", "seed": 3,
+                "env_steps": 64, "updates": 4}  # fmt: skip
+    assert {name: shown[name] for name in expected} == expected
+    assert 0 < shown["health"]["behaviour/ess"] <= 1
+    assert shown["settings"]["algo.rollout_steps"] == 8
+    assert f"rlcli eval {shown['id']}" in ended.out
+
+    plain = rlcli("show", shown["id"][:4]).out
+    assert "status: finished" in plain
+    assert "behaviour/ess" in plain
+    (listed,) = rlcli("runs", "--json").rows()
+    assert listed["id"] == shown["id"]
+    assert shown["id"] in rlcli("runs").out
+
+
+def test_evaluation(rlcli: Rlcli) -> None:
+    rlcli("train", *SMALL)
+    (last,) = rlcli("eval", "last", "--episodes", "3", "--json").rows()
+    assert last["episodes"] == 3
+    assert {"return_mean", "return_std"} <= set(last)
+    assert rlcli("eval", "last", "--episodes", "3", "--json").rows() == [last]
+    (named,) = rlcli("eval", "last", "--episodes", "3", "--checkpoint", "4", "--json").rows()
+    assert named["return_mean"] == last["return_mean"]
+    (sampled,) = rlcli("eval", "last", "--stochastic", "--episodes", "3", "--seed", "9", "--json").rows()
+    assert (sampled["deterministic"], sampled["seed"]) == (False, 9)
+    assert "3 deterministic episodes" in rlcli("eval", "last", "--episodes", "3", "--checkpoint", "best").out
+    assert rlcli("eval", "last", "--checkpoint", "99").code == 2
+
+
+def test_json_of_train_is_one_object(rlcli: Rlcli) -> None:
+    ended = rlcli("train", *SMALL, "--json", "--quiet")
+    (row,) = ended.rows()
+    assert (row["status"], row["exit_code"], row["updates"]) == ("finished", 0, 4)
+    assert ended.err == ""
+
+
+def test_tuned_settings_are_announced_unless_quiet(rlcli: Rlcli) -> None:
+    words = [word for word in SMALL if word != "tuned=none"]
+    assert "ppo/CartPole-v1" in rlcli("train", *words).err
+    assert "ppo/CartPole-v1" not in rlcli("--quiet", "train", *words).err
+    assert "Settings tuned" not in rlcli("train", *SMALL).err
+
+
+def test_where_runs_go(rlcli: Rlcli, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLCLI_RUNS", "elsewhere")
+    assert "It lies in elsewhere/a" in rlcli("train", *SMALL, "name=a").out
+    ended = rlcli("train", *SMALL, "name=b", "runs_dir=third")
+    assert "rlcli eval third/b" in ended.out
+    assert sorted(path.name for path in workplace.iterdir()) == ["elsewhere", "third"]
+    assert rlcli("train", *SMALL, "name=a").code == 2
+
+
+def test_a_sweep(rlcli: Rlcli, workplace: Path) -> None:
+    ended = rlcli("train", "-m", *SMALL, "seed=0,1", "algo.clip=0.1,0.2", "name=grid", "--quiet")
+    assert ended.code == 0
+    jobs = ["seed=0,clip=0.1", "seed=0,clip=0.2", "seed=1,clip=0.1", "seed=1,clip=0.2"]
+    assert [line.split()[0] for line in ended.out.splitlines()[1:5]] == jobs
+    for job in jobs:
+        config = yaml.safe_load((workplace / "runs" / "grid" / job / "config.yaml").read_text())
+        assert f"seed={config['seed']},clip={config['algo']['clip']}" == job
+    assert [path.name for path in workplace.iterdir()] == ["runs"]
+    assert {row["sweep"] for row in rlcli("runs", "--json").rows()} == {"grid"}
+    folded = rlcli("runs").out.splitlines()
+    assert len(folded) == 2
+    assert folded[1].startswith("grid/ ")
+    assert (
+        len(rlcli("runs", "runs/grid").out.splitlines()) == len(rlcli("runs", "grid").out.splitlines()) == 5
+    )
+    assert rlcli("show", "seed=0,clip=0.1").code == 0
+
+
+def test_a_failed_job_is_shown_and_the_others_go_on(rlcli: Rlcli, workplace: Path) -> None:
+    probe = ("env=tests.envs.probes:ProbeFaulty-v0", "env.kwargs.at=99,3,98")
+    ended = rlcli("train", "-m", *SMALL, *probe, "--quiet")
+    assert ended.code == 1
+    assert [line.split()[1] for line in ended.out.splitlines()[1:4]] == ["finished", "failed", "finished"]
+    assert "at=3 failed: " in ended.err
+    assert "broken at step 3" in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(("fault", "code"), [("raise", 1), ("reward", 3), ("observation", 3)])
+def test_a_failed_run_says_why_and_where(fault: str, code: int, rlcli: Rlcli, workplace: Path) -> None:
+    probe = ("env=tests.envs.probes:ProbeFaulty-v0", f"env.kwargs.fault={fault}")
+    ended = rlcli("train", *SMALL, *probe, "name=broken")
+    assert ended.code == code
+    assert ended.out == ""
+    assert "failed: " in ended.err
+    assert "What there is lies in runs/broken" in ended.err
+    assert "Traceback" not in ended.err
+    log = (workplace / "runs" / "broken" / "train.log").read_text()
+    assert ("RuntimeError" if fault == "raise" else "non-finite") in log
+    (shown,) = rlcli("show", "last", "--json").rows()
+    assert (shown["status"], shown["exit_code"]) == ("failed", code)
+
+
+def test_the_python_face(workplace: Path) -> None:
+    result = package.train([*SMALL, "name=mine"])
+    assert (result.status, result.dir) == ("finished", Path("runs/mine"))
+    assert package.train(" ".join(SMALL)).updates == 4
+    policy = package.load("mine")
+    env = gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=0)
+    assert env.action_space.contains(np.asarray(policy.act(observation)).item())
+    env.close()
+    with pytest.raises(UserError, match="Did you mean 'ppo'"):
+        package.train("algo=pppo")
+    with pytest.raises(AttributeError, match="nothing"):
+        package.nothing  # noqa: B018
+
+
+def interrupted(words: list[str], number: int, until: str, workplace: Path) -> Ended:
+    """The command, sent a signal once a file matching `until` has content."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlcli", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(package.__path__[0]).parent)},
+    )
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size for path in workplace.glob(until)) and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    return Ended(process.returncode, out, err)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_run_in_order(number: int, code: int, rlcli: Rlcli, workplace: Path) -> None:
+    ended = interrupted([*SMALL, "total_steps=1e9"], number, "runs/*/metrics.jsonl", workplace)
+    assert ended.code == code
+    assert "interrupted" in ended.err
+    assert "Traceback" not in ended.err
+    (shown,) = rlcli("show", "last", "--json").rows()
+    assert (shown["status"], shown["exit_code"]) == ("interrupted", code)
+    assert rlcli("eval", "last", "--episodes", "1").code == 0
+
+
+def test_a_signal_ends_the_whole_sweep(rlcli: Rlcli, workplace: Path) -> None:
+    words = [*SMALL, "total_steps=1e9", "-m", "seed=0,1", "--json"]
+    ended = interrupted(words, signal.SIGTERM, "runs/*/*/metrics.jsonl", workplace)
+    assert ended.code == 143
+    assert [row["status"] for row in ended.rows()] == ["interrupted", "waiting"]
+    assert len(rlcli("runs", "--json").rows()) == 1

@@ -1,0 +1,63 @@
+"""An environment that goes wrong fails its own run and no other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rlcli.config.schema import EnvConfig
+from rlcli.envs.registry import make
+from rlcli.errors import NonFiniteError
+
+FAULTY = "tests.envs.probes:ProbeFaulty-v0"
+SEEDS = np.array([[10, 11], [20, 21], [30, 31]])
+EVERYWHERE = np.ones((3, 2), bool)
+ACTIONS = np.zeros((3, 2), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "message"),
+    [
+        ("raise", RuntimeError, "broken at step 3"),
+        ("reward", NonFiniteError, "environment 1 gave a non-finite reward"),
+        ("observation", NonFiniteError, "environment 1 gave a non-finite observation"),
+        ("infinity", NonFiniteError, "non-finite observation .inf"),
+    ],
+)
+def test_a_fault_in_a_step_fails_one_run(fault: str, kind: type[Exception], message: str) -> None:
+    env = make(EnvConfig(id=FAULTY, kwargs={"fault": fault, "seed": 21}), 3, num_envs=2)
+    env.reset(SEEDS, EVERYWHERE)
+    for number in range(1, 6):
+        step = env.step(ACTIONS)
+        assert set(env.failures) == ({1} if number >= 3 else set())
+        healthy = [0, 2] if number >= 3 else [0, 1, 2]
+        assert (step.observations[healthy] == np.float32(0.01 * number)).all()
+        assert (step.rewards[healthy] == 1).all()
+    assert (step.observations[1] == 0).all()
+    assert (step.rewards[1] == 0).all()
+    assert not (step.terminated | step.truncated)[1].any()
+    assert isinstance(env.failures[1], kind)
+    with pytest.raises(kind, match=message):
+        raise env.failures[1]
+
+
+def test_a_fault_in_a_reset_fails_one_run() -> None:
+    env = make(EnvConfig(id=FAULTY, kwargs={"fault": "reset", "seed": 30}), 3, num_envs=2)
+    assert (env.reset(SEEDS, EVERYWHERE) == 0).all()
+    assert list(env.failures) == [2]
+    assert str(env.failures[2]) == "broken at reset"
+    # It stays failed, and resetting it again is not tried.
+    env.reset(SEEDS + 100, EVERYWHERE)
+    assert list(env.failures) == [2]
+    assert (env.step(ACTIONS).rewards == [[1, 1], [1, 1], [0, 0]]).all()
+
+
+def test_failures_are_renumbered_by_select() -> None:
+    env = make(EnvConfig(id=FAULTY, kwargs={"at": 1, "seed": 21}), 3, num_envs=2)
+    env.reset(SEEDS, EVERYWHERE)
+    env.step(ACTIONS)
+    env.select([2, 1])
+    assert list(env.failures) == [1]
+    env.select([0])
+    assert env.failures == {}
+    assert (env.step(ACTIONS[:1]).observations == np.float32(0.02)).all()
