@@ -12,18 +12,18 @@ from typing import Any
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
 from rlcli.runs.files import storage_error
-from rlcli.runs.manifest import FILE, Manifest
+from rlcli.runs.manifest import FIELDS, FILE, Manifest
 
 DEFAULT_ROOT = "runs"
-SUMMARY = (
-    "id", "status", "algo", "env", "backend", "seed", "env_steps", "updates", "eval_return_mean", "name", "sweep",
-    "started", "finished", "total_steps", "best_return_mean", "exit_code", "message", "tags", "notes",
-)  # fmt: skip
+LONGEST_NAME = 200
+"""Bytes; file systems take 255."""
+LAST = "last"
+"""The reference to the run started last."""
 
 
 def runs_root(explicit: str | None = None) -> Path:
     """The folder of all runs: `runs_dir=`, else $RLCLI_RUNS, else ./runs."""
-    return Path(explicit or os.environ.get("RLCLI_RUNS") or DEFAULT_ROOT).expanduser()
+    return _expanded(explicit or os.environ.get("RLCLI_RUNS") or DEFAULT_ROOT)
 
 
 def new_run_dir(config: RunConfig, root: Path) -> Path:
@@ -48,27 +48,23 @@ def find_run(reference: str, root: Path) -> Path:
     Raises:
         UserError: there is none, or several.
     """
-    path = Path(reference).expanduser()
-    if (path / FILE).is_file():
+    path = _expanded(reference)
+    if reference and _has(path, FILE):
         return path
-    runs = list(_run_dirs(root))
+    runs = {directory: _content(directory) for directory in _run_dirs(root)}
     if not runs:
         raise UserError(
             f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
         )
-    known = {directory: _content(directory) for directory in runs}
-    if reference == "last":
-        return max(runs, key=lambda directory: str(known[directory].get("started", "")))
-    named = [directory for directory in runs if reference in (directory.name, str(directory.relative_to(root)))]
-    matches = named or [
-        directory for directory in runs if str(known[directory].get("id", "")).startswith(reference)
-    ]
+    if reference == LAST:
+        return max(runs, key=lambda directory: str(runs[directory].get("started", "")))
+    matches = _matches(reference, runs, root)
     if len(matches) == 1:
         return matches[0]
     if matches:
-        ids = ", ".join(f"{known[match].get('id')} ({match})" for match in matches[:8])
+        ids = ", ".join(f"{runs[match].get('id', '-')} ({match})" for match in matches[:8])
         raise UserError(f"{reference!r} means several runs: {ids}.", hint="Give more of the id, or a path.")
-    if (path / "sweep.json").is_file() or (root / reference / "sweep.json").is_file():
+    if any(_has(folder, "sweep.json") for folder in (path, root / reference)):
         raise UserError(
             f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
         )
@@ -87,20 +83,33 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
         try:
             found.append(summary(directory))
         except StorageError as error:
-            blank = dict.fromkeys(SUMMARY)
-            sweep = directory.parent.name if directory.parent != root else None
-            found.append(
-                blank | {"id": "-", "dir": str(directory), "name": directory.name, "status": "damaged",
-                         "message": str(error), "sweep": sweep}
-            )  # fmt: skip
+            found.append(_damaged(directory, root, str(error)))
     return sorted(found, key=lambda run: str(run["started"] or ""))
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
-    """What `rlcli show` and `rlcli runs` tell of a run, from its manifest."""
+    """What `rlcli show` and `rlcli runs` tell of a run, from its manifest.
+
+    Raises:
+        StorageError: the manifest is damaged.
+    """
     content = Manifest.read(run_dir).content
-    told = {name: content.get(name) for name in SUMMARY}
-    return {"id": told.pop("id"), "dir": str(run_dir), **told}
+    return {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
+
+
+def _damaged(directory: Path, root: Path, reason: str) -> dict[str, Any]:
+    """The summary of a run whose manifest tells nothing."""
+    sweep = directory.parent.name if directory.parent != root else None
+    known = {"name": directory.name, "status": "damaged", "message": reason, "sweep": sweep}
+    return {"id": "-", "dir": str(directory)} | dict.fromkeys(FIELDS) | {"id": "-"} | known
+
+
+def _matches(reference: str, runs: dict[Path, dict[str, Any]], root: Path) -> list[Path]:
+    """The runs of that name, else those whose id begins so."""
+    if not reference:
+        return []
+    named = [path for path in runs if reference in (path.name, str(path.relative_to(root)))]
+    return named or [path for path in runs if str(runs[path].get("id", "")).startswith(reference)]
 
 
 def _content(directory: Path) -> dict[str, Any]:
@@ -111,30 +120,60 @@ def _content(directory: Path) -> dict[str, Any]:
 
 
 def _run_dirs(root: Path) -> Iterator[Path]:
-    """Folders with a manifest in `root` and one level down, where a sweep keeps its jobs."""
+    """Folders with a manifest: `root`, those in it, and one level down, where a sweep keeps its jobs."""
     for pattern in (FILE, f"*/{FILE}", f"*/*/{FILE}"):
         for found in sorted(root.glob(pattern)):
-            yield found.parent
+            if found.parent == root or not (found.parents[1] / FILE).exists():
+                yield found.parent
+
+
+def _expanded(text: str) -> Path:
+    """A path with `~` at its beginning replaced; a `~name` that nobody has stays as it is."""
+    path = Path(text)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
+def _has(folder: Path, file: str) -> bool:
+    try:
+        return (folder / file).is_file()
+    except (OSError, ValueError):  # too long for a path, say
+        return False
 
 
 def _new(root: Path, name: str | None, described: str) -> Path:
-    if name is not None and not re.fullmatch(r"[\w.+=,@-]+", name):
-        raise UserError(f"name={name}: use letters, digits and . _ - + = , @ only.")
+    if name is not None:
+        _check_name(name)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    base = name or f"{re.sub(r'[^A-Za-z0-9_.+-]+', '-', described)}-{stamp}"
+    base = name or f"{re.sub(r'[^A-Za-z0-9_.+-]+', '-', described)[:LONGEST_NAME]}-{stamp}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 10_000):
-            candidate = root / (base if number == 1 else f"{base}-{number}")
-            try:
-                candidate.mkdir()
-            except FileExistsError:
-                if name is not None:
-                    raise UserError(
-                        f"name={name} is taken: {candidate} exists.", hint="Choose another name, or none."
-                    ) from None
-                continue
-            return candidate
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"Runs cannot lie in {root}: it is not a folder.") from None
     except OSError as error:
         raise storage_error(root, error) from error
+    for number in range(1, 10_000):
+        candidate = root / (base if number == 1 else f"{base}-{number}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            if name is not None:
+                raise UserError(
+                    f"name={name} is taken: {candidate} exists.", hint="Choose another name, or none."
+                ) from None
+        except OSError as error:
+            raise storage_error(candidate, error) from error
+        else:
+            return candidate
     raise StorageError(f"{root} has no free name for {base}.")
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"\w[\w.+=,@-]*", name):
+        raise UserError(f"name={name}: use letters, digits and . _ - + = , @ only, a letter or digit first.")
+    if len(name.encode(errors="replace")) > LONGEST_NAME:
+        raise UserError(f"name={name[:20]}...: at most {LONGEST_NAME} bytes; it is the name of a folder.")
+    if name == LAST:
+        raise UserError(f"name={LAST}: it means the run started last; choose another name.")

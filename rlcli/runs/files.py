@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -10,15 +11,17 @@ from typing import Any
 
 from rlcli.errors import StorageError
 
-LARGEST_JSON = 16 * 2**20
-"""Bytes of a JSON file that is read; real ones have a few thousand."""
+LARGEST_TEXT = 16 * 2**20
+"""Bytes of a JSON or YAML file that is read; real ones have a few thousand."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replaces `path` by `content`: another name first, flushed to the disk, then renamed.
 
     Raises:
-        StorageError: the disk is full, or refuses.
+        StorageError: the disk is full, or refuses; the earlier file is untouched.
     """
     temporary = path.with_name(path.name + ".new")
     try:
@@ -29,13 +32,32 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise storage_error(path, error) from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replaces `path` by a JSON object."""
     write_atomically(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
+    """What `path` holds, if it is a file of at most `largest` bytes.
+
+    Raises:
+        StorageError: it is missing, unreadable, no file, or larger.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise StorageError(f"{path} is not a file.")
+        with path.open("rb") as file:
+            content = file.read(largest + 1)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if len(content) > largest:
+        raise StorageError(f"{path} is too large to be what rlcli wrote.")
+    return content
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -45,11 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
         StorageError: it is missing, too large, not JSON, or no object.
     """
     try:
-        if path.stat().st_size > LARGEST_JSON:
-            raise StorageError(f"{path} is too large to be what rlcli wrote.")
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise storage_error(path, error) from error
+        content = json.loads(read_bytes(path))
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict):
@@ -57,16 +75,32 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_text(path: Path) -> str:
+    """The UTF-8 text in `path`.
+
+    Raises:
+        StorageError: it is missing, too large, or no such text.
+    """
+    try:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path} is damaged: {error}.") from error
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """An OSError as one readable message."""
-    if error.errno == errno.ENOSPC:
+    if error.errno in FULL:
         return StorageError(f"{path}: the disk is full.")
     return StorageError(f"{path}: {error.strerror or error}.")
 
 
 def _sync_folder(folder: Path) -> None:
+    """Makes a rename last; some network file systems cannot, and need not."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)

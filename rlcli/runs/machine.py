@@ -6,17 +6,28 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+DIFF = ("diff", "--no-ext-diff", "--no-color", "--binary", "HEAD")
 PACKAGES = (
     "rlcli", "torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "safetensors", "stable-baselines3",
     "wandb", "typer", "rich", "box2d", "mujoco", "ale-py", "envpool",
 )  # fmt: skip
-LARGEST_DIFF = 2**20
-"""Bytes of uncommitted changes that are kept beside the manifest."""
 
 
+class Code(NamedTuple):
+    """The commit rlcli runs from; all None when it is not a git checkout."""
+
+    commit: str | None
+    dirty: bool | None
+    """Whether tracked files differ from the commit."""
+    diff: bytes
+    """How they do."""
+
+
+@cache
 def packages() -> dict[str, str]:
     """Versions of the packages that are installed, by name."""
     found = {}
@@ -41,26 +52,30 @@ def machine(device: str) -> dict[str, Any]:
     }
 
 
-def code() -> tuple[dict[str, Any], str]:
-    """The commit rlcli runs from and its uncommitted changes; empty when it is not a git checkout."""
+@cache
+def code() -> Code:
+    """The code of this process, as git knew it when first asked."""
     folder = Path(__file__).resolve().parents[2]
-    commit = _git(folder, "rev-parse", "HEAD").strip()
-    tracked = _git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py")
-    if not commit or not tracked:
-        return {"commit": None, "dirty": None}, ""
-    diff = _git(folder, "diff", "HEAD")
-    return {"commit": commit, "dirty": bool(diff), "diff_kept": 0 < len(diff) <= LARGEST_DIFF}, diff
+    # An environment's site-packages may lie in a checkout of something else.
+    if _git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py") is None:
+        return Code(None, None, b"")
+    commit, diff = _git(folder, "rev-parse", "HEAD"), _git(folder, *DIFF)
+    if commit is None or diff is None:
+        return Code(None, None, b"")
+    return Code(commit.decode().strip(), bool(diff), diff)
 
 
-def _git(folder: Path, *arguments: str) -> str:
+def _git(folder: Path, *arguments: str) -> bytes | None:
+    """What git prints; None when it fails or is not there."""
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
 
 
+@cache
 def _processor() -> str:
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:

@@ -7,17 +7,29 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_atomically, write_json
-from rlcli.runs.machine import LARGEST_DIFF, code, machine, packages
+from rlcli.runs.machine import Code, code, machine, packages
 
 VERSION = 1
 FILE = "manifest.json"
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
+LARGEST_DIFF = 2**20
+"""Bytes of uncommitted changes that are kept beside the manifest."""
+
+FIELDS: dict[str, tuple[type, ...]] = {
+    "id": (str,), "status": (str,), "algo": (str,), "env": (str,), "backend": (str,), "seed": (int,),
+    "env_steps": (int,), "updates": (int,), "eval_return_mean": (float, int, NoneType), "name": (str,),
+    "sweep": (str, NoneType), "started": (str,), "finished": (str, NoneType), "total_steps": (int,),
+    "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
+    "tags": (list,), "notes": (str,), "exact_resume": (bool,),
+}  # fmt: skip
+"""What is told of a run, each with the types it may have."""
 
 
 class Manifest:
@@ -32,11 +44,8 @@ class Manifest:
         cls, run_dir: Path, config: RunConfig, overrides: Sequence[str], spec: EnvSpec, cohort: Sequence[str]
     ) -> Manifest:
         """The manifest of a run about to start; `cohort` are the directories it trains together with."""
-        commit, diff = code()
-        if commit.get("diff_kept"):
-            write_atomically(run_dir / "code.diff", diff.encode()[:LARGEST_DIFF])
-        exact = config.compute.threads == 1 and config.device == "cpu"
         sweep = run_dir.parent if (run_dir.parent / "sweep.json").is_file() else None
+        tolerance = _why_not_bitwise(config)
         content: dict[str, Any] = {
             "version": VERSION,
             "id": secrets.token_hex(4),
@@ -47,6 +56,7 @@ class Manifest:
             "backend": config.backend,
             "seed": config.seed,
             "command": sys.argv,
+            "folder": str(Path.cwd()),
             "overrides": list(overrides),
             "tags": list(config.tags),
             "notes": config.notes,
@@ -61,11 +71,12 @@ class Manifest:
             "message": None,
             "sweep": None if sweep is None else sweep.name,
             "cohort": list(cohort),
-            "code": commit,
+            "code": _kept(code(), run_dir),
             "packages": packages(),
             "machine": machine(config.device),
             "threads": config.compute.threads,
-            "determinism": "bitwise" if exact else "tolerance",
+            "determinism": "tolerance" if tolerance else "bitwise",
+            "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
         }
@@ -80,14 +91,18 @@ class Manifest:
         Raises:
             StorageError: there is none, or it is damaged or of a version this rlcli does not know.
         """
-        content = read_json(run_dir / FILE)
+        path = run_dir / FILE
+        content = read_json(path)
         if content.get("version") != VERSION:
-            raise StorageError(
-                f"{run_dir / FILE} has version {content.get('version')!r}; this rlcli reads {VERSION}."
-            )
-        missing = [name for name in ("id", "status", "started") if not isinstance(content.get(name), str)]
+            raise StorageError(f"{path} has version {content.get('version')!r}; this rlcli reads {VERSION}.")
+        missing = [name for name in FIELDS if name not in content]
         if missing:
-            raise StorageError(f"{run_dir / FILE} is damaged: it lacks {', '.join(missing)}.")
+            raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+        wrong = [name for name, types in FIELDS.items() if type(content[name]) not in types]
+        if content["status"] not in STATUSES:
+            wrong.append("status")
+        if wrong:
+            raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
 
     def update(self, **fields: Any) -> None:
@@ -103,3 +118,20 @@ class Manifest:
 def now() -> str:
     """UTC, to the microsecond, as text that sorts by time."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def _why_not_bitwise(config: RunConfig) -> str | None:
+    """Why the numbers may differ in their last bits from run to run; None when they may not."""
+    if config.device != "cpu":
+        return f"{config.device} sums in an order of its own"
+    if config.compute.threads > 1:
+        return f"with compute.threads={config.compute.threads} large products may differ in the last bit"
+    return None
+
+
+def _kept(found: Code, run_dir: Path) -> dict[str, Any]:
+    """What the manifest says of the code; uncommitted changes go into a file beside it."""
+    keeps = 0 < len(found.diff) <= LARGEST_DIFF
+    if keeps:
+        write_atomically(run_dir / "code.diff", found.diff)
+    return {"commit": found.commit, "dirty": found.dirty, "diff": "code.diff" if keeps else None}
