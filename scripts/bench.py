@@ -4,7 +4,8 @@ Every measurement is a fresh process on one and the same core, and the contestan
 Gymnasium's environment, ours on the array one, peer, ...), so that a machine that slows down slows all of
 them. Speed is that of the steady state: start-up and the first updates are left out. Our runs are
 `rlcli train` as it is typed, with default loggers and every health figure; only evaluation is off, since the
-peer has none. Medians are reported, with the extremes beside them.
+peer has none. Medians are reported, with the extremes beside them; the comparison is the median of the ratios
+within each round. Other work on the machine spoils all of this: the load before the start is reported too.
 """
 
 from __future__ import annotations
@@ -118,6 +119,11 @@ def cold_start() -> tuple[float, float]:
     return first, usage.ru_maxrss * 1024 / 1e6
 
 
+def ratio(values: list[float], base: list[float]) -> float:
+    """The median over rounds of one contestant's speed over the peer's."""
+    return statistics.median(value / peers for value, peers in zip(values, base, strict=True))
+
+
 def summary(values: list[float]) -> dict[str, Any]:
     """The median with its extremes, and every value."""
     return {"median": statistics.median(values), "least": min(values), "most": max(values), "all": values}
@@ -126,17 +132,16 @@ def summary(values: list[float]) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The result as a page of markdown."""
     lines = ["| | steps/s, median | least | most | times the peer |", "|---|---:|---:|---:|---:|"]
-    base = result["speed"][CONTESTANTS[0]]["median"]
     for name, speed in result["speed"].items():
         figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
-        lines.append(f"| {name} | {figures} | {speed['median'] / base:.2f} |")
+        lines.append(f"| {name} | {figures} | {speed['times_the_peer']:.2f} |")
     lines += [
         "",
         f"First update finished {result['first_update_seconds']['median']:.2f} s after `rlcli train` was "
         f"typed; peak memory {result['peak_memory_mb']['most']:.0f} MB.",
         "",
-        f"One core; {result['repeats']} repetitions of {result['updates']} updates, alternating; "
-        f"{result['date']}.",
+        f"One core; {result['repeats']} rounds of {result['updates']} updates each, alternating; load before "
+        f"the start {result['load_before']:.2f}; {result['date']}.",
         "",
         *machine.table(result["with"]),
         "",
@@ -155,6 +160,7 @@ def main() -> None:
     if options.peer:
         print(peer(options.updates))
         return
+    load = os.getloadavg()[0]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
     speeds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     starts = []
@@ -171,7 +177,11 @@ def main() -> None:
         "date": datetime.date.today().isoformat(),
         "updates": options.updates,
         "repeats": options.repeats,
-        "speed": {name: summary(found) for name, found in speeds.items()},
+        "load_before": load,
+        "speed": {
+            name: summary(found) | {"times_the_peer": ratio(found, speeds[CONTESTANTS[0]])}
+            for name, found in speeds.items()
+        },
         "first_update_seconds": summary([first for first, _ in starts]),
         "peak_memory_mb": summary([memory for _, memory in starts]),
         "with": machine.description(),

@@ -7,14 +7,14 @@ short episodes are not over-represented. Shapes: N environments side by side, E 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
+from rlcli.nets.actor import Actor
 from rlcli.nets.policy import Model, Snapshot
 
 LANES = 10
@@ -64,10 +64,13 @@ def evaluate(
     seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
     episode = np.arange(count)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-    choose = _chooser(model, snapshot, env, seed, stochastic)
+    act = Actor(model, snapshot)
+    draws = generator(seed, "evaluation_action")
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
     while not stopped():
-        step = env.step(choose(observations))
+        noise = model.family.noise((1, count), draws).numpy() if stochastic else None
+        actions, _ = act(observations, noise)
+        step = env.step(actions.reshape(1, count, *env.spec.action.shape))
         if env.failures:
             raise env.failures[0]
         playing = episode < episodes
@@ -83,24 +86,3 @@ def evaluate(
             # An environment without a further episode plays its last seed again, unheard.
             observations = env.reset(seeds[None, np.minimum(episode, episodes - 1)], ended[None])
     return None
-
-
-def _chooser(
-    model: Model, snapshot: Snapshot, env: VectorEnv, seed: int, stochastic: bool
-) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-    """Raw observations [1, N, ...] -> actions the environment takes [1, N, ...]."""
-    device, shape = snapshot.parameters.device, (1, env.num_envs)
-    act = model.actor(snapshot)
-    draws = generator(seed, "evaluation_action")
-
-    @torch.inference_mode()
-    def choose(observations: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        seen = torch.from_numpy(observations).to(device)
-        if stochastic:
-            actions, _ = act(seen, model.family.noise(shape, draws).to(device))
-        else:
-            actions = model.greedy(snapshot, seen)
-        raw: npt.NDArray[Any] = actions.cpu().numpy()
-        return raw.reshape(*shape, *env.spec.action.shape)
-
-    return choose

@@ -17,6 +17,7 @@ from torch import Tensor
 from rlcli.collect.state import RECENT, CollectorState, episode_seed, restore
 from rlcli.envs.interface import Step, VectorEnv
 from rlcli.maths.draws import generator
+from rlcli.nets.actor import Actor
 from rlcli.nets.policy import Model, Snapshot
 
 Array = npt.NDArray[Any]
@@ -72,28 +73,25 @@ class Collector:
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
         noise = self._noise(updates)
-        act = self.model.actor(behaviour)
+        act = Actor(self.model, behaviour)
         ongoing = _Ongoing(self.states)
         action_shape = self.env.spec.action.shape
         seen, taken, outputs, steps = [], [], [], []
-        with torch.inference_mode():
-            for t in range(self.rollout_steps):
-                observations = self._observations
-                actions, output = act(torch.from_numpy(observations).to(self.device), noise[t])
-                raw = actions.cpu().numpy()
-                step = self.env.step(raw.reshape(*raw.shape[:2], *action_shape))
-                seen.append(observations)
-                taken.append(raw)
-                outputs.append(output)
-                steps.append(step)
-                self._observations = self._advance(ongoing, step)
+        for t in range(self.rollout_steps):
+            observations = self._observations
+            actions, output = act(observations, noise[t])
+            step = self.env.step(actions.reshape(*actions.shape[:2], *action_shape))
+            seen.append(observations)
+            taken.append(actions)
+            outputs.append(output)
+            steps.append(step)
+            self._observations = self._advance(ongoing, step)
         actions_taken = np.stack(taken)
         history = actions_taken.reshape(*actions_taken.shape[:3], *action_shape)
         self.states = ongoing.states(self.states, history, self.replay_limit)
         successors, *outcomes = (np.stack(part) for part in zip(*steps, strict=True))
-        arrays = (np.stack(seen), actions_taken, *outcomes, successors)
-        tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
-        return Rollout._make((*tensors, torch.stack(outputs))), ongoing.ended
+        arrays = (np.stack(seen), actions_taken, *outcomes, successors, np.stack(outputs))
+        return Rollout(*(torch.from_numpy(array).to(self.device) for array in arrays)), ongoing.ended
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs."""
@@ -102,14 +100,14 @@ class Collector:
         self.states = [self.states[row] for row in rows]
         self._observations = self._observations[list(rows)]
 
-    def _noise(self, updates: Sequence[int]) -> Tensor:
+    def _noise(self, updates: Sequence[int]) -> Array:
         """[T, R, N, ...]: each run's noise drawn by itself, then stacked."""
         shape = (self.rollout_steps, self.env.num_envs)
         draws = [
             self.model.family.noise(shape, generator(seed, "action", update))
             for seed, update in zip(self.seeds, updates, strict=True)
         ]
-        return torch.stack(draws, 1).to(self.device)
+        return torch.stack(draws, 1).numpy()
 
     def _advance(self, ongoing: _Ongoing, step: Step) -> Array:
         """Books the step and begins the next episode where one ended; the observations to act on next."""

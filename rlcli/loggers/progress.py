@@ -22,7 +22,8 @@ class Progress:
         self.total = info.total_steps
         self._clock = clock
         self._started = clock()
-        self._marks = deque([(self._started, info.start_steps)])
+        # Starting up is no part of the speed: it is measured from the first row on.
+        self._marks: deque[tuple[float, int]] = deque()
 
     def reach(self, steps: int) -> None:
         """The run stands at `steps` now."""
@@ -45,6 +46,8 @@ class Progress:
     @property
     def speed(self) -> float | None:
         """Env steps a second of late; None before there is anything to go by."""
+        if len(self._marks) < 2:
+            return None
         (since, before), (now, steps) = self._marks[0], self._marks[-1]
         return (steps - before) / (now - since) if now > since and steps > before else None
 

@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Array = npt.NDArray[Any]
 
 LOG_2PI = math.log(2.0 * math.pi)
 
@@ -31,12 +35,6 @@ class Distribution(Protocol):
 
     def tv(self, other: Self) -> Tensor | None:
         """Total variation at each state, or None where it has no closed form."""
-
-    def mode(self) -> Tensor:
-        """The most probable action; the lowest index on ties."""
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """The action that the family's `noise` selects."""
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -88,14 +86,6 @@ class Categorical:
         """TV = ½ Σ_a |π(a) - π'(a)|."""
         return 0.5 * (self.probs - other.probs).abs().sum(-1)
 
-    def mode(self) -> Tensor:
-        """argmax_a π(a)."""
-        return self.logits.argmax(-1)
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """argmax_a (logit_a + Gumbel noise_a), distributed as π (Gumbel 1954)."""
-        return (self.logits + noise).argmax(-1)
-
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -141,14 +131,6 @@ class DiagonalGaussian:
         """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""
         return
 
-    def mode(self) -> Tensor:
-        """The mean."""
-        return self.mean
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """mean + σ noise, for standard normal noise."""
-        return self.mean + torch.exp(self.log_std) * noise
-
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -186,7 +168,10 @@ class Family(Protocol):
         """Outputs [R, B, output_width] and free parameters [R, 1, free_width] as a distribution."""
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-        """Float32 noise [*shape, width] that `sample` turns into actions."""
+        """Float32 noise [*shape, width] that `act` turns into actions."""
+
+    def act(self, output: Array, free: Array, noise: Array | None) -> Array:
+        """The actions that the noise selects; without noise the most probable ones, the lowest on ties."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +193,11 @@ class CategoricalFamily:
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard Gumbel noise: -log of an exponential draw."""
         return torch.empty(*shape, self.actions).exponential_(generator=generator).log_().neg_()
+
+    def act(self, output: Array, free: Array, noise: Array | None) -> Array:
+        """argmax_a (logit_a + Gumbel noise_a), distributed as softmax(logits) (Gumbel 1954)."""
+        chosen: Array = (output if noise is None else output + noise).argmax(-1)
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -233,3 +223,7 @@ class GaussianFamily:
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
         """Standard normal noise."""
         return torch.empty(*shape, self.width).normal_(generator=generator)
+
+    def act(self, output: Array, free: Array, noise: Array | None) -> Array:
+        """mean + σ noise."""
+        return output if noise is None else output + np.exp(free) * noise

@@ -11,13 +11,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from rlcli.nets.activations import ACTIVATIONS, Activation
 from rlcli.nets.linear import input_gradient, linear, weight_gradient
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -99,31 +103,34 @@ class MLP:
 
     def policy(self, parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Policy outputs [R, B, D] and free parameters [R, 1, F] at inputs [R, B, I]."""
-        head, free = self.actor(parameters)
-        return head(x), free
+        parts = self.unflatten(parameters)
+        features = self._features(parts, x, 0)
+        return linear(features, parts["policy.weight"], parts["policy.bias"]), parts["policy.free"]
 
     def value(self, parameters: Tensor, x: Tensor) -> Tensor:
         """V [R, B] at inputs [R, B, I]."""
         parts = self.unflatten(parameters)
-        for depth in range(len(self.hidden)):
-            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
-            x = self._activation.forward(linear(x, weight[:, -1], bias[:, -1]))
-        return linear(x, parts["value.weight"], parts["value.bias"]).squeeze(-1)
+        features = self._features(parts, x, self.trunks - 1)
+        return linear(features, parts["value.weight"], parts["value.bias"]).squeeze(-1)
 
-    def actor(self, parameters: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-        """The policy head as a function of inputs, all else prepared, and the free parameters."""
-        parts = self.unflatten(parameters)
-        activate = self._activation.forward
+    def policy_on_host(self, parameters: Tensor) -> tuple[Callable[[Array], Array], Array]:
+        """The policy head as a numpy function of inputs [R, N, I], and the free parameters [R, 1, F]."""
+        parts = {name: part.cpu().numpy() for name, part in self.unflatten(parameters).items()}
+        activate = self._activation.on_host
         layers = [
-            (parts[f"trunk.{depth}.weight"][:, 0], parts[f"trunk.{depth}.bias"][:, 0])
+            (parts[f"trunk.{depth}.weight"][:, 0], parts[f"trunk.{depth}.bias"][:, :1])
             for depth in range(len(self.hidden))
         ]
-        weight, bias = parts["policy.weight"], parts["policy.bias"]
+        weight, bias = parts["policy.weight"], parts["policy.bias"][:, None]
 
-        def head(x: Tensor) -> Tensor:
-            for layer in layers:
-                x = activate(linear(x, *layer))
-            return linear(x, weight, bias)
+        def head(x: Array) -> Array:
+            for into, shift in layers:
+                x = np.matmul(x, into)
+                x += shift
+                x = activate(x)
+            output: Array = np.matmul(x, weight)
+            output += bias
+            return output
 
         return head, parts["policy.free"]
 
@@ -180,6 +187,12 @@ class MLP:
     @property
     def _activation(self) -> Activation:
         return ACTIVATIONS[self.activation]
+
+    def _features(self, parts: dict[str, Tensor], x: Tensor, trunk: int) -> Tensor:
+        for depth in range(len(self.hidden)):
+            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
+            x = self._activation.forward(linear(x, weight[:, trunk], bias[:, trunk]))
+        return x
 
 
 class Heads(NamedTuple):

@@ -5,11 +5,16 @@ Shapes: R runs, B rows, O observation width after encoding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+
+Array = npt.NDArray[Any]
 
 CLIP = 10.0
 """Whitened observations and scaled rewards are clipped to [-10, 10]."""
@@ -68,6 +73,26 @@ class Encoder:
         flat = self.rows(observations).float()
         if not self.normalize:
             return flat
-        mean = moments.mean.float().unsqueeze(1)
-        scale = (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)
+        mean, scale = _whitening(moments)
         return ((flat - mean) * scale).clamp(-CLIP, CLIP)
+
+    def on_host(self, moments: Moments) -> Callable[[Array], Array]:
+        """`encode` for numpy arrays [R, N, ...], with these statistics."""
+        if self.kind == "discrete":
+            one_hot = np.eye(self.width, dtype=np.float32)
+            return lambda observations: one_hot[observations]
+
+        def flat(observations: Array) -> Array:
+            rows = observations.reshape(*observations.shape[:2], self.width)
+            return rows.astype(np.float32, copy=False)
+
+        if not self.normalize:
+            return flat
+        mean, scale = (part.cpu().numpy() for part in _whitening(moments))
+        return lambda observations: np.clip((flat(observations) - mean) * scale, -CLIP, CLIP)
+
+
+def _whitening(moments: Moments) -> tuple[Tensor, Tensor]:
+    """What is subtracted from observations and what they are then multiplied by, each [R, 1, O] float32."""
+    mean = moments.mean.float().unsqueeze(1)
+    return mean, (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)

@@ -5,7 +5,6 @@ Shapes: R runs, B rows, N environments, O observation width, D policy outputs, P
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,10 +32,6 @@ class Outputs(NamedTuple):
     """[R, 1, F]: parameters that do not depend on the state."""
 
 
-Actor = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(raw observations [R, N, ...], noise [R, N, ...]) -> (actions, outputs [R, N, D])."""
-
-
 @dataclass(frozen=True)
 class Model:
     """The architecture shared by all runs of a cohort."""
@@ -57,17 +52,3 @@ class Model:
         """The policy head at raw observations [R, B, ...]."""
         inputs = self.encode(snapshot, observations)
         return Outputs(*self.network.policy(snapshot.parameters, inputs))
-
-    def actor(self, snapshot: Snapshot) -> Actor:
-        """A function that samples actions from this snapshot; what does not change is prepared once."""
-        head, free = self.network.actor(snapshot.parameters)
-
-        def act(observations: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-            output = head(self.encode(snapshot, observations))
-            return self.family.distribution(output, free).sample(noise), output
-
-        return act
-
-    def greedy(self, snapshot: Snapshot, observations: Tensor) -> Tensor:
-        """The most probable actions at raw observations [R, N, ...]."""
-        return self.family.distribution(*self.outputs(snapshot, observations)).mode()

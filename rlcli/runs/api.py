@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.maths.draws import generator
+from rlcli.nets.actor import Actor
 from rlcli.runs.checkpoint import Which
 from rlcli.runs.directory import find_run, runs_root
 from rlcli.runs.policy import Trained, read_policy
@@ -23,7 +23,7 @@ class LoadedRun:
     def __init__(self, run_dir: Path, trained: Trained, seed: int) -> None:
         self.dir = run_dir
         self._trained = trained
-        self._head = trained.policy.model.actor(trained.policy.snapshot)
+        self._act = Actor(*trained.policy)
         self._draws = generator(seed, "loaded_action")
 
     @property
@@ -36,34 +36,41 @@ class LoadedRun:
         """The update the weights are from."""
         return self._trained.update
 
-    @torch.no_grad()
-    def act(self, observations: npt.ArrayLike, *, stochastic: bool = False) -> npt.NDArray[Any]:
+    def act(self, observations: npt.ArrayLike, *, stochastic: bool = False) -> Any:
         """The action for one observation, or actions for a batch of them, ready for the environment.
 
+        One discrete action is a numpy integer, everything else an array.
+
         Raises:
-            UserError: the shape is neither that of an observation nor of a batch.
+            UserError: these are no observations of the run's environment.
         """
         spec = self._trained.spec
-        given = np.asarray(observations)
-        batched = given.ndim == len(spec.observation.shape) + 1
-        if not batched and given.ndim != len(spec.observation.shape) or (
-            given.shape[given.ndim - len(spec.observation.shape) :] != spec.observation.shape
-        ):
+        seen, batched = self._read(np.asarray(observations))
+        family = self._trained.policy.model.family
+        noise = family.noise((1, seen.shape[1]), self._draws).numpy() if stochastic else None
+        actions, _ = self._act(seen, noise)
+        taken = spec.action.to_env(actions.reshape(1, -1, *spec.action.shape))[0]
+        if batched:
+            return taken
+        return taken[0] if spec.action.kind == "discrete" else np.asarray(taken[0])
+
+    def _read(self, given: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
+        """Observations [1, B, ...] as the policy takes them, and whether a batch was given."""
+        spec = self._trained.spec
+        shape = spec.observation.shape
+        batched = given.shape[1:] == shape and given.ndim > len(shape)
+        if not batched and given.shape != shape:
             raise UserError(
-                f"An observation of {spec.id} has shape {spec.observation.shape}, a batch of n "
-                f"{('n', *spec.observation.shape)}; this one has {given.shape}."
+                f"An observation of {spec.id} has shape {shape}, a batch of n has {('n', *shape)}; "
+                f"this one has {given.shape}."
             )
-        rows = (given if batched else given[None]) - spec.observation.start
-        seen = torch.from_numpy(np.ascontiguousarray(rows[None], dtype=spec.observation.dtype))
-        model, snapshot = self._trained.policy
-        if stochastic:
-            noise = model.family.noise((1, len(rows)), self._draws)
-            actions, _ = self._head(seen, noise)
-        else:
-            actions = model.greedy(snapshot, seen)
-        raw = actions.numpy()
-        sent = spec.action.to_env(raw.reshape(*raw.shape[:2], *spec.action.shape))[0]
-        return np.asarray(sent if batched else sent[0])
+        rows = (given if batched else given[None])[None]
+        if spec.observation.n is not None:
+            rows = rows - spec.observation.start
+            if not np.isin(rows, np.arange(spec.observation.n)).all():
+                low, high = spec.observation.start, spec.observation.start + spec.observation.n - 1
+                raise UserError(f"An observation of {spec.id} is a whole number from {low} to {high}.")
+        return np.ascontiguousarray(rows, dtype=spec.observation.dtype), batched
 
 
 def load(

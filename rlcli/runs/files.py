@@ -7,7 +7,7 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rlcli.errors import StorageError
 
@@ -85,6 +85,34 @@ def read_text(path: Path) -> str:
         return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
+
+
+class LineFile:
+    """A text file that grows line by line; made at the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+
+    def write(self, line: str) -> None:
+        """Appends a line, which is with the operating system when this returns.
+
+        Raises:
+            StorageError: the disk is full, or refuses.
+        """
+        try:
+            if self._file is None:
+                self._file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+
+    def close(self) -> None:
+        """Closes the file; a line that could not be written was reported then."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:

@@ -12,7 +12,7 @@ from rlcli.config.serialise import from_yaml
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.runs.checkpoint import Checkpoints, Which
-from rlcli.runs.files import storage_error
+from rlcli.runs.files import read_text
 
 
 class Trained(NamedTuple):
@@ -31,13 +31,7 @@ def read_config(run_dir: Path) -> RunConfig:
         StorageError, UserError: it is missing, damaged, or not admitted.
     """
     path = run_dir / "config.yaml"
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise storage_error(path, OSError(str(error))) from error
-    except OSError as error:
-        raise storage_error(path, error) from error
-    return from_yaml(text, str(path))
+    return from_yaml(read_text(path), str(path))
 
 
 def read_policy(run_dir: Path, which: Which = "last") -> Trained:

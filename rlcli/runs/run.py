@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 import sys
 import time
 import traceback
@@ -12,16 +15,20 @@ from typing import Any
 
 from safetensors.torch import save
 
-from rlcli.backends.session import Checkpoint, Failure, Row
+from rlcli.backends.session import Checkpoint, Failure, Policy, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict, to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError
-from rlcli.loggers.interface import RunInfo, make_loggers
+from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.files import storage_error, write_atomically
+from rlcli.runs.digests import Digests
+from rlcli.runs.files import LineFile, storage_error, write_atomically
 from rlcli.runs.manifest import Manifest, now
+
+MEASURED = ("time/collect", "time/learn", "time/health")
+"""Seconds of an update that the session measures."""
 
 
 @dataclass(frozen=True)
@@ -51,37 +58,38 @@ class Run:
         *,
         overrides: Sequence[str] = (),
         cohort: Sequence[str] = (),
+        updates: int = 0,
         quiet: bool = False,
     ) -> None:
         self.config = config
         self.dir = run_dir
-        self.updates = 0
+        self.updates = updates
         self._started = time.perf_counter()
         self._logging = 0.0
         self._last_return: float | None = None
-        self._checkpoint_at: int | None = None
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
-            self._log = (run_dir / "train.log").open("a", encoding="utf-8")
         except OSError as error:
             raise storage_error(run_dir, error) from error
+        self._checkpoints = Checkpoints(run_dir, config.checkpoint.keep)
+        self._best_return = self._checkpoints.best_return
         write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
-        self.manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
-        self.checkpoints = Checkpoints(run_dir, config.checkpoint.keep)
-        info = RunInfo(
-            id=self.id, name=run_dir.name, dir=run_dir, config=config, config_dict=to_dict(config),
-            total_steps=config.updates * config.batch_size, sweep=self.manifest.content["sweep"], quiet=quiet,
-            algo=config.algo.name, env=config.env.id, seed=config.seed,
-        )  # fmt: skip
-        self.say(f"started: {' '.join(self.manifest.content['command'])}")
-        self._loggers = make_loggers(info, self.warn)
-        if not spec.exact_resume:
-            self.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}")
+        self._manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
+        self._log, self._digests = LineFile(run_dir / "train.log"), Digests(run_dir)
+        self._loggers = Loggers({}, self.warn)
+        try:
+            self.say(f"started: {shlex.join(self._manifest.content['command'])}")
+            self._loggers = make_loggers(self._info(quiet), self.warn)
+            if not spec.exact_resume:
+                self.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}")
+        except StorageError as error:
+            self.fail(Failure(error, updates), None)
+            raise
 
     @property
     def id(self) -> str:
         """The run's id."""
-        return str(self.manifest.content["id"])
+        return str(self._manifest.content["id"])
 
     @property
     def env_steps(self) -> int:
@@ -93,60 +101,62 @@ class Run:
         """Whether all updates are done."""
         return self.updates >= self.config.updates
 
-    def reached(self, every: int) -> bool:
-        """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
-        before = self.env_steps - self.config.batch_size
-        return every > 0 and self.env_steps // every > before // every
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the last update is one that evaluation follows."""
+        return self.config.eval.episodes > 0 and (self.done or self._reached(self.config.eval.every))
 
-    def record(self, row: Row, evaluation: Evaluation | None, seconds: dict[str, float]) -> None:
-        """Logs the row of an update, with the evaluation that followed it and the seconds things took."""
-        self.updates = row["update"]
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the last update is one whose state is saved."""
+        return self.done or self._reached(self.config.checkpoint.every)
+
+    def record(self, row: Row, evaluation: Evaluation | None, seconds: float, policy: Policy) -> None:
+        """Logs the row of an update, with the evaluation that followed it and the seconds that took."""
         if evaluation is not None:
             row |= evaluation.figures()
             self._last_return = row["eval/return_mean"]
-        spent = sum(row.get(f"time/{part}", 0.0) for part in ("collect", "learn", "health")) + self._logging
-        row |= seconds | {
-            "time/steps_per_second": self.config.batch_size / (spent + sum(seconds.values())),
+        if self.evaluation_due:
+            row["time/evaluate"] = seconds
+        spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._logging
+        row |= {
+            "time/steps_per_second": self.config.batch_size / spent,
             "time/elapsed": time.perf_counter() - self._started,
             "time/log": self._logging,
         }
         begun = time.perf_counter()
         self._loggers.log(row)
+        self._digests.add(row, policy)
         self._logging = time.perf_counter() - begun
 
-    def save(self, checkpoint: Checkpoint, evaluation: Evaluation | None = None) -> None:
-        """Saves a state; it becomes the best if its evaluation is higher than all before (earlier wins)."""
-        best = None
-        if evaluation is not None:
-            found, mean = self.checkpoints.best_return, float(evaluation.returns.mean())
-            best = mean if found is None or mean > found else None
-            if best is None and not self.reached(self.config.checkpoint.every) and not self.done:
-                return
-        path = self.checkpoints.save(checkpoint, checkpoint.update * self.config.batch_size, best)
-        self._checkpoint_at = checkpoint.update
-        self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best is not None else ""))
-        changed: dict[str, Any] = {"env_steps": self.env_steps, "updates": self.updates,
-                                   "eval_return_mean": self._last_return}  # fmt: skip
-        if best is not None:
-            changed["best_return_mean"] = best
-        self.manifest.update(**changed)
+    def improves(self, evaluation: Evaluation | None) -> bool:
+        """Whether the evaluation is higher than all before; of equals the earlier wins."""
+        if evaluation is None:
+            return False
+        return self._best_return is None or float(evaluation.returns.mean()) > self._best_return
+
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
+        """Saves a state, with `best` as that of the highest evaluation, which was the last."""
+        if best:
+            self._best_return = self._last_return
+        env_steps = checkpoint.update * self.config.batch_size
+        path = self._checkpoints.save(checkpoint, env_steps, self._best_return if best else None)
+        self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
+        self._manifest.update(**self._standing())
 
     def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
-        """Closes everything; the manifest says how it went."""
-        self.say(f"{status}" + (f": {message}" if message else ""))
-        try:
-            self._loggers.close(status)
-        except StorageError as error:
-            status, exit_code, message = "failed", error.exit_code, str(error)
-        result = Result(
-            self.dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
+        """Closes everything; the manifest says how it went.
+
+        Raises:
+            StorageError: something could not be written to its end.
+        """
+        self.say(f"{status}: {message}" if message else status)
+        self._loggers.close(status)
+        self._manifest.update(
+            status=status, finished=now(), exit_code=exit_code, message=message, **self._standing()
         )
-        self.manifest.update(
-            status=status, finished=now(), env_steps=self.env_steps, updates=self.updates,
-            eval_return_mean=self._last_return, exit_code=exit_code, message=message,
-        )  # fmt: skip
-        self._log.close()
-        return result
+        self._close_files()
+        return self._result(status, exit_code, message)
 
     def fail(self, failure: Failure, last_good: Checkpoint | None) -> Result:
         """Ends the run as failed: the traceback in train.log, the last good state and the batch saved."""
@@ -154,57 +164,82 @@ class Run:
         code = error.exit_code if isinstance(error, RlcliError) else EXIT_CRASH
         message = str(error) if isinstance(error, RlcliError) else f"{type(error).__name__}: {error}"
         try:
-            self.say("".join(traceback.format_exception(error)).rstrip())
-            if failure.batch:
-                content = save({name: field.contiguous() for name, field in failure.batch.items()})
-                write_atomically(self.dir / "failed_batch.safetensors", content)
-                self.say(f"update {failure.update}: its batch lies in failed_batch.safetensors")
-            if last_good is not None and not isinstance(error, StorageError):
+            self._explain(failure)
+            if last_good is not None:
                 self.save(last_good)
             return self.end("failed", code, message)
         except StorageError as storage:
-            return self._end_on_full_disk(storage)
+            if not isinstance(error, StorageError):
+                code, message = storage.exit_code, f"{message} Then: {storage}"
+            return self._end_unwritten(code, message)
 
     def abandon(self, exit_code: int) -> None:
         """Ends the record without waiting for anything: the process is about to be gone."""
-        self.manifest.update(
-            status="interrupted", finished=now(), env_steps=self.env_steps, updates=self.updates,
-            exit_code=exit_code, message="ended at once",
-        )  # fmt: skip
         if sys.stderr.isatty():
-            sys.stderr.write("\x1b[?25h\n")
+            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the cursor, which the panel hides
+        self._manifest.update(
+            status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
+            **self._standing(),
+        )  # fmt: skip
 
     def say(self, text: str) -> None:
         """A line in train.log."""
-        try:
-            self._log.write(f"{now()} {text}\n")
-            self._log.flush()
-        except OSError as error:
-            raise storage_error(self.dir / "train.log", error) from error
+        self._log.write(f"{now()} {text}")
 
     def warn(self, text: str) -> None:
         """A line in train.log and on stderr."""
+        sys.stderr.write(f"Warning: {text}\n")
         self.say(f"warning: {text}")
-        print(f"Warning: {text}", file=sys.stderr)
 
     def announce(self, text: str) -> None:
         """A line beside the progress."""
         self._loggers.message(text)
 
-    def _end_on_full_disk(self, error: StorageError) -> Result:
-        """The manifest may not be writable either; the result says what happened all the same."""
-        for last_word in (self._loggers.close,):
-            try:
-                last_word("failed")
-            except StorageError:
-                continue
-        try:
-            self.manifest.update(
-                status="failed", finished=now(), exit_code=error.exit_code, message=str(error)
-            )
-        except StorageError:
-            pass
-        return Result(
-            self.dir, self.id, "failed", self.env_steps, self.updates, self._last_return,
-            error.exit_code, str(error),
+    def _reached(self, every: int) -> bool:
+        """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
+        before = self.env_steps - self.config.batch_size
+        return every > 0 and self.env_steps // every > before // every
+
+    def _info(self, quiet: bool) -> RunInfo:
+        config = self.config
+        return RunInfo(
+            id=self.id, name=self.dir.name, dir=self.dir, config=config, config_dict=to_dict(config),
+            total_steps=config.updates * config.batch_size, start_steps=self.env_steps,
+            sweep=self._manifest.content["sweep"], quiet=quiet, algo=config.algo.name, env=config.env.id,
+            seed=config.seed,
         )  # fmt: skip
+
+    def _standing(self) -> dict[str, Any]:
+        """How far the run has come, as the manifest tells it."""
+        return {
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "eval_return_mean": self._last_return,
+            "best_return_mean": self._best_return,
+        }
+
+    def _explain(self, failure: Failure) -> None:
+        """Why the run failed, for whoever looks afterwards."""
+        self.say("".join(traceback.format_exception(failure.error)).rstrip())
+        if failure.batch:
+            content = save({name: field.contiguous() for name, field in failure.batch.items()})
+            write_atomically(self.dir / "failed_batch.safetensors", content)
+            self.say(f"update {failure.update}: its batch lies in failed_batch.safetensors")
+
+    def _end_unwritten(self, exit_code: int, message: str) -> Result:
+        """The end on a disk that takes nothing: each part on its own, what cannot be written left out."""
+        with contextlib.suppress(StorageError):
+            self._loggers.close("failed")
+        with contextlib.suppress(StorageError):
+            self._manifest.update(status="failed", finished=now(), exit_code=exit_code, message=message)
+        self._close_files()
+        return self._result("failed", exit_code, message)
+
+    def _close_files(self) -> None:
+        self._log.close()
+        self._digests.close()
+
+    def _result(self, status: str, exit_code: int, message: str | None) -> Result:
+        return Result(
+            self.dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
+        )

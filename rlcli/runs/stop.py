@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -25,7 +26,7 @@ class Stop:
 
 
 @contextmanager
-def stop_on_signals(at_once: Callable[[int], None], announce: Callable[[], None]) -> Iterator[Stop]:
+def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]) -> Iterator[Stop]:
     """Listens while the block runs; `announce` is called at the first signal, `at_once(code)` at the second.
 
     Only the main thread hears signals: elsewhere the block runs without listening.
@@ -33,11 +34,18 @@ def stop_on_signals(at_once: Callable[[int], None], announce: Callable[[], None]
     stop = Stop()
 
     def heard(number: int, _: FrameType | None) -> None:
-        if stop:
-            at_once(CODES[signal.Signals(number)])
-            os._exit(CODES[signal.Signals(number)])
-        stop.exit_code = CODES[signal.Signals(number)]
-        announce()
+        code = CODES[signal.Signals(number)]
+        # A signal may come in the middle of anything, a write to the same terminal for one.
+        if not stop:
+            stop.exit_code = code
+            with contextlib.suppress(Exception):
+                announce()
+            return
+        try:
+            with contextlib.suppress(Exception):
+                at_once(code)
+        finally:
+            os._exit(code)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

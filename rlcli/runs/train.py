@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import flatten
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
-from rlcli.errors import StorageError
+from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.run import Result, Run
 from rlcli.runs.stop import Stop, stop_on_signals
 
@@ -50,120 +52,171 @@ def train(
 
     Raises:
         UserError: the configs cannot be trained; nothing was made on disk.
-        StorageError: a run directory cannot be written to from the start.
+        StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
+    _check_one_shape(configs)
     spec = registry.describe(configs[0].env)
     typed = overrides or [()] * len(configs)
-    session = BACKENDS[configs[0].backend](configs, checkpoints)
+    done = [0] * len(configs) if checkpoints is None else [saved.update for saved in checkpoints]
     names = [directory.name for directory in dirs] if len(dirs) > 1 else []
-    runs = {
-        run: Run(config, directory, spec, overrides=words, cohort=names, quiet=quiet)
-        for run, (config, directory, words) in enumerate(zip(configs, dirs, typed, strict=True))
-    }
-    loop = _Loop(session, runs, on_row)
-    with stop_on_signals(loop.abandon, loop.announce_stop) as stop:
-        return loop.to_the_end(stop)
+    runs: dict[int, Run] = {}
 
+    def announce() -> None:
+        for run in runs.values():
+            run.announce("Stopping after this update; once more ends at once.")
 
-class _Outcome(NamedTuple):
-    evaluation: Evaluation | None
-    seconds: float
+    def abandon(code: int) -> None:
+        for run in runs.values():
+            run.abandon(code)
+
+    with stop_on_signals(announce, abandon) as stop:
+        loop = _Loop(BACKENDS[configs[0].backend](configs, checkpoints), runs, on_row, stop)
+        try:
+            for config, directory, words, updates in zip(configs, dirs, typed, done, strict=True):
+                loop.add(
+                    Run(config, directory, spec, overrides=words, cohort=names, updates=updates, quiet=quiet)
+                )
+            return loop.to_the_end()
+        except Exception as error:
+            loop.fail_all(error)
+            raise
+        finally:
+            loop.close()
 
 
 class _Loop:
     """Drives a session until none of its runs is left."""
 
-    def __init__(self, session: Session, runs: dict[int, Run], on_row: OnRow) -> None:
+    def __init__(self, session: Session, runs: dict[int, Run], on_row: OnRow, stop: Stop) -> None:
         self._session = session
         self._runs = runs
+        """Runs that have not ended."""
         self._on_row = on_row
+        self._stop = stop
         self._results: dict[int, Result] = {}
-        self._evaluation_envs: VectorEnv | None = None
+        self._evaluation_env: VectorEnv | None = None
 
-    def to_the_end(self, stop: Stop) -> list[Result]:
+    def add(self, run: Run) -> None:
+        """The next run of the session."""
+        self._runs[len(self._runs)] = run
+
+    def to_the_end(self) -> list[Result]:
         """Updates until every run has ended; a signal ends them all after the update in progress."""
-        try:
-            while self._session.runs and not stop:
-                try:
-                    outcome = self._session.update()
-                except Exception as error:
-                    self._fail_all(error)
-                    break
-                for run, row in outcome.items():
-                    self._conclude(run, row, stop)
-            for run in tuple(self._session.runs):
-                if run not in self._results:
-                    self._interrupt(run, stop)
-        finally:
-            self._session.close()
-            if self._evaluation_envs is not None:
-                self._evaluation_envs.close()
-        return [self._results[run] for run in self._runs]
+        for run, record in tuple(self._runs.items()):
+            if record.done:
+                self._leave(run, record.end("finished"))
+        while self._runs and not self._stop:
+            try:
+                outcome = self._session.update()
+            except Exception as error:
+                self.fail_all(error)
+                break
+            for run, row in outcome.items():
+                if isinstance(row, Failure):
+                    self._fail(run, row)
+                else:
+                    self._conclude(run, row)
+        for run in tuple(self._runs):
+            self._interrupt(run)
+        return [self._told(self._results[run]) for run in sorted(self._results)]
 
-    def abandon(self, code: int) -> None:
-        """The second signal: no state is saved."""
-        for run, record in self._runs.items():
-            if run not in self._results:
-                record.abandon(code)
+    def fail_all(self, error: Exception) -> None:
+        """A defect of the session itself ends all its runs; what it would give as their state is not kept."""
+        for run, record in tuple(self._runs.items()):
+            self._leave(run, record.fail(Failure(error, record.updates + 1), None))
 
-    def announce_stop(self) -> None:
-        """The first signal."""
-        for run, record in self._runs.items():
-            if run not in self._results:
-                record.announce("Stopping after this update; once more ends at once.")
+    def close(self) -> None:
+        """Releases the environments."""
+        self._session.close()
+        self._close_evaluation()
 
-    def _conclude(self, run: int, row: Row | Failure, stop: Stop) -> None:
+    def _conclude(self, run: int, row: Row) -> None:
         """Everything that follows one update of one run."""
         record = self._runs[run]
-        if isinstance(row, Failure):
-            self._leave(run, record.fail(row, self._session.state(run)))
-            return
         record.updates = row["update"]
         try:
-            evaluation, seconds = self._evaluate(run, stop)
-            record.record(row, evaluation, {"time/evaluate": seconds} if seconds else {})
-            due = record.reached(record.config.checkpoint.every) or record.done
-            if evaluation is not None or due:
-                record.save(self._session.state(run), evaluation)
+            evaluation = self._evaluate_and_record(run, row)
+            best = record.improves(evaluation)
+            if best or record.checkpoint_due:
+                record.save(self._session.state(run), best)
             pruned = self._on_row(run, row) is Verdict.PRUNE
-            if pruned or record.done:
-                self._leave(run, record.end("pruned" if pruned and not record.done else "finished"))
+            cut_short = record.evaluation_due and evaluation is None
+            if record.done and not cut_short:
+                self._leave(run, record.end("finished"))
+            elif pruned:
+                record.save(self._session.state(run))
+                self._leave(run, record.end("pruned"))
         except Exception as error:
-            last_good = None if isinstance(error, StorageError) else self._session.state(run)
-            self._leave(run, record.fail(Failure(error, row["update"]), last_good))
+            self._fail(run, Failure(error, row["update"]))
 
-    def _evaluate(self, run: int, stop: Stop) -> _Outcome:
-        """The evaluation that is due after the run's last update, if any."""
-        record = self._runs[run]
-        config = record.config
-        if config.eval.episodes == 0 or not (record.done or record.reached(config.eval.every)):
-            return _Outcome(None, 0.0)
-        begun = time.perf_counter()
-        if self._evaluation_envs is None:
-            self._evaluation_envs = registry.make(config.env, 1, num_envs=lanes(config.eval.episodes))
-        policy = self._session.policy(run)
-        evaluation = evaluate(
-            policy.model, policy.snapshot, self._evaluation_envs, config.seed, config.eval.episodes,
-            stopped=lambda: bool(stop),
-        )  # fmt: skip
-        return _Outcome(evaluation, time.perf_counter() - begun)
+    def _evaluate_and_record(self, run: int, row: Row) -> Evaluation | None:
+        """The evaluation due after the run's last update, None when there is none or a signal ended it.
 
-    def _interrupt(self, run: int, stop: Stop) -> None:
+        The update is recorded however the evaluation goes.
+        """
+        record, policy = self._runs[run], self._session.policy(run)
+        evaluation, begun = None, time.perf_counter()
+        try:
+            if record.evaluation_due:
+                evaluation = self._evaluate(record.config, *policy)
+        finally:
+            record.record(row, evaluation, time.perf_counter() - begun, policy)
+        return evaluation
+
+    def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:
+        episodes = config.eval.episodes
+        if self._evaluation_env is None:
+            self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
+        try:
+            return evaluate(
+                model, snapshot, self._evaluation_env, config.seed, episodes, stopped=lambda: bool(self._stop)
+            )
+        except Exception:
+            self._close_evaluation()  # it has failed for one run, and must not for the next
+            raise
+
+    def _interrupt(self, run: int) -> None:
         record = self._runs[run]
-        assert stop.exit_code is not None
+        assert self._stop.exit_code is not None
         try:
             record.save(self._session.state(run))
-            result = record.end("interrupted", stop.exit_code, f"after update {record.updates}")
+            result = record.end("interrupted", self._stop.exit_code, f"after update {record.updates}")
         except StorageError as error:
             result = record.fail(Failure(error, record.updates), None)
-        self._results[run] = result
+        self._leave(run, result)
 
-    def _fail_all(self, error: Exception) -> None:
-        """A defect of the session itself ends all its runs."""
-        for run in tuple(self._session.runs):
-            record = self._runs[run]
-            self._results[run] = record.fail(Failure(error, record.updates + 1), None)
+    def _fail(self, run: int, failure: Failure) -> None:
+        full = isinstance(failure.error, StorageError)
+        self._leave(run, self._runs[run].fail(failure, None if full else self._session.state(run)))
 
     def _leave(self, run: int, result: Result) -> None:
         self._results[run] = result
+        del self._runs[run]
         self._session.drop(run)
+
+    def _told(self, result: Result) -> Result:
+        """A run that was done before it heard the signal stays so, but whoever started it must hear of it."""
+        if self._stop.exit_code is None or result.exit_code != EXIT_DONE:
+            return result
+        return dataclasses.replace(
+            result, exit_code=self._stop.exit_code, message="it was done when the signal came"
+        )
+
+    def _close_evaluation(self) -> None:
+        if self._evaluation_env is not None:
+            self._evaluation_env.close()
+            self._evaluation_env = None
+
+
+def _check_one_shape(configs: Sequence[RunConfig]) -> None:
+    """Raises `UserError` when runs differ in more than may differ within a cohort."""
+    first, *others = (flatten(config) for config in configs)
+    differing = [
+        name
+        for name, key in KEYS.items()
+        if not key.declaration.cohort
+        and key.declaration.effect != "nothing"
+        and any(other[name] != first[name] for other in others)
+    ]
+    if differing:
+        raise UserError(f"Runs trained together must agree on {', '.join(differing)}.")

@@ -32,9 +32,12 @@ def test_durations(seconds, text):
 def test_speed_and_time_left(make_info, clock):
     progress = Progress(make_info(total_steps=10_000, start_steps=2_000), clock)
     assert (progress.fraction, progress.speed, progress.left) == (0.2, None, None)
-    clock.now += 2.0
+    clock.now += 5.0
+    progress.reach(3_000)
+    assert (progress.speed, progress.left) == (None, None)
+    clock.now += 1.0
     progress.reach(4_000)
-    assert (progress.fraction, progress.speed, progress.left, progress.elapsed) == (0.4, 1_000.0, 6.0, 2.0)
+    assert (progress.fraction, progress.speed, progress.left, progress.elapsed) == (0.4, 1_000.0, 6.0, 6.0)
 
 
 def test_speed_is_of_late(make_info, clock):

@@ -1,0 +1,11 @@
+"""Draws of these tests are the same in any order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,125 @@
+"""Runs computed together equal each run computed alone, to the last bit."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
+from rlcli.nets.activations import ACTIVATIONS
+from rlcli.nets.actor import Actor
+from rlcli.nets.mlp import MLP, Heads
+from rlcli.nets.observations import Encoder, Moments, advance, no_moments
+from rlcli.nets.policy import Model, Snapshot
+
+WIDTHS = [(), (1,), (5,), (1, 5), (5, 1), (64, 64), (256,)]
+ROWS = [1, 2, 8, 10, 33, 256, 1000]
+
+
+def passes(network: MLP, parameters, x, by: Heads) -> dict[str, torch.Tensor]:
+    heads, tape = network.forward(network.unflatten(parameters), x)
+    return {
+        "output": heads.output,
+        "value": heads.value,
+        "gradient": network.backward(tape, by),
+        "policy": network.policy(parameters, x)[0],
+        "critic": network.value(parameters, x),
+    }
+
+
+@pytest.mark.parametrize("hidden", WIDTHS, ids=str)
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_networks(activation, hidden, shared):
+    thorough = activation == "tanh"
+    inputs_tried, outputs_tried = ((1, 2, 4, 17), (1, 2, 6)) if thorough else ((3,), (2,))
+    for inputs, outputs, rows in itertools.product(inputs_tried, outputs_tried, ROWS):
+        network = MLP(inputs, hidden, outputs, outputs, activation, shared)
+        parameters = 0.5 * torch.randn(5, sum(network.sizes))
+        x = torch.randn(5, rows, inputs)
+        by = Heads(torch.randn(5, rows, outputs), torch.randn(5, 1, outputs), torch.randn(5, rows))
+        whole = passes(network, parameters, x, by)
+        # The policy acts through its own trunk alone, and is judged in one pass with the critic.
+        assert torch.equal(whole["output"], whole["policy"])
+        assert torch.equal(whole["value"], whole["critic"])
+        for members in ([0], [4], [1, 2, 4]):
+            chosen = Heads(*(part[members].clone() for part in by))
+            for name, part in passes(network, parameters[members].clone(), x[members].clone(), chosen).items():
+                assert torch.equal(part, whole[name][members]), (name, inputs, outputs, rows, members)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_round_an_element_the_same_wherever_it_stands(activation):
+    forward, backward, on_host = ACTIVATIONS[activation]
+    x, slope = torch.randn(2, 300)
+
+    def everything(part: slice) -> list[torch.Tensor]:
+        before = x[part].clone()
+        after = forward(before.clone())
+        host = torch.from_numpy(on_host(before.clone().numpy()))
+        return [after, backward(slope[part].clone(), before if activation != "relu" else after, after), host]
+
+    whole = everything(slice(None))
+    for start, count in itertools.product((0, 1, 3), range(1, 140)):
+        part = slice(start, start + count)
+        for found, of_all in zip(everything(part), whole, strict=True):
+            assert torch.equal(found, of_all[part]), (start, count)
+
+
+@pytest.mark.parametrize("family", [CategoricalFamily(1), CategoricalFamily(4), GaussianFamily(1), GaussianFamily(3)])
+@pytest.mark.parametrize("rows", ROWS)
+def test_distributions(family, rows):
+    output, free = torch.randn(4, rows, family.output_width), torch.randn(4, 1, family.free_width)
+    noise = family.noise((4, rows), torch.Generator().manual_seed(0))
+    slopes = torch.randn(2, 4, rows)
+
+    def everything(members):
+        part = family.distribution(output[members].clone(), free[members].clone())
+        given = (array[members].numpy() for array in (output, free, noise))
+        actions = torch.from_numpy(family.act(*given))
+        taken, entropy = slopes[:, members].unbind(0)
+        return [actions, part.log_prob(actions), part.entropy(), *part.pullback(actions, taken, entropy)]
+
+    whole = everything([0, 1, 2, 3])
+    for members in ([0], [3], [1, 2]):
+        for part, of_all in zip(everything(members), whole, strict=True):
+            assert torch.equal(part, of_all[members])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [(), (1,), (5, 1), (64, 64), (256,)], ids=str)
+def test_acting(hidden, activation):
+    for inputs, outputs, rows in itertools.product((1, 4, 17), (1, 3), (1, 2, 8, 33)):
+        family = GaussianFamily(outputs)
+        network = MLP(inputs, hidden, outputs, outputs, activation)
+        model = Model(network, family, Encoder("box", inputs, normalize=True))
+        moments = advance(no_moments(4, inputs), torch.randn(4, 50, inputs))
+        parameters = 0.5 * torch.randn(4, sum(network.sizes))
+        observations = torch.randn(4, rows, inputs).numpy()
+        noise = family.noise((4, rows), torch.Generator().manual_seed(0)).numpy()
+
+        def everything(members):
+            snapshot = Snapshot(parameters[members], Moments(*(leaf[members] for leaf in moments)))
+            outputs_in_torch = model.outputs(snapshot, torch.from_numpy(observations[members]))
+            return *Actor(model, snapshot)(observations[members], noise[members]), outputs_in_torch.state.numpy()
+
+        *acted, in_torch = whole = everything([0, 1, 2, 3])
+        np.testing.assert_allclose(acted[1], in_torch, rtol=1e-5, atol=1e-5)
+        for members in ([0], [3], [1, 2]):
+            for part, of_all in zip(everything(members), whole, strict=True):
+                assert np.array_equal(part, of_all[members]), (inputs, outputs, rows, members)
+
+
+@pytest.mark.parametrize("width", [1, 2, 17])
+@pytest.mark.parametrize("rows", ROWS)
+def test_moments(width, rows):
+    before = advance(no_moments(4, width), torch.randn(4, 5, width))
+    samples = 3.0 + torch.randn(4, rows, width)
+    whole = advance(before, samples)
+    for members in ([0], [3], [1, 2]):
+        chosen = advance(Moments(*(leaf[members] for leaf in before)), samples[members].clone())
+        for part, of_all in zip(chosen, whole, strict=True):
+            assert torch.equal(part, of_all[members])
