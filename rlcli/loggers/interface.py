@@ -23,11 +23,11 @@ RECORD = "jsonl"
 
 MAKERS = {
     "jsonl": "rlcli.loggers.jsonl:JsonlLogger",
-    "console": "rlcli.loggers.console:console_logger",
     "tensorboard": "rlcli.loggers.tensorboard:TensorboardLogger",
     "wandb": "rlcli.loggers.wandb:WandbLogger",
+    "console": "rlcli.loggers.console:console_logger",
 }
-"""Loggers by name, the record first; imported only when asked for."""
+"""Loggers by name, imported only when asked for: the record first, the panel when all else is ready."""
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,6 @@ class WandbLogger:
         finally:
             run.finish(exit_code=EXIT_CODES.get(status, 1))
 
-
     def _flush(self, run: Any) -> None:
         for row in self._waiting:
             run.log(row)

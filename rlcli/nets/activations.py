@@ -63,7 +63,7 @@ def _gelu(x: Tensor) -> Tensor:
 
 
 def _gelu_backward(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    density = torch.exp(-0.5 * (x * x)) * (2.0 * math.pi) ** -0.5
+    density = torch.exp(-0.5 * (x * x)) / math.sqrt(2.0 * math.pi)
     return g * (_normal_cdf(x) + x * density)
 
 

@@ -35,6 +35,7 @@ def logged(make_info, make_row, capfd):
 def test_the_offline_file_holds_the_rows(logged):
     found, _ = logged
     history = rows(found)
+    assert [row["update"] for row in history] == [1, 2, 3]
     assert [row["env_steps"] for row in history] == [1024, 2048, 3072]
     for row in history:
         assert row["behaviour/clip_fraction"] == 0.081
@@ -73,6 +74,37 @@ def test_the_last_row_is_the_summary(logged):
 
 def test_it_prints_nothing(logged):
     assert logged[1] == ("", "")
+
+
+def test_rows_are_handed_over_together_and_keep_their_times(info, make_row, monkeypatch):
+    class Run:
+        summary: dict[str, object] = {}  # noqa: RUF012
+        logged: list[tuple[int, float]] = []  # noqa: RUF012
+        code = None
+
+        def define_metric(self, *_, **__):
+            pass
+
+        def log(self, row):
+            self.logged.append((row["update"], row["_timestamp"]))
+
+        def finish(self, exit_code):
+            self.code = exit_code
+
+    run, now = Run(), [1000.0]
+    monkeypatch.setattr(wandb_logger, "_start", lambda *_: (run, True))
+    monkeypatch.setattr(wandb_logger.time, "time", lambda: now[0])
+    logger = WandbLogger(info, pytest.fail)
+    handed_over = []
+    for update in range(1, 8):
+        logger.log(make_row(update))
+        handed_over.append(len(run.logged))
+        now[0] += 0.375
+    assert handed_over == [1, 1, 1, 4, 4, 4, 7]
+    logger.log(make_row(8))
+    logger.close("finished")
+    assert run.logged == [(update, 1000.0 + 0.375 * (update - 1)) for update in range(1, 9)]
+    assert (run.summary["update"], run.code) == (8, 0)
 
 
 def test_a_group_named_wins_over_the_sweep(make_info):

@@ -1,0 +1,82 @@
+"""Small configs, sessions and rollouts that the tests of learning share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from rlcli.collect.rollout import Collector, Rollout
+from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
+from rlcli.envs import registry
+from rlcli.learner.model import initial_parameters, make_model
+from rlcli.learner.state import TrainState, behaviour, fresh
+from rlcli.learner.update import Update, update
+from rlcli.nets.policy import Model
+
+PROBES = "tests.envs.probes:"
+
+
+def small(
+    env: str = "CartPole-v1",
+    *,
+    algo: dict[str, Any] | None = None,
+    envs: dict[str, Any] | None = None,
+    network: dict[str, Any] | None = None,
+    **others: Any,
+) -> RunConfig:
+    """A config of 4 environments x 16 steps and an 8-unit network; every section's keys can be given."""
+    config = RunConfig(
+        total_steps=64 * 10,
+        algo=AlgoConfig(**{"rollout_steps": 16, "epochs": 2, "minibatches": 2, "learning_rate": 3e-3} | (algo or {})),
+        env=EnvConfig(**{"id": env, "num_envs": 4} | (envs or {})),
+        network=NetworkConfig(**{"hidden": (8,), "policy_gain": 1.0} | (network or {})),
+    )
+    return replace(config, **others)
+
+
+class Stage(NamedTuple):
+    """A cohort by its parts: what `update` is called with."""
+
+    configs: Sequence[RunConfig]
+    model: Model
+    collector: Collector
+    state: TrainState
+
+    def collect(self) -> Rollout:
+        """The next rollout of the behaviour policy."""
+        rollout, _ = self.collector.collect(behaviour(self.state), self.state.update.tolist())
+        return rollout
+
+    def learn(self, rollout: Rollout) -> Update:
+        """One update on it."""
+        return update(self.configs, self.collector.seeds, self.model, self.state, rollout)
+
+    def after(self, updates: int) -> Stage:
+        """The same cohort, so many updates later."""
+        stage = self
+        for _ in range(updates):
+            stage = stage._replace(state=stage.learn(stage.collect()).state)
+        return stage
+
+
+def stage(*configs: RunConfig) -> Stage:
+    """A cohort before its first update."""
+    config, seeds = configs[0], [one.seed for one in configs]
+    model = make_model(config, registry.describe(config.env))
+    env = registry.make(config.env, len(configs))
+    collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu")
+    state = fresh(initial_parameters(configs, model), model.encoder.width, config.env.num_envs, config.lag)
+    return Stage(configs, model, collector, state)
+
+
+def hold(update: Update) -> dict[str, list[bool]]:
+    """The masks of what must hold, as lists."""
+    return {said: mask.tolist() for said, mask in update.sound.items()}
+
+
+def same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    """Bit for bit, NaN equal to NaN."""
+    return left.dtype == right.dtype and torch.equal(left.nan_to_num(nan=7e77), right.nan_to_num(nan=7e77))

@@ -1,0 +1,131 @@
+"""Adam and gradient clipping against torch's, over many steps, run by run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rlcli.learner.adam import Adam, clip_by_norm
+from rlcli.learner.hyperparameters import hyperparameters
+from rlcli.learner.state import AdamState
+from tests.learner.setting import small
+
+RUNS = [
+    {"learning_rate": 1e-2, "adam_eps": 1e-5, "max_grad_norm": 0.5},
+    {"learning_rate": 3e-4, "adam_eps": 1e-3, "adam_beta1": 0.5, "adam_beta2": 0.9, "max_grad_norm": None},
+    {"learning_rate": 1e-1, "adam_eps": 1e-8, "adam_beta1": 0.0, "max_grad_norm": 50.0},
+]
+CONFIGS = [small(algo=given | {"learning_rate_schedule": "constant"}) for given in RUNS]
+WIDTH = 37
+
+
+def theirs(run: int, start: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    """Where torch's optimiser comes to from `start` along the gradients [S, P]."""
+    algo = CONFIGS[run].algo
+    parameter = torch.nn.Parameter(start.clone())
+    optimiser = torch.optim.Adam(
+        [parameter], algo.learning_rate, (algo.adam_beta1, algo.adam_beta2), algo.adam_eps
+    )
+    for gradient in gradients:
+        parameter.grad = gradient.clone()
+        if algo.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_([parameter], algo.max_grad_norm)
+        optimiser.step()
+    return parameter.detach()
+
+
+def given(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    start = torch.randn(3, WIDTH, generator=draw)
+    sizes = torch.logspace(-3, 1, WIDTH) * torch.linspace(0.01, 3.0, steps).view(-1, 1, 1)
+    return start, sizes * (0.3 + torch.randn(steps, 3, WIDTH, generator=draw))
+
+
+def fresh(start: torch.Tensor) -> AdamState:
+    return AdamState(torch.zeros_like(start), torch.zeros_like(start), torch.zeros(3))
+
+
+def ours(
+    start: torch.Tensor, gradients: torch.Tensor, per_update: int, active: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Where ours comes to, in updates of so many steps each."""
+    hyper = hyperparameters(CONFIGS, [0, 0, 0], "cpu")
+    parameters, state = start, fresh(start)
+    for first in range(0, len(gradients), per_update):
+        adam = Adam(parameters, state, hyper, per_update)
+        for step in range(first, min(first + per_update, len(gradients))):
+            clipped, _ = clip_by_norm(gradients[step], hyper.max_grad_norm)
+            adam.step(clipped, None if active is None else active[step])
+        parameters, state = adam.parameters, adam.state()
+    return parameters
+
+
+@pytest.mark.parametrize("per_update", [1, 7, 16, 100])
+def test_a_hundred_steps_end_where_torch_ends(per_update):
+    start, gradients = given(100)
+    found = ours(start, gradients, per_update)
+    for run in range(3):
+        wanted = theirs(run, start[run], gradients[:, run])
+        assert (wanted - start[run]).abs().mean() > 1e-3
+        torch.testing.assert_close(found[run], wanted, rtol=1e-5, atol=1e-5 * RUNS[run]["learning_rate"] * 100)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_first_steps(steps):
+    start, gradients = given(steps)
+    found = ours(start, gradients, 4) - start
+    for run in range(3):
+        wanted = theirs(run, start[run], gradients[:, run]) - start[run]
+        torch.testing.assert_close(found[run], wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_a_frozen_run_keeps_what_it_had_and_goes_on_as_if_it_had_stopped():
+    start, gradients = given(20)
+    active = torch.ones(20, 3, dtype=torch.bool)
+    active[4:10, 1] = False
+    found = ours(start, gradients, 10, active)
+    kept = torch.cat((gradients[:4], gradients[10:]))
+    wanted = theirs(1, start[1], kept[:, 1])
+    torch.testing.assert_close(found[1], wanted, rtol=1e-5, atol=1e-6)
+    everything = ours(start, gradients, 10)
+    assert torch.equal(found[[0, 2]], everything[[0, 2]])
+
+
+def test_parameters_are_changed_in_place_and_the_given_ones_not():
+    start, gradients = given(1)
+    before = start.clone()
+    adam = Adam(start, fresh(start), hyperparameters(CONFIGS, [0, 0, 0], "cpu"), 1)
+    view = adam.parameters[:, :5]
+    adam.step(gradients[0])
+    assert torch.equal(start, before)
+    assert torch.equal(view, adam.parameters[:, :5])
+    assert (view != start[:, :5]).all()
+
+
+@pytest.mark.parametrize("width", [1, 3, 64, 1001])
+def test_runs_together_step_as_each_alone(width):
+    draw = torch.Generator().manual_seed(0)
+    start, gradients = torch.randn(3, width, generator=draw), torch.randn(3, 3, width, generator=draw)
+    hyper = hyperparameters(CONFIGS, [0, 0, 0], "cpu")
+
+    def walk(rows: list[int]) -> list[torch.Tensor]:
+        own = type(hyper)(*(field[rows] for field in hyper))
+        adam = Adam(start[rows], AdamState(*(part[rows] for part in fresh(start))), own, 3)
+        for gradient in gradients[:, rows]:
+            clipped, norms = clip_by_norm(gradient.clone(), own.max_grad_norm)
+            adam.step(clipped)
+        return [adam.parameters, *adam.state(), norms]
+
+    together = walk([0, 1, 2])
+    for run in range(3):
+        for part, whole in zip(walk([run]), together, strict=True):
+            assert torch.equal(part[0], whole[run])
+
+
+def test_clip_by_norm():
+    gradients = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.03, 0.04], [0.0, 0.0]])
+    limits = torch.tensor([[1.0], [float("inf")], [1.0], [1.0]])
+    clipped, norms = clip_by_norm(gradients, limits)
+    assert norms.tolist() == pytest.approx([5.0, 5.0, 0.05, 0.0])
+    torch.testing.assert_close(clipped[0], torch.tensor([0.6, 0.8]), rtol=1e-6, atol=1e-6)
+    assert torch.equal(clipped[1:], gradients[1:])

@@ -1,0 +1,73 @@
+"""Schedules: the value in force at each update, and after they have run out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rlcli.learner.hyperparameters import hyperparameters, remaining, stops_early
+from tests.learner.setting import small
+
+
+def values(name: str, algo: dict, updates: list[int], **others) -> list[float]:
+    config = small(algo=algo, **others)
+    table = hyperparameters([config] * len(updates), updates, "cpu")
+    return getattr(table, name).squeeze(1).tolist()
+
+
+def test_a_linear_schedule_falls_from_its_value_by_equal_steps():
+    algo = {"learning_rate": 0.01, "learning_rate_schedule": "linear"}
+    found = values("learning_rate", algo, [0, 1, 5, 9])
+    assert found == pytest.approx([0.01, 0.009, 0.005, 0.001])
+
+
+def test_it_holds_its_last_value_after_schedule_steps():
+    algo = {"learning_rate": 0.01, "clip": 0.2, "clip_schedule": "linear"}
+    assert values("learning_rate", algo, [1, 3, 4, 9], schedule_steps=256) == pytest.approx([0.0075, 0.0025, 0, 0])
+    assert values("clip", algo, [0, 2, 4, 100], schedule_steps=256) == pytest.approx([0.2, 0.1, 0, 0])
+
+
+def test_it_runs_over_schedule_steps_when_the_run_is_longer_or_shorter():
+    algo = {"learning_rate": 1.0, "learning_rate_schedule": "linear"}
+    for total in (64, 640, 6400):
+        assert values("learning_rate", algo, [1], schedule_steps=1280, total_steps=total) == pytest.approx([0.95])
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip"])
+def test_a_constant_schedule_stays(name):
+    algo = {"learning_rate": 0.01, "clip": 0.3, f"{name}_schedule": "constant"}
+    assert len(set(values(name, algo, [0, 3, 9, 50]))) == 1
+
+
+def test_what_has_no_schedule_stays():
+    table = hyperparameters([small()] * 2, [0, 9], "cpu")
+    for name, column in table._asdict().items():
+        if name != "learning_rate":
+            assert column[0] == column[1], name
+
+
+def test_remaining_never_leaves_its_range():
+    config = small(total_steps=100)
+    assert [remaining(config, done) for done in range(4)] == pytest.approx([1.0, 0.36, 0.0, 0.0])
+
+
+def test_runs_have_their_own_values_at_their_own_updates():
+    configs = [small(algo={"learning_rate": rate, "gamma": gamma}) for rate, gamma in ((0.1, 0.9), (0.2, 0.99))]
+    table = hyperparameters(configs, [5, 0], "cpu")
+    assert table.learning_rate.shape == (2, 1)
+    assert table.learning_rate.flatten().tolist() == pytest.approx([0.05, 0.2])
+    assert table.gamma.flatten().tolist() == pytest.approx([0.9, 0.99])
+
+
+def test_an_absent_limit_is_infinite():
+    table = hyperparameters([small(algo={"max_grad_norm": None})], [0], "cpu")
+    assert table.max_grad_norm.item() == math.inf
+    assert table.target_kl.item() == math.inf
+
+
+def test_a_cohort_stops_early_when_any_of_its_runs_may():
+    without, having = small(), small(algo={"target_kl": 0.1})
+    assert not stops_early([without, without])
+    assert stops_early([without, having])
+    assert stops_early([having, without])

@@ -1,0 +1,191 @@
+"""Whole updates against the slow learner, and what an update says of itself."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from rlcli.learner import figures
+from rlcli.learner.figures import health_figures, reference
+from rlcli.learner.hyperparameters import hyperparameters
+from rlcli.learner.update import update
+from tests.learner.setting import Stage, hold, small, stage
+from tests.learner.slow import SlowLearner
+
+SHORT = {"kwargs": {"max_episode_steps": 7}}
+VARIANTS = {
+    "cartpole": small(seed=1, algo={"entropy_coef": 0.02}, envs=SHORT),
+    "pendulum": small(
+        "Pendulum-v1", seed=2, envs=SHORT, network={"shared": True, "activation": "relu", "log_std_init": -0.3},
+        algo={"normalize_advantage": "batch", "value_clip": 0.2, "clip_schedule": "linear", "entropy_coef": -0.01},
+    ),
+    "normalised": small(
+        "Pendulum-v1", seed=3, network={"activation": "silu"}, algo={"max_grad_norm": None, "gamma": 0.9},
+        envs=SHORT | {"normalize_observation": True, "normalize_reward": True},
+    ),
+    "one batch": small(
+        seed=4, network={"hidden": (), "initialisation": "uniform"}, envs=SHORT | {"normalize_reward": True},
+        algo={"minibatches": 1, "epochs": 5, "normalize_advantage": "none", "adam_beta1": 0.5, "clip": 0.02,
+              "gae_lambda": 0.5, "value_coef": 1.5},
+    ),
+    "scaled observations": small(seed=5, envs=SHORT | {"normalize_observation": True}, network={"hidden": (5, 1)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+def test_updates_come_to_where_the_slow_learner_comes(config):
+    ours = stage(config)
+    slow = SlowLearner(config, ours.model, ours.state.policy.parameters[0])
+    start = ours.state.policy.parameters.clone()
+    for _ in range(3):
+        rollout = ours.collect()
+        assert rollout.terminated.any() or rollout.truncated.any()
+        learned = ours.learn(rollout)
+        assert all(all(mask) for mask in hold(learned).values())
+        for name, wanted in slow.update(rollout).items():
+            assert learned.figures[name].item() == pytest.approx(wanted, rel=2e-4, abs=2e-6), name
+        ours = ours._replace(state=learned.state)
+        parts = ours.model.network.unflatten(ours.state.policy.parameters)
+        for name, part in parts.items():
+            torch.testing.assert_close(part[0].double(), slow.parts[name].detach(), rtol=0, atol=1e-5, msg=name)
+    assert (ours.state.policy.parameters - start).abs().max() > 5e-3
+
+
+def test_an_update_does_not_change_what_it_was_given():
+    before = stage(VARIANTS["normalised"]).after(1)
+    rollout = before.collect()
+    kept = [leaf.clone() for leaf in (*before.state.policy.moments, *before.state.optimiser, *rollout)]
+    parameters = before.state.policy.parameters.clone()
+    before.learn(rollout)
+    assert torch.equal(before.state.policy.parameters, parameters)
+    now = (*before.state.policy.moments, *before.state.optimiser, *rollout)
+    assert all(torch.equal(*pair) for pair in zip(kept, now, strict=True))
+
+
+def test_an_update_repeats():
+    before = stage(small(envs=SHORT)).after(1)
+    rollout = before.collect()
+    first, second = before.learn(rollout), before.learn(rollout)
+    assert torch.equal(first.state.policy.parameters, second.state.policy.parameters)
+    assert {name: value.tolist() for name, value in first.figures.items()} == {
+        name: value.tolist() for name, value in second.figures.items()
+    }
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_small_step_gains_what_was_predicted(env, shared):
+    algo = {"epochs": 1, "minibatches": 1, "learning_rate": 2e-5, "value_coef": 0.0, "max_grad_norm": None}
+    before = stage(small(env, algo=algo, envs=SHORT, network={"shared": shared}))
+    found = before.learn(before.collect()).figures
+    assert found["update/gain_predicted"].item() > 1e-6
+    assert found["update/gain_realised"].item() == pytest.approx(found["update/gain_predicted"].item(), rel=0.01)
+
+
+def test_the_prediction_is_the_slope_along_the_step():
+    """Central difference of the realised gain along the step of a large update."""
+    before = stage(small(envs=SHORT, algo={"normalize_advantage": "batch"})).after(1)
+    rollout = before.collect()
+    learned = before.learn(rollout)
+    start, step = before.state.policy.parameters, learned.state.policy.parameters - before.state.policy.parameters
+    hyper = hyperparameters(before.configs, [1], "cpu")
+    batch = learned.batch
+    inputs = batch.inputs.double()
+
+    def objective(share: float) -> float:
+        policy = before.model.distribution(start.double() + share * step.double(), inputs)
+        ratio = (policy.log_prob(batch.actions) - batch.log_anchor.double()).exp()
+        advantages = batch.advantages.double()
+        advantages = (advantages - advantages.mean()) / advantages.std(correction=0)
+        clip = hyper.clip.item()
+        return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean().item()
+
+    slope = (objective(1e-3) - objective(-1e-3)) / 2e-3
+    assert learned.figures["update/gain_predicted"].item() == pytest.approx(slope, rel=1e-3)
+    assert learned.figures["update/gain_realised"].item() == pytest.approx(objective(1.0) - objective(0.0), rel=1e-3)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_health_against_mu_and_against_the_anchor_coincide_when_both_are_computed(env):
+    before = stage(small(env, algo={"learning_rate": 0.02})).after(1)
+    rollout = before.collect()
+    learned = before.learn(rollout)
+    batch = learned.batch
+    initial = before.model.distribution(before.state.policy.parameters, batch.inputs)
+    mu = reference("mu", initial, batch.actions)
+    anchor = reference("anchor", initial, batch.actions, mu)
+    assert anchor.weights is not None
+    final = before.model.distribution(learned.state.policy.parameters, batch.inputs).double()
+    clip = torch.full((1, 1), before.configs[0].algo.clip)
+    judged = batch.advantages - batch.advantages.mean()
+    computed = health_figures("update", anchor, final, batch.actions, judged, clip)
+    assert {"update/kl_anchor_pi", "update/kl_pi_anchor_max", "update/ess", "update/clip_active"} <= set(computed)
+    assert learned.figures["update/kl_anchor_pi"].item() > 1e-4
+    for name, value in computed.items():
+        twin = name.replace("update/", "behaviour/").replace("anchor", "mu")
+        assert learned.figures[name].item() == learned.figures[twin].item(), name
+        if name.startswith("update/ratio_p"):
+            continue  # a quantile of weighted samples may fall on the neighbouring sample
+        assert value.item() == pytest.approx(learned.figures[twin].item(), rel=1e-9), name
+
+
+def test_epoch_figures_end_with_those_of_the_update():
+    before = stage(small(algo={"epochs": 4}))
+    learned = before.learn(before.collect())
+    assert set(learned.epochs) == {"epochs/kl_mu_pi", "epochs/kl_pi_mu", "epochs/ess", "epochs/clip_fraction"}
+    for name, values in learned.epochs.items():
+        assert len(values) == 4
+        assert values[-1].item() == learned.figures[name.replace("epochs/", "behaviour/")].item()
+    divergences = [value.item() for value in learned.epochs["epochs/kl_mu_pi"]]
+    assert 0 < divergences[0] < divergences[-1]
+
+
+def test_epochs_are_not_followed_unless_asked_for():
+    config = small()
+    config = dataclasses.replace(config, health=dataclasses.replace(config.health, epochs=False))
+    before = stage(config)
+    rollout = before.collect()
+    learned, followed = before.learn(rollout), stage(small()).learn(rollout)
+    assert learned.epochs == {}
+    assert torch.equal(learned.state.policy.parameters, followed.state.policy.parameters)
+    assert learned.figures["behaviour/ess"].item() == followed.figures["behaviour/ess"].item()
+
+
+def test_every_epoch_has_its_own_order_of_the_batch():
+    orders = []
+    before = stage(small(algo={"epochs": 3}))
+    original = figures  # the module under test draws through learner.update
+    del original
+    from rlcli.learner import update as module
+
+    drawn = module.permutation
+
+    def spy(*arguments):
+        orders.append(drawn(*arguments))
+        return orders[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "permutation", spy)
+        update(before.configs, [0], before.model, before.state, before.collect())
+    assert len(orders) == 3
+    assert all(order.sort().values.tolist() == [list(range(64))] for order in orders)
+    assert len({tuple(order[0].tolist()) for order in orders}) == 3
+
+
+def test_without_minibatches_nothing_is_shuffled_and_all_orders_agree():
+    algo = {"minibatches": 1, "normalize_advantage": "batch"}
+    before: Stage = stage(small(algo=algo))
+    rollout = before.collect()
+    whole = before.learn(rollout)
+    two = stage(small(algo=algo | {"normalize_advantage": "minibatch"})).learn(rollout)
+    assert torch.equal(whole.state.policy.parameters, two.state.policy.parameters)
+
+
+def test_a_finished_clip_schedule_leaves_the_figures_defined():
+    before = stage(small(schedule_steps=64, algo={"clip_schedule": "linear", "learning_rate_schedule": "constant"})).after(1)
+    learned = before.learn(before.collect())
+    assert all(all(mask) for mask in hold(learned).values())
+    assert learned.figures["update/clip"].item() == 0.0
+    assert not learned.figures["update/budget_used"].isfinite()
