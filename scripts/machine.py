@@ -21,14 +21,19 @@ def processor() -> str:
     return platform.processor()
 
 
+def git(*words: str) -> str:
+    """What a git command says about this checkout."""
+    return subprocess.run(
+        ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 def commit() -> str:
     """The commit of this checkout, marked '+' when files differ from it; 'none' outside git."""
     try:
-        head = subprocess.check_output(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, text=True)
-        changed = subprocess.check_output(["git", "status", "--porcelain"], cwd=ROOT, text=True)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
     except (OSError, subprocess.CalledProcessError):
         return "none"
-    return head.strip() + ("+" if changed.strip() else "")
 
 
 def description() -> dict[str, str]:

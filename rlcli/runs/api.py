@@ -61,8 +61,8 @@ class LoadedRun:
         batched = given.shape[1:] == shape and given.ndim > len(shape)
         if not batched and given.shape != shape:
             raise UserError(
-                f"An observation of {spec.id} has shape {shape}, a batch of n has {('n', *shape)}; "
-                f"this one has {given.shape}."
+                f"An observation of {spec.id} has shape {_shape(*shape)}, a batch of n "
+                f"{_shape('n', *shape)}; this one has {_shape(*given.shape)}."
             )
         rows = (given if batched else given[None])[None]
         if spec.observation.n is not None:
@@ -71,6 +71,10 @@ class LoadedRun:
                 low, high = spec.observation.start, spec.observation.start + spec.observation.n - 1
                 raise UserError(f"An observation of {spec.id} is a whole number from {low} to {high}.")
         return np.ascontiguousarray(rows, dtype=spec.observation.dtype), batched
+
+
+def _shape(*sizes: int | str) -> str:
+    return f"({', '.join(map(str, sizes))})"
 
 
 def load(

@@ -59,8 +59,10 @@ class SlowLearner:
 
     def whitened(self, observations: Tensor) -> Tensor:
         rows = observations.double()
-        if not (self.config.env.normalize_observation and self.observed):
-            return rows.clamp(-10, 10) if self.config.env.normalize_observation else rows
+        if not self.config.env.normalize_observation:
+            return rows
+        if not self.observed:
+            return rows.clamp(-10, 10)
         everything = np.concatenate(self.observed)
         mean, deviation = everything.mean(0), np.sqrt(everything.var(0) + 1e-8)
         return ((rows - torch.from_numpy(mean)) / torch.from_numpy(deviation)).clamp(-10, 10)
@@ -89,8 +91,9 @@ class SlowLearner:
         rate = algo.learning_rate * (ahead if algo.learning_rate_schedule == "linear" else 1.0)
         x = self.whitened(run.observations)
         rewards = run.rewards
-        if config.env.normalize_reward and self.returned:
-            rewards = (rewards / np.sqrt(np.concatenate(self.returned).var() + 1e-8)).clamp(-10, 10)
+        if config.env.normalize_reward:
+            spread = np.concatenate(self.returned).var() if self.returned else 1.0
+            rewards = (rewards / np.sqrt(spread + 1e-8)).clamp(-10, 10)
         with torch.no_grad():
             mu = self.policy(x.flatten(0, 1))
             values = self.value(x)

@@ -7,11 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from rlcli.learner import figures
 from rlcli.learner.figures import health_figures, reference
 from rlcli.learner.hyperparameters import hyperparameters
-from rlcli.learner.update import update
-from tests.learner.setting import Stage, hold, small, stage
+from rlcli.learner.sgd import permutation
+from tests.learner.setting import hold, small, stage
 from tests.learner.slow import SlowLearner
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}
@@ -153,22 +152,17 @@ def test_epochs_are_not_followed_unless_asked_for():
     assert learned.figures["behaviour/ess"].item() == followed.figures["behaviour/ess"].item()
 
 
-def test_every_epoch_has_its_own_order_of_the_batch():
-    orders = []
+def test_every_epoch_has_its_own_order_of_the_batch(monkeypatch):
     before = stage(small(algo={"epochs": 3}))
-    original = figures  # the module under test draws through learner.update
-    del original
-    from rlcli.learner import update as module
+    rollout = before.collect()
+    orders = []
 
-    drawn = module.permutation
-
-    def spy(*arguments):
-        orders.append(drawn(*arguments))
+    def spy(seeds, updates, epoch, samples):
+        orders.append(permutation(seeds, updates, epoch, samples))
         return orders[-1]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "permutation", spy)
-        update(before.configs, [0], before.model, before.state, before.collect())
+    monkeypatch.setattr("rlcli.learner.update.permutation", spy)
+    before.learn(rollout)
     assert len(orders) == 3
     assert all(order.sort().values.tolist() == [list(range(64))] for order in orders)
     assert len({tuple(order[0].tolist()) for order in orders}) == 3
@@ -176,7 +170,7 @@ def test_every_epoch_has_its_own_order_of_the_batch():
 
 def test_without_minibatches_nothing_is_shuffled_and_all_orders_agree():
     algo = {"minibatches": 1, "normalize_advantage": "batch"}
-    before: Stage = stage(small(algo=algo))
+    before = stage(small(algo=algo))
     rollout = before.collect()
     whole = before.learn(rollout)
     two = stage(small(algo=algo | {"normalize_advantage": "minibatch"})).learn(rollout)

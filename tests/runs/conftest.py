@@ -23,27 +23,30 @@ TINY: dict[str, Any] = {
 BATCH = 32
 
 
-
 def tiny(**changes: Any) -> RunConfig:
     """A tiny run; `env__id="Pendulum-v1"` sets `env.id`."""
     named = {name.replace("__", "."): value for name, value in changes.items()}
     config = build({**TINY, **named})
     return build({**TINY, **named, "schedule_steps": config.schedule_steps or config.total_steps})
 
+
 def rows_of(run_dir: Path, *, without: str = "time/") -> list[dict[str, Any]]:
     """The rows of a run, less what may differ between equal runs."""
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if not name.startswith(without)} for row in rows]
+
 
 def manifest_of(run_dir: Path) -> dict[str, Any]:
     """What a run's manifest says."""
     content: dict[str, Any] = json.loads((run_dir / "manifest.json").read_text())
     return content
 
+
 def index_of(run_dir: Path) -> dict[str, Any]:
     """What a run's checkpoint index says."""
     content: dict[str, Any] = json.loads((run_dir / "checkpoints" / "index.json").read_text())
     return content
+
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -52,6 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [result] = train([tiny(checkpoint__every=32)], [run_dir])
     assert result.exit_code == EXIT_DONE
     return run_dir
+
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Callable[..., Result]:

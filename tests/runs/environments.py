@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from typing import Any
 
 import gymnasium
@@ -21,26 +23,44 @@ class Enormous(Probe):
         return NOTHING.copy(), 1e300 if self.elapsed >= self.at else 1.0, False, False, {}
 
 
-class Interrupting(Probe):
-    """Presses Ctrl-C at step `at` of the episode with reset seed `seed`; an episode has 50 steps."""
+class Timed(Probe):
+    """Fifty quiet steps an episode, but for step 5 of the episode with reset seed `seed`."""
 
-    def __init__(self, at: int = 5, seed: int = -1) -> None:
+    def __init__(self, seed: int = -1) -> None:
         super().__init__()
-        self.at, self.chosen = at, seed
+        self.chosen = seed
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         self.due = seed == self.chosen
         return super().reset(seed=seed)
 
     def step(self, action: Any) -> Any:
-        import signal
-
         self.elapsed += 1
-        if self.due and self.elapsed == self.at:
-            signal.raise_signal(signal.SIGINT)
+        if self.due and self.elapsed == 5:
+            self.happen()
         return NOTHING.copy(), 1.0, self.elapsed == 50, False, {}
 
+    def happen(self) -> None:
+        """What is special about that step."""
+        raise NotImplementedError
 
-for name, environment in {"Enormous-v0": Enormous, "Interrupting-v0": Interrupting}.items():
+
+class Interrupting(Timed):
+    """Somebody presses Ctrl-C."""
+
+    def happen(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+class Stuck(Timed):
+    """It hangs for longer than any test waits."""
+
+    def happen(self) -> None:
+        time.sleep(600)
+
+
+ENVIRONMENTS = {"Enormous-v0": Enormous, "Interrupting-v0": Interrupting, "Stuck-v0": Stuck}
+
+for name, environment in ENVIRONMENTS.items():
     if name not in gymnasium.registry:
         gymnasium.register(name, environment)

@@ -81,15 +81,14 @@ def test_a_loss_that_is_not_finite_leaves_its_batch(trained: Trained) -> None:
     assert all(tensor.isfinite().all() for tensor in loaded.tensors.values())
 
 
-@pytest.mark.parametrize("rate", [1e3, 1e20, 1e38])
+@pytest.mark.parametrize("rate", [1e20, 1e38])
 def test_parameters_that_explode_end_the_run(rate: float, trained: Trained) -> None:
-    result = trained(algo__learning_rate=rate, algo__max_grad_norm=None, total_steps=20 * BATCH)
-    assert (result.status, result.exit_code) in (("failed", 3), ("finished", 0))
+    result = trained(algo__learning_rate=rate, algo__max_grad_norm=None)
+    assert (result.status, result.exit_code) == ("failed", 3)
+    assert "a parameter is not finite" in str(result.message)
     state = Checkpoints(result.dir).load()
+    assert state.update == result.updates
     assert state.tensors["train.policy.parameters"].isfinite().all()
-    assert state.update == len(rows_of(result.dir)) == result.updates
-    if rate > 1e30:
-        assert result.status == "failed"
 
 
 def test_a_member_that_fails_does_not_change_the_others(tmp_path: Path) -> None:

@@ -36,7 +36,9 @@ def test_rows_hold_numbers_of_known_names_only(finished: Path) -> None:
     for row in rows_of(finished, without="none"):
         assert set(row) <= set(METRICS)
         for name, value in row.items():
-            assert all(math.isfinite(number) for number in (value if isinstance(value, list) else [value])), name
+            assert all(math.isfinite(number) for number in (value if isinstance(value, list) else [value])), (
+                name
+            )
         assert len(row["epochs/kl_mu_pi"]) == 2
         assert row["time/steps_per_second"] > 0
 
@@ -44,7 +46,8 @@ def test_rows_hold_numbers_of_known_names_only(finished: Path) -> None:
 def test_rows_have_stable_keys(finished: Path) -> None:
     episodic = {"train/return_mean", "train/length_mean", "train/return_100"}
     first, *others = [
-        {name for name in row if not name.startswith(("eval/", "time/"))} - episodic for row in rows_of(finished)
+        {name for name in row if not name.startswith(("eval/", "time/"))} - episodic
+        for row in rows_of(finished)
     ]
     assert all(names == first for names in others)
     assert {

@@ -1,0 +1,85 @@
+"""Training reaches values that are known by arithmetic; each environment isolates one thing that may be wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rlcli.backends.native import NativeSession
+from rlcli.backends.session import Failure, Policy
+from tests.learner.setting import PROBES, small
+
+ALGO = {
+    "rollout_steps": 20, "epochs": 8, "minibatches": 2, "learning_rate": 0.02, "gamma": 0.9,
+    "max_grad_norm": None, "entropy_coef": 0.0,
+}  # fmt: skip
+UPDATES = 40
+
+
+def trained(name: str, updates: int = UPDATES, envs: dict | None = None, **algo) -> Policy:
+    config = small(
+        f"{PROBES}Probe{name}-v0", total_steps=80 * updates, algo=ALGO | algo, envs=envs,
+        network={"hidden": (16,), "policy_gain": 0.01},
+    )  # fmt: skip
+    session = NativeSession([config])
+    for _ in range(updates):
+        assert not isinstance(session.update()[0], Failure)
+    return session.policy(0)
+
+
+def inputs(policy: Policy, observations: list[float]) -> torch.Tensor:
+    return policy.model.encode(policy.snapshot, torch.tensor(observations).view(1, -1, 1))
+
+
+def values(policy: Policy, observations: list[float]) -> list[float]:
+    return policy.model.network.value(policy.snapshot.parameters, inputs(policy, observations))[0].tolist()
+
+
+def outputs(policy: Policy, observations: list[float]) -> torch.Tensor:
+    return policy.model.network.policy(policy.snapshot.parameters, inputs(policy, observations))[0][0]
+
+
+def test_a_constant_reward():
+    assert values(trained("Constant"), [0.0]) == pytest.approx([1.0], abs=0.01)
+
+
+def test_a_reward_that_is_seen():
+    assert values(trained("Observed"), [-1.0, 1.0]) == pytest.approx([-1.0, 1.0], abs=0.02)
+
+
+@pytest.mark.parametrize("trace_decay", [0.0, 0.95])
+@pytest.mark.parametrize("gamma", [0.9, 0.5])
+def test_a_reward_one_step_ahead_is_discounted_once(gamma, trace_decay):
+    found = values(trained("Discounted", gamma=gamma, gae_lambda=trace_decay), [0.0, 1.0])
+    assert found == pytest.approx([gamma, 1.0], abs=0.02)
+
+
+def test_the_better_of_two_actions():
+    policy = trained("Choice")
+    assert outputs(policy, [0.0]).softmax(-1)[0, 1].item() > 0.98
+    assert values(policy, [0.0]) == pytest.approx([1.0], abs=0.05)
+
+
+def test_the_best_real_number():
+    policy = trained("Aim", updates=60)
+    assert outputs(policy, [0.0]).item() == pytest.approx(0.5, abs=0.1)
+    assert policy.model.outputs(policy.snapshot, torch.zeros(1, 1, 1)).free.exp().item() < 0.6
+
+
+def test_the_right_action_for_what_is_seen():
+    policy = trained("Match")
+    right = outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal()
+    assert (right > 0.98).all()
+    assert values(policy, [-1.0, 1.0]) == pytest.approx([1.0, 1.0], abs=0.05)
+
+
+@pytest.mark.parametrize(("end", "value"), [("terminated", 13.1441 / 5), ("truncated", 10.0), ("both", 13.1441 / 5)])
+def test_a_time_limit_that_cannot_be_seen(end, value):
+    """One value for all five states: the mean of what is left where the end terminates, 10 where it truncates."""
+    found = values(trained("TimeLimit", envs={"kwargs": {"end": end}}, gae_lambda=1.0), [0.0])
+    assert found == pytest.approx([value], rel=0.02)
+
+
+def test_normalised_rewards_leave_the_policy_learning():
+    policy = trained("Match", envs={"normalize_reward": True, "normalize_observation": True})
+    assert (outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal() > 0.98).all()

@@ -1,0 +1,187 @@
+"""Rollouts against environments stepped one by one by hand, and collectors put back where they were."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from rlcli.collect.rollout import Collector
+from rlcli.collect.state import episode_seed
+from rlcli.envs import registry
+from rlcli.errors import StorageError
+from rlcli.maths.draws import generator
+from tests.collect import environments
+from tests.collect.environments import HERE, length
+from tests.learner.setting import PROBES, Stage, small, stage
+
+SHORT = {"max_episode_steps": 7}
+
+
+@pytest.mark.parametrize("backend", ["array", "gymnasium"])
+def test_a_rollout_is_what_stepping_by_hand_gives(backend):
+    configs = [small(seed=seed, envs={"kwargs": {"max_episode_steps": 12}, "backend": backend}) for seed in (3, 4)]
+    now = stage(*configs)
+    first, ended_first = now.collector.collect(now.state.policy, [0, 0])
+    second, ended_second = now.collector.collect(now.state.policy, [1, 1])
+    rollout = [torch.cat(pair).numpy() for pair in zip(first, second, strict=True)]
+    observations, actions, rewards, terminated, truncated, successors, _ = rollout
+    assert terminated.any()
+    assert truncated.any()
+    for run, seed in enumerate((3, 4)):
+        returns = [[], []]
+        for n in range(4):
+            env = gymnasium.make("CartPole-v1", max_episode_steps=12)
+            episode, total = 0, 0.0
+            observation, _ = env.reset(seed=episode_seed(seed, n, 0))
+            for t in range(32):
+                assert np.array_equal(observations[t, run, n], observation)
+                observation, reward, end, cut, _ = env.step(int(actions[t, run, n]))
+                assert np.array_equal(successors[t, run, n], observation)
+                assert (rewards[t, run, n], terminated[t, run, n], truncated[t, run, n]) == (reward, end, cut)
+                total += reward
+                if end or cut:
+                    returns[t // 16].append(total)
+                    episode, total = episode + 1, 0.0
+                    observation, _ = env.reset(seed=episode_seed(seed, n, episode))
+        for booked, wanted in zip((ended_first, ended_second), returns, strict=True):
+            assert sorted(booked[run].returns) == sorted(wanted)
+            assert sorted(booked[run].lengths) == sorted(wanted)
+
+
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+def test_the_successor_at_an_end_is_the_final_observation(end):
+    """The observation counts the steps: after a reset it would be 0."""
+    now = stage(small(HERE + "Countdown-v0", envs={"kwargs": {"end": end}}, algo={"rollout_steps": 60}))
+    rollout = now.collect()
+    ended = (rollout.terminated | rollout.truncated)[..., 0, :]
+    assert ended.sum() > 5
+    seen, next_seen = rollout.observations[..., 0, :, 0], rollout.next_observations[..., 0, :, 0]
+    assert torch.equal(next_seen, seen + 1)
+    assert torch.equal(seen[1:][~ended[:-1]], next_seen[:-1][~ended[:-1]])
+    assert (seen[1:][ended[:-1]] == 0).all()
+    assert bool((rollout.terminated if end == "terminated" else rollout.truncated).any())
+
+
+def test_every_episode_of_every_environment_has_a_seed_of_its_own():
+    now = stage(*(small(HERE + "Countdown-v0", seed=seed, algo={"rollout_steps": 100}) for seed in (0, 1)))
+    _, ended = now.collector.collect(now.state.policy, [0, 0])
+    for run in range(2):
+        wanted = []
+        for n in range(4):
+            episode, left = 0, 100
+            while (steps := length(episode_seed(run, n, episode))) <= left:
+                wanted.append(steps)
+                episode, left = episode + 1, left - steps
+        assert sorted(ended[run].lengths) == sorted(wanted)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_actions_are_those_the_noise_of_the_run_and_update_selects(env):
+    now = stage(*(small(env, seed=seed) for seed in (8, 9)))
+    for done in (0, 1):
+        rollout, _ = now.collector.collect(now.state.policy, [done, done])
+        for run, seed in enumerate((8, 9)):
+            noise = now.model.family.noise((16, 4), generator(seed, "action", done))
+            output = rollout.outputs[:, run]
+            if env == "CartPole-v1":
+                wanted = (output + noise).argmax(-1)
+                assert torch.equal(rollout.actions[:, run], wanted)
+            else:
+                deviation = now.model.outputs(now.state.policy, rollout.observations[0]).free.exp()[run]
+                torch.testing.assert_close(rollout.actions[:, run], output + deviation * noise)
+
+
+def test_raw_actions_are_kept_and_clipped_ones_sent():
+    now = stage(small(PROBES + "ProbeEcho-v0", network={"log_std_init": 2.0}))
+    rollout = now.collect()
+    assert rollout.actions.abs().max() > 2
+    torch.testing.assert_close(rollout.next_observations, rollout.actions.clamp(-1, 1))
+
+
+def test_the_last_hundred_returns_are_kept():
+    now = stage(small(PROBES + "ProbeChoice-v0", algo={"rollout_steps": 40}))
+    rollout = now.collect()
+    state = now.collector.states[0]
+    assert state.recent.shape == (100,)
+    assert state.recent.tolist() == rollout.rewards[:, 0].flatten()[-100:].tolist()
+
+
+def again(now: Stage) -> Stage:
+    """A new collector, restored from the states of the other."""
+    config = now.configs[0]
+    collector = Collector(
+        now.model, registry.make(config.env, len(now.configs)), now.collector.seeds, config.algo.rollout_steps,
+        config.env.replay_limit, "cpu", now.collector.states,
+    )  # fmt: skip
+    return now._replace(collector=collector)
+
+
+@pytest.mark.parametrize(("env", "envs"), [
+    ("CartPole-v1", {"backend": "array"}),
+    ("CartPole-v1", {"backend": "gymnasium"}),
+    ("Pendulum-v1", {}),
+    ("FrozenLake-v1", {}),
+    (HERE + "Countdown-v0", {"kwargs": {"end": "truncated"}}),
+])  # fmt: skip
+@pytest.mark.parametrize("updates", [0, 1, 3])
+def test_a_restored_collector_goes_on_to_the_last_bit(env, envs, updates):
+    now = stage(*(small(env, seed=seed, envs=envs) for seed in (0, 1))).after(updates)
+    restored = again(now)
+    for done in range(updates, updates + 2):
+        pair = [one.collector.collect(now.state.policy, [done, done]) for one in (now, restored)]
+        for left, right in zip(pair[0][0], pair[1][0], strict=True):
+            assert torch.equal(left, right)
+        assert pair[0][1] == pair[1][1]
+    for left, right in zip(now.collector.states, restored.collector.states, strict=True):
+        assert all(np.array_equal(*parts) for parts in zip(left, right, strict=True))
+
+
+def test_an_episode_too_long_to_be_kept_is_given_up_for_the_next():
+    config = small("Pendulum-v1", algo={"rollout_steps": 30})
+    config = replace(config, env=replace(config.env, replay_limit=50))
+    now = stage(config)
+    now = now._replace(collector=Collector(now.model, now.collector.env, [0], 30, 50, "cpu"))
+    now.collector.collect(now.state.policy, [0])
+    assert len(now.collector.states[0].history) == 30
+    assert again(now).collector.states[0].lengths.tolist() == [30] * 4
+    now.collector.collect(now.state.policy, [1])
+    assert len(now.collector.states[0].history) == 50
+    restored = again(now).collector
+    assert restored.states[0].lengths.tolist() == [0] * 4
+    assert restored.states[0].episodes.tolist() == [1] * 4
+    rollout, _ = restored.collect(now.state.policy, [2])
+    env = gymnasium.make("Pendulum-v1")
+    first, _ = env.reset(seed=episode_seed(0, 2, 1))
+    assert np.array_equal(rollout.observations[0, 0, 2].numpy(), first)
+
+
+def test_an_environment_that_does_not_repeat_its_episode_is_found(monkeypatch):
+    monkeypatch.setattr(environments, "length", lambda seed: 30)
+    now = stage(small(HERE + "Countdown-v0"))
+    now.collect()
+    again(now)
+    monkeypatch.setattr(environments, "length", lambda seed: 10)
+    with pytest.raises(StorageError, match="did not repeat"):
+        again(now)
+
+
+def test_runs_that_are_left_go_on_as_they_were():
+    configs = [small(seed=seed, envs={"kwargs": SHORT}) for seed in (0, 1, 2)]
+    whole, part = stage(*configs), stage(*configs)
+    for now in (whole, part):
+        now.collector.collect(now.state.policy, [0, 0, 0])
+    part.collector.select([2, 0])
+    snapshot = part.state.policy
+    rows = torch.tensor([2, 0])
+    chosen = type(snapshot)(
+        snapshot.parameters[rows], type(snapshot.moments)(*(leaf[rows] for leaf in snapshot.moments))
+    )
+    wanted, ended = whole.collector.collect(whole.state.policy, [1, 1, 1])
+    found, ended_found = part.collector.collect(chosen, [1, 1])
+    for left, right in zip(wanted, found, strict=True):
+        assert torch.equal(left[:, rows], right)
+    assert [ended[2], ended[0]] == ended_found

@@ -1,0 +1,85 @@
+"""The policy that acted must be the one ratios are taken to: what breaks that is found before the first step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rlcli.learner import state as states
+from tests.learner.setting import hold, small, stage
+
+ACTED = "the policy acted otherwise than the batch recomputes it"
+RATIO = "the ratio before the first step is not 1"
+FINITE = "a parameter is not finite"
+
+CONFIGS = [small(env, seed=1, envs={"normalize_observation": True}) for env in ("CartPole-v1", "Pendulum-v1")]
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda config: config.env.id)
+def pair(request):
+    """Two runs of a kind after two updates, and their next rollout."""
+    cohort = stage(request.param, small(request.param.env.id, seed=2, envs={"normalize_observation": True})).after(2)
+    return cohort, cohort.collect()
+
+
+def test_they_hold_on_an_ordinary_update(pair):
+    cohort, rollout = pair
+    found = hold(cohort.learn(rollout))
+    assert {ACTED, RATIO} <= set(found)
+    assert all(mask == [True, True] for mask in found.values())
+
+
+def test_a_normaliser_moved_after_acting_is_found(pair):
+    cohort, rollout = pair
+    moments = cohort.state.policy.moments
+    mean = moments.mean.clone()
+    mean[1] += 0.05 * moments.variance[1].sqrt()
+    moved = cohort.state._replace(policy=cohort.state.policy._replace(moments=moments._replace(mean=mean)))
+    found = hold(cohort._replace(state=moved).learn(rollout))
+    assert found[ACTED] == [True, False]
+
+
+def test_observations_shifted_by_one_step_are_found(pair):
+    cohort, rollout = pair
+    observations = rollout.observations.clone()
+    observations[:, 0] = observations[:, 0].roll(1, 0)
+    found = hold(cohort.learn(rollout._replace(observations=observations)))
+    assert found[ACTED] == [False, True]
+
+
+def test_the_successor_in_place_of_the_observation_is_found(pair):
+    cohort, rollout = pair
+    found = hold(cohort.learn(rollout._replace(observations=rollout.next_observations)))
+    assert found[ACTED] == [False, False]
+
+
+def test_other_parameters_than_those_that_acted_are_found(pair):
+    cohort, rollout = pair
+    parameters = cohort.state.policy.parameters.clone()
+    parameters[0] *= 1.01
+    moved = cohort.state._replace(policy=cohort.state.policy._replace(parameters=parameters))
+    assert hold(cohort._replace(state=moved).learn(rollout))[ACTED] == [False, True]
+
+
+def test_a_ratio_that_is_not_one_is_found(pair, monkeypatch):
+    cohort, rollout = pair
+
+    def perturbed(state):
+        snapshot = states.behaviour(state)
+        parameters = snapshot.parameters.clone()
+        parameters[1] *= 1 + 1e-6
+        return snapshot._replace(parameters=parameters)
+
+    monkeypatch.setattr("rlcli.learner.update.behaviour", perturbed)
+    found = hold(cohort.learn(rollout))
+    assert found[RATIO] == [True, False]
+    assert found[ACTED] == [True, True]
+
+
+def test_numbers_that_are_not_finite_are_found(pair):
+    cohort, rollout = pair
+    rewards = rollout.rewards.clone()
+    rewards[3, 0, 1] = torch.inf
+    found = hold(cohort.learn(rollout._replace(rewards=rewards)))
+    assert found[FINITE] == [False, True]
+    assert found["the loss is not finite"] == [False, True]

@@ -1,0 +1,172 @@
+"""Trained policies in other people's hands: `load(...).act`, and `evaluate_run`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+import rlcli
+from rlcli.errors import RlcliError, StorageError, UserError
+from rlcli.maths.draws import environment_seed
+from rlcli.runs.evaluate import evaluate_run
+from rlcli.runs.policy import read_policy
+from rlcli.runs.train import Result
+from tests.runs.conftest import rows_of
+
+Trained = Callable[..., Result]
+SEEN = np.array([[0.1, -0.2, 0.05, 0.3], [-1.0, 2.0, 0.1, -3.0], [0.0, 0.0, 0.0, 0.0]])
+
+
+def test_one_observation_or_many(finished: Path) -> None:
+    run = rlcli.load(finished)
+    many = run.act(SEEN)
+    assert many.shape == (3,)
+    assert [int(run.act(one)) for one in SEEN] == many.tolist()
+    assert run.act(SEEN.tolist()).tolist() == many.tolist()
+    assert run.act(SEEN[:0]).shape == (0,)
+    assert (run.update, run.config.env.id, run.dir) == (3, "CartPole-v1", finished)
+
+
+def test_actions_are_those_of_the_saved_policy(finished: Path) -> None:
+    model, snapshot = read_policy(finished).policy
+    with torch.no_grad():
+        logits = model.outputs(snapshot, torch.from_numpy(SEEN.astype(np.float32))[None]).state[0]
+    assert rlcli.load(finished).act(SEEN).tolist() == logits.argmax(-1).tolist()
+
+
+def test_an_environment_takes_its_actions(finished: Path) -> None:
+    """Played by hand, an episode has the return that evaluation found."""
+    run, env = rlcli.load(finished), gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=environment_seed(0, "evaluation", 0))
+    total, ended = 0.0, False
+    while not ended:
+        observation, reward, terminated, truncated, _ = env.step(run.act(observation))
+        total, ended = total + float(reward), terminated or truncated
+    env.close()
+    assert evaluate_run(finished, episodes=1)["return_mean"] == total
+
+
+def test_stochastic_actions_follow_their_seed(finished: Path) -> None:
+    same = np.repeat(SEEN[:1], 200, 0)
+    first, again, other = (
+        rlcli.load(finished, seed=seed).act(same, stochastic=True).tolist() for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert first != other
+    assert 0 < sum(first) < 200
+    run = rlcli.load(finished)
+    assert run.act(same, stochastic=True).tolist() != run.act(same, stochastic=True).tolist()
+
+
+def test_discrete_spaces_that_begin_elsewhere(trained: Trained) -> None:
+    run = rlcli.load(trained(env__id="tests.envs.probes:ProbeShifted-v0", eval__episodes=0).dir)
+    one, many = run.act(-3), run.act(np.array([-3, 0, 8]), stochastic=True)
+    assert one in (5, 6, 7)
+    assert {one: "usable as a key"}
+    assert set(many.tolist()) <= {5, 6, 7}
+    for wrong in (-4, 9, [0, 20], 0.5):
+        with pytest.raises(UserError, match="a whole number from -3 to 8"):
+            run.act(wrong)
+
+
+def test_boxes_are_clipped_to_their_bounds(trained: Trained) -> None:
+    kwargs = {"low": -0.5, "high": 0.25, "shape": [2, 3]}
+    settings: dict[str, Any] = {"env__id": "tests.envs.probes:ProbeEcho-v0", "env__kwargs": kwargs}
+    result = trained(**settings, network__log_std_init=1.0, eval__episodes=0)
+    run = rlcli.load(result.dir)
+    actions = run.act(np.zeros((50, 2, 3)), stochastic=True)
+    assert (actions.shape, actions.dtype) == ((50, 2, 3), np.float32)
+    assert (actions.min(), actions.max()) == (-0.5, 0.25)
+    assert run.act(np.zeros((2, 3))).shape == (2, 3)
+
+
+def test_observations_of_another_shape_are_refused(finished: Path) -> None:
+    run = rlcli.load(finished)
+    for shape in ((3,), (2, 3), (1, 2, 4), (), (4, 2)):
+        with pytest.raises(UserError, match=r"shape \(4\), a batch of n \(n, 4\); this one has \("):
+            run.act(np.zeros(shape))
+
+
+def test_runs_are_loaded_by_reference(
+    finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLCLI_RUNS", str(finished.parent))
+    assert rlcli.load().dir == rlcli.load("finished").dir == finished
+    monkeypatch.delenv("RLCLI_RUNS")
+    assert rlcli.load("last", runs_dir=str(finished.parent), checkpoint=2).update == 2
+    with pytest.raises(UserError, match="no runs lie in runs"):
+        rlcli.load()
+
+
+def test_evaluation_repeats_and_is_the_final_one(finished: Path) -> None:
+    played = evaluate_run(finished, episodes=2)
+    final = rows_of(finished)[-1]
+    assert {
+        f"eval/{name}": played[name] for name in ("return_mean", "return_std", "length_mean")
+    }.items() <= (final.items())
+    assert (played["checkpoint"], played["seed"], played["deterministic"]) == (3, 0, True)
+    assert evaluate_run(finished, episodes=2) == played
+    assert evaluate_run(finished, episodes=2, seed=5)["length_mean"] != played["length_mean"]
+    wandering = evaluate_run(finished, episodes=2, stochastic=True)
+    assert wandering == evaluate_run(finished, episodes=2, stochastic=True)
+    assert (wandering["deterministic"], wandering["return_mean"]) != (True, played["return_mean"])
+    json.dumps(played)
+
+
+def test_evaluation_needs_an_episode_and_a_checkpoint(finished: Path) -> None:
+    with pytest.raises(UserError, match="at least one"):
+        evaluate_run(finished, episodes=0)
+    with pytest.raises(UserError, match="no checkpoint 99"):
+        evaluate_run(finished, checkpoint=99)
+
+
+def test_an_environment_that_fails_is_no_defect_of_ours(trained: Trained) -> None:
+    kwargs = {"fault": "raise", "at": 3, "seed": environment_seed(7, "evaluation", 0)}
+    result = trained(env__id="tests.envs.probes:ProbeFaulty-v0", env__kwargs=kwargs)
+    with pytest.raises(RlcliError, match="ProbeFaulty-v0 failed during the evaluation: RuntimeError: broken"):
+        evaluate_run(result.dir, episodes=1, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe", "damaged"),
+        (b"seed: !!python/object/apply:os.system ['true']", "config.yaml"),
+        (b"seed: [", "config.yaml"),
+        (b"a: &a [*a]", "anchors"),
+        (b"- 1", "mapping"),
+        (b"x" * 2_000_000, "config.yaml"),
+        (b"[" * 100_000, "config.yaml"),
+    ],
+    ids=["not-utf8", "tag", "torn", "anchor", "list", "long", "deep"],
+)
+def test_a_hostile_config_is_named(content: bytes, said: str, trained: Trained) -> None:
+    result = trained(eval__episodes=0, total_steps=32)
+    (result.dir / "config.yaml").write_bytes(content)
+    with pytest.raises(StorageError, match=said) as caught:
+        rlcli.load(result.dir)
+    assert "config.yaml" in str(caught.value)
+
+
+def test_a_config_with_unknown_keys_or_values_says_so(trained: Trained) -> None:
+    result = trained(eval__episodes=0, total_steps=32)
+    path = result.dir / "config.yaml"
+    path.write_text(path.read_text().replace("seed: 0", "sede: 0").replace("gamma: 0.99", "gamma: 2"))
+    with pytest.raises(UserError, match="sede") as caught:
+        rlcli.load(result.dir)
+    assert "algo.gamma" in str(caught.value)
+
+
+def test_a_config_that_does_not_fit_its_checkpoint_says_so(trained: Trained) -> None:
+    result = trained(eval__episodes=0, total_steps=32)
+    path = result.dir / "config.yaml"
+    path.write_text(path.read_text().replace("hidden: [8]", "hidden: [9]"))
+    with pytest.raises(StorageError, match="does not fit this run's config"):
+        rlcli.load(result.dir)

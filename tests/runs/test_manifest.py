@@ -1,0 +1,123 @@
+"""The manifest: everything one needs to know of a run later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rlcli.runs import machine
+from rlcli.runs.machine import code
+from rlcli.runs.manifest import FIELDS, LARGEST_DIFF
+from rlcli.runs.policy import read_config
+from rlcli.runs.train import Result, train
+from tests.runs.conftest import manifest_of, tiny
+
+Trained = Callable[..., Result]
+
+
+def test_it_says_what_a_run_is_and_what_it_ran_on(finished: Path) -> None:
+    manifest = manifest_of(finished)
+    assert manifest["version"] == 1
+    assert set(FIELDS) <= set(manifest)
+    assert manifest["command"] == sys.argv
+    assert manifest["folder"] == str(Path.cwd())
+    assert {"rlcli", "torch", "numpy", "gymnasium", "safetensors"} <= set(manifest["packages"])
+    assert {"python", "platform", "cpu", "gpu", "torch_cpu_capability"} == set(manifest["machine"])
+    assert manifest["machine"]["cpu"]
+    assert (manifest["seed"], manifest["threads"]) == (0, 1)
+    assert (manifest["determinism"], manifest["tolerance_reason"]) == ("bitwise", None)
+    assert (manifest["exact_resume"], manifest["inexact_reason"]) == (True, None)
+    assert manifest["started"] < manifest["finished"]
+    assert (manifest["sweep"], manifest["cohort"]) == (None, [])
+    assert manifest["total_steps"] == 96
+
+
+def test_what_was_typed_is_kept(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    (sweep / "sweep.json").write_text("{}")
+    config = tiny(tags=("a", "b"), notes="with\n\u00fcmlaut", total_steps=70)
+    train([config], [sweep / "job"], overrides=[["seed=0", "total_steps=70"]])
+    manifest = manifest_of(sweep / "job")
+    assert manifest["overrides"] == ["seed=0", "total_steps=70"]
+    assert (manifest["tags"], manifest["notes"]) == (["a", "b"], "with\n\u00fcmlaut")
+    assert (manifest["sweep"], manifest["total_steps"]) == ("sweep", 96)
+    assert read_config(sweep / "job") == config
+
+
+def test_it_says_what_is_not_exact_and_why(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    result = trained(compute__threads=2, env__id="tests.envs.probes:ProbeUnrepeatable-v0", eval__episodes=0)
+    manifest = manifest_of(result.dir)
+    assert manifest["determinism"] == "tolerance"
+    assert "compute.threads=2" in manifest["tolerance_reason"]
+    assert manifest["exact_resume"] is False
+    assert manifest["inexact_reason"]
+    assert "cannot be resumed exactly" in capsys.readouterr().err
+    assert "cannot be resumed exactly" in (result.dir / "train.log").read_text()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A git checkout with one commit, taken for that of rlcli."""
+    folder = tmp_path / "checkout"
+    (folder / "rlcli" / "runs").mkdir(parents=True)
+    (folder / "rlcli" / "__init__.py").write_text("first\n")
+    settings = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(folder), *settings, *words], check=True, capture_output=True)
+    monkeypatch.setattr(machine, "__file__", str(folder / "rlcli" / "runs" / "machine.py"))
+    code.cache_clear()
+    yield folder
+    code.cache_clear()
+
+
+def test_a_clean_checkout_is_its_commit(checkout: Path, trained: Trained) -> None:
+    result = trained()
+    found = manifest_of(result.dir)["code"]
+    assert len(found["commit"]) == 40
+    assert (found["dirty"], found["diff"]) == (False, None)
+    assert not (result.dir / "code.diff").exists()
+
+
+def test_uncommitted_changes_lie_beside_it(checkout: Path, trained: Trained) -> None:
+    (checkout / "rlcli" / "__init__.py").write_bytes(b"second \xff\n")
+    result = trained()
+    assert manifest_of(result.dir)["code"] | {"commit": ""} == {
+        "commit": "",
+        "dirty": True,
+        "diff": "code.diff",
+    }
+    assert b"-first" in (result.dir / "code.diff").read_bytes()
+    assert b"+second \xff" in (result.dir / "code.diff").read_bytes()
+
+
+def test_changes_too_large_are_not_kept(checkout: Path, trained: Trained) -> None:
+    (checkout / "rlcli" / "__init__.py").write_text("x\n" * LARGEST_DIFF)
+    result = trained()
+    assert manifest_of(result.dir)["code"] | {"commit": ""} == {"commit": "", "dirty": True, "diff": None}
+    assert not (result.dir / "code.diff").exists()
+
+
+def test_without_a_checkout_of_its_own_it_claims_none(checkout: Path, trained: Trained) -> None:
+    """Installed below somebody else's checkout, their commit says nothing of rlcli."""
+    subprocess.run(["git", "-C", str(checkout), "rm", "-rq", "--cached", "rlcli"], check=True)
+    assert manifest_of(trained().dir)["code"] == {"commit": None, "dirty": None, "diff": None}
+
+
+def test_it_follows_the_run(tmp_path: Path) -> None:
+    from rlcli.runs.train import Verdict
+
+    seen: list[tuple[str, int]] = []
+
+    def on_row(run: int, row: dict[str, object]) -> Verdict:
+        manifest = manifest_of(tmp_path / "run")
+        seen.append((manifest["status"], manifest["updates"]))
+        return Verdict.CONTINUE
+
+    train([tiny(checkpoint__every=64, eval__episodes=0)], [tmp_path / "run"], on_row=on_row)
+    assert seen == [("running", 0), ("running", 2), ("running", 3)]
+    assert manifest_of(tmp_path / "run")["status"] == "finished"

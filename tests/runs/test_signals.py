@@ -1,0 +1,163 @@
+"""Ctrl-C and SIGTERM: the first saves, the second ends at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlcli.backends.session import Row
+from rlcli.collect.state import episode_seed
+from rlcli.maths.draws import environment_seed
+from rlcli.runs.checkpoint import Checkpoints
+from rlcli.runs.train import Result, Verdict, train
+from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
+from tests.runs.continuing import play
+
+ROOT = Path(__file__).parents[2]
+LONG = """
+import json, sys
+from pathlib import Path
+from rlcli.runs.train import train
+from tests.runs.conftest import tiny
+[result] = train([tiny(total_steps=10**9, **json.loads(sys.argv[2]))], [Path(sys.argv[1])])
+sys.exit(result.exit_code)
+"""
+PATIENCE = 60.0
+"""Seconds a process has before a test gives up; it needs two or three."""
+
+
+@contextmanager
+def long_run(run_dir: Path, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that trains for ever."""
+    command = [sys.executable, "-c", LONG, str(run_dir), json.dumps(changes)]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert process.poll() is None, "the process ended"
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    metrics = run_dir / "metrics.jsonl"
+    with long_run(run_dir) as process:
+        wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, process)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == code
+    manifest, rows = manifest_of(run_dir), rows_of(run_dir)
+    assert (manifest["status"], manifest["exit_code"]) == ("interrupted", code)
+    assert manifest["updates"] == len(rows) == rows[-1]["update"] == Checkpoints(run_dir).load().update
+
+
+def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    metrics = run_dir / "metrics.jsonl"
+    stuck = {"env__id": "tests.runs.environments:Stuck-v0", "env__kwargs": {"seed": episode_seed(0, 1, 1)}}
+    with long_run(run_dir, **stuck) as process:
+        wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") == 3, process)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 130
+    manifest = manifest_of(run_dir)
+    assert (manifest["status"], manifest["message"]) == ("interrupted", "ended at once")
+    assert manifest["updates"] == 3
+
+
+def interrupting(seed: int, **changes: Any) -> dict[str, Any]:
+    """Settings under which Ctrl-C comes in the episode of that reset seed."""
+    return {"env__id": "tests.runs.environments:Interrupting-v0", "env__kwargs": {"seed": seed}, **changes}
+
+
+def test_ctrl_c_finishes_the_update_and_saves_it(tmp_path: Path) -> None:
+    settings = interrupting(episode_seed(0, 1, 1), total_steps=10 * BATCH)
+    [result] = train([tiny(**settings)], [tmp_path / "run"])
+    assert (result.status, result.exit_code, result.updates) == ("interrupted", 130, 4)
+    assert result.message == "after update 4"
+    assert len(rows_of(result.dir)) == 4
+    calm = interrupting(-1, total_steps=10 * BATCH)
+    [state], _ = play([tiny(**calm)], None, 4)
+    loaded = Checkpoints(result.dir).load()
+    assert all(loaded.tensors[name].equal(tensor) for name, tensor in state.tensors.items())
+
+
+def test_ctrl_c_reaches_every_member(tmp_path: Path) -> None:
+    settings = interrupting(episode_seed(1, 0, 1), total_steps=10 * BATCH)
+    results = train([tiny(seed=seed, **settings) for seed in range(3)], [tmp_path / str(n) for n in range(3)])
+    assert [(result.status, result.exit_code, result.updates) for result in results] == 3 * [
+        ("interrupted", 130, 4)
+    ]
+    assert [Checkpoints(result.dir).load().update for result in results] == [4, 4, 4]
+
+
+def test_ctrl_c_ends_an_evaluation(tmp_path: Path) -> None:
+    settings = interrupting(environment_seed(0, "evaluation", 1), total_steps=10 * BATCH, eval__every=64)
+    [result] = train([tiny(**settings)], [tmp_path / "run"])
+    assert (result.status, result.exit_code, result.updates) == ("interrupted", 130, 2)
+    assert "eval/return_mean" not in rows_of(result.dir)[-1]
+    assert Checkpoints(result.dir).load().update == 2
+
+
+def test_ctrl_c_in_the_final_evaluation_leaves_the_run_unfinished(tmp_path: Path) -> None:
+    settings = interrupting(environment_seed(0, "evaluation", 1), total_steps=2 * BATCH)
+    [result] = train([tiny(**settings)], [tmp_path / "run"])
+    assert (result.status, result.exit_code, result.updates) == ("interrupted", 130, 2)
+    assert Checkpoints(result.dir).load().update == 2
+    assert manifest_of(result.dir)["status"] == "interrupted"
+
+
+def test_a_run_that_was_done_is_finished_but_the_signal_is_passed_on(tmp_path: Path) -> None:
+    def on_row(run: int, row: Row) -> Verdict:
+        if row["update"] == 2:
+            signal.raise_signal(signal.SIGTERM)
+        return Verdict.CONTINUE
+
+    config = tiny(total_steps=2 * BATCH)
+    [result] = train([config], [tmp_path / "run"], on_row=on_row)
+    assert (result.status, result.exit_code) == ("finished", 143)
+    assert (manifest_of(result.dir)["status"], manifest_of(result.dir)["exit_code"]) == ("finished", 0)
+
+
+def test_handlers_are_put_back(tmp_path: Path) -> None:
+    def theirs(*_: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, theirs)
+    try:
+        result: Result = train([tiny()], [tmp_path / "run"])[0]
+        assert signal.getsignal(signal.SIGTERM) is theirs
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert result.status == "finished"
+
+
+def test_an_announcement_that_fails_does_not_keep_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("reentrant call")
+
+    monkeypatch.setattr("rlcli.runs.run.Run.announce", fails)
+    settings = interrupting(episode_seed(0, 0, 0), total_steps=10 * BATCH)
+    [result] = train([tiny(**settings)], [tmp_path / "run"])
+    assert (result.status, result.updates) == ("interrupted", 1)
