@@ -65,7 +65,11 @@ class NativeSession:
         done = before.update.tolist()
         rollout, episodes = self._collector.collect(states.behaviour(before), done)
         collected = time.perf_counter()
-        result = update(configs, self._collector.seeds, self._model, before, rollout)
+        try:
+            result = update(configs, self._collector.seeds, self._model, before, rollout)
+        except Exception:
+            self._collector.states = collected_before
+            raise
         rows = _rows(configs, done, result, episodes, self._collector.states)
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}

@@ -228,11 +228,11 @@ class HealthConfig:
     """What is measured beside the figures every run has."""
 
     epochs: bool = key(
-        True, "Measure KL, ESS and clip fraction after every epoch too (epochs/...).", effect="nothing"
+        True, "Measure KL, ESS and clip fraction after every epoch too (epochs/...).", effect="maybe"
     )
     kl_reference: float = key(
         0.02, "Budget that update/budget_used is held against when the algorithm declares none.",
-        unit="nats", gt=0, effect="nothing",
+        unit="nats", gt=0, effect="maybe",
     )  # fmt: skip
 
 

@@ -109,7 +109,9 @@ def update(
     sound["the loss is not finite"] = improvement.losses.total.isfinite().all(0)
     sound["a parameter is not finite"] = improvement.parameters.isfinite().all(-1)
     both_ways = figures["behaviour/kl_mu_pi"] + figures["behaviour/kl_pi_mu"]
-    sound["an exact KL is negative"] = both_ways.isfinite()
+    sound["an exact KL is negative or not finite"] = both_ways.isfinite()
+    spread = torch.cat((observed.variance, returned.variance), -1)
+    sound["a running statistic is not finite"] = spread.isfinite().all(-1)
     after = TrainState(
         policy=Snapshot(improvement.parameters, observed),
         optimiser=improvement.optimiser,

@@ -1,7 +1,7 @@
 """Non-linearities of hidden layers, each with its derivative, the same for an element wherever it stands.
 
-torch's own kernels of elu, silu and gelu round the last elements of an array otherwise than the others, so that
-a run would come out otherwise alone than stacked; here they are made of operations that do not.
+torch's own kernels of elu, silu and gelu round the last elements of an array otherwise than the others, so
+that a run would come out otherwise alone than stacked; here they are made of operations that do not.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _gelu(x: Tensor) -> Tensor:
     return x * _normal_cdf(x)
 
 
-def _gelu_backward(g: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def _gelu_backward(g: Tensor, x: Tensor) -> Tensor:
     density = torch.exp(-0.5 * (x * x)) / math.sqrt(2.0 * math.pi)
     return g * (_normal_cdf(x) + x * density)
 
@@ -80,5 +80,5 @@ ACTIVATIONS: dict[str, Activation] = {
     ),
     "elu": Activation(_elu, _elu_backward, _through_torch(_elu)),
     "silu": Activation(_silu, _silu_backward, _through_torch(_silu)),
-    "gelu": Activation(_gelu, _gelu_backward, _through_torch(_gelu)),
+    "gelu": Activation(_gelu, lambda g, x, y: _gelu_backward(g, x), _through_torch(_gelu)),
 }

@@ -63,6 +63,8 @@ class Checkpoints:
             StorageError: it is damaged.
         """
         index = Index.read(self.dir)
+        if not index.kept and any(self.dir.glob("*.safetensors")):
+            raise StorageError(f"{self.dir / FILE} is missing: without it no checkpoint can be trusted.")
         update = which if isinstance(which, int) else {"last": index.last, "best": index.best}[which]
         if update is None or update not in index.kept:
             updates = ", ".join(map(str, sorted(index.kept)))

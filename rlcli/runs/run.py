@@ -20,12 +20,12 @@ from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict, to_yaml
 from rlcli.envs.spec import EnvSpec
-from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError
+from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError, UserError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.digests import Digests
 from rlcli.runs.files import LineFile, storage_error, write_atomically
-from rlcli.runs.manifest import Manifest, now
+from rlcli.runs.manifest import FILE, Manifest, now
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -64,9 +64,12 @@ class Run:
         self.config = config
         self.dir = run_dir
         self.updates = updates
+        self._spec = spec
         self._started = time.perf_counter()
         self._logging = 0.0
         self._last_return: float | None = None
+        if (run_dir / FILE).exists():
+            raise UserError(f"{run_dir} already holds a run.")
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -142,7 +145,7 @@ class Run:
         env_steps = checkpoint.update * self.config.batch_size
         path = self._checkpoints.save(checkpoint, env_steps, self._best_return if best else None)
         self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
-        self._manifest.update(**self._standing())
+        self._manifest.update(**self._standing(), **self._exactness(checkpoint))
 
     def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
         """Closes everything; the manifest says how it went.
@@ -217,6 +220,17 @@ class Run:
             "eval_return_mean": self._last_return,
             "best_return_mean": self._best_return,
         }
+
+    def _exactness(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """Whether a run that goes on from here is the same run, and why not, as the manifest tells it."""
+        lengths, history = (checkpoint.tensors.get(f"collector.{name}") for name in ("lengths", "history"))
+        exact, reason = self._spec.exact_resume, self._spec.inexact_reason
+        if lengths is not None and history is not None and int(lengths.max()) > len(history):
+            exact, reason = (
+                False,
+                f"an episode is longer than env.replay_limit={self.config.env.replay_limit}",
+            )
+        return {"exact_resume": exact, "inexact_reason": reason}
 
     def _explain(self, failure: Failure) -> None:
         """Why the run failed, for whoever looks afterwards."""

@@ -51,7 +51,7 @@ def train(
     run goes on from the state given.
 
     Raises:
-        UserError: the configs cannot be trained; nothing was made on disk.
+        UserError: the configs cannot be trained, or a directory holds a run already.
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     _check_one_shape(configs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,13 @@ NORMALISED = {"normalize_observation": True, "normalize_reward": True}
 DIFFERENT = [
     {"learning_rate": 1e-2, "clip": 0.3, "gamma": 0.9, "entropy_coef": 0.01, "max_grad_norm": None},
     {"learning_rate": 1e-3, "clip": 0.1, "gae_lambda": 0.5, "value_coef": 2.0, "adam_eps": 1e-3},
-    {"learning_rate": 5e-2, "entropy_coef": -0.02, "adam_beta1": 0.5, "max_grad_norm": 0.1, "target_kl": 0.01},
+    {
+        "learning_rate": 5e-2,
+        "entropy_coef": -0.02,
+        "adam_beta1": 0.5,
+        "max_grad_norm": 0.1,
+        "target_kl": 0.01,
+    },
 ]
 """Every hyperparameter a cohort admits differs between some of its runs."""
 
@@ -30,7 +35,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "one environment": {"env": "CartPole-v1", "envs": SHORT | {"num_envs": 1}, "algo": {"minibatches": 1}},
     "pendulum": {"env": "Pendulum-v1", "envs": SHORT},
     "shared, normalised": {"env": "Pendulum-v1", "envs": SHORT | NORMALISED, "network": {"shared": True}},
-    "exact rule": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "algo": {"target_kl_rule": "epoch_exact"}},
+    "exact rule": {
+        "env": "CartPole-v1", "envs": SHORT | NORMALISED, "algo": {"target_kl_rule": "epoch_exact"},
+    },
     "odd sizes": {
         "env": "Pendulum-v1", "envs": SHORT | NORMALISED | {"num_envs": 3}, "network": {"hidden": (5, 1, 7),
         "activation": "silu"}, "algo": {"rollout_steps": 11, "minibatches": 3, "value_clip": 0.5,

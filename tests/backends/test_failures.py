@@ -17,14 +17,14 @@ HEALTHY = [small(PROBES + "ProbeFaulty-v0", seed=seed, envs={"kwargs": {"at": 99
 
 
 def faulty(fault: str, episode: int = 2):
-    """Three runs; in the second, environment 3 fails in its third episode: steps 41 to 60, the third update."""
+    """Three runs; in the second, environment 3 fails in its third episode (steps 41 to 60)."""
     kwargs = {"fault": fault, "at": 3, "seed": episode_seed(1, 3, episode)}
     return [small(PROBES + "ProbeFaulty-v0", seed=seed, envs={"kwargs": kwargs}) for seed in (0, 1, 2)]
 
 
 @pytest.mark.parametrize(("fault", "kind"), [
-    ("raise", RuntimeError), ("reset", RuntimeError), ("observation", NonFiniteError), ("reward", NonFiniteError),
-    ("infinity", NonFiniteError),
+    ("raise", RuntimeError), ("reset", RuntimeError), ("observation", NonFiniteError),
+    ("reward", NonFiniteError), ("infinity", NonFiniteError),
 ])  # fmt: skip
 def test_a_failing_environment_fails_its_run_only(fault, kind):
     session, healthy = NativeSession(faulty(fault)), NativeSession(HEALTHY)
@@ -65,7 +65,9 @@ def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, m
     def spoiled(self, *arguments):
         rollout, ended = collect(self, *arguments)
         field = getattr(rollout, spoil).clone()
-        changed = {"observations": field.roll(1, 0), "outputs": field * 1.01, "rewards": field * torch.nan}[spoil]
+        changed = {"observations": field.roll(1, 0), "outputs": field * 1.01, "rewards": field * torch.nan}[
+            spoil
+        ]
         field[:, 1] = changed[:, 1]
         return rollout._replace(**{spoil: field}), ended
 

@@ -1,4 +1,4 @@
-"""Training reaches values that are known by arithmetic; each environment isolates one thing that may be wrong."""
+"""Training reaches values known by arithmetic; each environment isolates one thing that may be wrong."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ def test_the_right_action_for_what_is_seen():
     assert values(policy, [-1.0, 1.0]) == pytest.approx([1.0, 1.0], abs=0.05)
 
 
-@pytest.mark.parametrize(("end", "value"), [("terminated", 13.1441 / 5), ("truncated", 10.0), ("both", 13.1441 / 5)])
+@pytest.mark.parametrize(
+    ("end", "value"), [("terminated", 13.1441 / 5), ("truncated", 10.0), ("both", 13.1441 / 5)]
+)
 def test_a_time_limit_that_cannot_be_seen(end, value):
-    """One value for all five states: the mean of what is left where the end terminates, 10 where it truncates."""
+    """One value for five states: the mean of what is left if the end terminates, 10 if it truncates."""
     found = values(trained("TimeLimit", envs={"kwargs": {"end": end}}, gae_lambda=1.0), [0.0])
     assert found == pytest.approx([value], rel=0.02)
 

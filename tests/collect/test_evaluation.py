@@ -20,7 +20,9 @@ def policy_for(config):
     return begun.model, begun.state.policy
 
 
-def played(config, seed: int = 5, episodes: int = 10, side_by_side: int | None = None, **others) -> Evaluation:
+def played(
+    config, seed: int = 5, episodes: int = 10, side_by_side: int | None = None, **others
+) -> Evaluation:
     env = registry.make(config.env, 1, num_envs=side_by_side or lanes(episodes))
     found = evaluate(*policy_for(config), env, seed, episodes, **others)
     assert found is not None
@@ -64,7 +66,9 @@ def test_it_is_what_playing_episode_by_episode_gives(name):
         observation, _ = env.reset(seed=environment_seed(5, "evaluation", j))
         total, steps, over = 0.0, 0, False
         while not over:
-            output = model.outputs(snapshot, torch.from_numpy(np.array(observation, np.float32)).view(1, 1, -1)).state[0, 0]
+            output = model.outputs(
+                snapshot, torch.from_numpy(np.array(observation, np.float32)).view(1, 1, -1)
+            ).state[0, 0]
             if name == "CartPole-v1":
                 action = int(output.argmax())
             else:

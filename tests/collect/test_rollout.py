@@ -23,7 +23,9 @@ SHORT = {"max_episode_steps": 7}
 
 @pytest.mark.parametrize("backend", ["array", "gymnasium"])
 def test_a_rollout_is_what_stepping_by_hand_gives(backend):
-    configs = [small(seed=seed, envs={"kwargs": {"max_episode_steps": 12}, "backend": backend}) for seed in (3, 4)]
+    configs = [
+        small(seed=seed, envs={"kwargs": {"max_episode_steps": 12}, "backend": backend}) for seed in (3, 4)
+    ]
     now = stage(*configs)
     first, ended_first = now.collector.collect(now.state.policy, [0, 0])
     second, ended_second = now.collector.collect(now.state.policy, [1, 1])
@@ -113,10 +115,10 @@ def test_the_last_hundred_returns_are_kept():
 def again(now: Stage) -> Stage:
     """A new collector, restored from the states of the other."""
     config = now.configs[0]
+    env, limit = registry.make(config.env, len(now.configs)), config.env.replay_limit
     collector = Collector(
-        now.model, registry.make(config.env, len(now.configs)), now.collector.seeds, config.algo.rollout_steps,
-        config.env.replay_limit, "cpu", now.collector.states,
-    )  # fmt: skip
+        now.model, env, now.collector.seeds, config.algo.rollout_steps, limit, "cpu", now.collector.states
+    )
     return now._replace(collector=collector)
 
 
@@ -185,3 +187,18 @@ def test_runs_that_are_left_go_on_as_they_were():
     for left, right in zip(wanted, found, strict=True):
         assert torch.equal(left[:, rows], right)
     assert [ended[2], ended[0]] == ended_found
+
+
+def test_environments_runs_and_episodes_all_begin_differently():
+    now = stage(*(small(PROBES + "ProbeChoice-v0", seed=seed) for seed in (0, 1)))
+    starts: list[int] = []
+    reset = now.collector.env.reset
+
+    def noted(seeds, mask):
+        starts.extend(seeds[mask].tolist())
+        return reset(seeds, mask)
+
+    now.collector.env.reset = noted
+    now.collect()
+    assert len(starts) == 16 * 2 * 4
+    assert len(set(starts)) == len(starts)

@@ -30,7 +30,9 @@ def small(
     """A config of 4 environments x 16 steps and an 8-unit network; every section's keys can be given."""
     config = RunConfig(
         total_steps=64 * 10,
-        algo=AlgoConfig(**{"rollout_steps": 16, "epochs": 2, "minibatches": 2, "learning_rate": 3e-3} | (algo or {})),
+        algo=AlgoConfig(
+            **{"rollout_steps": 16, "epochs": 2, "minibatches": 2, "learning_rate": 3e-3} | (algo or {})
+        ),
         env=EnvConfig(**{"id": env, "num_envs": 4} | (envs or {})),
         network=NetworkConfig(**{"hidden": (8,), "policy_gain": 1.0} | (network or {})),
     )

@@ -44,7 +44,10 @@ class SlowLearner:
 
     def head(self, x: Tensor, name: str, trunk: int) -> Tensor:
         for depth in range(self.depth):
-            weight, bias = self.parts[f"trunk.{depth}.weight"][trunk], self.parts[f"trunk.{depth}.bias"][trunk]
+            weight, bias = (
+                self.parts[f"trunk.{depth}.weight"][trunk],
+                self.parts[f"trunk.{depth}.bias"][trunk],
+            )
             x = self.activation(nn.functional.linear(x, weight.T, bias))
         return nn.functional.linear(x, self.parts[f"{name}.weight"].T, self.parts[f"{name}.bias"])
 
@@ -112,45 +115,23 @@ class SlowLearner:
             if algo.minibatches > 1:
                 order = permutation([config.seed], [self.updates], epoch, len(x))[0]
             for rows in order.chunk(algo.minibatches):
-                steps.append(
-                    self.step(
-                        x[rows], actions[rows], log_mu[rows], advantages[rows], judged[rows], targets[rows],
-                        values[rows], clip, rate,
-                    )  # fmt: skip
-                )
+                batch = [part[rows] for part in (x, actions, log_mu, advantages, judged, targets, values)]
+                steps.append(self.step(*batch, clip, rate))
         with torch.no_grad():
             pi = self.policy(x)
-            ratio = (pi.log_prob(actions) - log_mu).exp()
-            forward, backward = kl_divergence(mu, pi), kl_divergence(pi, mu)
         self.remember(run)
         self.updates += 1
-        held = ((ratio > 1 + clip) & (judged > 0)) | ((ratio < 1 - clip) & (judged < 0))
-        outside = (ratio - 1).abs()
-        means = {f"loss/{name}": np.mean([step[name] for step in steps]) for name in steps[0] if name != "norm"}
-        norms = [step["norm"] for step in steps]
-        return {name: float(value) for name, value in (means | {
-            "update/grad_norm_mean": np.mean(norms),
-            "update/grad_norm_max": max(norms),
+        found = health(mu, pi, actions, judged, clip) | {
+            f"loss/{name}": np.mean([step[name] for step in steps]) for name in steps[0] if name != "norm"
+        }
+        found |= {
+            "update/grad_norm_mean": np.mean([step["norm"] for step in steps]),
+            "update/grad_norm_max": max(step["norm"] for step in steps),
             "update/gradient_steps": len(steps),
             "update/explained_variance": 1 - (targets - values).var() / targets.var(),
-            "update/entropy": pi.entropy().mean(),
             "update/learning_rate": rate,
-            "update/clip": clip,
-            "update/budget_used": forward.mean() / (-0.5 * np.log(1 - clip**2)),
-            "behaviour/ratio_mean": ratio.mean(),
-            "behaviour/ratio_max": ratio.max(),
-            "behaviour/ess": ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum()),
-            "behaviour/kl_mu_pi": forward.mean(),
-            "behaviour/kl_mu_pi_max": forward.max(),
-            "behaviour/kl_pi_mu": backward.mean(),
-            "behaviour/clip_fraction": (outside > 0.2).double().mean(),
-            "behaviour/clip_fraction_own": (outside > clip).double().mean(),
-            "behaviour/clip_active": held.double().mean(),
-            "behaviour/tv_sampled": outside.mean() / 2,
-            "update/gain_realised": (
-                torch.minimum(ratio * judged, ratio.clamp(1 - clip, 1 + clip) * judged) - judged
-            ).mean(),
-        }).items()}  # fmt: skip
+        }
+        return {name: float(value) for name, value in found.items()}
 
     def step(self, x, actions, log_mu, advantages, judged, targets, values, clip, rate) -> dict[str, float]:
         algo = self.config.algo
@@ -188,3 +169,28 @@ class SlowLearner:
             self.accumulated = self.config.algo.gamma * self.accumulated + run.rewards[t].numpy()
             self.returned.append(self.accumulated.copy())
             self.accumulated[(run.terminated[t] | run.truncated[t]).numpy()] = 0.0
+
+
+def health(mu: Any, pi: Any, actions: Tensor, advantages: Tensor, clip: float) -> dict[str, Any]:
+    """The figures that compare the policy after an update with the one before it."""
+    ratio = (pi.log_prob(actions) - mu.log_prob(actions)).exp()
+    forward, backward = kl_divergence(mu, pi), kl_divergence(pi, mu)
+    held = ((ratio > 1 + clip) & (advantages > 0)) | ((ratio < 1 - clip) & (advantages < 0))
+    outside = (ratio - 1).abs()
+    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages) - advantages
+    return {
+        "behaviour/ratio_mean": ratio.mean(),
+        "behaviour/ratio_max": ratio.max(),
+        "behaviour/ess": ratio.sum() ** 2 / (len(ratio) * (ratio**2).sum()),
+        "behaviour/kl_mu_pi": forward.mean(),
+        "behaviour/kl_mu_pi_max": forward.max(),
+        "behaviour/kl_pi_mu": backward.mean(),
+        "behaviour/clip_fraction": (outside > 0.2).double().mean(),
+        "behaviour/clip_fraction_own": (outside > clip).double().mean(),
+        "behaviour/clip_active": held.double().mean(),
+        "behaviour/tv_sampled": outside.mean() / 2,
+        "update/budget_used": forward.mean() / (-0.5 * np.log(1 - clip**2)),
+        "update/clip": clip,
+        "update/entropy": pi.entropy().mean(),
+        "update/gain_realised": gain.mean(),
+    }

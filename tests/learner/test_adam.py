@@ -67,7 +67,9 @@ def test_a_hundred_steps_end_where_torch_ends(per_update):
     for run in range(3):
         wanted = theirs(run, start[run], gradients[:, run])
         assert (wanted - start[run]).abs().mean() > 1e-3
-        torch.testing.assert_close(found[run], wanted, rtol=1e-5, atol=1e-5 * RUNS[run]["learning_rate"] * 100)
+        torch.testing.assert_close(
+            found[run], wanted, rtol=1e-5, atol=1e-5 * RUNS[run]["learning_rate"] * 100
+        )
 
 
 @pytest.mark.parametrize("steps", [1, 2])

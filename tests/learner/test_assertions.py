@@ -1,4 +1,4 @@
-"""The policy that acted must be the one ratios are taken to: what breaks that is found before the first step."""
+"""The policy that acted is the one ratios are taken to: what breaks that is found before the first step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ CONFIGS = [small(env, seed=1, envs={"normalize_observation": True}) for env in (
 @pytest.fixture(params=CONFIGS, ids=lambda config: config.env.id)
 def pair(request):
     """Two runs of a kind after two updates, and their next rollout."""
-    cohort = stage(request.param, small(request.param.env.id, seed=2, envs={"normalize_observation": True})).after(2)
+    cohort = stage(
+        request.param, small(request.param.env.id, seed=2, envs={"normalize_observation": True})
+    ).after(2)
     return cohort, cohort.collect()
 
 

@@ -24,14 +24,18 @@ def test_a_linear_schedule_falls_from_its_value_by_equal_steps():
 
 def test_it_holds_its_last_value_after_schedule_steps():
     algo = {"learning_rate": 0.01, "clip": 0.2, "clip_schedule": "linear"}
-    assert values("learning_rate", algo, [1, 3, 4, 9], schedule_steps=256) == pytest.approx([0.0075, 0.0025, 0, 0])
+    assert values("learning_rate", algo, [1, 3, 4, 9], schedule_steps=256) == pytest.approx(
+        [0.0075, 0.0025, 0, 0]
+    )
     assert values("clip", algo, [0, 2, 4, 100], schedule_steps=256) == pytest.approx([0.2, 0.1, 0, 0])
 
 
 def test_it_runs_over_schedule_steps_when_the_run_is_longer_or_shorter():
     algo = {"learning_rate": 1.0, "learning_rate_schedule": "linear"}
     for total in (64, 640, 6400):
-        assert values("learning_rate", algo, [1], schedule_steps=1280, total_steps=total) == pytest.approx([0.95])
+        assert values("learning_rate", algo, [1], schedule_steps=1280, total_steps=total) == pytest.approx(
+            [0.95]
+        )
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "clip"])
@@ -53,7 +57,9 @@ def test_remaining_never_leaves_its_range():
 
 
 def test_runs_have_their_own_values_at_their_own_updates():
-    configs = [small(algo={"learning_rate": rate, "gamma": gamma}) for rate, gamma in ((0.1, 0.9), (0.2, 0.99))]
+    configs = [
+        small(algo={"learning_rate": rate, "gamma": gamma}) for rate, gamma in ((0.1, 0.9), (0.2, 0.99))
+    ]
     table = hyperparameters(configs, [5, 0], "cpu")
     assert table.learning_rate.shape == (2, 1)
     assert table.learning_rate.flatten().tolist() == pytest.approx([0.05, 0.2])

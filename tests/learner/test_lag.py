@@ -36,6 +36,7 @@ def test_the_policy_of_update_u_minus_lag_acts_with_its_statistics(lag):
 
 def log_probs(now: Stage, rollout):
     """log μ and log of the current policy, on the rollout's actions, each from its own snapshot, [R, B]."""
+
     def rows(field):
         return field.transpose(0, 1).flatten(1, 2)
 
@@ -83,7 +84,9 @@ def test_health_under_lag_is_against_both_references():
     ratio = (log_now - log_mu).exp()
     ess = ratio.sum(-1) ** 2 / (64 * (ratio**2).sum(-1))
     torch.testing.assert_close(learned.figures["behaviour/ess"], ess, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(learned.figures["behaviour/kl_k1"], -(log_now - log_mu).mean(-1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        learned.figures["behaviour/kl_k1"], -(log_now - log_mu).mean(-1), rtol=1e-4, atol=1e-6
+    )
     assert learned.figures["update/lag"].tolist() == [2.0, 2.0]
 
 
@@ -106,7 +109,13 @@ def test_sampled_figures_against_the_anchor_are_reweighted():
 @pytest.mark.parametrize("anchor", ["update", "behaviour"])
 def test_early_stopping_asks_about_the_anchor(anchor):
     """Under lag the behaviour policy is already far away: held to it, the exact rule stops at once."""
-    algo = {"target_kl": 1e-3, "target_kl_rule": "epoch_exact", "epochs": 3, "learning_rate": 1e-5, "anchor": anchor}
+    algo = {
+        "target_kl": 1e-3,
+        "target_kl_rule": "epoch_exact",
+        "epochs": 3,
+        "learning_rate": 1e-5,
+        "anchor": anchor,
+    }
     now = lagged().after(3)
     held = now._replace(configs=[small(seed=seed, lag=2, envs=ENVS, algo=algo) for seed in (0, 1)])
     learned = held.learn(held.collect())

@@ -27,7 +27,7 @@ def discounted(rollouts, run: int, gamma: float) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.parametrize("end", ["terminated", "truncated", "both"])
 def test_returns_are_accumulated_within_episodes_over_rollouts(end):
-    """Episodes of five steps under rollouts of seven: the accumulator crosses rollouts and starts anew after ends."""
+    """Episodes of five steps, rollouts of seven: the accumulator crosses rollouts, and ends reset it."""
     configs = [
         small(PROBES + "ProbeTimeLimit-v0", seed=seed, envs=SCALED | {"kwargs": {"end": end}},
               algo={"gamma": gamma, "rollout_steps": 7})
@@ -58,7 +58,9 @@ def test_an_update_scales_by_the_statistics_from_before_it():
 
 
 def test_scaled_rewards_are_clipped_and_not_centred():
-    moments = Moments(torch.ones(2), torch.full((2, 1), 100.0).double(), torch.tensor([[4.0], [1.0]]).double())
+    moments = Moments(
+        torch.ones(2), torch.full((2, 1), 100.0).double(), torch.tensor([[4.0], [1.0]]).double()
+    )
     rewards = torch.tensor([3.0, -50.0]).double().view(2, 1, 1).expand(2, 2, 1)
     scaled = scaled_rewards(small(envs=SCALED), moments, rewards)
     assert scaled.squeeze(-1).T.tolist() == [[1.5, -10.0], [3.0, -10.0]]
@@ -78,7 +80,9 @@ def test_observation_statistics_are_those_of_all_rollouts_so_far():
         rollouts.append(now.collect())
         now = now._replace(state=now.learn(rollouts[-1]).state)
     for run in range(2):
-        seen = torch.cat([rollout.observations[:, run].flatten(0, 1) for rollout in rollouts]).double().numpy()
+        seen = (
+            torch.cat([rollout.observations[:, run].flatten(0, 1) for rollout in rollouts]).double().numpy()
+        )
         np.testing.assert_allclose(now.state.policy.moments.mean[run], seen.mean(0), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(now.state.policy.moments.variance[run], seen.var(0), rtol=1e-9)
 

@@ -137,7 +137,9 @@ def test_each_run_of_a_cohort_stops_as_it_would_alone(rule, targets):
                 assert same(whole.figures[name][run], value[0]), name
             for name, values in one.epochs.items():
                 found = [value[run] for value in whole.epochs[name]]
-                assert all(same(*pair) for pair in zip(found, [value[0] for value in values], strict=False)), name
+                assert all(
+                    same(*pair) for pair in zip(found, [value[0] for value in values], strict=False)
+                ), name
                 assert all(value.isnan() for value in found[len(values) :])
         together = together._replace(state=whole.state)
         alone = [one._replace(state=update.state) for one, update in zip(alone, each, strict=True)]

@@ -17,8 +17,10 @@ SHORT = {"kwargs": {"max_episode_steps": 7}}
 VARIANTS = {
     "cartpole": small(seed=1, algo={"entropy_coef": 0.02}, envs=SHORT),
     "pendulum": small(
-        "Pendulum-v1", seed=2, envs=SHORT, network={"shared": True, "activation": "relu", "log_std_init": -0.3},
-        algo={"normalize_advantage": "batch", "value_clip": 0.2, "clip_schedule": "linear", "entropy_coef": -0.01},
+        "Pendulum-v1", seed=2, envs=SHORT,
+        network={"shared": True, "activation": "relu", "log_std_init": -0.3},
+        algo={"normalize_advantage": "batch", "value_clip": 0.2, "clip_schedule": "linear",
+              "entropy_coef": -0.01},
     ),
     "normalised": small(
         "Pendulum-v1", seed=3, network={"activation": "silu"}, algo={"max_grad_norm": None, "gamma": 0.9},
@@ -29,7 +31,9 @@ VARIANTS = {
         algo={"minibatches": 1, "epochs": 5, "normalize_advantage": "none", "adam_beta1": 0.5, "clip": 0.02,
               "gae_lambda": 0.5, "value_coef": 1.5},
     ),
-    "scaled observations": small(seed=5, envs=SHORT | {"normalize_observation": True}, network={"hidden": (5, 1)}),
+    "scaled observations": small(
+        seed=5, envs=SHORT | {"normalize_observation": True}, network={"hidden": (5, 1)}
+    ),
 }  # fmt: skip
 
 
@@ -48,7 +52,9 @@ def test_updates_come_to_where_the_slow_learner_comes(config):
         ours = ours._replace(state=learned.state)
         parts = ours.model.network.unflatten(ours.state.policy.parameters)
         for name, part in parts.items():
-            torch.testing.assert_close(part[0].double(), slow.parts[name].detach(), rtol=0, atol=1e-5, msg=name)
+            torch.testing.assert_close(
+                part[0].double(), slow.parts[name].detach(), rtol=0, atol=1e-5, msg=name
+            )
     assert (ours.state.policy.parameters - start).abs().max() > 5e-3
 
 
@@ -80,7 +86,9 @@ def test_a_small_step_gains_what_was_predicted(env, shared):
     before = stage(small(env, algo=algo, envs=SHORT, network={"shared": shared}))
     found = before.learn(before.collect()).figures
     assert found["update/gain_predicted"].item() > 1e-6
-    assert found["update/gain_realised"].item() == pytest.approx(found["update/gain_predicted"].item(), rel=0.01)
+    assert found["update/gain_realised"].item() == pytest.approx(
+        found["update/gain_predicted"].item(), rel=0.01
+    )
 
 
 def test_the_prediction_is_the_slope_along_the_step():
@@ -88,7 +96,10 @@ def test_the_prediction_is_the_slope_along_the_step():
     before = stage(small(envs=SHORT, algo={"normalize_advantage": "batch"})).after(1)
     rollout = before.collect()
     learned = before.learn(rollout)
-    start, step = before.state.policy.parameters, learned.state.policy.parameters - before.state.policy.parameters
+    start, step = (
+        before.state.policy.parameters,
+        learned.state.policy.parameters - before.state.policy.parameters,
+    )
     hyper = hyperparameters(before.configs, [1], "cpu")
     batch = learned.batch
     inputs = batch.inputs.double()
@@ -103,7 +114,9 @@ def test_the_prediction_is_the_slope_along_the_step():
 
     slope = (objective(1e-3) - objective(-1e-3)) / 2e-3
     assert learned.figures["update/gain_predicted"].item() == pytest.approx(slope, rel=1e-3)
-    assert learned.figures["update/gain_realised"].item() == pytest.approx(objective(1.0) - objective(0.0), rel=1e-3)
+    assert learned.figures["update/gain_realised"].item() == pytest.approx(
+        objective(1.0) - objective(0.0), rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
@@ -120,7 +133,9 @@ def test_health_against_mu_and_against_the_anchor_coincide_when_both_are_compute
     clip = torch.full((1, 1), before.configs[0].algo.clip)
     judged = batch.advantages - batch.advantages.mean()
     computed = health_figures("update", anchor, final, batch.actions, judged, clip)
-    assert {"update/kl_anchor_pi", "update/kl_pi_anchor_max", "update/ess", "update/clip_active"} <= set(computed)
+    assert {"update/kl_anchor_pi", "update/kl_pi_anchor_max", "update/ess", "update/clip_active"} <= set(
+        computed
+    )
     assert learned.figures["update/kl_anchor_pi"].item() > 1e-4
     for name, value in computed.items():
         twin = name.replace("update/", "behaviour/").replace("anchor", "mu")
@@ -178,7 +193,9 @@ def test_without_minibatches_nothing_is_shuffled_and_all_orders_agree():
 
 
 def test_a_finished_clip_schedule_leaves_the_figures_defined():
-    before = stage(small(schedule_steps=64, algo={"clip_schedule": "linear", "learning_rate_schedule": "constant"})).after(1)
+    before = stage(
+        small(schedule_steps=64, algo={"clip_schedule": "linear", "learning_rate_schedule": "constant"})
+    ).after(1)
     learned = before.learn(before.collect())
     assert all(all(mask) for mask in hold(learned).values())
     assert learned.figures["update/clip"].item() == 0.0

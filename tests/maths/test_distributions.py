@@ -43,7 +43,9 @@ def test_categorical_agrees_with_torch():
     actions = theirs.sample()
     torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
     torch.testing.assert_close(ours.entropy(), theirs.entropy())
-    torch.testing.assert_close(ours.kl(Categorical(OTHER)), kl_divergence(theirs, TorchCategorical(logits=OTHER)))
+    torch.testing.assert_close(
+        ours.kl(Categorical(OTHER)), kl_divergence(theirs, TorchCategorical(logits=OTHER))
+    )
 
 
 def test_categorical_is_what_sums_over_its_actions_say():
@@ -65,7 +67,10 @@ def test_categorical_is_what_sums_over_its_actions_say():
 
 def test_gaussian_agrees_with_torch():
     ours, theirs = DiagonalGaussian(MEAN, LOG_STD), torch_gaussian(MEAN, LOG_STD)
-    other, their_other = DiagonalGaussian(OTHER_MEAN, OTHER_LOG_STD), torch_gaussian(OTHER_MEAN, OTHER_LOG_STD)
+    other, their_other = (
+        DiagonalGaussian(OTHER_MEAN, OTHER_LOG_STD),
+        torch_gaussian(OTHER_MEAN, OTHER_LOG_STD),
+    )
     actions = theirs.sample()
     assert ours.log_prob(actions).shape == (3, 7)
     torch.testing.assert_close(ours.log_prob(actions), theirs.log_prob(actions))
@@ -106,7 +111,9 @@ def test_the_curvature_of_kl_is_the_fisher_information(std):
 
 
 def test_entropy_of_a_narrow_gaussian_is_negative():
-    assert gaussian(0, 0.1).entropy().item() == pytest.approx(0.5 * math.log(2 * math.pi * math.e) - math.log(10))
+    assert gaussian(0, 0.1).entropy().item() == pytest.approx(
+        0.5 * math.log(2 * math.pi * math.e) - math.log(10)
+    )
 
 
 def test_hardly_possible_actions_stay_finite():
@@ -180,7 +187,9 @@ def test_pullback_is_the_gradient(family, actions, with_entropy):
         torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("distribution", [Categorical(LOGITS.float()), DiagonalGaussian(MEAN.float(), LOG_STD.float())])
+@pytest.mark.parametrize(
+    "distribution", [Categorical(LOGITS.float()), DiagonalGaussian(MEAN.float(), LOG_STD.float())]
+)
 def test_double_is_the_same_distribution(distribution):
     double = distribution.double()
     assert double.entropy().dtype == torch.float64

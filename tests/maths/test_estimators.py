@@ -11,14 +11,14 @@ from rlcli.maths.estimators import discounted_returns, gae, td_errors, whiten
 
 
 def rollout(steps: int, runs: int, envs: int, ends: float, seed: int = 0):
-    """Random rewards, values, successors' values [T, R, N] and ends of every kind, each also in the last row."""
+    """Random rewards, values, values of successors [T, R, N], and every kind of end, also in the last row."""
     draw = torch.Generator().manual_seed(seed)
     rewards, values, next_values = torch.randn(3, steps, runs, envs, dtype=torch.float64, generator=draw)
     terminated = torch.rand(steps, runs, envs, generator=draw) < ends
     truncated = torch.rand(steps, runs, envs, generator=draw) < ends
     for kind, (end, cut) in enumerate(itertools.product((False, True), repeat=2)):
-        terminated.view(steps, -1)[-1, kind :: 4] = end
-        truncated.view(steps, -1)[-1, kind :: 4] = cut
+        terminated.view(steps, -1)[-1, kind::4] = end
+        truncated.view(steps, -1)[-1, kind::4] = cut
     return rewards, values, next_values, terminated, truncated
 
 
@@ -99,9 +99,7 @@ def test_monte_carlo_with_bootstrap_is_gae_of_one_plus_the_value():
     rewards, values, next_values, terminated, truncated = rollout(12, 1, 5, 0.2)
     next_values[:-1] = torch.where(terminated | truncated, next_values, values.roll(-1, 0))[:-1]
     gamma = torch.tensor([[0.9]], dtype=torch.float64)
-    targets = values + gae(
-        rewards, values, next_values, terminated, truncated, gamma, torch.ones_like(gamma)
-    )
+    targets = values + gae(rewards, values, next_values, terminated, truncated, gamma, torch.ones_like(gamma))
     future = next_values[-1]
     for t in reversed(range(12)):
         bootstrap = torch.where(truncated[t], next_values[t], future)

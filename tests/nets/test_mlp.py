@@ -11,8 +11,8 @@ from rlcli.nets.mlp import MLP, Heads, Initialisation
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
 SHAPES = [
-    (4, (), 2), (4, (1,), 2), (4, (5,), 2), (3, (64, 64), 6), (1, (5, 3), 2), (4, (5, 1, 3), 1), (1, (), 1), (1, (1,), 1),
-    (2, (1, 1), 3),
+    (4, (), 2), (4, (1,), 2), (4, (5,), 2), (3, (64, 64), 6), (1, (5, 3), 2), (4, (5, 1, 3), 1), (1, (), 1),
+    (1, (1,), 1), (2, (1, 1), 3),
 ]  # fmt: skip
 
 
@@ -150,7 +150,12 @@ def test_uniform_weights_are_torch_linear_defaults():
     network = MLP(16, (400,), 25, 2)
     flat = network.initial(Initialisation(orthogonal=False, log_std=0.3), torch.Generator().manual_seed(0))
     parts = network.unflatten(flat.unsqueeze(0))
-    for name, fan_in in (("trunk.0.weight", 16), ("trunk.0.bias", 16), ("policy.weight", 400), ("value.weight", 400)):
+    for name, fan_in in (
+        ("trunk.0.weight", 16),
+        ("trunk.0.bias", 16),
+        ("policy.weight", 400),
+        ("value.weight", 400),
+    ):
         part, bound = parts[name], fan_in**-0.5
         assert part.abs().max() <= bound
         assert part.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)

@@ -47,7 +47,9 @@ def test_networks(activation, hidden, shared):
         assert torch.equal(whole["value"], whole["critic"])
         for members in ([0], [4], [1, 2, 4]):
             chosen = Heads(*(part[members].clone() for part in by))
-            for name, part in passes(network, parameters[members].clone(), x[members].clone(), chosen).items():
+            for name, part in passes(
+                network, parameters[members].clone(), x[members].clone(), chosen
+            ).items():
                 assert torch.equal(part, whole[name][members]), (name, inputs, outputs, rows, members)
 
 
@@ -69,7 +71,9 @@ def test_activations_round_an_element_the_same_wherever_it_stands(activation):
             assert torch.equal(found, of_all[part]), (start, count)
 
 
-@pytest.mark.parametrize("family", [CategoricalFamily(1), CategoricalFamily(4), GaussianFamily(1), GaussianFamily(3)])
+@pytest.mark.parametrize(
+    "family", [CategoricalFamily(1), CategoricalFamily(4), GaussianFamily(1), GaussianFamily(3)]
+)
 @pytest.mark.parametrize("rows", ROWS)
 def test_distributions(family, rows):
     output, free = torch.randn(4, rows, family.output_width), torch.randn(4, 1, family.free_width)
@@ -97,20 +101,17 @@ def test_acting(hidden, activation):
         network = MLP(inputs, hidden, outputs, outputs, activation)
         model = Model(network, family, Encoder("box", inputs, normalize=True))
         moments = advance(no_moments(4, inputs), torch.randn(4, 50, inputs))
-        parameters = 0.5 * torch.randn(4, sum(network.sizes))
-        observations = torch.randn(4, rows, inputs).numpy()
+        snapshot = Snapshot(0.5 * torch.randn(4, sum(network.sizes)), moments)
+        observations = torch.randn(4, rows, inputs)
         noise = family.noise((4, rows), torch.Generator().manual_seed(0)).numpy()
-
-        def everything(members):
-            snapshot = Snapshot(parameters[members], Moments(*(leaf[members] for leaf in moments)))
-            outputs_in_torch = model.outputs(snapshot, torch.from_numpy(observations[members]))
-            return *Actor(model, snapshot)(observations[members], noise[members]), outputs_in_torch.state.numpy()
-
-        *acted, in_torch = whole = everything([0, 1, 2, 3])
-        np.testing.assert_allclose(acted[1], in_torch, rtol=1e-5, atol=1e-5)
+        actions, output = Actor(model, snapshot)(observations.numpy(), noise)
+        in_torch = model.outputs(snapshot, observations).state
+        np.testing.assert_allclose(output, in_torch, rtol=1e-5, atol=1e-5)
         for members in ([0], [3], [1, 2]):
-            for part, of_all in zip(everything(members), whole, strict=True):
-                assert np.array_equal(part, of_all[members]), (inputs, outputs, rows, members)
+            chosen = Snapshot(snapshot.parameters[members], Moments(*(leaf[members] for leaf in moments)))
+            some_actions, some_output = Actor(model, chosen)(observations[members].numpy(), noise[members])
+            assert np.array_equal(some_actions, actions[members]), (inputs, outputs, rows, members)
+            assert np.array_equal(some_output, output[members]), (inputs, outputs, rows, members)
 
 
 @pytest.mark.parametrize("width", [1, 2, 17])

@@ -1,4 +1,4 @@
-"""Goes on from saved checkpoints: `python -m tests.runs.continuing` in a new process, or called in this one."""
+"""Goes on from saved checkpoints, in this process or, as `python -m tests.runs.continuing`, in a new one."""
 
 from __future__ import annotations
 

@@ -126,6 +126,13 @@ def test_a_file_under_another_name_is_seen(tmp_path: Path) -> None:
         checkpoints.load(2)
 
 
+def test_a_lost_index_is_not_taken_for_none(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1)
+    (tmp_path / "checkpoints" / "index.json").unlink()
+    with pytest.raises(StorageError, match=r"index\.json is missing"):
+        checkpoints.load()
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -18,6 +18,7 @@ from rlcli.errors import EXIT_DONE, EXIT_STORAGE, StorageError
 from rlcli.maths.draws import environment_seed
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.directory import list_runs
+from rlcli.runs.machine import Code
 from rlcli.runs.train import Result, Verdict, train
 from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
 from tests.runs.continuing import play
@@ -181,8 +182,10 @@ def test_a_disk_that_fills_up_never_takes_a_good_checkpoint(tmp_path: Path) -> N
     assert writes > 15
 
 
-def test_a_file_that_may_not_grow_ends_the_run(tmp_path: Path) -> None:
+def test_a_file_that_may_not_grow_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real refusal by the operating system, half-way through a checkpoint."""
+    # Uncommitted changes of this checkout may be larger than the limit.
+    monkeypatch.setattr("rlcli.runs.manifest.code", lambda: Code(None, None, b""))
     config = tiny(network__hidden=(64, 64), total_steps=2 * BATCH)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))
@@ -194,6 +197,17 @@ def test_a_file_that_may_not_grow_ends_the_run(tmp_path: Path) -> None:
     assert "2.safetensors: File too large" in str(result.message)
     assert manifest_of(result.dir)["status"] == "failed"
     assert len(rows_of(result.dir)) == 2
+
+
+def test_a_failure_on_a_full_disk_tells_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_row(run: int, row: dict[str, Any]) -> Verdict:
+        full_after(monkeypatch, 0)
+        raise ZeroDivisionError("in the listener")
+
+    [result] = train([tiny()], [tmp_path / "run"], on_row=on_row)
+    assert (result.status, result.exit_code) == ("failed", EXIT_STORAGE)
+    assert "ZeroDivisionError: in the listener Then: " in str(result.message)
+    assert "the disk is full" in str(result.message)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

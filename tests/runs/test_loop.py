@@ -13,6 +13,8 @@ import torch
 from rlcli.backends.session import Row
 from rlcli.errors import UserError
 from rlcli.runs.checkpoint import Checkpoints
+from rlcli.runs.digests import Digests
+from rlcli.runs.policy import read_policy
 from rlcli.runs.train import Result, Verdict, train
 from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
 from tests.runs.continuing import play
@@ -148,6 +150,20 @@ def test_digests_name_the_first_update_that_differs(trained: Trained) -> None:
     assert not set(lines[1:]) & set(straight)
 
 
+def test_each_digest_holds_all_before_it(finished: Path, tmp_path: Path) -> None:
+    """After a first update that differs, equal ones have other digests all the same."""
+    policy = read_policy(finished).policy
+    chains = []
+    for name, first in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / name).mkdir()
+        digests = Digests(tmp_path / name)
+        for update, loss in ((1, first), (2, 0.0), (3, 0.0)):
+            digests.add({"update": update, "loss/policy": loss}, policy)
+        digests.close()
+        chains.append((tmp_path / name / "digests.txt").read_text().splitlines())
+    assert all(left != right for left, right in zip(*chains, strict=True))
+
+
 def test_digests_do_not_depend_on_evaluation_or_checkpoints(trained: Trained) -> None:
     often = trained("often", eval__every=32, checkpoint__every=32).dir
     assert (often / "digests.txt").read_text() == (trained("never").dir / "digests.txt").read_text()
@@ -194,6 +210,16 @@ def test_runs_of_different_shape_are_refused_before_anything_is_made(tmp_path: P
     with pytest.raises(UserError, match=r"must agree on algo\.epochs"):
         train([tiny(), tiny(algo__epochs=3, seed=1, name="b")], dirs)
     assert not any(folder.exists() for folder in dirs)
+
+
+def test_a_directory_is_never_used_twice(trained: Trained, tmp_path: Path) -> None:
+    before = trained("run").dir
+    rows = rows_of(before)
+    with pytest.raises(UserError, match="already holds a run"):
+        trained("run", seed=1)
+    assert (rows_of(before), manifest_of(before)["seed"]) == (rows, 0)
+    with pytest.raises(UserError, match="already holds a run"):
+        train([tiny(), tiny(seed=1)], [tmp_path / "both", tmp_path / "both"])
 
 
 def test_a_run_goes_on_from_a_checkpoint(trained: Trained, tmp_path: Path) -> None:

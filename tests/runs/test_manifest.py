@@ -60,6 +60,15 @@ def test_it_says_what_is_not_exact_and_why(trained: Trained, capsys: pytest.Capt
     assert "cannot be resumed exactly" in (result.dir / "train.log").read_text()
 
 
+def test_an_episode_too_long_to_replay_is_told(trained: Trained) -> None:
+    short = manifest_of(trained("short", env__id="Pendulum-v1", env__replay_limit=48).dir)
+    assert (short["exact_resume"], short["inexact_reason"]) == (True, None)
+    # 16 steps an update: after three, no action of the 48 is lost; a limit of 47 loses one.
+    long = manifest_of(trained("long", env__id="Pendulum-v1", env__replay_limit=47).dir)
+    assert long["exact_resume"] is False
+    assert "env.replay_limit=47" in long["inexact_reason"]
+
+
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A git checkout with one commit, taken for that of rlcli."""

@@ -55,5 +55,5 @@ def test_it_would_be_seen(source: str) -> None:
 def test_no_file_of_a_run_is_a_pickle(finished: Path) -> None:
     for path in finished.rglob("*"):
         if path.is_file():
-            with pytest.raises(Exception):  # noqa: B017, PT011 (any: it is not a pickle)
+            with pytest.raises(Exception):  # noqa: B017 (any: it is not a pickle)
                 list(pickletools.genops(path.read_bytes()))

@@ -1,0 +1,261 @@
+"""Ways to get the numbers wrong, each with the test that must notice."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    """One replacement in one source file."""
+
+    name: str
+    file: str
+    """Below rlcli/."""
+    text: str
+    """Occurs there exactly once."""
+    replacement: str
+    test: str
+    """The node id, below tests/, of a test that passes before and fails after."""
+
+
+MUTATIONS = (
+    # Distributions and health
+    Mutation(
+        "the KL of two categoricals swapped",
+        "maths/distributions.py",
+        "return (self.probs * (self.log_probs - other.log_probs)).sum(-1)",
+        "return (other.probs * (other.log_probs - self.log_probs)).sum(-1)",
+        "maths/test_distributions.py::test_categorical_agrees_with_torch",
+    ),
+    Mutation(
+        "the KL of two Gaussians swapped",
+        "maths/distributions.py",
+        "log_ratio = self.log_std - other.log_std",
+        "self, other = other, self\n        log_ratio = self.log_std - other.log_std",
+        "maths/test_distributions.py::test_known_divergences_of_gaussians",
+    ),
+    Mutation(
+        "the two KL figures swapped",
+        "maths/health.py",
+        "forward, backward = nonnegative(reference.kl(policy)), nonnegative(policy.kl(reference))",
+        "backward, forward = nonnegative(reference.kl(policy)), nonnegative(policy.kl(reference))",
+        "maths/test_health.py::test_figures_by_hand",
+    ),
+    Mutation(
+        "the log deviation's gradient dropped",
+        "maths/distributions.py",
+        "for_free = (taken * (z * z - 1.0)).sum(1, keepdim=True)",
+        "for_free = (0.0 * taken * z).sum(1, keepdim=True)",
+        "maths/test_distributions.py::test_pullback_is_the_gradient",
+    ),
+    Mutation(
+        "effective sample size without N",
+        "maths/health.py",
+        "share = total * total / (log_ratio.shape[-1] * (ratio * ratio).sum(-1))",
+        "share = total * total / (ratio * ratio).sum(-1)",
+        "maths/test_health.py::test_one_dominating_sample_leaves_one_nth",
+    ),
+    # Estimators
+    Mutation(
+        "truncation merged into termination",
+        "maths/estimators.py",
+        "deltas = td_errors(rewards, values, next_values, terminated, gamma)",
+        "deltas = td_errors(rewards, values, next_values, terminated | truncated, gamma)",
+        "maths/test_estimators.py::test_a_truncation_bootstraps_and_a_termination_does_not",
+    ),
+    Mutation(
+        "a truncated episode leaks into the next",
+        "maths/estimators.py",
+        "decays = torch.where(terminated | truncated, 0.0, gamma * trace_decay)",
+        "decays = torch.where(terminated, 0.0, gamma * trace_decay)",
+        "maths/test_estimators.py::test_gae_is_the_double_sum",
+    ),
+    Mutation(
+        "the trace decay dropped",
+        "maths/estimators.py",
+        "decays = torch.where(terminated | truncated, 0.0, gamma * trace_decay)",
+        "decays = torch.where(terminated | truncated, 0.0, gamma + 0.0 * trace_decay)",
+        "maths/test_estimators.py::test_gae_is_the_double_sum",
+    ),
+    Mutation(
+        "whitening by the sample deviation",
+        "maths/estimators.py",
+        "deviation = (centred * centred).mean(-1, keepdim=True).sqrt()",
+        "deviation = ((centred * centred).sum(-1, keepdim=True) / (centred.shape[-1] - 1)).sqrt()",
+        "maths/test_estimators.py::test_whiten_divides_by_the_population_deviation",
+    ),
+    Mutation(
+        "whitening over all runs",
+        "maths/estimators.py",
+        "centred = advantages - advantages.mean(-1, keepdim=True)",
+        "centred = advantages - advantages.mean()",
+        "maths/test_estimators.py::test_whiten_keeps_rows_apart",
+    ),
+    Mutation(
+        "the reward accumulator not reset",
+        "maths/estimators.py",
+        "carried = torch.where(end, 0.0, total)",
+        "carried = total",
+        "maths/test_estimators.py::test_discounted_returns_start_again_after_both_kinds_of_end",
+    ),
+    Mutation(
+        "the reward accumulator not reset at a truncation",
+        "learner/batch.py",
+        "ended = rollout.terminated | rollout.truncated",
+        "ended = rollout.terminated",
+        "learner/test_rewards.py::test_returns_are_accumulated_within_episodes_over_rollouts",
+    ),
+    # Losses
+    Mutation(
+        "the clip dropped",
+        "maths/surrogates.py",
+        "torch.where(weighted >= limit, 0.0, weighted)",
+        "weighted",
+        "maths/test_surrogates.py::test_the_clipped_objective_case_by_case",
+    ),
+    Mutation(
+        "the clip's edge open",
+        "maths/surrogates.py",
+        "torch.where(weighted >= limit, 0.0, weighted)",
+        "torch.where(weighted > limit, 0.0, weighted)",
+        "maths/test_surrogates.py::test_the_clipped_objective_case_by_case",
+    ),
+    Mutation(
+        "the value slope's sign flipped",
+        "maths/surrogates.py",
+        "return Loss(error * error, 2.0 * error)",
+        "return Loss(error * error, -2.0 * error)",
+        "maths/test_surrogates.py::test_value_losses_have_the_slopes_of_their_gradients",
+    ),
+    Mutation(
+        "the entropy's sign flipped",
+        "learner/sgd.py",
+        "by_entropy = (hyper.entropy_coef * -scale).expand_as(by_log_prob)",
+        "by_entropy = (hyper.entropy_coef * scale).expand_as(by_log_prob)",
+        "learner/test_update.py::test_updates_come_to_where_the_slow_learner_comes",
+    ),
+    # Steps
+    Mutation(
+        "Adam without bias correction",
+        "learner/adam.py",
+        "rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)",
+        "rates = hyper.learning_rate.double() + 0.0 * counts",
+        "learner/test_adam.py::test_the_first_steps",
+    ),
+    Mutation(
+        "a frozen run moves on",
+        "learner/adam.py",
+        "move = torch.where(mask, move, 0.0)",
+        "move = 1.0 * move",
+        "learner/test_adam.py::test_a_frozen_run_keeps_what_it_had_and_goes_on_as_if_it_had_stopped",
+    ),
+    Mutation(
+        "gradients not clipped",
+        "learner/adam.py",
+        "return gradients * scale, norms.squeeze(-1)",
+        "return gradients, norms.squeeze(-1)",
+        "learner/test_adam.py::test_clip_by_norm",
+    ),
+    Mutation(
+        "one gradient norm for the whole cohort",
+        "learner/adam.py",
+        "norms = (gradients * gradients).sum(-1, keepdim=True).sqrt_()",
+        "norms = (gradients * gradients).sum().sqrt_().expand(len(gradients), 1)",
+        "backends/test_cohort.py::test_three_runs_together_are_the_three_alone",
+    ),
+    Mutation(
+        "the schedule reversed",
+        "learner/hyperparameters.py",
+        "return max(0.0, 1.0 - update * config.batch_size / horizon)",
+        "return min(1.0, update * config.batch_size / horizon)",
+        "learner/test_hyperparameters.py::test_a_linear_schedule_falls_from_its_value_by_equal_steps",
+    ),
+    Mutation(
+        "one order of the batch for all epochs",
+        "learner/sgd.py",
+        'generator(seed, "permutation", update, epoch)',
+        'generator(seed, "permutation", update)',
+        "learner/test_update.py::test_every_epoch_has_its_own_order_of_the_batch",
+    ),
+    Mutation(
+        "early stopping asked of the first run only",
+        "learner/hyperparameters.py",
+        "return any(config.algo.target_kl is not None for config in configs)",
+        "return configs[0].algo.target_kl is not None",
+        "learner/test_target_kl.py::test_each_run_of_a_cohort_stops_as_it_would_alone",
+    ),
+    # What acted, and what is taken for it
+    Mutation(
+        "the normaliser advanced before the update",
+        "learner/update.py",
+        "    inputs = model.encode(state.policy, observations)\n",
+        "    moved = advanced_statistics(config, hyper, model, state, rollout)[0]\n"
+        "    state = state._replace(policy=Snapshot(state.policy.parameters, moved))\n"
+        "    inputs = model.encode(state.policy, observations)\n",
+        "learner/test_assertions.py::test_they_hold_on_an_ordinary_update",
+    ),
+    Mutation(
+        "the acting assertion blind",
+        "learner/update.py",
+        "ACTING_TOLERANCE = 1e-4",
+        "ACTING_TOLERANCE = 1e4",
+        "learner/test_assertions.py::test_a_normaliser_moved_after_acting_is_found",
+    ),
+    Mutation(
+        "today's statistics under yesterday's policy",
+        "learner/state.py",
+        "    return oldest\n",
+        "    return oldest._replace(moments=state.policy.moments)\n",
+        "learner/test_lag.py::test_the_policy_of_update_u_minus_lag_acts_with_its_statistics",
+    ),
+    Mutation(
+        "importance weights without their cap",
+        "learner/batch.py",
+        "weights = torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)",
+        "weights = correction",
+        "learner/test_lag.py::test_each_sample_weighs_as_much_as_the_anchor_would_have_it_but_at_most_the_cap",
+    ),
+    Mutation(
+        "noise shared between runs",
+        "collect/rollout.py",
+        'generator(seed, "action", update)',
+        'generator(self.seeds[0], "action", update)',
+        "collect/test_rollout.py::test_actions_are_those_the_noise_of_the_run_and_update_selects",
+    ),
+    Mutation(
+        "the value of the reset observation at an end",
+        "collect/rollout.py",
+        "            steps.append(step)\n            self._observations = self._advance(ongoing, step)\n",
+        "            self._observations = self._advance(ongoing, step)\n"
+        "            steps.append(step._replace(observations=self._observations))\n",
+        "collect/test_rollout.py::test_the_successor_at_an_end_is_the_final_observation",
+    ),
+    Mutation(
+        "episode seeds without the environment's index",
+        "collect/state.py",
+        'return environment_seed(seed, "episode", environment, episode)',
+        'return environment_seed(seed, "episode", episode)',
+        "collect/test_rollout.py::test_environments_runs_and_episodes_all_begin_differently",
+    ),
+    Mutation(
+        "evaluation seeds by environment rather than episode",
+        "collect/evaluation.py",
+        'environment_seed(seed, "evaluation", j) for j in range(episodes)',
+        'environment_seed(seed, "evaluation", j % count) for j in range(episodes)',
+        "collect/test_evaluation.py::test_every_episode_is_played_to_its_end_and_counted_once",
+    ),
+    Mutation(
+        "a failed run keeps what the failed update left",
+        "backends/native.py",
+        "good[r] = False",
+        "good[r] = True",
+        "backends/test_failures.py::test_a_failing_environment_fails_its_run_only",
+    ),
+    Mutation(
+        "an activation that rounds by position",
+        "nets/activations.py",
+        "return x * _sigmoid(x)",
+        "return torch.nn.functional.silu(x)",
+        "nets/test_stacking.py::test_activations_round_an_element_the_same_wherever_it_stands",
+    ),
+)

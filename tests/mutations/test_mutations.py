@@ -1,0 +1,82 @@
+"""Every way of getting the numbers wrong is noticed by the test that is there to notice it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.mutations import trials
+from tests.mutations.table import MUTATIONS, Mutation
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("maths", "nets", "learner", "collect", "backends", "envs")
+PASSED, FAILED = 0, 1
+
+pytestmark = pytest.mark.mutation
+
+
+def copy_of_the_sources(directory: Path) -> Path:
+    """The package and the tests that the trials need, with their compiled files."""
+    shutil.copytree(ROOT / "rlcli", directory / "rlcli")
+    for part in PARTS:
+        shutil.copytree(ROOT / "tests" / part, directory / "tests" / part)
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        shutil.copy2(ROOT / file, directory / file)
+    return directory
+
+
+def mutate(directory: Path, mutation: Mutation) -> None:
+    """Applies the replacement; the text must be there once."""
+    path = directory / "rlcli" / mutation.file
+    source = path.read_text(encoding="utf-8")
+    assert source.count(mutation.text) == 1, f"occurs {source.count(mutation.text)} times in {mutation.file}"
+    path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
+    for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+        compiled.unlink()
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[int, str]]:
+    """By name of each selected mutation, and 'none': the exit code of its test and what it said."""
+    names = {item.callspec.id for item in request.session.items if hasattr(item, "callspec")}
+    chosen = [mutation for mutation in MUTATIONS if mutation.name in names]
+    jobs: list[tuple[str, list[str]]] = []
+    unchanged = copy_of_the_sources(tmp_path_factory.mktemp("none"))
+    jobs.append((str(unchanged), sorted({f"tests/{mutation.test}" for mutation in MUTATIONS})))
+    for mutation in chosen:
+        directory = copy_of_the_sources(tmp_path_factory.mktemp("mutation"))
+        mutate(directory, mutation)
+        jobs.append((str(directory), [f"tests/{mutation.test}"]))
+    switches = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    done = subprocess.run(
+        [sys.executable, trials.__file__], input=json.dumps(jobs), capture_output=True, text=True,
+        env=os.environ | dict.fromkeys(switches, "1"), cwd=unchanged,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [(Path(directory) / "output.txt").read_text()[-3000:] for directory, _ in jobs]
+    names_in_order = ["none", *(mutation.name for mutation in chosen)]
+    return dict(zip(names_in_order, zip(json.loads(done.stdout), said, strict=True), strict=True))
+
+
+def test_names_and_replacements_are_distinct() -> None:
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+    assert len({mutation[1:] for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_without_a_mutation_all_these_tests_pass(outcomes: dict[str, tuple[int, str]]) -> None:
+    code, said = outcomes["none"]
+    assert code == PASSED, said
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mutation_is_noticed(mutation: Mutation, outcomes: dict[str, tuple[int, str]]) -> None:
+    code, said = outcomes[mutation.name]
+    assert code == FAILED, f"{mutation.test} ended with {code}:\n{said}"
