@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -171,6 +172,18 @@ def test_evaluating_in_between_changes_nothing():
         env = registry.make(config.env, 1, num_envs=2)
         assert evaluate(*evaluated.policy(0), env, config.seed, 3) is not None
     assert found == wanted
+
+
+def test_the_seconds_of_an_update_are_parts_of_it():
+    session = NativeSession(members(SHAPES["array"]))
+    begun = time.perf_counter()
+    outcome = session.update()
+    elapsed = time.perf_counter() - begun
+    for row in outcome.values():
+        assert isinstance(row, dict)
+        parts = [row[f"time/{part}"] for part in ("collect", "learn", "health")]
+        assert min(parts) > 0
+        assert sum(parts) < elapsed
 
 
 def test_a_policy_is_the_one_of_its_run():

@@ -155,6 +155,7 @@ def test_an_episode_too_long_to_be_kept_is_given_up_for_the_next():
     restored = again(now).collector
     assert restored.states[0].lengths.tolist() == [0] * 4
     assert restored.states[0].episodes.tolist() == [1] * 4
+    assert restored.states[0].returns.tolist() == [0.0] * 4
     rollout, _ = restored.collect(now.state.policy, [2])
     env = gymnasium.make("Pendulum-v1")
     first, _ = env.reset(seed=episode_seed(0, 2, 1))

@@ -131,3 +131,5 @@ def test_clip_by_norm():
     assert norms.tolist() == pytest.approx([5.0, 5.0, 0.05, 0.0])
     torch.testing.assert_close(clipped[0], torch.tensor([0.6, 0.8]), rtol=1e-6, atol=1e-6)
     assert torch.equal(clipped[1:], gradients[1:])
+    on_the_limit, _ = clip_by_norm(torch.ones(1, 1), torch.ones(1, 1))
+    assert on_the_limit.item() == pytest.approx(1 / (1 + 1e-6), abs=1e-7)

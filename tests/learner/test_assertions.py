@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlcli.learner import state as states
+from rlcli.maths.distributions import Categorical
 from tests.learner.setting import hold, small, stage
 
 ACTED = "the policy acted otherwise than the batch recomputes it"
@@ -85,3 +86,18 @@ def test_numbers_that_are_not_finite_are_found(pair):
     found = hold(cohort.learn(rollout._replace(rewards=rewards)))
     assert found[FINITE] == [False, True]
     assert found["the loss is not finite"] == [False, True]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_an_exact_divergence_below_zero_is_found(monkeypatch, backwards):
+    cohort = stage(small())
+    rollout = cohort.collect()
+    exact, inputs = Categorical.kl, cohort.learn(rollout).batch.inputs
+    before = cohort.model.distribution(cohort.state.policy.parameters, inputs).double()
+
+    def negative(self, other):
+        from_the_new_policy = not torch.equal(self.logits, before.logits)
+        return exact(self, other) - (1.0 if from_the_new_policy == backwards else 0.0)
+
+    monkeypatch.setattr(Categorical, "kl", negative)
+    assert hold(cohort.learn(rollout))["an exact KL is negative or not finite"] == [False]
