@@ -61,8 +61,6 @@ class GymnasiumVectorEnv:
             if run in self.failures:
                 continue
             try:
-                # Python's own integers: Discrete.contains checks them twice as fast as numpy's.
-                taken = sent[run].tolist() if self.spec.action.kind == "discrete" else sent[run]
                 taken = self._apart(sent[run])
                 results = [env.step(action) for env, action in zip(envs, taken, strict=True)]
                 for index, result in enumerate(results):
@@ -95,6 +93,9 @@ class GymnasiumVectorEnv:
     def _apart(self, sent: Array) -> Iterable[Any]:
         """One run's actions, one by one."""
         action = self.spec.action
+        if action.kind == "discrete":
+            # Python's own integers: `Discrete.contains` checks them twice as fast as numpy's.
+            return list(sent.tolist())
         # An array of rank 1 comes apart into scalars, which a `Box` of shape () does not contain.
         return map(np.asarray, sent) if action.kind == "box" and not action.shape else sent
 
