@@ -66,13 +66,12 @@ def restore(
 def _fresh(env: VectorEnv) -> CollectorState:
     n = env.num_envs
     action = env.spec.action
-    dtype = np.int64 if action.kind == "discrete" else np.float32
     return CollectorState(
         episodes=np.zeros(n, np.int64),
         lengths=np.zeros(n, np.int64),
         returns=np.zeros(n),
         recent=np.zeros(0),
-        history=np.zeros((0, n, *action.shape), dtype),
+        history=np.zeros((0, n, *action.shape), action.raw_dtype),
     )
 
 

@@ -63,8 +63,8 @@ class GymnasiumVectorEnv:
             try:
                 taken = self._apart(sent[run])
                 results = [env.step(action) for env, action in zip(envs, taken, strict=True)]
-                for index, result in enumerate(results):
-                    observations[run, index] = result[0]
+                for index, seen in enumerate(self._ours([result[0] for result in results])):
+                    observations[run, index] = seen
                 rewards[run] = [result[1] for result in results]
                 terminated[run] = [result[2] for result in results]
                 truncated[run] = [result[3] for result in results]
@@ -104,7 +104,15 @@ class GymnasiumVectorEnv:
             _close([self._envs[run][index]])
             self._envs[run][index] = self._create()
         observation, _ = self._envs[run][index].reset(seed=seed)
-        return observation - self.spec.observation.start if self.spec.observation.start else observation
+        [seen] = self._ours([observation])
+        return seen - self.spec.observation.start if self.spec.observation.start else seen
+
+    def _ours(self, given: Sequence[Any]) -> Sequence[Any] | Array:
+        """Observations as one array each: those with members as vectors, all others as they are."""
+        spec = self.spec.observation
+        if not spec.members:
+            return given
+        return spec.vectors([np.array([member.of(one) for one in given]) for member in spec.members])
 
     def _check_finite(self, values: Array, what: str) -> None:
         if values.dtype.kind != "f" or np.isfinite(values).all():

@@ -6,7 +6,7 @@ else flows into the episode: not what the instance lived through before, not the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -68,18 +68,32 @@ def _play(env: Env, action: ActionSpec, seed: int) -> list[bytes]:
     """Every bit of an episode under actions drawn from `seed`."""
     draws = np.random.default_rng(seed)
     observation, _ = env.reset(seed=seed)
-    trace = [np.asarray(observation).tobytes()]
+    trace = [_bits(observation)]
     for _ in range(LONGEST):
         observation, reward, terminated, truncated, _ = env.step(_draw(action, draws))
         ended = (float(reward), float(terminated), float(truncated))
-        trace += [np.asarray(observation).tobytes(), np.array(ended).tobytes()]
+        trace += [_bits(observation), np.array(ended).tobytes()]
         if terminated or truncated:
             break
     return trace
 
 
+def _bits(observation: Any) -> bytes:
+    """Every bit of an observation, member by member where it has members."""
+    if isinstance(observation, Mapping):
+        return b"".join(_bits(observation[key]) for key in sorted(observation))
+    if isinstance(observation, tuple):
+        return b"".join(map(_bits, observation))
+    return np.asarray(observation).tobytes()
+
+
 def _draw(action: ActionSpec, draws: np.random.Generator) -> Any:
-    if action.n is not None:
+    raw: Any
+    if action.kind == "box":
+        raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
+    elif action.n is not None:
         return action.to_env(draws.integers(action.n, size=1))[0]
-    raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
+    else:
+        choices = np.array(action.sizes or 2).reshape(action.shape if action.sizes else ())
+        raw = draws.integers(choices, size=(1, *action.shape))
     return action.to_env(raw).reshape(action.shape)

@@ -7,41 +7,96 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from rlcli.envs.spec import ActionSpec, ObservationSpec
+from rlcli.envs.members import Member
+from rlcli.envs.spec import ActionSpec, ObservationKind, ObservationSpec
 from rlcli.errors import UserError
 
 Space = spaces.Space[Any]
 
+FLAT = "Box, Discrete, MultiDiscrete, MultiBinary"
+OBSERVATIONS = f"{FLAT}, and Dict or Tuple of these that are not images"
+ACTIONS = "Box of floats, Discrete, MultiDiscrete, MultiBinary"
+
+
+class _Refused(Exception):
+    """A space is not supported; the message is what to add to its name."""
+
 
 def boundary(env_id: str, observation: Space, action: Space) -> tuple[ObservationSpec, ActionSpec]:
     """Both specs of an environment, or one `UserError` that names every space that is not supported."""
-    seen, taken = _observation(observation), _action(action)
-    if seen is None or taken is None:
-        refused = []
-        if seen is None:
-            refused.append(_refusal(env_id, "observation", observation, "Box, Discrete"))
-        if taken is None:
-            refused.append(_refusal(env_id, "action", action, "Box of floats, Discrete"))
+    refused = []
+    try:
+        seen = _observation(observation)
+    except _Refused as reason:
+        refused.append(_refusal(env_id, "observation", observation, str(reason), OBSERVATIONS))
+    try:
+        taken = _action(action)
+    except _Refused as reason:
+        refused.append(_refusal(env_id, "action", action, str(reason), ACTIONS))
+    if refused:
         raise UserError(*refused)
     return seen, taken
 
 
-def _observation(space: Space) -> ObservationSpec | None:
+def _observation(space: Space) -> ObservationSpec:
     if isinstance(space, spaces.Discrete):
         return ObservationSpec("discrete", (), np.dtype(np.int64), int(space.n), int(space.start))
     if isinstance(space, spaces.Box):
         pixels = space.dtype == np.uint8
         return ObservationSpec("box", space.shape, np.dtype(np.uint8 if pixels else np.float32))
-    return None
+    if isinstance(space, spaces.MultiDiscrete):
+        return _vector("multidiscrete", [_member(None, space)])
+    if isinstance(space, spaces.MultiBinary):
+        return _vector("multibinary", [_member(None, space)])
+    if isinstance(space, spaces.Dict):
+        return _vector("dict", [_member(key, space[key]) for key in space])
+    if isinstance(space, spaces.Tuple):
+        return _vector("tuple", [_member(index, member) for index, member in enumerate(space)])
+    raise _Refused
 
 
-def _action(space: Space) -> ActionSpec | None:
+def _vector(kind: ObservationKind, members: list[Member]) -> ObservationSpec:
+    if not members:
+        raise _Refused(": it has no members")
+    width = sum(member.width for member in members)
+    return ObservationSpec(kind, (width,), np.dtype(np.float32), members=tuple(members))
+
+
+def _member(key: str | int | None, space: Space) -> Member:
+    if isinstance(space, spaces.Discrete):
+        return Member(key, "discrete", (), (int(space.n),), (int(space.start),))
+    if isinstance(space, spaces.MultiDiscrete):
+        start = tuple(space.start.ravel().tolist())
+        return Member(key, "multidiscrete", space.nvec.shape, _sizes(space), start)
+    if isinstance(space, spaces.MultiBinary):
+        return Member(key, "multibinary", space.shape)
+    if isinstance(space, spaces.Box):
+        if space.dtype == np.uint8 and len(space.shape) == 3:
+            raise _Refused(f": its member {key!r} is an image, and a vector would lose which pixels are near")
+        return Member(key, "box", space.shape)
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        raise _Refused(f": its member {key!r} is a {type(space).__name__} with members of its own (nested)")
+    raise _Refused(f": its member {key!r} is a {type(space).__name__}")
+
+
+def _action(space: Space) -> ActionSpec:
     if isinstance(space, spaces.Discrete):
         return ActionSpec("discrete", (), np.dtype(np.int64), int(space.n), int(space.start))
+    if isinstance(space, spaces.MultiDiscrete):
+        return ActionSpec(
+            "multidiscrete", space.nvec.shape, space.dtype, start=space.start, sizes=_sizes(space)
+        )
+    if isinstance(space, spaces.MultiBinary):
+        return ActionSpec("multibinary", space.shape, space.dtype)
     if isinstance(space, spaces.Box) and space.dtype.kind == "f":
         return ActionSpec("box", space.shape, space.dtype, low=space.low, high=space.high)
-    return None
+    raise _Refused
 
 
-def _refusal(env_id: str, role: str, space: Space, supported: str) -> str:
-    return f"{env_id}: its {role} space {space} is not supported. Supported {role} spaces: {supported}."
+def _sizes(space: spaces.MultiDiscrete) -> tuple[int, ...]:
+    return tuple(space.nvec.ravel().tolist())
+
+
+def _refusal(env_id: str, role: str, space: Space, reason: str, supported: str) -> str:
+    refused = f"{env_id}: its {role} space {space} is not supported{reason}."
+    return f"{refused} Supported {role} spaces: {supported}."

@@ -6,16 +6,19 @@ Shapes: R runs, N environments of one run, A action width, O observation width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.envs.members import Member
 from rlcli.errors import UserError
 
 Array = npt.NDArray[Any]
-Kind = Literal["box", "discrete"]
+ObservationKind = Literal["box", "discrete", "multidiscrete", "multibinary", "dict", "tuple"]
+ActionKind = Literal["box", "discrete", "multidiscrete", "multibinary"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,14 +26,18 @@ class ObservationSpec:
     """One environment's observation as it crosses our boundary.
 
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
+    All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
+    of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
     """
 
-    kind: Kind
+    kind: ObservationKind
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     n: int | None = None
     start: int = 0
     """The library's lowest discrete value, already subtracted on our side."""
+    members: tuple[Member, ...] = ()
+    """What the vector is made of; empty for box and discrete."""
 
     @property
     def width(self) -> int:
@@ -42,20 +49,40 @@ class ObservationSpec:
         """Whether these are pixels: uint8 with height, width and channels."""
         return self.dtype == np.uint8 and len(self.shape) == 3
 
+    @property
+    def measured(self) -> tuple[bool, ...]:
+        """For each of the O columns whether it is a number of a box, rather than a choice or a switch."""
+        if not self.members:
+            return (self.kind == "box",) * self.width
+        return tuple(member.kind == "box" for member in self.members for _ in range(member.width))
+
+    def vectors(self, parts: Sequence[Array]) -> npt.NDArray[np.float32]:
+        """Observations [n, O] of every member's values [n, *its shape], as the environment gives them.
+
+        Raises:
+            ValueError: a value is none of its choices.
+        """
+        columns = zip(self.members, parts, strict=True)
+        return np.concatenate([member.vectors(values) for member, values in columns], -1)
+
 
 @dataclass(frozen=True, eq=False)
 class ActionSpec:
     """One environment's action: what a policy samples, and how that becomes what the environment takes.
 
     discrete: an int64 in 0 .. n - 1, `shape` (). box: float32 of `shape`, unbounded on our side.
+    multidiscrete: int64 of `shape`, element i in 0 .. sizes[i] - 1. multibinary: int64 of `shape`, 0 or 1.
     """
 
-    kind: Kind
+    kind: ActionKind
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     """The type the environment takes."""
     n: int | None = None
-    start: int = 0
+    start: Array | int = 0
+    """The library's lowest values, added on the way to the environment."""
+    sizes: tuple[int, ...] = ()
+    """[A]: choices of each element of a multidiscrete action."""
     low: Array | float = -math.inf
     high: Array | float = math.inf
 
@@ -64,10 +91,15 @@ class ActionSpec:
         """A: number of choices, or of components."""
         return math.prod(self.shape) if self.n is None else self.n
 
+    @property
+    def raw_dtype(self) -> type[np.float32] | type[np.int64]:
+        """Of actions on our side."""
+        return np.float32 if self.kind == "box" else np.int64
+
     def to_env(self, actions: Array) -> Array:
         """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped."""
-        if self.kind == "discrete":
-            return actions + self.start if self.start else actions
+        if self.kind != "box":
+            return (actions + self.start).astype(self.dtype, copy=False)
         # Cast first: bounds that float32 cannot hold are then kept to the last bit.
         cast: Array = actions.astype(self.dtype)
         np.maximum(cast, self.low, out=cast)

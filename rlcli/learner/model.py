@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import NetworkConfig, RunConfig
-from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
+from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.nets.mlp import MLP, Initialisation
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
@@ -20,11 +21,7 @@ def make_model(config: RunConfig, spec: EnvSpec) -> Model:
     """The network, the action family and the observation encoder."""
     family = _family(spec.action)
     network = config.network
-    encoder = Encoder(
-        spec.observation.kind,
-        spec.observation.width,
-        normalize=config.env.normalize_observation and spec.observation.kind == "box",
-    )
+    encoder = _encoder(config, spec.observation)
     mlp = MLP(
         encoder.width,
         network.hidden,
@@ -56,7 +53,23 @@ def _initialisation(network: NetworkConfig) -> Initialisation:
     )
 
 
+def _encoder(config: RunConfig, observation: ObservationSpec) -> Encoder:
+    measured = observation.measured
+    return Encoder(
+        observation.kind,
+        observation.width,
+        normalize=config.env.normalize_observation and any(measured),
+        measured=None if all(measured) else measured,
+    )
+
+
 def _family(action: ActionSpec) -> Family:
-    if action.kind == "discrete":
-        return CategoricalFamily(action.width)
-    return GaussianFamily(action.width)
+    match action.kind:
+        case "discrete":
+            return CategoricalFamily(action.width)
+        case "multidiscrete":
+            return MultiCategoricalFamily(action.sizes)
+        case "multibinary":
+            return BernoulliFamily(action.width)
+        case "box":
+            return GaussianFamily(action.width)

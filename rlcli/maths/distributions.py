@@ -45,8 +45,30 @@ class Distribution(Protocol):
         0) with respect to them, each `[R, B]`; gives `[R, B, output_width]` and `[R, 1, free_width]`.
         """
 
+    def pullback_kl_from(self, other: Self, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """As `pullback`, of any function of the exact KL(other || self), from its gradient `by_kl` `[R, B]`.
+
+        `other` is a constant; at other = self the result is 0.
+        """
+
+    def pullback_kl_to(self, other: Self, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """As `pullback_kl_from`, of any function of the exact KL(self || other)."""
+
+    def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        """The Fisher matrix of each state times a tangent of the family's outputs and free parameters.
+
+        F(s) = E_a[∇log π(a|s) ∇log π(a|s)ᵀ], the Hessian of either KL at π. Takes `[R, B, output_width]` and
+        `[R, 1, free_width]` and gives the same shapes. What it gives for free parameters, which all states
+        share, is one state's part: the mean over states, as `output` / B is for outputs.
+        """
+
     def double(self) -> Self:
         """The same distribution in float64."""
+
+
+def nothing_free(outputs: Tensor) -> Tensor:
+    """The gradient [R, 1, 0] of a family without free parameters, from that of its outputs [R, B, D]."""
+    return outputs.new_empty(outputs.shape[0], 1, 0)
 
 
 @dataclass(frozen=True)
@@ -95,7 +117,24 @@ class Categorical:
         if by_entropy is not None:
             pulled = self.probs * (self.log_probs + self._entropy.unsqueeze(-1))
             for_logits -= by_entropy.unsqueeze(-1) * pulled
-        return for_logits, for_logits.new_empty(for_logits.shape[0], 1, 0)
+        return for_logits, nothing_free(for_logits)
+
+    def pullback_kl_from(self, other: Categorical, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """∂ KL(π'||π)/∂ logit_j = π(j) - π'(j)."""
+        for_logits = by_kl.unsqueeze(-1) * (self.probs - other.probs)
+        return for_logits, nothing_free(for_logits)
+
+    def pullback_kl_to(self, other: Categorical, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """∂ KL(π||π')/∂ logit_j = π(j) (log π(j) - log π'(j) - KL(π||π'))."""
+        log_ratio = self.log_probs - other.log_probs
+        kl = (self.probs * log_ratio).sum(-1, keepdim=True)
+        for_logits = by_kl.unsqueeze(-1) * self.probs * (log_ratio - kl)
+        return for_logits, nothing_free(for_logits)
+
+    def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        """F = diag(π) - π πᵀ, hence (F v)_j = π(j) (v_j - Σ_a π(a) v_a)."""
+        mean = (self.probs * output).sum(-1, keepdim=True)
+        return self.probs * (output - mean), free
 
     def double(self) -> Categorical:
         """The same distribution in float64."""
@@ -142,6 +181,26 @@ class DiagonalGaussian:
         if by_entropy is not None:
             for_free += by_entropy.sum(-1).view(-1, 1, 1)
         return taken * z * inverse, for_free
+
+    def pullback_kl_from(self, other: DiagonalGaussian, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """∂ KL(π'||π)/∂ mean = (m - m')/σ², ∂ KL(π'||π)/∂ log σ = 1 - (σ'² + (m - m')²)/σ²."""
+        inverse = torch.exp(-self.log_std)
+        distance = (self.mean - other.mean) * inverse
+        widening = torch.expm1(2.0 * (other.log_std - self.log_std))
+        taken = by_kl.unsqueeze(-1)
+        for_free = -(taken * (widening + distance * distance)).sum(1, keepdim=True)
+        return taken * distance * inverse, for_free
+
+    def pullback_kl_to(self, other: DiagonalGaussian, by_kl: Tensor) -> tuple[Tensor, Tensor]:
+        """∂ KL(π||π')/∂ mean = (m - m')/σ'², ∂ KL(π||π')/∂ log σ = σ²/σ'² - 1."""
+        precision = torch.exp(-2.0 * other.log_std)
+        taken = by_kl.unsqueeze(-1)
+        widening = torch.expm1(2.0 * (self.log_std - other.log_std))
+        return taken * (self.mean - other.mean) * precision, by_kl.sum(-1).view(-1, 1, 1) * widening
+
+    def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
+        """F = diag(1/σ²) for means, 2 for log deviations, 0 between them."""
+        return output * torch.exp(-2.0 * self.log_std), 2.0 * free
 
     def double(self) -> DiagonalGaussian:
         """The same distribution in float64."""

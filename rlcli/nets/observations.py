@@ -58,12 +58,14 @@ class Encoder:
     """How one kind of observation becomes [R, B, O] float32."""
 
     kind: str
-    """box: flattened; discrete: one-hot."""
+    """discrete: one-hot; all others are numbers already, and flattened."""
     width: int
     normalize: bool
+    measured: tuple[bool, ...] | None = None
+    """[O]: the columns that whitening changes; others are choices or switches, 0 or 1. None: all."""
 
     def rows(self, observations: Tensor) -> Tensor:
-        """Raw box observations [R, B, ...], of any shape, as [R, B, O]."""
+        """Raw observations of numbers [R, B, ...], of any shape, as [R, B, O]."""
         return observations.reshape(*observations.shape[:2], self.width)
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
@@ -73,7 +75,7 @@ class Encoder:
         flat = self.rows(observations).float()
         if not self.normalize:
             return flat
-        mean, scale = _whitening(moments)
+        mean, scale = self._whitening(moments)
         return ((flat - mean) * scale).clamp(-CLIP, CLIP)
 
     def on_host(self, moments: Moments) -> Callable[[Array], Array]:
@@ -88,11 +90,14 @@ class Encoder:
 
         if not self.normalize:
             return flat
-        mean, scale = (part.cpu().numpy() for part in _whitening(moments))
+        mean, scale = (part.cpu().numpy() for part in self._whitening(moments))
         return lambda observations: np.clip((flat(observations) - mean) * scale, -CLIP, CLIP)
 
-
-def _whitening(moments: Moments) -> tuple[Tensor, Tensor]:
-    """What is subtracted from observations and what they are then multiplied by, each [R, 1, O] float32."""
-    mean = moments.mean.float().unsqueeze(1)
-    return mean, (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)
+    def _whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
+        """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float32."""
+        mean = moments.mean.float().unsqueeze(1)
+        scale = (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)
+        if self.measured is None:
+            return mean, scale
+        measured = torch.tensor(self.measured, device=mean.device)
+        return torch.where(measured, mean, 0.0), torch.where(measured, scale, 1.0)

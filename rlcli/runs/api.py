@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlcli.config.schema import RunConfig
+from rlcli.envs.members import Member
 from rlcli.errors import UserError
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Actor
@@ -36,16 +37,18 @@ class LoadedRun:
         """The update the weights are from."""
         return self._trained.update
 
-    def act(self, observations: npt.ArrayLike, *, stochastic: bool = False) -> Any:
+    def act(self, observations: Any, *, stochastic: bool = False) -> Any:
         """The action for one observation, or actions for a batch of them, ready for the environment.
 
-        One discrete action is a numpy integer, everything else an array.
+        Observations are given as the environment gives them; a batch of n has n as every array's first axis,
+        in a Dict or Tuple that of every member, as Gymnasium's vector environments have it. One discrete
+        action is a numpy integer, everything else an array.
 
         Raises:
             UserError: these are no observations of the run's environment.
         """
         spec = self._trained.spec
-        seen, batched = self._read(np.asarray(observations))
+        seen, batched = self._read(observations)
         family = self._trained.policy.model.family
         noise = family.noise((1, seen.shape[1]), self._draws).numpy() if stochastic else None
         actions, _ = self._act(seen, noise)
@@ -54,23 +57,45 @@ class LoadedRun:
             return taken
         return taken[0] if spec.action.kind == "discrete" else np.asarray(taken[0])
 
-    def _read(self, given: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], bool]:
+    def _read(self, given: Any) -> tuple[npt.NDArray[Any], bool]:
         """Observations [1, B, ...] as the policy takes them, and whether a batch was given."""
-        spec = self._trained.spec
-        shape = spec.observation.shape
-        batched = given.shape[1:] == shape and given.ndim > len(shape)
-        if not batched and given.shape != shape:
-            raise UserError(
-                f"An observation of {spec.id} has shape {_shape(*shape)}, a batch of n "
-                f"{_shape('n', *shape)}; this one has {_shape(*given.shape)}."
-            )
-        rows = (given if batched else given[None])[None]
-        if spec.observation.n is not None:
-            rows = rows - spec.observation.start
-            if not np.isin(rows, np.arange(spec.observation.n)).all():
-                low, high = spec.observation.start, spec.observation.start + spec.observation.n - 1
-                raise UserError(f"An observation of {spec.id} is a whole number from {low} to {high}.")
-        return np.ascontiguousarray(rows, dtype=spec.observation.dtype), batched
+        seen = self._trained.spec.observation
+        parts, batched = self._parts(given)
+        if seen.members:
+            try:
+                return seen.vectors(parts)[None], batched
+            except ValueError as error:
+                raise UserError(f"{self._trained.spec.id}: {error}") from error
+        [rows] = parts
+        if seen.n is not None:
+            rows = rows - seen.start
+            if not np.isin(rows, np.arange(seen.n)).all():
+                low, high = seen.start, seen.start + seen.n - 1
+                raise UserError(
+                    f"An observation of {self._trained.spec.id} is a whole number from {low} to {high}."
+                )
+        return np.ascontiguousarray(rows[None], dtype=seen.dtype), batched
+
+    def _parts(self, given: Any) -> tuple[list[npt.NDArray[Any]], bool]:
+        """Each member's values [B, *its shape], and whether a batch was given."""
+        seen = self._trained.spec.observation
+        members = seen.members or (Member(None, seen.kind, seen.shape),)
+        an_observation = f"An observation of {self._trained.spec.id}"
+        try:
+            parts = [np.asarray(member.of(given)) for member in members]
+        except (KeyError, IndexError, TypeError) as error:
+            names = ", ".join(str(member.key) for member in members)
+            raise UserError(f"{an_observation} is a {seen.kind} of {names}; this one is not.") from error
+        batched = parts[0].ndim > len(members[0].shape)
+        for member, part in zip(members, parts, strict=True):
+            leading = parts[0].shape[:1] if batched else ()
+            if part.shape != (*leading, *member.shape):
+                whose = an_observation if member.key is None else f"{an_observation}: its {member.key!r}"
+                raise UserError(
+                    f"{whose} has shape {_shape(*member.shape)}, a batch of n "
+                    f"{_shape('n', *member.shape)}; this one has {_shape(*part.shape)}."
+                )
+        return (parts if batched else [part[None] for part in parts]), batched
 
 
 def _shape(*sizes: int | str) -> str:

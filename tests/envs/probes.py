@@ -1,7 +1,7 @@
 """Environments whose values are known by arithmetic, and environments that go wrong on purpose.
 
 Registered when imported: `gymnasium.make("tests.envs.probes:ProbeConstant-v0")`. Each of the first
-seven isolates one thing a learner must get right, so that a failure says what is wrong.
+ten isolates one thing a learner must get right, so that a failure says what is wrong.
 """
 
 from __future__ import annotations
@@ -88,6 +88,113 @@ class Match(Observed):
     def step(self, action: Any) -> Any:
         hit = (action == 1) == (self.sign > 0)
         return np.array([self.sign], np.float32), 1.0 if hit else -1.0, True, False, {}
+
+
+class Levers(Observed):
+    """One step, a MultiDiscrete action: each lever in the place the sign seen (-1, 1) asks for pays 1/3, any
+    other place costs 1/3. V = 1 for the best.
+    """
+
+    RIGHT: ClassVar[dict[float, tuple[int, ...]]] = {-1.0: (3, 0, -1), 1.0: (1, 1, -3)}
+    """By sign; lever i has 3, 2 and 4 places, from 1, 0 and -4."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.MultiDiscrete([3, 2, 4], start=[1, 0, -4])
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        right = action == self.RIGHT[self.sign]
+        return np.array([self.sign], np.float32), float(np.where(right, 1, -1).mean()), True, False, {}
+
+
+class Switches(Levers):
+    """As `Levers`, of four switches: a MultiBinary action."""
+
+    RIGHT: ClassVar[dict[float, tuple[int, ...]]] = {-1.0: (0, 1, 1, 0), 1.0: (1, 1, 0, 0)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = spaces.MultiBinary(4)
+
+
+class Riddle(Probe):
+    """One step; what is seen says by `answer` which action (0, 1) pays 1, the other costs 1. V = 1 for the
+    best. `space` is a key of `SPACES`; in each, no single number gives the answer.
+    """
+
+    SPACES: ClassVar[dict[str, spaces.Space[Any]]] = {
+        "multidiscrete": spaces.MultiDiscrete([3, 2], start=[5, -1]),
+        "multibinary": spaces.MultiBinary(2),
+        "dict": spaces.Dict(
+            {"way": spaces.Discrete(3, start=-1), "height": _box(), "lamps": spaces.MultiBinary(2)}
+        ),
+        "tuple": spaces.Tuple((spaces.MultiDiscrete([3, 2], start=[5, -1]), _box(size=2))),
+    }
+
+    def __init__(self, space: str = "dict") -> None:
+        super().__init__()
+        self.name = space
+        self.observation_space = self.SPACES[space]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.seen = self.observation_space.sample()
+        return self.seen, {}
+
+    def step(self, action: Any) -> Any:
+        return self.seen, 1.0 if action == self.answer(self.name, self.seen) else -1.0, True, False, {}
+
+    @staticmethod
+    def answer(name: str, seen: Any) -> int:
+        """The action that pays."""
+        if name == "multibinary":
+            return int(seen[0] and not seen[1])
+        if name == "dict":
+            return int(seen["way"] == 0 or seen["lamps"][1])
+        places = seen if name == "multidiscrete" else seen[0]
+        return int(places[0] == 6 or places[1] == 0)
+
+
+class Wandering(Probe):
+    """Structured spaces over many steps: a random walk that its action pushes. `space` of what is seen (where
+    it is, the action before, the steps): dict or tuple; `action`: multidiscrete or multibinary.
+    """
+
+    ACTIONS: ClassVar[dict[str, spaces.Space[Any]]] = {
+        "multidiscrete": spaces.MultiDiscrete([[3, 2], [2, 4]], start=[[1, 0], [0, -2]]),
+        "multibinary": spaces.MultiBinary((2, 2)),
+    }
+
+    def __init__(self, space: str = "dict", action: str = "multidiscrete") -> None:
+        super().__init__()
+        self.action_space = self.ACTIONS[action]
+        place = spaces.Box(-np.inf, np.inf, (2,), np.float64)
+        members = {"place": place, "before": self.action_space, "clock": spaces.Discrete(40)}
+        self.as_tuple = space == "tuple"
+        self.observation_space = (
+            spaces.Tuple(list(members.values())) if self.as_tuple else spaces.Dict(members)
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.place = self.np_random.normal(size=2)
+        self.before = np.array(getattr(self.action_space, "start", np.zeros((2, 2), np.int8)))
+        return self.observe(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        self.elapsed += 1
+        self.before = action.copy()
+        self.place += action.sum(0) * 0.1 + self.np_random.normal(size=2) * 0.1
+        over = self.elapsed == 39 or self.np_random.random() < 0.02
+        return self.observe(), -float(abs(self.place).sum()), over, False, {}
+
+    def observe(self) -> Any:
+        """What is seen."""
+        members = {"place": self.place.copy(), "before": self.before, "clock": self.elapsed}
+        return tuple(members.values()) if self.as_tuple else members
 
 
 class TimeLimitProbe(Probe):
@@ -179,11 +286,22 @@ class Spaces(Probe):
         "integers": spaces.Box(0, 9, (2,), np.int64),
         "image": spaces.Box(0, 255, (8, 6, 3), np.uint8),
         "discrete": spaces.Discrete(4),
-        "dict": spaces.Dict({"position": _box()}),
-        "tuple": spaces.Tuple((_box(), spaces.Discrete(2))),
+        "dict": spaces.Dict(
+            {"position": _box(size=2), "door": spaces.Discrete(3, start=-1), "lamps": spaces.MultiBinary(2)}
+        ),
+        "tuple": spaces.Tuple((_box(), spaces.Discrete(2), spaces.MultiDiscrete([2, 3], start=[1, -4]))),
+        "pixels": spaces.Tuple((spaces.Box(0, 255, (2, 2), np.uint8), spaces.Box(-1.0, 1.0, (), np.float64))),
         "multidiscrete": spaces.MultiDiscrete([2, 3]),
+        "grid": spaces.MultiDiscrete([[2, 3], [1, 4]], start=[[0, 7], [-3, 1]]),
         "multibinary": spaces.MultiBinary(3),
+        "board": spaces.MultiBinary((2, 3)),
         "text": spaces.Text(4),
+        "sequence": spaces.Sequence(spaces.Discrete(2)),
+        "nested": spaces.Dict({"arm": spaces.Dict({"angle": _box()}), "height": _box()}),
+        "nested tuple": spaces.Tuple((_box(), spaces.Tuple((_box(),)))),
+        "camera": spaces.Dict({"camera": spaces.Box(0, 255, (8, 6, 3), np.uint8), "height": _box()}),
+        "spoken": spaces.Dict({"height": _box(), "word": spaces.Text(4)}),
+        "empty": spaces.Dict({}),
     }
 
     def __init__(self, observation: str = "box", action: str = "discrete") -> None:
@@ -198,6 +316,24 @@ class Spaces(Probe):
 
     def step(self, action: Any) -> Any:
         return self.observation_space.sample(), 0.0, False, False, {}
+
+
+class Impossible(Probe):
+    """At step 3 it shows a choice that its Dict space does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = spaces.Dict(
+            {"door": spaces.Discrete(3, start=-1), "lamps": spaces.MultiBinary(2)}
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        return {"door": -1, "lamps": np.zeros(2, np.int8)}, {}
+
+    def step(self, action: Any) -> Any:
+        self.elapsed += 1
+        return {"door": 2 if self.elapsed == 3 else 1, "lamps": np.ones(2, np.int8)}, 0.0, False, False, {}
 
 
 class Remembering(Probe):
@@ -218,8 +354,26 @@ class Unrepeatable(Probe):
 
     count = itertools.count()
 
+    def __init__(self, space: str = "box") -> None:
+        super().__init__()
+        self.wrapped = {
+            "box": lambda seen: seen,
+            "dict": lambda seen: {"seen": seen},
+            "tuple": lambda seen: (seen,),
+        }[space]
+        seen = _box()
+        self.observation_space = {
+            "box": seen,
+            "dict": spaces.Dict({"seen": seen}),
+            "tuple": spaces.Tuple((seen,)),
+        }[space]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        return self.wrapped(NOTHING.copy()), {}
+
     def step(self, action: Any) -> Any:
-        return np.array([next(self.count)], np.float32), 0.0, False, False, {}
+        return self.wrapped(np.array([next(self.count)], np.float32)), 0.0, False, False, {}
 
 
 PROBES = {
@@ -229,11 +383,16 @@ PROBES = {
     "ProbeChoice-v0": Choice,
     "ProbeAim-v0": Aim,
     "ProbeMatch-v0": Match,
+    "ProbeLevers-v0": Levers,
+    "ProbeSwitches-v0": Switches,
+    "ProbeRiddle-v0": Riddle,
+    "ProbeWandering-v0": Wandering,
     "ProbeTimeLimit-v0": TimeLimitProbe,
     "ProbeFaulty-v0": Faulty,
     "ProbeShifted-v0": Shifted,
     "ProbeEcho-v0": Echo,
     "ProbeSpaces-v0": Spaces,
+    "ProbeImpossible-v0": Impossible,
     "ProbeRemembering-v0": Remembering,
     "ProbeUnrepeatable-v0": Unrepeatable,
 }

@@ -52,6 +52,17 @@ def test_a_fault_in_a_reset_fails_one_run() -> None:
     assert (env.step(ACTIONS).rewards == [[1, 1], [1, 1], [0, 0]]).all()
 
 
+def test_a_choice_that_the_space_does_not_have_is_a_fault() -> None:
+    env = make(EnvConfig(id="tests.envs.probes:ProbeImpossible-v0"), 3, num_envs=2)
+    assert (env.reset(SEEDS, EVERYWHERE) == [1, 0, 0, 0, 0]).all()
+    for _ in range(2):
+        assert (env.step(ACTIONS).observations == [0, 0, 1, 1, 1]).all()
+    assert env.failures == {}
+    assert (env.step(ACTIONS).observations == 0).all()
+    assert list(env.failures) == [0, 1, 2]
+    assert "the observation's 'door' holds 2, which is none of its choices" in str(env.failures[1])
+
+
 def test_failures_are_renumbered_by_select() -> None:
     env = make(EnvConfig(id=FAULTY, kwargs={"at": 1, "seed": 21}), 3, num_envs=2)
     env.reset(SEEDS, EVERYWHERE)

@@ -12,6 +12,11 @@ from rlcli.envs.interface import VectorEnv
 from rlcli.envs.registry import make
 
 CARTPOLES = [EnvConfig(backend="array"), EnvConfig(backend="gymnasium")]
+WANDERING = "tests.envs.probes:ProbeWandering-v0"
+STRUCTURED = [
+    EnvConfig(id=WANDERING, kwargs={"space": "dict", "action": "multidiscrete"}),
+    EnvConfig(id=WANDERING, kwargs={"space": "tuple", "action": "multibinary"}),
+]
 
 
 def everywhere(env: VectorEnv) -> Any:
@@ -20,9 +25,13 @@ def everywhere(env: VectorEnv) -> Any:
 
 def actions_for(env: VectorEnv, draws: np.random.Generator) -> Any:
     shape = (env.num_runs, env.num_envs)
-    if env.spec.action.n is not None:
-        return draws.integers(env.spec.action.n, size=shape)
-    return draws.standard_normal((*shape, *env.spec.action.shape)).astype(np.float32)
+    action = env.spec.action
+    if action.n is not None:
+        return draws.integers(action.n, size=shape)
+    if action.kind == "box":
+        return draws.standard_normal((*shape, *action.shape)).astype(np.float32)
+    choices = np.array(action.sizes or 2).reshape(action.shape if action.sizes else ())
+    return draws.integers(choices, size=(*shape, *action.shape))
 
 
 @pytest.mark.parametrize("config", CARTPOLES)
@@ -52,7 +61,13 @@ def test_final_observations_are_true_and_each_episode_has_its_own_seed(config: E
 
 @pytest.mark.parametrize(
     "config",
-    [*CARTPOLES, EnvConfig(id="Pendulum-v1"), EnvConfig(id="FrozenLake-v1"), EnvConfig(id="Acrobot-v1")],
+    [
+        *CARTPOLES,
+        EnvConfig(id="Pendulum-v1"),
+        EnvConfig(id="FrozenLake-v1"),
+        EnvConfig(id="Acrobot-v1"),
+        *STRUCTURED,
+    ],
 )
 def test_an_episode_depends_on_its_seed_and_actions_alone(config: EnvConfig) -> None:
     """Replayed after another history, in another place, it gives the same bits."""
@@ -82,7 +97,7 @@ def test_an_episode_depends_on_its_seed_and_actions_alone(config: EnvConfig) -> 
     assert [part.tobytes() for part in trace] == [part.tobytes() for part in again]
 
 
-@pytest.mark.parametrize("config", [*CARTPOLES, EnvConfig(id="Pendulum-v1")])
+@pytest.mark.parametrize("config", [*CARTPOLES, EnvConfig(id="Pendulum-v1"), *STRUCTURED])
 def test_a_run_among_others_is_the_run_alone(config: EnvConfig) -> None:
     together, alone = make(config, 3, num_envs=2), make(config, 1, num_envs=2)
     seeds = np.arange(6).reshape(3, 2)

@@ -10,8 +10,13 @@ from rlcli.envs.registry import describe, make
 
 
 def test_an_environment_of_seed_and_actions_alone_is_exact() -> None:
-    for name in ("tests.envs.probes:ProbeMatch-v0", "CartPole-v1", "Pendulum-v1", "Taxi-v4"):
-        spec = describe(EnvConfig(id=name))
+    for name, kwargs in (
+        ("tests.envs.probes:ProbeMatch-v0", {}),
+        ("tests.envs.probes:ProbeWandering-v0", {"space": "dict"}),
+        ("tests.envs.probes:ProbeWandering-v0", {"space": "tuple", "action": "multibinary"}),
+        ("CartPole-v1", {}), ("Pendulum-v1", {}), ("Taxi-v4", {}), ("Blackjack-v1", {}),
+    ):  # fmt: skip
+        spec = describe(EnvConfig(id=name, kwargs=kwargs))
         assert (spec.fresh_each_episode, spec.exact_resume, spec.inexact_reason) == (False, True, None)
 
 
@@ -28,9 +33,10 @@ def test_an_instance_that_remembers_is_made_anew_each_episode() -> None:
 
 
 def test_an_environment_no_replay_repeats_is_inexact_and_says_why() -> None:
-    spec = describe(EnvConfig(id="tests.envs.probes:ProbeUnrepeatable-v0"))
-    assert not spec.exact_resume
-    assert "another episode" in str(spec.inexact_reason)
+    for space in ("box", "dict", "tuple"):
+        spec = describe(EnvConfig(id="tests.envs.probes:ProbeUnrepeatable-v0", kwargs={"space": space}))
+        assert not spec.exact_resume
+        assert "another episode" in str(spec.inexact_reason)
 
 
 def test_an_environment_that_fails_under_the_probe_is_left_to_fail_in_its_run() -> None:

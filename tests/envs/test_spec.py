@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.spaces.utils import flatten
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs.registry import describe, make
 from rlcli.envs.spec import check_network
 from rlcli.errors import UserError
+from tests.envs.probes import Spaces
 
 
 def spaces(observation: str = "box", action: str = "discrete") -> EnvConfig:
@@ -28,6 +30,13 @@ def spaces(observation: str = "box", action: str = "discrete") -> EnvConfig:
         ("integers", "box", (2,), np.float32, 2),
         ("image", "box", (8, 6, 3), np.uint8, 144),
         ("discrete", "discrete", (), np.int64, 4),
+        ("multidiscrete", "multidiscrete", (5,), np.float32, 5),
+        ("grid", "multidiscrete", (10,), np.float32, 10),
+        ("multibinary", "multibinary", (3,), np.float32, 3),
+        ("board", "multibinary", (6,), np.float32, 6),
+        ("dict", "dict", (7,), np.float32, 7),
+        ("tuple", "tuple", (8,), np.float32, 8),
+        ("pixels", "tuple", (5,), np.float32, 5),
     ],
 )
 def test_observations_have_one_type_on_our_side(
@@ -44,16 +53,89 @@ def test_observations_have_one_type_on_our_side(
     assert step.rewards.dtype == np.float64
 
 
-@pytest.mark.parametrize("name", ["dict", "tuple", "multidiscrete", "multibinary", "text"])
-def test_other_spaces_are_refused_by_name(name: str) -> None:
-    space = {"multidiscrete": "MultiDiscrete", "multibinary": "MultiBinary"}.get(name, name.capitalize())
-    with pytest.raises(UserError, match=rf"observation space {space}.*Supported.*Box, Discrete"):
+OBSERVATIONS = (
+    "Supported observation spaces: Box, Discrete, MultiDiscrete, MultiBinary, and Dict or Tuple of these"
+)
+ACTIONS = "Supported action spaces: Box of floats, Discrete, MultiDiscrete, MultiBinary"
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("text", r"space Text\(.*\) is not supported\."),
+    ("sequence", r"space Sequence\(.*\) is not supported\."),
+    ("nested", r"space Dict\(.*its member 'arm' is a Dict with members of its own \(nested\)"),
+    ("nested tuple", r"space Tuple\(.*its member 1 is a Tuple with members of its own \(nested\)"),
+    ("camera", r"space Dict\(.*its member 'camera' is an image"),
+    ("spoken", r"space Dict\(.*its member 'word' is a Text"),
+    ("empty", r"space Dict\(\) is not supported: it has no members"),
+])  # fmt: skip
+def test_other_observation_spaces_are_refused_by_name(name: str, said: str) -> None:
+    with pytest.raises(UserError, match=rf"its observation {said}.*{OBSERVATIONS}"):
         describe(spaces(observation=name))
-    with pytest.raises(UserError, match=rf"action space {space}.*Supported.*Box of floats, Discrete"):
+
+
+@pytest.mark.parametrize("name", ["dict", "tuple", "text", "integers"])
+def test_other_action_spaces_are_refused_by_name(name: str) -> None:
+    space = {"integers": "Box"}.get(name, name.capitalize())
+    with pytest.raises(UserError, match=rf"its action space {space}\(.*is not supported\..*{ACTIONS}"):
         describe(spaces(action=name))
+
+
+def test_both_spaces_are_refused_at_once() -> None:
     with pytest.raises(UserError) as caught:
-        describe(spaces(observation=name, action="integers"))
+        describe(spaces(observation="text", action="integers"))
     assert len(caught.value.faults) == 2
+
+
+@pytest.mark.parametrize("name", ["multidiscrete", "grid", "multibinary", "board", "dict", "tuple", "pixels"])
+def test_structured_observations_are_the_vectors_gymnasium_makes_of_them(name: str) -> None:
+    space = Spaces.SPACES[name]
+    space.seed(0)
+    env = make(spaces(observation=name), 2, num_envs=3)
+    given = [space.sample() for _ in range(20)]
+    members = env.spec.observation.members
+    found = env.spec.observation.vectors([np.array([member.of(one) for one in given]) for member in members])
+    wanted = np.array([flatten(space, one) for one in given])
+    assert found.dtype == np.float32
+    assert (found == wanted.astype(np.float32)).all()
+    assert len(set(map(bytes, found))) > 3
+
+    current = env.reset(np.arange(6).reshape(2, 3), np.ones((2, 3), bool))
+    for run, index in np.ndindex(2, 3):
+        space.seed(int(3 * run + index))
+        assert (current[run, index] == flatten(space, space.sample()).astype(np.float32)).all()
+
+
+def test_which_columns_are_numbers_of_a_box() -> None:
+    """The keys of a Dict are sorted: door (3 choices), lamps (2), position (2)."""
+    measured = {
+        name: describe(spaces(observation=name)).observation.measured for name in ("dict", "tuple", "wide")
+    }
+    assert measured["dict"] == (False,) * 5 + (True,) * 2
+    assert measured["tuple"] == (True,) + (False,) * 7
+    assert measured["wide"] == (True,) * 6
+    assert describe(spaces(observation="discrete")).observation.measured == (False,) * 4
+
+
+@pytest.mark.parametrize(("action", "dtype"), [("multidiscrete", np.int64), ("multibinary", np.int8)])
+def test_actions_of_many_choices_reach_the_environment_as_it_takes_them(action: str, dtype: type) -> None:
+    env = make(EnvConfig(id="tests.envs.probes:ProbeWandering-v0", kwargs={"action": action}), 2, num_envs=2)
+    sizes = {"multidiscrete": (3, 2, 2, 4), "multibinary": ()}[action]
+    assert (env.spec.action.shape, env.spec.action.sizes, env.spec.action.width) == ((2, 2), sizes, 4)
+    env.reset(np.zeros((2, 2), np.int64), np.ones((2, 2), bool))
+    raw = np.arange(16).reshape(2, 2, 2, 2) % np.array(sizes or 2).reshape((2, 2) if sizes else ())
+    sent = env.spec.action.to_env(raw)
+    assert sent.dtype == dtype
+    assert (sent - raw == ([[1, 0], [0, -2]] if sizes else 0)).all()
+    step = env.step(raw)
+    assert env.failures == {}
+    # It shows the action it took: after sorting, `before` comes first.
+    begins = np.cumsum(sizes) - sizes
+    for run, index in np.ndindex(2, 2):
+        taken, seen = raw[run, index].ravel(), step.observations[run, index]
+        if sizes:
+            assert np.flatnonzero(seen[:11]).tolist() == (begins + taken).tolist()
+        else:
+            assert seen[:4].tolist() == taken.tolist()
 
 
 def test_images_compose_and_an_mlp_on_them_is_refused() -> None:

@@ -72,6 +72,17 @@ def test_every_run_is_whitened_by_its_own_moments_and_clipped():
     assert found.flatten().tolist() == pytest.approx([3.0, CLIP, -CLIP, 2.0])
 
 
+def test_choices_and_switches_are_not_whitened():
+    samples = 5.0 + 3.0 * torch.randn(2, 400, 3)
+    moments = advance(no_moments(2, 3), samples)
+    everything = Encoder("dict", 3, normalize=True).encode(samples, moments)
+    some = Encoder("dict", 3, normalize=True, measured=(False, True, False))
+    for mixed in (some.encode(samples, moments), torch.from_numpy(some.on_host(moments)(samples.numpy()))):
+        assert torch.equal(mixed[..., 1], everything[..., 1])
+        assert torch.equal(mixed[..., ::2], samples[..., ::2].clamp(-CLIP, CLIP))
+        assert not torch.equal(mixed[..., 0], everything[..., 0])
+
+
 def test_a_constant_observation_stays_finite():
     moments = advance(no_moments(1, 1), torch.full((1, 5, 1), 3.0))
     found = Encoder("box", 1, normalize=True).encode(torch.tensor([[[3.0], [3.1]]]), moments)
