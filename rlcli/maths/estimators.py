@@ -1,11 +1,14 @@
 """Advantages and value targets.
 
-Shapes: every argument is time-major [T, ...]; discounts broadcast against one time step.
+Shapes: every argument is time-major [T, ...]; hyperparameters broadcast against one time step ([R, 1] against
+[R, N]). The rollout's end cuts as a truncation does.
 At step t, `next_values` is V of the true successor s_{t+1} (the final observation when an episode ends), so
 that a truncation bootstraps and a termination does not; where both hold, termination wins.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,6 +43,121 @@ def gae(
         advantage = torch.addcmul(delta, decay, advantage)
         reversed_advantages.append(advantage)
     return torch.stack(reversed_advantages[::-1])
+
+
+def bootstrapped_rewards(
+    rewards: Tensor, next_values: Tensor, terminated: Tensor, truncated: Tensor, gamma: Tensor
+) -> Tensor:
+    """r_t, and r_t + γ V(s_{t+1}) where a truncation or the rollout's end cuts off what follows, [T, ...].
+
+    Summed to an end they are whole returns, V standing for what was not seen.
+    """
+    cut = truncated.clone()
+    cut[-1] = True
+    return rewards + gamma * torch.where(cut & ~terminated, next_values, 0.0)
+
+
+def monte_carlo(
+    rewards: Tensor,
+    values: Tensor,  # noqa: ARG001 -- not read; estimators are called alike
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: Tensor,
+) -> Tensor:
+    """Returns G_t = Σ_{k≥0} γ^k r_{t+k} to the episode's end, [T, ...]; V stands for what was cut off.
+
+    They are value targets, equal to GAE(1) + V; advantages are G - V. Source: Sutton and Barto 2018,
+    'Reinforcement Learning: An Introduction', equation 3.8.
+    """
+    whole = bootstrapped_rewards(rewards, next_values, terminated, truncated, gamma)
+    return returns_to_go(whole, terminated | truncated, gamma)
+
+
+def returns_to_go(rewards: Tensor, ended: Tensor, gamma: Tensor) -> Tensor:
+    """G_t = r_t + γ G_{t+1}, [T, ...], where nothing follows an end or the last row."""
+    total = torch.zeros_like(rewards[0])
+    reversed_totals = []
+    for reward, end in zip(reversed(rewards.unbind(0)), reversed(ended.unbind(0)), strict=True):
+        total = torch.addcmul(reward, gamma, torch.where(end, 0.0, total))
+        reversed_totals.append(total)
+    return torch.stack(reversed_totals[::-1])
+
+
+def nstep(
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: Tensor,
+    n: int,
+) -> Tensor:
+    """A_t = Σ_{k<m} γ^k r_{t+k} + γ^m V(s_{t+m}) - V(s_t), [T, ...]; V is 0 beyond a termination.
+
+    m is n, or less where the episode or the rollout ends earlier. Source: Mnih et al. 2016, 'Asynchronous
+    Methods for Deep Reinforcement Learning', section 3 (with m fixed). Value targets are A + V.
+    """
+    bootstrap = torch.where(terminated, 0.0, next_values)
+    ended = (terminated | truncated)[:-1]
+    returns = rewards + gamma * bootstrap
+    for _ in range(min(n, len(rewards)) - 1):
+        # A return over k steps is a reward and the successor's return over k - 1.
+        following = torch.where(ended, bootstrap[:-1], returns[1:])
+        returns = torch.cat((rewards[:-1] + gamma * following, returns[-1:]))
+    return returns - values
+
+
+class VTrace(NamedTuple):
+    """What V-trace makes of a rollout, each [T, ...]."""
+
+    targets: Tensor
+    """v_s: value targets."""
+    advantages: Tensor
+    """r_s + γ v_{s+1} - V(s_s), not multiplied by ρ: what a ratio surrogate takes."""
+    ratios: Tensor
+    """ρ_s = min(ρ̄, π/μ): what the score function multiplies its advantage by."""
+
+
+def capped(ratios: Tensor, cap: Tensor) -> Tensor:
+    """min(ratio, cap) whose gradient at equality is the ratio's, as that of `minimum` (half) is not."""
+    return torch.where(ratios > cap, cap, ratios)
+
+
+def vtrace(
+    log_rhos: Tensor,
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: Tensor,
+    trace_decay: Tensor,
+    rho_bar: Tensor,
+    c_bar: Tensor,
+) -> VTrace:
+    """v_s = V(s_s) + Σ_{t≥s} γ^{t-s} (Π_{s≤i<t} c_i) ρ_t (r_t + γ V(s_{t+1}) - V(s_t)), `log_rhos` log π/μ.
+
+    ρ_t = min(ρ̄, π/μ), c_i = λ min(c̄, π/μ); sums and products end with the episode or the rollout, where
+    v_{s+1} is V(s_{s+1}), and 0 beyond a termination. The targets' fixed point is the value of the policy
+    proportional to min(ρ̄ μ, π). At π = μ (and ρ̄, c̄ ≥ 1) the targets are GAE(λ) + V, and the advantages
+    δ_s + γ GAE(λ)_{s+1}. Source: Espeholt et al. 2018, 'IMPALA', equation 1 and section 4.2; λ by remark 2.
+    Munos et al. 2016's Retrace(λ) is not a case of it: it corrects the values of actions, which no critic
+    here has, and ends its products one factor later.
+    """
+    rhos = log_rhos.exp()
+    ratios = capped(rhos, rho_bar)
+    decays = torch.where(terminated | truncated, 0.0, gamma * trace_decay * capped(rhos, c_bar))
+    deltas = td_errors(rewards, values, next_values, terminated, gamma)
+    correction = torch.zeros_like(deltas[0])
+    reversed_corrections = []
+    for delta, decay in zip(reversed((ratios * deltas).unbind(0)), reversed(decays.unbind(0)), strict=True):
+        correction = torch.addcmul(delta, decay, correction)
+        reversed_corrections.append(correction)
+    corrections = torch.stack(reversed_corrections[::-1])
+    following = torch.where((terminated | truncated)[:-1], 0.0, gamma * corrections[1:])
+    advantages = deltas + torch.cat((following, torch.zeros_like(deltas[:1])))
+    return VTrace(values + corrections, advantages, ratios)
 
 
 def discounted_returns(

@@ -27,6 +27,17 @@ def clipped(ratio: Tensor, advantages: Tensor, clip: Tensor) -> Objective:
     return Objective(torch.minimum(weighted, limit), torch.where(weighted >= limit, 0.0, weighted))
 
 
+def importance_ratio(ratio: Tensor, advantages: Tensor) -> Objective:
+    """ρ A, elementwise: unbiased for the return's first-order change, unbounded in ρ."""
+    weighted = ratio * advantages
+    return Objective(weighted, weighted)
+
+
+def score(log_prob: Tensor, advantages: Tensor) -> Objective:
+    """log π(a|s) A, elementwise: its gradient is the policy gradient at the policy that acted."""
+    return Objective(log_prob * advantages, advantages)
+
+
 def clip_budget(clip: Tensor) -> Tensor:
     """-½ ln(1 - ε²): no policy whose ratios all lie in [1-ε, 1+ε] is farther than this in KL."""
     return -0.5 * torch.log1p(-clip * clip)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -71,6 +71,31 @@ class MLP:
     def sizes(self) -> list[int]:
         """Number of elements of each of `shapes`."""
         return [math.prod(shape) for shape in self.shapes.values()]
+
+    @cached_property
+    def actor(self) -> MLP:
+        """The policy as a network of its own, without the critic's trunk; its value head is idle."""
+        return replace(self, shared=True)
+
+    @property
+    def critic(self) -> MLP:
+        """The value function as a network of its own, without the actor's trunk; its policy head is idle."""
+        return replace(self, shared=True)
+
+    @cached_property
+    def actor_columns(self) -> Tensor:
+        """Where the parameters of `actor` lie in the flat buffer, int64."""
+        return self._columns(0)
+
+    @cached_property
+    def critic_columns(self) -> Tensor:
+        """Where the parameters of `critic` lie in the flat buffer, int64."""
+        return self._columns(self.trunks - 1)
+
+    def _columns(self, trunk: int) -> Tensor:
+        parts = self.unflatten(torch.arange(sum(self.sizes)).unsqueeze(0))
+        own = [part[0, trunk] if name.startswith("trunk") else part[0] for name, part in parts.items()]
+        return torch.cat([part.flatten() for part in own])
 
     def unflatten(self, parameters: Tensor) -> dict[str, Tensor]:
         """Views of a flat [R, P] buffer by name, each [R, *shape]."""
@@ -184,6 +209,28 @@ class MLP:
                 back = input_gradient(back, layer.weight)
         return torch.cat([piece.reshape(runs, -1) for piece in pieces], 1)
 
+    def jvp(self, tape: Tape, tangent: Tensor) -> Heads:
+        """The tangent of both heads along a tangent [R, P] of the parameters; inputs are constants.
+
+        The transpose of `backward`, in the dtype of the tape.
+        """
+        parts = self.unflatten(tangent)
+        # The derivative of an elementwise function is its own transpose: `backward` of the activation serves.
+        moved: Tensor | None = None
+        for depth, layer in enumerate(tape.layers):
+            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
+            pushed = linear(layer.inputs, weight.flatten(0, 1), bias.flatten(0, 1))
+            if moved is not None:
+                pushed += _product(moved, layer.weight)
+            moved = self._activation.backward(pushed, layer.pre, layer.post)
+        output = linear(tape.features[:, 0], parts["policy.weight"], parts["policy.bias"])
+        value = linear(tape.features[:, -1], parts["value.weight"], parts["value.bias"])
+        if moved is not None:
+            features = moved.view(tape.features.shape)
+            output += _product(features[:, 0], tape.parts["policy.weight"])
+            value += _product(features[:, -1], tape.parts["value.weight"])
+        return Heads(output, parts["policy.free"], value.squeeze(-1))
+
     @property
     def _activation(self) -> Activation:
         return ACTIVATIONS[self.activation]
@@ -220,6 +267,11 @@ class Tape(NamedTuple):
     layers: list[_Layer]
     features: Tensor
     """[R, K, B, H]: outputs of the last hidden layer."""
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """x W, [G, B, I] times [G, I, O]: the gradient of a product with the transpose."""
+    return input_gradient(x, weight.transpose(-1, -2))
 
 
 def _orthogonal(shape: torch.Size, gain: float, generator: torch.Generator) -> Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
+from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.nets.activations import ACTIVATIONS
 from rlcli.nets.actor import Actor
 from rlcli.nets.mlp import MLP, Heads
@@ -71,21 +72,35 @@ def test_activations_round_an_element_the_same_wherever_it_stands(activation):
             assert torch.equal(found, of_all[part]), (start, count)
 
 
-@pytest.mark.parametrize(
-    "family", [CategoricalFamily(1), CategoricalFamily(4), GaussianFamily(1), GaussianFamily(3)]
-)
+FAMILIES = [
+    *(kind(width) for kind in (CategoricalFamily, GaussianFamily, BernoulliFamily) for width in (1, 3, 4)),
+    *(MultiCategoricalFamily(sizes) for sizes in ((1,), (3, 2), (2, 5, 1, 3))),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=str)
 @pytest.mark.parametrize("rows", ROWS)
-def test_distributions(family, rows):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_distributions(family, rows, dtype):
     output, free = torch.randn(4, rows, family.output_width), torch.randn(4, 1, family.free_width)
+    anchor_output, tangent = torch.randn(2, *output.shape)
+    anchor_free, free_tangent = torch.randn(2, *free.shape)
     noise = family.noise((4, rows), torch.Generator().manual_seed(0))
     slopes = torch.randn(2, 4, rows)
 
     def everything(members):
-        part = family.distribution(output[members].clone(), free[members].clone())
+        part, anchor = (
+            family.distribution(*(leaf[members].to(dtype, copy=True) for leaf in leaves))
+            for leaves in ((output, free), (anchor_output, anchor_free))
+        )
         given = (array[members].numpy() for array in (output, free, noise))
         actions = torch.from_numpy(family.act(*given))
-        taken, entropy = slopes[:, members].unbind(0)
-        return [actions, part.log_prob(actions), part.entropy(), *part.pullback(actions, taken, entropy)]
+        taken, entropy = slopes[:, members].to(dtype).unbind(0)
+        return [
+            actions, part.log_prob(actions), part.entropy(), *part.pullback(actions, taken, entropy),
+            part.kl(anchor), *part.pullback_kl_from(anchor, taken), *part.pullback_kl_to(anchor, taken),
+            *part.fisher(tangent[members].to(dtype), free_tangent[members].to(dtype)),
+        ]  # fmt: skip
 
     whole = everything([0, 1, 2, 3])
     for members in ([0], [3], [1, 2]):

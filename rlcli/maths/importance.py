@@ -1,0 +1,288 @@
+"""Importance weights of whole trajectories, and the policy gradients estimated with them.
+
+Shapes: [T, ..., N], time-major; N environments of one run, the axes between (none, or R) hold runs. What
+there is one of for a run is [R, 1] as an argument and [R] as a result. A segment is what one environment did
+from the later of episode and rollout start to the earlier of their ends; a run has S of them.
+Everything lies in log space until a weight multiplies something, so that products over a horizon neither
+overflow nor vanish on the way.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.maths.estimators import discounted_returns, returns_to_go
+from rlcli.maths.health import effective_sample_size
+
+KINDS = ("trajectory", "per_decision", "prefix", "per_step", "none")
+"""ρ_{0:end} for all steps of a segment; ρ_{0:t} for reward t; ρ_{0:t} for step t; ρ_t for step t; 1."""
+BY_SEGMENT = ("trajectory", "per_decision")
+"""Kinds of which a segment, not a step, is one sample."""
+
+
+class Segments(NamedTuple):
+    """How a rollout divides; each [T, ..., N]."""
+
+    last: Tensor
+    """Whether the step is its segment's last."""
+    age: Tensor
+    """int64: steps since the segment's first."""
+
+
+def segments(ended: Tensor) -> Segments:
+    """The segments of a rollout from its ends of either kind."""
+    last = ended.clone()
+    last[-1] = True
+    first = torch.ones_like(last)
+    first[1:] = last[:-1]
+    clock = torch.arange(len(ended), device=ended.device).view(-1, *[1] * (ended.dim() - 1))
+    return Segments(last, clock - torch.where(first, clock, 0).cummax(0).values)
+
+
+class Weights(NamedTuple):
+    """The weights an estimator uses: capped, and of mean 1 if self-normalised."""
+
+    kind: str
+    """One of KINDS."""
+    log: Tensor
+    """[T, ..., N]: the logarithm of each step's weight; under `per_decision` that of its reward."""
+    log_scale: Tensor | None
+    """[..., T]: what `per_decision` weights of each age were divided by; None otherwise."""
+    normalised: bool
+    segments: Segments
+
+
+def log_weights(kind: str, log_ratios: Tensor, parts: Segments) -> Tensor:
+    """Uncapped weights of one of KINDS from log π(a|s)/μ(a|s), both [T, ..., N].
+
+    The dynamics cancel in the ratio of two probabilities of one trajectory. Source: Precup, Sutton and Singh
+    2000, 'Eligibility Traces for Off-Policy Policy Evaluation', sections 2 and 3.
+    """
+    if kind == "none":
+        return torch.zeros_like(log_ratios)
+    if kind == "per_step":
+        return log_ratios
+    one = torch.ones_like(log_ratios[0])
+    prefixes, _ = discounted_returns(log_ratios, parts.last, one, torch.zeros_like(one))
+    return _spread(prefixes, parts.last) if kind == "trajectory" else prefixes
+
+
+def sqrt_cap(kind: str, parts: Segments) -> Tensor:
+    """√n, [..., 1] float64: n the samples of a run, segments or steps as the kind has it.
+
+    Source: Ionides 2008, 'Truncated Importance Sampling', section 2: the cap that balances bias and variance.
+    """
+    return _by_run(_counted(kind, parts)).double().sum(-1, keepdim=True).sqrt()
+
+
+def importance_weights(
+    kind: str, log_ratios: Tensor, parts: Segments, cap: Tensor | None = None, self_normalise: bool = False
+) -> Weights:
+    """The weights of one of KINDS: first capped at `cap` [..., 1], then divided by their mean.
+
+    The mean is over a run's segments (`trajectory`), over its segments at each age, ended ones keeping their
+    last weight (`per_decision`), or over its steps (the others). Both cures trade variance for bias.
+    """
+    log = log_weights(kind, log_ratios, parts)
+    if cap is not None:
+        limit = cap.to(log.dtype).log()
+        log = torch.where(log > limit, limit, log)
+    log_scale = None
+    if self_normalise and kind == "per_decision":
+        log_scale = _log_means_by_age(log, parts)
+        log = log - _at_age(log_scale, parts.age)
+    elif self_normalise:
+        counted = _by_run(_counted(kind, parts))
+        alive = torch.where(counted, _by_run(log), -math.inf)
+        log = log - (_log_sum(alive) - counted.to(log.dtype).sum(-1, keepdim=True).log())
+    return Weights(kind, log, log_scale, self_normalise, parts)
+
+
+def weight_figures(weights: Weights) -> dict[str, Tensor]:
+    """ess, max and variance of a run's weights, each [...]; of its segments' last weights where those count.
+
+    ess = (Σw)² / (n Σw²), in (0, 1]; the variance is the population's.
+    """
+    counted = _by_run(_counted(weights.kind, weights.segments))
+    log = torch.where(counted, _by_run(weights.log).double(), -math.inf)
+    count = counted.double().sum(-1, keepdim=True)
+    weight = log.exp()
+    centred = torch.where(counted, weight - weight.sum(-1, keepdim=True) / count, 0.0)
+    share = effective_sample_size(log) * log.shape[-1] / count.squeeze(-1)
+    return {
+        "ess": share.clamp(max=1.0),
+        "max": weight.amax(-1),
+        "variance": (centred * centred).sum(-1) / count.squeeze(-1),
+    }
+
+
+def gradient_coefficients(
+    weights: Weights,
+    rewards: Tensor,
+    advantages: Tensor,
+    gamma: Tensor,
+    baseline: Tensor | None,
+    *,
+    discount_states: bool,
+) -> Tensor:
+    """What each step's ∇ log π(a_t|s_t) is multiplied by, [T, ..., N]; constants of the objective's gradient.
+
+    The estimate of ∇J is the sum over all steps divided by S. t counts from the segment's start, w are the
+    weights, b the baseline V(s) (0 without one); `rewards` include what stands for a segment's future
+    (`bootstrapped_rewards`); `advantages` are G_t - b, or any A_t, and are read by the last three alone:
+
+    - trajectory: w (Σ_t' γ^t' r_t' - b(s_0)). Unbiased.
+    - per_decision: Σ_{t' ≥ t} γ^t' w_t' r_t' - γ^t w_t b(s_t). Unbiased.
+    - prefix: γ^t w_t A_t. Biased: A_t holds the returns of μ.
+    - per_step: γ^t w_t A_t. Biased by those and by the states μ visits.
+    - none: γ^t A_t. Biased by all of it, and by the baseline too.
+
+    A baseline adds no bias to the first four, for E_μ[ρ_{0:t} ∇ log π_t | s_t] = 0; behind a cap it does, as
+    the cap itself does. `discount_states=False` leaves γ^t out and discounts rewards from t on, as most
+    implementations do (biased unless γ = 1); it changes nothing for `trajectory`, which has no rewards-to-go.
+
+    Self-normalised, they are the gradient of Σ w x / Σ w, the normaliser moving with π: a weighted mean over
+    the batch is subtracted as a baseline, of returns or advantages, or of the rewards of each age
+    (`per_decision`; with a `baseline` its normaliser is held constant, as it would be a second one). Capped
+    weights are constants: a cap stops no gradient. At π = μ all kinds are score functions.
+    """
+    weight, parts = weights.log.exp(), weights.segments
+    discounts = _discounts(gamma, weight, parts)
+    if weights.kind == "per_decision":
+        return _per_decision(weights, rewards, gamma, baseline, discounts, discount_states)
+    if weights.kind == "trajectory":
+        totals, _ = discounted_returns(
+            discounts * rewards, parts.last, torch.ones_like(weight[0]), torch.zeros_like(weight[0])
+        )
+        returns = _spread(totals, parts.last)
+        outcome = returns if baseline is None else returns - _at_start(baseline, parts)
+    else:
+        outcome = advantages
+    if weights.normalised:
+        counted = _by_run(_counted(weights.kind, parts))
+        total = torch.where(counted, _by_run(weight * outcome), 0.0).sum(-1, keepdim=True)
+        outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
+    scaled = discounts if discount_states and weights.kind != "trajectory" else 1.0
+    return scaled * (weight * outcome)
+
+
+def _per_decision(
+    weights: Weights,
+    rewards: Tensor,
+    gamma: Tensor,
+    baseline: Tensor | None,
+    discounts: Tensor,
+    discount_states: bool,
+) -> Tensor:
+    """The coefficients of `per_decision`, with whichever baseline it takes."""
+    parts, weight = weights.segments, weights.log.exp()
+    earned = weight * rewards
+    if weights.log_scale is not None and baseline is None:
+        means = _means_by_age(earned, parts)
+        earned = earned - weight * _at_age(means, parts.age)
+        # An ended segment still weighs in the mean of later ages, where its own reward is 0.
+        later = _later_means(means, weights.log_scale, gamma)
+        earned = earned - torch.where(parts.last, gamma * weight * _at_age(later, parts.age), 0.0)
+    coefficients = returns_to_go(earned, parts.last, gamma)
+    if baseline is not None:
+        coefficients = coefficients - weight * baseline
+    return discounts * coefficients if discount_states else coefficients
+
+
+def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:
+    """M_a = Σ_{k>a} γ^{k-a-1} r̄_k W_a / W_k, [..., T]: `means` r̄ and the scales W of each age, [..., T]."""
+    shrunk = torch.where(log_scale.isfinite(), log_scale, 0.0)
+    fading = (shrunk[..., :-1] - shrunk[..., 1:]).exp().unbind(-1)
+    total = torch.zeros_like(means[..., 0])
+    found = [total]
+    for fade, mean in zip(reversed(fading), reversed(means[..., 1:].unbind(-1)), strict=True):
+        total = fade * (mean + gamma.squeeze(-1) * total)
+        found.append(total)
+    return torch.stack(found[::-1], -1)
+
+
+def _counted(kind: str, parts: Segments) -> Tensor:
+    """Which steps' weights are the samples: the last of each segment, or all."""
+    return parts.last if kind in BY_SEGMENT else torch.ones_like(parts.last)
+
+
+def _by_run(values: Tensor) -> Tensor:
+    """[T, ..., N] -> contiguous [..., T N]."""
+    return values.movedim(0, -2).flatten(-2).contiguous()
+
+
+def _spread(values: Tensor, last: Tensor) -> Tensor:
+    """Each segment's value at its last step, at all its steps."""
+    held = torch.zeros_like(values[0])
+    found = []
+    for value, end in zip(reversed(values.unbind(0)), reversed(last.unbind(0)), strict=True):
+        held = torch.where(end, value, held)
+        found.append(held)
+    return torch.stack(found[::-1])
+
+
+def _at_start(values: Tensor, parts: Segments) -> Tensor:
+    """Each segment's value at its first step, at all its steps."""
+    clock = torch.arange(len(values), device=values.device).view(-1, *[1] * (values.dim() - 1))
+    return values.gather(0, clock - parts.age)
+
+
+def _discounts(gamma: Tensor, like: Tensor, parts: Segments) -> Tensor:
+    """γ^age, by products: elementwise, and γ = 0 gives 1 at age 0."""
+    discount = torch.ones_like(like[0])
+    found = []
+    for end in parts.last.unbind(0):
+        found.append(discount)
+        discount = torch.where(end, 1.0, gamma * discount)
+    return torch.stack(found)
+
+
+def _at_age(by_age: Tensor, age: Tensor) -> Tensor:
+    """Entries of [..., T] at the ages [T, ..., N]."""
+    return by_age.gather(-1, _by_run(age)).view(*age.shape[1:-1], len(age), -1).movedim(-2, 0)
+
+
+def _means_by_age(values: Tensor, parts: Segments) -> Tensor:
+    """Sums of [T, ..., N] over the segments that reach each age, divided by all S: [..., T]."""
+    by_run, age = _by_run(values), _by_run(parts.age)
+    sums = by_run.new_zeros(*by_run.shape[:-1], len(values)).scatter_add(-1, age, by_run)
+    return sums / _by_run(parts.last).to(values.dtype).sum(-1, keepdim=True)
+
+
+def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
+    """log of the mean weight over all S segments at each age, ended ones keeping their last weight; [..., T].
+
+    -inf at no age: a segment counts at every age, whether it goes on or has ended.
+    """
+    by_run, age, last = _by_run(log), _by_run(parts.age), _by_run(parts.last)
+    steps = len(log)
+    going = _log_sums(by_run, age, steps)
+    # A segment that ends at age a counts as ended from a + 1 on; the last bin takes what is no end.
+    since = torch.where(last, age + 1, steps)
+    ended = _log_sums(by_run, since, steps + 1)[..., :steps].logcumsumexp(-1)
+    return _log_add(going, ended) - last.to(log.dtype).sum(-1, keepdim=True).log()
+
+
+def _log_sums(log: Tensor, bins: Tensor, count: int) -> Tensor:
+    """log Σ exp of the entries in each of `count` bins, over the last axis; -inf for an empty bin."""
+    empty = log.new_full((*log.shape[:-1], count), -math.inf)
+    peak = empty.scatter_reduce(-1, bins, log, "amax")
+    peak = torch.where(peak.isfinite(), peak, 0.0)
+    sums = torch.zeros_like(peak).scatter_add(-1, bins, (log - peak.gather(-1, bins)).exp())
+    return sums.log() + peak
+
+
+def _log_sum(log: Tensor) -> Tensor:
+    """log Σ exp over the last axis, kept."""
+    peak = log.amax(-1, keepdim=True)
+    return (log - peak).exp().sum(-1, keepdim=True).log() + peak
+
+
+def _log_add(a: Tensor, b: Tensor) -> Tensor:
+    """log(exp a + exp b), where not both are -inf."""
+    peak = torch.maximum(a, b)
+    return ((a - peak).exp() + (b - peak).exp()).log() + peak
