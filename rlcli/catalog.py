@@ -218,8 +218,8 @@ def _update() -> Iterator[Metric]:
         "fraction",
         "mean_s KL(anchor‖π) / budget",
         "Share of the KL budget this update spent; above 1 it went beyond. The budget is -½ ln(1 - ε²) for "
-        "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), else "
-        "health.kl_reference.",
+        "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), algo.delta "
+        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference.",
     )
     yield one(
         "entropy",
@@ -262,6 +262,40 @@ def _update() -> Iterator[Metric]:
     yield one("epochs", "epochs", "", "Passes over the batch begun before an early stop, if any.")
     yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled.")
     yield one("clip", "ratio", "ε", "Clip range of this update, as scheduled. Absent without a clip.")
+    yield one("beta", "1", "β", "Coefficient of the KL penalty in this update. Absent without a penalty.")
+    yield one(
+        "cg_residual",
+        "fraction",
+        "‖(F + λI)s - g‖₂ / ‖g‖₂",
+        "How far conjugate gradients were from the natural gradient. Absent without a natural step.",
+        "lower",
+        TRPO,
+    )
+    yield one(
+        "cg_curvature",
+        "1",
+        "sᵀ(F + λI)s / sᵀs",
+        "Damped curvature along the natural gradient, per unit of its squared length. Absent without a "
+        "natural step.",
+        "neither",
+        TRPO,
+    )
+    yield one(
+        "step_accepted",
+        "fraction",
+        "shrink^k",
+        "Share of the full natural step that the line search accepted; 0: none, and the policy is unchanged. "
+        "Absent without a natural step.",
+        "higher",
+        TRPO,
+    )
+    yield one(
+        "step_outcome",
+        "code",
+        "",
+        "How a natural step ended: 0 taken, 1 the gradient is zero, 2 the curvature is not positive, 3 a "
+        "number was not finite, 4 the line search accepted no candidate. Absent without a natural step.",
+    )
     yield one("lag", "updates", "", "Age of the behaviour policy: updates it lies behind the learner.")
 
 
@@ -277,9 +311,17 @@ def _losses() -> Iterator[Metric]:
     )
     yield _metric("loss/entropy", "nats", "mean H(π(·|s))", f"Entropy of the policy. {during}", "neither")
     yield _metric(
+        "loss/penalty",
+        "nats",
+        "β mean KL",
+        f"Penalty that holds the policy to the anchor. Absent without one. {during}",
+        "neither",
+        PPO,
+    )
+    yield _metric(
         "loss/total",
         "1",
-        "policy + value_coef·value - entropy_coef·entropy",
+        "policy + value_coef·value - entropy_coef·entropy + penalty",
         f"What the optimiser descends. {during}",
         "neither",
         PPO,

@@ -51,7 +51,10 @@ def _keys() -> dict[str, dict[str, Any]]:
 def _key_entry(key: Any) -> dict[str, Any]:
     declared = key.declaration
     section = key.name.rpartition(".")[0]
-    used_by = f"{section}.{'='.join(declared.used_by)}" if declared.used_by else "every run"
+    used_by = "every run"
+    if declared.used_by:
+        field, values = declared.used_by
+        used_by = f"{section}.{field}={'|'.join(values)}"
     return {
         "name": key.name,
         "kind": "key",

@@ -45,17 +45,65 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
     flat = flatten(config)
     for name, key in KEYS.items():
         source = provenance.get(name, "default")
-        if key.declaration.used_by is None or not (
-            source == "command line" or source.startswith("experiment/")
-        ):
+        if not (source == "command line" or source.startswith("experiment/")):
             continue
-        field, needed = key.declaration.used_by
-        other = f"{name.rpartition('.')[0]}.{field}"
-        if flat[other] != needed:
-            yield Fault(
-                f"{name} has no effect with {other}={display(flat[other])}; it needs {other}={needed}.",
-                frozenset({name, other}),
-            )
+        # What a key needs may itself need something: kl_target adaptive coefficients, and those a penalty.
+        asked = key
+        while asked.declaration.used_by is not None:
+            field, needed = asked.declaration.used_by
+            other = f"{name.rpartition('.')[0]}.{field}"
+            if flat[other] not in needed:
+                yield Fault(
+                    f"{name} has no effect with {other}={display(flat[other])}; "
+                    f"it needs {other}={'|'.join(needed)}.",
+                    frozenset({name, other}),
+                )
+                break
+            asked = KEYS[other]
+
+
+def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A natural step moves the policy alone, from the policy it is held to."""
+    algo = config.algo
+    if algo.step_rule != "natural":
+        return
+    if algo.penalty != "none":
+        yield Fault(
+            f"algo.step_rule=natural takes no algo.penalty={algo.penalty}: algo.delta bounds its step; "
+            "set algo.penalty=none.",
+            frozenset({"algo.step_rule", "algo.penalty"}),
+        )
+    if config.network.shared:
+        yield Fault(
+            "algo.step_rule=natural cannot train network.shared=true: fitting the value function after the "
+            "step would move the policy out of its trust region.",
+            frozenset({"algo.step_rule", "network.shared"}),
+        )
+    if algo.anchor == "behaviour" and config.lag > 0:
+        yield Fault(
+            f"algo.step_rule=natural cannot be held to the behaviour policy with lag={config.lag}: the "
+            "Fisher matrix is the KL's curvature at its minimum, and the step does not start there; use "
+            "algo.anchor=update.",
+            frozenset({"algo.step_rule", "algo.anchor", "lag"}),
+        )
+
+
+def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """V-trace's caps are ordered, and no sample is corrected twice."""
+    algo = config.algo
+    if algo.targets != "vtrace":
+        return
+    if algo.c_bar > algo.rho_bar:
+        yield Fault(
+            f"algo.c_bar={algo.c_bar:g} exceeds algo.rho_bar={algo.rho_bar:g}; V-trace forbids it.",
+            frozenset({"algo.c_bar", "algo.rho_bar"}),
+        )
+    if algo.surrogate == "score" and algo.anchor == "update" and config.lag > 0:
+        yield Fault(
+            f"algo.targets=vtrace with algo.surrogate=score and lag={config.lag} corrects for the behaviour "
+            "policy itself; algo.anchor=update would weigh each sample again: use algo.anchor=behaviour.",
+            frozenset({"algo.targets", "algo.surrogate", "algo.anchor", "lag"}),
+        )
 
 
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -71,4 +119,10 @@ def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
         )
 
 
-RULES: tuple[Check, ...] = (minibatches_divide, keys_have_effect, name_is_a_folder)
+RULES: tuple[Check, ...] = (
+    minibatches_divide,
+    keys_have_effect,
+    natural_step_fits,
+    vtrace_fits,
+    name_is_a_folder,
+)

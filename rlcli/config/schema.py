@@ -33,8 +33,8 @@ class Declaration:
     choices: tuple[str, ...] | None = None
     cohort: bool = False
     effect: Effect = "results"
-    used_by: tuple[str, str] | None = None
-    """`("surrogate", "clipped")`: no effect unless that field of the same section has that value."""
+    used_by: tuple[str, tuple[str, ...]] | None = None
+    """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
 
     def bounds(self) -> str:
         """The admitted range as text: '> 0, <= 1', or '' when there is none."""
@@ -65,9 +65,29 @@ class AlgoConfig:
     """One algorithm as a row of choices; flat, so that any row may borrow any part."""
 
     name: str = key("ppo", "The row of the algorithm table this run trains with.", effect="nothing")
-    targets: str = key("gae", "How advantages and value targets are estimated.", choices=("gae",))
-    surrogate: str = key("clipped", "The objective the policy ascends.", choices=("clipped",))
-    step_rule: str = key("sgd", "How parameters follow the gradient.", choices=("sgd",))
+    targets: str = key(
+        "gae",
+        "How advantages and value targets are estimated: generalised advantages, n-step returns, returns to "
+        "the end of the episode or rollout, or V-trace, which corrects for an older behaviour policy.",
+        choices=("gae", "nstep", "monte_carlo", "vtrace"),
+    )
+    surrogate: str = key(
+        "clipped",
+        "The objective the policy ascends: the ratio pi/anchor times the advantage, clipped or not, or the "
+        "score function log pi times the advantage.",
+        choices=("clipped", "ratio", "score"),
+    )
+    penalty: str = key(
+        "none",
+        "A divergence taken from the objective, times beta: the exact KL from the anchor, or to it.",
+        choices=("none", "kl_anchor_pi", "kl_pi_anchor"),
+    )
+    step_rule: str = key(
+        "sgd",
+        "How the policy follows the gradient: epochs of gradient steps, or one natural-gradient step inside "
+        "a KL ball and gradient epochs for the value function alone.",
+        choices=("sgd", "natural"),
+    )
     anchor: str = key(
         "update",
         "The policy each step is held to: the one at the start of the update, or the behaviour policy "
@@ -88,34 +108,167 @@ class AlgoConfig:
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
-    learning_rate: float = key(2.5e-4, "Step size of Adam.", ge=0, cohort=True)
+    optimiser: str = key("adam", "The rule of gradient steps.", choices=("adam", "rmsprop", "sgd"))
+    learning_rate: float = key(2.5e-4, "Step size of the optimiser.", ge=0, cohort=True)
     learning_rate_schedule: str = key(
         "linear",
         "constant, or linear: from learning_rate to 0 over schedule_steps.",
         choices=("constant", "linear"),
     )
-    adam_eps: float = key(1e-5, "Adam's epsilon, added to the root of the second moment.", gt=0, cohort=True)
-    adam_beta1: float = key(0.9, "Adam's decay of the first moment.", ge=0, lt=1, cohort=True)
-    adam_beta2: float = key(0.999, "Adam's decay of the second moment.", ge=0, lt=1, cohort=True)
+    adam_eps: float = key(
+        1e-5,
+        "Adam's epsilon, added to the root of the second moment.",
+        gt=0,
+        cohort=True,
+        used_by=("optimiser", ("adam",)),
+    )
+    adam_beta1: float = key(
+        0.9, "Adam's decay of the first moment.", ge=0, lt=1, cohort=True, used_by=("optimiser", ("adam",))
+    )
+    adam_beta2: float = key(
+        0.999, "Adam's decay of the second moment.", ge=0, lt=1, cohort=True, used_by=("optimiser", ("adam",))
+    )
+    rmsprop_decay: float = key(
+        0.99,
+        "RMSProp's decay of the mean square.",
+        ge=0,
+        lt=1,
+        cohort=True,
+        used_by=("optimiser", ("rmsprop",)),
+    )
+    rmsprop_eps: float = key(
+        1e-5,
+        "RMSProp's epsilon, added to the mean square under its root, as TensorFlow has it.",
+        gt=0,
+        cohort=True,
+        used_by=("optimiser", ("rmsprop",)),
+    )
     clip: float = key(
         0.2,
         "Clip range eps: the ratio pi/anchor gains nothing outside [1 - eps, 1 + eps].",
         gt=0,
         lt=1,
         cohort=True,
-        used_by=("surrogate", "clipped"),
+        used_by=("surrogate", ("clipped",)),
     )
     clip_schedule: str = key(
         "constant",
         "constant, or linear: from clip to 0 over schedule_steps.",
         choices=("constant", "linear"),
-        used_by=("surrogate", "clipped"),
+        used_by=("surrogate", ("clipped",)),
     )
     gamma: float = key(0.99, "Discount per step.", ge=0, le=1, cohort=True)
     gae_lambda: float = key(
-        0.95, "Trace decay lambda of GAE.", ge=0, le=1, cohort=True, used_by=("targets", "gae")
+        0.95,
+        "Trace decay lambda of GAE and V-trace.",
+        ge=0,
+        le=1,
+        cohort=True,
+        used_by=("targets", ("gae", "vtrace")),
     )
-    entropy_coef: float = key(0.0, "Weight of the policy's entropy in the objective.", cohort=True)
+    rho_bar: float = key(
+        1.0,
+        "V-trace's cap of the ratio pi/mu: it sets which policy's value is learnt.",
+        gt=0,
+        cohort=True,
+        used_by=("targets", ("vtrace",)),
+    )
+    c_bar: float = key(
+        1.0,
+        "V-trace's cap of the ratios that traces are multiplied by; at most rho_bar.",
+        gt=0,
+        cohort=True,
+        used_by=("targets", ("vtrace",)),
+    )
+    recompute: str = key(
+        "update",
+        "When advantages and value targets are estimated: once an update, or anew before every epoch with "
+        "the parameters of that moment.",
+        choices=("update", "epoch"),
+    )
+    reward_clip: float | None = key(
+        None, "Rewards are clipped to plus or minus this for learning; null leaves them.", gt=0
+    )
+    loss_reduction: str = key(
+        "mean",
+        "Whether the gradient is of the minibatch's mean loss or of its sum; losses are logged as means.",
+        choices=("mean", "sum"),
+    )
+    n_step: int = key(
+        5, "Steps before an n-step return bootstraps.", unit="steps", ge=1, used_by=("targets", ("nstep",))
+    )
+    beta: float = key(
+        1.0,
+        "Coefficient of the penalty at the start.",
+        ge=0,
+        cohort=True,
+        used_by=("penalty", ("kl_anchor_pi", "kl_pi_anchor")),
+    )
+    beta_schedule: str = key(
+        "constant",
+        "constant; adaptive: doubled after an update whose mean KL(anchor||pi) exceeds 1.5 kl_target, halved "
+        "below kl_target / 1.5; linear: beta / (1 - k/K) at update k of K; inverse: beta / (k + 1).",
+        choices=("constant", "adaptive", "linear", "inverse"),
+        used_by=("penalty", ("kl_anchor_pi", "kl_pi_anchor")),
+    )
+    kl_target: float = key(
+        0.01,
+        "Mean KL(anchor||pi) an update aims at with beta_schedule=adaptive.",
+        unit="nats",
+        gt=0,
+        cohort=True,
+        used_by=("beta_schedule", ("adaptive",)),
+    )
+    delta: float = key(
+        0.01,
+        "Radius of the trust region: mean KL(anchor||pi) of a natural step, at most.",
+        unit="nats",
+        gt=0,
+        cohort=True,
+        used_by=("step_rule", ("natural",)),
+    )
+    cg_iterations: int = key(
+        15, "Conjugate-gradient iterations, at most.", ge=1, used_by=("step_rule", ("natural",))
+    )
+    cg_tolerance: float = key(
+        1e-10,
+        "Conjugate gradients stop below this residual, relative to the gradient's norm.",
+        ge=0,
+        cohort=True,
+        used_by=("step_rule", ("natural",)),
+    )
+    cg_damping: float = key(
+        0.1,
+        "Added to the Fisher matrix's diagonal.",
+        ge=0,
+        cohort=True,
+        used_by=("step_rule", ("natural",)),
+    )
+    line_search: bool = key(
+        True,
+        "Backtrack until KL <= delta and the surrogate is better; without it the full natural gradient step.",
+        used_by=("step_rule", ("natural",)),
+    )
+    line_search_steps: int = key(
+        10, "Candidates of the line search.", ge=1, used_by=("step_rule", ("natural",))
+    )
+    line_search_shrink: float = key(
+        0.8,
+        "Each candidate's step over the one before.",
+        gt=0,
+        lt=1,
+        cohort=True,
+        used_by=("step_rule", ("natural",)),
+    )
+    metric: str = key(
+        "fisher",
+        "What measures a natural step: the Fisher matrix, or plain distance of parameters, for comparison.",
+        choices=("fisher", "euclidean"),
+        used_by=("step_rule", ("natural",)),
+    )
+    entropy_coef: float = key(
+        0.0, "Weight of the policy's entropy in the objective.", cohort=True, used_by=("step_rule", ("sgd",))
+    )
     value_coef: float = key(
         0.5, "Weight of the value loss mean (V - target)^2, which has no factor 1/2.", ge=0, cohort=True
     )
@@ -134,13 +287,14 @@ class AlgoConfig:
     )
     target_kl: float | None = key(
         None, "Stop an update's remaining gradient steps beyond this KL; null never stops.", unit="nats",
-        gt=0, cohort=True,
+        gt=0, cohort=True, used_by=("step_rule", ("sgd",)),
     )  # fmt: skip
     target_kl_rule: str = key(
         "minibatch_k3",
         "minibatch_k3: stop before a step when the k3 estimate on its minibatch exceeds 1.5 target_kl; "
         "epoch_exact: stop after an epoch when the exact mean KL(anchor||pi) on the batch exceeds target_kl.",
         choices=("minibatch_k3", "epoch_exact"),
+        used_by=("step_rule", ("sgd",)),
     )
 
 
@@ -158,7 +312,9 @@ class EnvConfig:
         choices=("auto", "gymnasium", "array"),
         effect="maybe",
     )
-    normalize_observation: bool = key(False, "Whiten observations by running statistics.")
+    normalize_observation: bool = key(
+        False, "Whiten observations by running statistics; choices and switches stay 0 or 1."
+    )
     normalize_reward: bool = key(False, "Scale rewards by the running deviation of the discounted return.")
     replay_limit: int = key(
         100_000, "Actions kept per unfinished episode so that a checkpoint can replay it.", unit="steps",
@@ -181,10 +337,12 @@ class NetworkConfig:
         choices=("orthogonal", "uniform"),
     )  # fmt: skip
     hidden_gain: float = key(
-        2**0.5, "Gain of the hidden layers.", gt=0, used_by=("initialisation", "orthogonal")
+        2**0.5, "Gain of the hidden layers.", gt=0, used_by=("initialisation", ("orthogonal",))
     )
-    policy_gain: float = key(0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", "orthogonal"))
-    value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", "orthogonal"))
+    policy_gain: float = key(
+        0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", ("orthogonal",))
+    )
+    value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", ("orthogonal",)))
     log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.")
 
 
@@ -266,7 +424,7 @@ class RunConfig:
         unit="updates", ge=0,
     )  # fmt: skip
     device: str = key("cpu", "torch device: cpu, cuda, cuda:1.", effect="maybe")
-    backend: str = key("native", "Who trains.", choices=("native",))
+    backend: str = key("native", "Who trains: rlcli itself, or Stable-Baselines3.", choices=("native", "sb3"))
     name: str | None = key(
         None, "Name of the run directory; null: algo, environment and seed.", effect="nothing"
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters
-from rlcli.learner.sgd import Improvement
+from rlcli.learner.step import Improvement
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.health import clip_figures, divergence, explained_variance, health
 from rlcli.maths.surrogates import clip_budget
@@ -62,9 +62,17 @@ def epoch_figures(against: Reference, policy: Distribution, actions: Tensor) -> 
 
 
 def step_figures(
-    config: RunConfig, hyper: Hyperparameters, batch: Batch, improvement: Improvement, kl: Tensor
+    config: RunConfig,
+    hyper: Hyperparameters,
+    batch: Batch,
+    values: Tensor,
+    improvement: Improvement,
+    kl: Tensor,
 ) -> dict[str, Tensor]:
-    """Losses, gradient norms, counts and settings of an update; `kl` is its mean KL(anchor||pi) [R]."""
+    """Losses, gradient norms, counts and settings of an update.
+
+    `values` [R, B] are V before it, `kl` [R] its mean KL(anchor||pi).
+    """
     taken = improvement.taken.double()
     count = taken.sum(0)
     norms = improvement.gradient_norms.double()
@@ -76,20 +84,27 @@ def step_figures(
         "update/grad_norm_max": torch.where(improvement.taken, norms, -math.inf).amax(0),
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
-        "update/explained_variance": explained_variance(batch.values.double(), batch.targets.double()),
+        "update/explained_variance": explained_variance(values.double(), batch.targets.double()),
         "update/budget_used": kl / budget(config, hyper),
         "update/learning_rate": hyper.learning_rate.squeeze(-1).double(),
         "update/lag": torch.full_like(count, config.lag),
     }
     if config.algo.surrogate == "clipped":
         figures["update/clip"] = hyper.clip.squeeze(-1).double()
+    if config.algo.penalty == "none":
+        del figures["loss/penalty"]
     return {name: torch.where(value.isfinite(), value, math.nan) for name, value in figures.items()}
 
 
 def budget(config: RunConfig, hyper: Hyperparameters) -> Tensor:
-    """The KL an update may spend, [R]: what the clip range implies, else `health.kl_reference`."""
-    if config.algo.surrogate == "clipped":
+    """The KL an update may spend, [R]: what the row declares, else `health.kl_reference`."""
+    algo = config.algo
+    if algo.step_rule == "natural":
+        return hyper.delta.squeeze(-1).double()
+    if algo.surrogate == "clipped":
         return clip_budget(hyper.clip.squeeze(-1).double())
+    if algo.penalty != "none" and algo.beta_schedule == "adaptive":
+        return hyper.kl_target.squeeze(-1).double()
     return torch.full_like(hyper.gamma.squeeze(-1).double(), config.health.kl_reference)
 
 

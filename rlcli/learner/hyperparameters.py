@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.config.schema import RunConfig
 
 
 class Hyperparameters(NamedTuple):
@@ -19,9 +19,19 @@ class Hyperparameters(NamedTuple):
     adam_eps: Tensor
     adam_beta1: Tensor
     adam_beta2: Tensor
+    rmsprop_decay: Tensor
+    rmsprop_eps: Tensor
     clip: Tensor
+    beta: Tensor
+    kl_target: Tensor
+    delta: Tensor
+    cg_tolerance: Tensor
+    cg_damping: Tensor
+    line_search_shrink: Tensor
     gamma: Tensor
     gae_lambda: Tensor
+    rho_bar: Tensor
+    c_bar: Tensor
     entropy_coef: Tensor
     value_coef: Tensor
     max_grad_norm: Tensor
@@ -42,18 +52,30 @@ def remaining(config: RunConfig, update: int) -> float:
 
 def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device: str) -> Hyperparameters:
     """The values in force during the update that follows `updates[r]` done ones."""
-    rows = [_row(config.algo, remaining(config, done)) for config, done in zip(configs, updates, strict=True)]
+    rows = [_row(config, done) for config, done in zip(configs, updates, strict=True)]
     table = torch.tensor(rows, dtype=torch.float64).float().to(device)
     return Hyperparameters(*(column.unsqueeze(1).contiguous() for column in table.unbind(1)))
 
 
-def _row(algo: AlgoConfig, ahead: float) -> list[float]:
+def _row(config: RunConfig, done: int) -> list[float]:
+    algo, ahead = config.algo, remaining(config, done)
     factors = {
         "learning_rate": ahead if algo.learning_rate_schedule == "linear" else 1.0,
         "clip": ahead if algo.clip_schedule == "linear" else 1.0,
+        "beta": _beta_factor(config, done),
     }
     row = []
     for name in Hyperparameters._fields:
         value = getattr(algo, name)
         row.append(math.inf if value is None else value * factors.get(name, 1.0))
     return row
+
+
+def _beta_factor(config: RunConfig, done: int) -> float:
+    """What beta is multiplied by at update k = `done`, counted from 0, of K; k stops at K - 1."""
+    if config.algo.beta_schedule == "inverse":
+        return 1.0 / (done + 1)
+    if config.algo.beta_schedule == "linear":
+        updates = -(-(config.schedule_steps or config.total_steps) // config.batch_size)
+        return 1.0 / (1.0 - min(done, updates - 1) / updates)
+    return 1.0

@@ -12,44 +12,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
-from rlcli.learner.adam import Adam, clip_by_norm
+from rlcli.config.schema import AlgoConfig, RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters, stops_early
-from rlcli.learner.state import AdamState
+from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm
+from rlcli.learner.step import Improvement, Losses, Step
 from rlcli.learner.table import SURROGATES
+from rlcli.maths.distributions import Distribution
 from rlcli.maths.draws import generator
 from rlcli.maths.estimators import whiten
-from rlcli.maths.surrogates import clipped_value_loss, value_loss
+from rlcli.maths.surrogates import Loss, clipped_value_loss, value_loss
 from rlcli.nets.mlp import Heads
-from rlcli.nets.policy import Model
 
 K3_FACTOR = 1.5
 """`target_kl_rule=minibatch_k3` stops beyond this multiple of target_kl, as Stable-Baselines3 does."""
-
-
-class Losses(NamedTuple):
-    """The losses of S gradient steps, each [S, R]."""
-
-    policy: Tensor
-    value: Tensor
-    entropy: Tensor
-    total: Tensor
-
-
-class Improvement(NamedTuple):
-    """What an update's gradient steps came to."""
-
-    parameters: Tensor
-    """[R, P]."""
-    optimiser: AdamState
-    losses: Losses
-    gradient_norms: Tensor
-    """[S, R], before clipping."""
-    taken: Tensor
-    """[S, R]: whether the run took the step."""
-    epochs: list[Tensor]
-    """For each epoch the mask [R] of runs that were active when it began."""
 
 
 class _Samples(NamedTuple):
@@ -60,52 +36,55 @@ class _Samples(NamedTuple):
     objective: Tensor
     error: Tensor
     entropy: Tensor
+    penalty: Tensor
+    """beta KL."""
 
 
-AfterEpoch = Callable[[Tensor], Tensor | None]
-"""(parameters [R, P] after an epoch) -> exact mean KL(anchor||pi) [R] where the stopping rule needs it."""
-
-
-def improve(
-    configs: Sequence[RunConfig],
-    hyper: Hyperparameters,
-    model: Model,
-    parameters: Tensor,
-    optimiser: AdamState,
-    batch: Batch,
-    permutations: Callable[[int], Tensor],
-    after_epoch: AfterEpoch,
-) -> Improvement:
-    """`epochs` passes over the batch; `permutations(epoch)` orders its samples, [R, B]."""
-    config = configs[0]
-    algo = config.algo
-    rewards_entropy = any(one.algo.entropy_coef for one in configs)
-    adam = Adam(parameters, optimiser, hyper, algo.epochs * algo.minibatches)
-    parts = model.network.unflatten(adam.parameters)
-    stops = stops_early(configs)
+def sgd(step: Step) -> Improvement:
+    """`epochs` passes over the batch, policy and value function together."""
+    config = step.configs[0]
+    algo, hyper = config.algo, step.hyper
+    gradient = _Gradient(step)
+    planned = algo.epochs * algo.minibatches
+    rule = OPTIMISERS[algo.optimiser](step.parameters, step.optimiser, hyper, planned)
+    parts = step.model.network.unflatten(rule.parameters)
+    stops = stops_early(step.configs)
     stops_by_k3 = stops and algo.target_kl_rule == "minibatch_k3"
     target_kl = hyper.target_kl.squeeze(-1)
-    active = torch.ones(parameters.shape[0], dtype=torch.bool, device=parameters.device)
+    active = torch.ones(len(rule.parameters), dtype=torch.bool, device=rule.parameters.device)
+    batch = step.batch
     samples, norms, taken, epochs = [], [], [], []
     for epoch in range(algo.epochs):
         if stops and not active.any():
             break
         epochs.append(active)
-        for minibatch in _minibatches(config, batch, permutations, epoch):
-            gradients, seen = _gradient(config, hyper, model, parts, minibatch, rewards_entropy)
+        if epoch > 0 and algo.recompute == "epoch":
+            advantages, targets = step.estimate(rule.parameters)
+            batch = batch._replace(advantages=advantages, targets=targets)
+        for minibatch in minibatches(config, batch, step.permutations, epoch):
+            gradients, seen = gradient(parts, minibatch)
             if stops_by_k3:
                 k3 = (torch.expm1(seen.log_ratio) - seen.log_ratio).mean(-1)
                 active = active & (k3 <= K3_FACTOR * target_kl)
             gradients, norm = clip_by_norm(gradients, hyper.max_grad_norm)
-            adam.step(gradients, active if stops else None)
+            rule.step(gradients, active if stops else None)
             samples.append(seen)
             norms.append(norm)
             taken.append(active)
-        exact = after_epoch(adam.parameters)
+        exact = step.after_epoch(rule.parameters)
         if exact is not None:
             active = active & (exact <= target_kl.double())
     losses = _losses(hyper, _Samples(*(torch.stack(each) for each in zip(*samples, strict=True))))
-    return Improvement(adam.parameters, adam.state(), losses, torch.stack(norms), torch.stack(taken), epochs)
+    return Improvement(
+        rule.parameters, rule.state(), losses, torch.stack(norms), torch.stack(taken), epochs, {}
+    )
+
+
+def value_error(algo: AlgoConfig, values: Tensor, minibatch: Batch) -> Loss:
+    """The value loss of each sample [R, b], clipped around V before the update if so configured."""
+    if minibatch.values is None or algo.value_clip is None:
+        return value_loss(values, minibatch.targets)
+    return clipped_value_loss(values, minibatch.targets, minibatch.values, algo.value_clip)
 
 
 def permutation(seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int) -> Tensor:
@@ -117,42 +96,60 @@ def permutation(seeds: Sequence[int], updates: Sequence[int], epoch: int, sample
     return torch.stack(draws)
 
 
-def _gradient(
-    config: RunConfig,
-    hyper: Hyperparameters,
-    model: Model,
-    parts: dict[str, Tensor],
-    minibatch: Batch,
-    rewards_entropy: bool,
-) -> tuple[Tensor, _Samples]:
-    """The gradient [R, P] of the total loss of one minibatch, through the slopes of its parts."""
-    algo = config.algo
-    scale = 1.0 / minibatch.targets.shape[-1]
-    heads, tape = model.network.forward(parts, minibatch.inputs)
-    distribution = model.family.distribution(heads.output, heads.free)
-    log_ratio = distribution.log_prob(minibatch.actions) - minibatch.log_anchor
-    surrogate = SURROGATES[algo.surrogate](log_ratio.exp(), minibatch.advantages, hyper)
-    if algo.value_clip is None:
-        error = value_loss(heads.value, minibatch.targets)
-    else:
-        error = clipped_value_loss(heads.value, minibatch.targets, minibatch.values, algo.value_clip)
-    by_log_prob = minibatch.weights * surrogate.slope * -scale
-    by_entropy = (hyper.entropy_coef * -scale).expand_as(by_log_prob) if rewards_entropy else None
-    for_output, for_free = distribution.pullback(minibatch.actions, by_log_prob, by_entropy)
-    by_value = hyper.value_coef * error.slope * scale
-    gradient = model.network.backward(tape, Heads(for_output, for_free, by_value))
-    seen = _Samples(log_ratio, minibatch.weights * surrogate.value, error.value, distribution.entropy())
-    return gradient, seen
+class _Gradient:
+    """The gradient of the total loss of a minibatch, through the slopes of its parts."""
+
+    def __init__(self, step: Step) -> None:
+        self._algo = step.configs[0].algo
+        self._hyper, self._model, self._held = step.hyper, step.model, step.held
+        self._rewards_entropy = any(config.algo.entropy_coef for config in step.configs)
+
+    def __call__(self, parts: dict[str, Tensor], minibatch: Batch) -> tuple[Tensor, _Samples]:
+        """The gradient [R, P] and what was computed of each sample."""
+        scale = 1.0 / minibatch.targets.shape[-1] if self._algo.loss_reduction == "mean" else 1.0
+        heads, tape = self._model.network.forward(parts, minibatch.inputs)
+        policy = self._model.family.distribution(heads.output, heads.free)
+        log_prob = policy.log_prob(minibatch.actions)
+        surrogate = SURROGATES[self._algo.surrogate](
+            log_prob, minibatch.log_anchor, minibatch.advantages, self._hyper
+        )
+        error = value_error(self._algo, heads.value, minibatch)
+        by_log_prob = minibatch.weighted(surrogate.slope) * -scale
+        by_entropy = None
+        if self._rewards_entropy:
+            by_entropy = (self._hyper.entropy_coef * -scale).expand_as(by_log_prob)
+        for_output, for_free = policy.pullback(minibatch.actions, by_log_prob, by_entropy)
+        penalty = torch.zeros_like(log_prob)
+        if minibatch.anchor_outputs is not None:
+            kl, pulled_output, pulled_free = self._penalty(policy, minibatch.anchor_outputs, scale)
+            penalty = self._held.beta * kl
+            for_output, for_free = for_output + pulled_output, for_free + pulled_free
+        by_value = self._hyper.value_coef * error.slope * scale
+        gradient = self._model.network.backward(tape, Heads(for_output, for_free, by_value))
+        log_ratio = log_prob - minibatch.log_anchor
+        objective = minibatch.weighted(surrogate.value)
+        return gradient, _Samples(log_ratio, objective, error.value, policy.entropy(), penalty)
+
+    def _penalty(
+        self, policy: Distribution, anchor_outputs: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The exact KL [R, b] and the gradient of beta times its mean."""
+        anchor = self._model.family.distribution(anchor_outputs, self._held.free)
+        by_kl = (self._held.beta * scale).expand(anchor_outputs.shape[:2])
+        if self._algo.penalty == "kl_anchor_pi":
+            return anchor.kl(policy), *policy.pullback_kl_from(anchor, by_kl)
+        return policy.kl(anchor), *policy.pullback_kl_to(anchor, by_kl)
 
 
 def _losses(hyper: Hyperparameters, samples: _Samples) -> Losses:
     """Means over minibatches of what was seen, [S, R]; the total as its gradient was taken."""
     policy, value, entropy = -samples.objective.mean(-1), samples.error.mean(-1), samples.entropy.mean(-1)
-    total = policy + hyper.value_coef.squeeze(-1) * value - hyper.entropy_coef.squeeze(-1) * entropy
-    return Losses(policy, value, entropy, total)
+    penalty = samples.penalty.mean(-1)
+    total = policy + hyper.value_coef.squeeze(-1) * value - hyper.entropy_coef.squeeze(-1) * entropy + penalty
+    return Losses(policy, value, entropy, penalty, total)
 
 
-def _minibatches(
+def minibatches(
     config: RunConfig, batch: Batch, permutations: Callable[[int], Tensor], epoch: int
 ) -> list[Batch]:
     """The batch in M parts [R, b, ...], each contiguous, advantages whitened as configured."""
@@ -161,12 +158,12 @@ def _minibatches(
     if algo.normalize_advantage == "batch":
         batch = batch._replace(advantages=whiten(batch.advantages))
     if parts == 1:
-        shuffled = Batch(*(field.unsqueeze(0) for field in batch))
+        shuffled = batch.map(lambda field: field.unsqueeze(0))
     else:
         shuffled = _shuffle(batch, permutations(epoch), parts)
     if algo.normalize_advantage == "minibatch":
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
-    return [Batch(*fields) for fields in zip(*(field.unbind(0) for field in shuffled), strict=True)]
+    return [shuffled.map(lambda field, k=k: field[k]) for k in range(parts)]  # type: ignore[misc]
 
 
 def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
@@ -176,6 +173,6 @@ def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
     rows = order.to(device) + samples * torch.arange(runs, device=device).unsqueeze(1)
     index = rows.view(runs, parts, -1).transpose(0, 1)
     flat = index.flatten()
-    return Batch(
-        *(field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:]) for field in batch)
+    return batch.map(
+        lambda field: field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:])
     )

@@ -16,8 +16,8 @@ from rlcli.nets.observations import Moments, no_moments
 from rlcli.nets.policy import Snapshot
 
 
-class AdamState(NamedTuple):
-    """Adam's moments and step count."""
+class OptimiserState(NamedTuple):
+    """An optimiser's moments and step count; which it uses is its own affair."""
 
     first: Tensor
     """[R, P]."""
@@ -32,28 +32,33 @@ class TrainState(NamedTuple):
 
     policy: Snapshot
     """The current policy; the critic's parameters lie in the same buffer."""
-    optimiser: AdamState
+    optimiser: OptimiserState
     reward_moments: Moments
     """Statistics of the discounted return, for reward scaling."""
     discounted: Tensor
     """[R, N] float64: each environment's discounted return so far, for reward scaling."""
     queue: Snapshot
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
+    coefficient: Tensor
+    """[R] float64: what an adaptive penalty's beta has been multiplied by so far."""
     update: Tensor
     """[R] int64: updates done."""
 
 
-def fresh(parameters: Tensor, observation_width: int, num_envs: int, lag: int) -> TrainState:
+def fresh(
+    parameters: Tensor, observation_width: int, num_envs: int, lag: int, second_moment: float = 0.0
+) -> TrainState:
     """The state before the first update, from initial parameters [R, P]."""
     runs = parameters.shape[0]
     policy = Snapshot(parameters, no_moments(runs, observation_width))
     zeros = torch.zeros_like(parameters)
     return TrainState(
         policy=policy,
-        optimiser=AdamState(zeros, zeros.clone(), torch.zeros(runs)),
+        optimiser=OptimiserState(zeros, torch.full_like(zeros, second_moment), torch.zeros(runs)),
         reward_moments=no_moments(runs, 1),
         discounted=torch.zeros(runs, num_envs, dtype=torch.float64),
         queue=map_leaves(lambda leaf: torch.stack([leaf] * lag, 1) if lag else leaf[:, None][:, :0], policy),
+        coefficient=torch.ones(runs, dtype=torch.float64),
         update=torch.zeros(runs, dtype=torch.int64),
     )
 

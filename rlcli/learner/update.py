@@ -16,20 +16,35 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
-from rlcli.learner.batch import Batch, acting_error, advanced_statistics, by_run, make_batch
+from rlcli.learner.batch import (
+    Batch,
+    Estimator,
+    Policy,
+    acting_error,
+    advanced_statistics,
+    by_run,
+    make_batch,
+)
 from rlcli.learner.figures import Reference, as_update, epoch_figures, health_figures, reference, step_figures
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters, stops_early
-from rlcli.learner.sgd import improve, permutation
+from rlcli.learner.natural import natural
+from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
+from rlcli.learner.step import Held, Step, StepRule
 from rlcli.learner.table import SURROGATES
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
 from rlcli.nets.mlp import Heads
-from rlcli.nets.policy import Model, Snapshot
+from rlcli.nets.policy import Model, Outputs, Snapshot
 
+ADAPTIVE_BAND = 1.5
+"""An adaptive penalty keeps its coefficient while the KL is within this factor of its target."""
 ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
+
+
+STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": natural}
 
 
 class Update(NamedTuple):
@@ -48,9 +63,17 @@ class Update(NamedTuple):
 
 @torch.inference_mode()
 def update(
-    configs: Sequence[RunConfig], seeds: Sequence[int], model: Model, state: TrainState, rollout: Rollout
+    configs: Sequence[RunConfig],
+    seeds: Sequence[int],
+    model: Model,
+    state: TrainState,
+    rollout: Rollout,
+    rule: StepRule | None = None,
 ) -> Update:
-    """One update of every run on its rollout; `configs` agree on all but cohort keys."""
+    """One update of every run on its rollout; `configs` agree on all but cohort keys.
+
+    Parameters move by `rule`, or else as the row says.
+    """
     config = configs[0]
     done = state.update.tolist()
     hyper = hyperparameters(configs, done, config.device)
@@ -59,35 +82,42 @@ def update(
     observations, actions = by_run(rollout.observations), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
     heads, tape = model.network.forward(model.network.unflatten(state.policy.parameters), inputs)
-    initial = model.family.distribution(heads.output, heads.free)
-    log_initial = initial.log_prob(actions)
-    outputs = model.outputs(behaviour(state), observations)
-    acting = model.family.distribution(*outputs)
-    log_acting = acting.log_prob(actions)
-    batch = make_batch(config, hyper, model, state, rollout, inputs, heads.value, log_initial, log_acting)
-    sound = _assertions(config, rollout, outputs.state, log_initial, log_acting)
-    mu = reference("mu", acting, actions)
-    anchor = reference("anchor", initial, actions, mu) if config.lag else mu
+    initial = _policy(model, Outputs(heads.output, heads.free), actions)
+    acting = _policy(model, model.outputs(behaviour(state), observations), actions)
+    estimator = Estimator(config, hyper, model, state, rollout, acting)
+    estimates = estimator(state.policy.parameters, heads.value, initial.log_prob)
+    batch = make_batch(config, hyper, rollout, inputs, heads.value, estimates, initial, acting)
+    sound = _assertions(config, rollout, acting.outputs.state, initial.log_prob, acting.log_prob)
+    mu = reference("mu", acting.distribution, actions)
+    anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
 
     judged = batch.advantages if config.algo.normalize_advantage == "none" else whiten(batch.advantages)
-    ratio = (log_initial - batch.log_anchor).exp()
-    surrogate = SURROGATES[config.algo.surrogate](ratio, judged, hyper)
-    by_log_prob = batch.weights * surrogate.slope / config.batch_size
-    for_output, for_free = initial.pullback(actions, by_log_prob, None)
+    surrogate = SURROGATES[config.algo.surrogate](initial.log_prob, batch.log_anchor, judged, hyper)
+    by_log_prob = batch.weighted(surrogate.slope) / config.batch_size
+    for_output, for_free = initial.distribution.pullback(actions, by_log_prob, None)
     gradient = model.network.backward(tape, Heads(for_output, for_free, torch.zeros_like(heads.value)))
 
-    held_to = mu if config.algo.anchor == "behaviour" else anchor
-    measure = _EpochMeasure(configs, model, inputs, actions, mu, held_to)
-    improvement = improve(
+    def estimate(parameters: Tensor) -> tuple[Tensor, Tensor]:
+        now = model.distribution(parameters, inputs)
+        return estimator(parameters, model.network.value(parameters, inputs), now.log_prob(actions))
+
+    by_behaviour = config.algo.anchor == "behaviour"
+    measure = _EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
+    beta = hyper.beta * state.coefficient.float().unsqueeze(-1)
+    step = Step(
         configs,
         hyper,
         model,
         state.policy.parameters,
         state.optimiser,
         batch,
+        judged,
+        Held((acting if by_behaviour else initial).outputs.free, beta),
         lambda epoch: permutation(seeds, done, epoch, config.batch_size),
+        estimate,
         measure,
     )
+    improvement = (rule or STEP_RULES[config.algo.step_rule])(step)
     learned = time.perf_counter()
 
     final = measure.policy(improvement.parameters)
@@ -97,11 +127,13 @@ def update(
         figures |= health_figures("update", anchor, final, actions, judged, clip)
     else:
         figures |= {as_update(name): value for name, value in figures.items()}
-    spent = "behaviour/kl_mu_pi" if config.algo.anchor == "behaviour" else "update/kl_anchor_pi"
-    figures |= step_figures(config, hyper, batch, improvement, figures[spent])
-    step = (improvement.parameters - state.policy.parameters).double()
+    kl = figures["behaviour/kl_mu_pi" if by_behaviour else "update/kl_anchor_pi"]
+    figures |= step_figures(config, hyper, batch, heads.value, improvement, kl) | improvement.figures
+    move = (improvement.parameters - state.policy.parameters).double()
+    if config.algo.penalty != "none":
+        figures["update/beta"] = beta.squeeze(-1).double()
     figures["update/entropy"] = final.entropy().mean(-1)
-    figures["update/gain_predicted"] = (gradient.double() * step).sum(-1)
+    figures["update/gain_predicted"] = (gradient.double() * move).sum(-1)
     base = mu.log_prob if config.algo.anchor == "behaviour" else anchor.log_prob
     figures["update/gain_realised"] = _gain(
         config, hyper, batch, judged, base, anchor.log_prob, final.log_prob(actions)
@@ -118,6 +150,7 @@ def update(
         optimiser=improvement.optimiser,
         reward_moments=returned,
         discounted=carried,
+        coefficient=_adapted(config, hyper, state.coefficient, kl),
         queue=pushed(state.queue, state.policy),
         update=state.update + 1,
     )
@@ -179,6 +212,20 @@ class _EpochMeasure:
         }
 
 
+def _policy(model: Model, outputs: Outputs, actions: Tensor) -> Policy:
+    distribution = model.family.distribution(*outputs)
+    return Policy(outputs, distribution, distribution.log_prob(actions))
+
+
+def _adapted(config: RunConfig, hyper: Hyperparameters, coefficient: Tensor, kl: Tensor) -> Tensor:
+    """An adaptive penalty's coefficient [R] for the next update (Schulman et al. 2017, section 4)."""
+    if config.algo.beta_schedule != "adaptive":
+        return coefficient
+    target = hyper.kl_target.squeeze(-1).double()
+    lowered = torch.where(kl < target / ADAPTIVE_BAND, coefficient / 2.0, coefficient)
+    return torch.where(kl > ADAPTIVE_BAND * target, coefficient * 2.0, lowered)
+
+
 def _gain(
     config: RunConfig,
     hyper: Hyperparameters,
@@ -193,10 +240,8 @@ def _gain(
     Log-probabilities [R, B]: `base` of the policy ratios are taken to, `before` and `after` of the learner's.
     """
     objective = SURROGATES[config.algo.surrogate]
-    first, last = (
-        objective((log_prob - base).exp(), advantages, hyper).value for log_prob in (before, after)
-    )
-    return (batch.weights * (last - first)).mean(-1)
+    first, last = (objective(log_prob, base, advantages, hyper).value for log_prob in (before, after))
+    return batch.weighted(last - first).mean(-1)
 
 
 def _assertions(

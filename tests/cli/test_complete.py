@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlcli.cli.complete import answer, candidates
+from tests.cli.conftest import ALGORITHMS
 
 BASH = shutil.which("bash")
 
@@ -25,7 +26,7 @@ def words(line: str, current: str) -> list[str]:
         ("", "tr", ["train"]),
         ("", "", ["train", "eval", "runs", "show", "list", "explain"]),
         ("", "--ver", ["--version"]),
-        ("train", "algo=", ["algo=ppo", "algo=ppo_clip"]),
+        ("train", "algo=ppo_", ["algo=ppo_clip", "algo=ppo_kl"]),
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),
         ("train", "tuned=ppo/P", ["tuned=ppo/Pendulum-v1"]),
         ("train", "env=CartPole-v1", ["env=CartPole-v1"]),
@@ -57,7 +58,7 @@ def test_ids_without_a_file_are_candidates() -> None:
 def test_ones_own_configs_are_candidates(workplace: Path) -> None:
     (workplace / "own" / "algo").mkdir(parents=True)
     (workplace / "own" / "algo" / "mine.yaml").touch()
-    assert words("train --config-dir own", "algo=m") == ["algo=mine"]
+    assert words("train --config-dir own", "algo=mi") == ["algo=mine"]
 
 
 def ask(shell: str, capsys: pytest.CaptureFixture[str], **variables: str) -> list[str]:
@@ -68,9 +69,9 @@ def ask(shell: str, capsys: pytest.CaptureFixture[str], **variables: str) -> lis
 @pytest.mark.parametrize(
     ("pieces", "expected"),
     [
-        (["rlcli", "train", "algo", "=", "ppo_"], ["ppo_clip"]),
-        (["rlcli", "train", "algo", "="], ["ppo", "ppo_clip"]),
-        (["rlcli", "train", "algo=ppo_"], ["algo=ppo_clip"]),
+        (["rlcli", "train", "algo", "=", "ppo_c"], ["ppo_clip"]),
+        (["rlcli", "train", "algo", "="], ALGORITHMS),
+        (["rlcli", "train", "algo=ppo_c"], ["algo=ppo_clip"]),
         (["rlcli", "train", "seed", "=", "1", "tuned", "=", "no"], ["none"]),
         (["rlcli", "tra"], ["train"]),
     ],
@@ -97,7 +98,7 @@ def test_zsh_and_fish(capsys: pytest.CaptureFixture[str]) -> None:
     (line, *rest) = ask("zsh", capsys, _TYPER_COMPLETE_ARGS="rlcli train algo=ppo")
     assert line.startswith('_arguments \'*: :(("algo=ppo":')
     assert "'" not in "".join([line.removeprefix("_arguments '"), *rest]).removesuffix("'")
-    asked = {"_TYPER_COMPLETE_ARGS": "rlcli train algo=ppo_", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    asked = {"_TYPER_COMPLETE_ARGS": "rlcli train algo=ppo_c", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     (line,) = ask("fish", capsys, **asked)
     assert line.startswith("algo=ppo_clip\t")
     asked["_TYPER_COMPLETE_FISH_ACTION"] = "is-args"
@@ -110,8 +111,8 @@ def test_zsh_and_fish(capsys: pytest.CaptureFixture[str]) -> None:
     ("line", "expected"),
     [
         ("rlcli tra", ["train"]),
-        ("rlcli train algo=ppo_", ["ppo_clip"]),
-        ("rlcli train algo=", ["ppo", "ppo_clip"]),
+        ("rlcli train algo=ppo_c", ["ppo_clip"]),
+        ("rlcli train algo=", ALGORITHMS),
         ("rlcli train --quiet algo.clip_s", ["algo.clip_schedule=constant", "algo.clip_schedule=linear",
                                              "algo.clip_schedule="]),
         ("rlcli train env=Pendulum-v", ["Pendulum-v1"]),

@@ -11,11 +11,15 @@ import yaml
 
 from rlcli import __version__
 from rlcli.config.compose import compose, from_yaml
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import ALGORITHMS, Rlcli
+
+ROOT = Path(__file__).parents[2]
+TUNED = sorted(path.parent.name for path in (ROOT / "conf" / "tuned").glob("*/CartPole-v1.yaml"))
+"""The algorithms that have settings of their own for CartPole."""
 
 
 def test_what_can_be_listed(rlcli: Rlcli) -> None:
-    assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ["ppo", "ppo_clip"]
+    assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ALGORITHMS
     assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == ["mlp"]
     configs = {(row["group"], row["name"]) for row in rlcli("list", "configs", "--json").rows()}
     assert {
@@ -25,15 +29,15 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
     } <= configs
     assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
     envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
-    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": ["ppo"]}
-    assert envs["Acrobot-v1"]["tuned"] == []
+    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": TUNED}
+    assert envs["MountainCar-v0"] == {"name": "MountainCar-v0", "array": False, "tuned": []}
 
 
 def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
     lines = rlcli("list", "envs").out.splitlines()
     assert lines[0].split() == ["name", "array", "tuned"]
-    assert lines[1].split() == ["CartPole-v1", "array", "ppo"]
-    assert "Acrobot-v1" in lines
+    assert lines[1].split() == ["CartPole-v1", "array", *TUNED]
+    assert "MountainCar-v0" in lines
 
 
 def test_ones_own_configs_are_listed(rlcli: Rlcli, workplace: Path) -> None:

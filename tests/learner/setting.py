@@ -12,11 +12,34 @@ from rlcli.collect.rollout import Collector, Rollout
 from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
 from rlcli.envs import registry
 from rlcli.learner.model import initial_parameters, make_model
+from rlcli.learner.optimisers import INITIAL_SECOND
 from rlcli.learner.state import TrainState, behaviour, fresh
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model
 
 PROBES = "tests.envs.probes:"
+ROWS: dict[str, dict[str, Any]] = {
+    "a2c": {
+        "targets": "gae", "surrogate": "score", "step_rule": "sgd", "epochs": 1, "minibatches": 1,
+        "optimiser": "rmsprop", "learning_rate_schedule": "constant", "gae_lambda": 1.0,
+        "normalize_advantage": "none",
+    },
+    "ppo_kl": {
+        "targets": "gae", "surrogate": "ratio", "step_rule": "sgd", "penalty": "kl_anchor_pi",
+        "learning_rate_schedule": "linear", "beta": 1.0, "beta_schedule": "adaptive", "kl_target": 0.01,
+        "normalize_advantage": "minibatch",
+    },
+    "mdpo": {
+        "targets": "gae", "surrogate": "ratio", "step_rule": "sgd", "penalty": "kl_pi_anchor",
+        "minibatches": 1, "learning_rate_schedule": "constant", "beta": 1.0, "beta_schedule": "linear",
+        "normalize_advantage": "batch",
+    },
+    "trpo": {
+        "targets": "gae", "surrogate": "ratio", "step_rule": "natural", "learning_rate_schedule": "constant",
+        "delta": 0.01, "normalize_advantage": "batch", "max_grad_norm": None,
+    },
+}  # fmt: skip
+"""What makes each algorithm what it is, apart from sizes and rates; conf/algo/ has the whole rows."""
 
 
 def small(
@@ -70,7 +93,13 @@ def stage(*configs: RunConfig) -> Stage:
     model = make_model(config, registry.describe(config.env))
     env = registry.make(config.env, len(configs))
     collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu")
-    state = fresh(initial_parameters(configs, model), model.encoder.width, config.env.num_envs, config.lag)
+    state = fresh(
+        initial_parameters(configs, model),
+        model.encoder.width,
+        config.env.num_envs,
+        config.lag,
+        INITIAL_SECOND[config.algo.optimiser],
+    )
     return Stage(configs, model, collector, state)
 
 

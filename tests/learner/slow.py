@@ -1,4 +1,4 @@
-"""PPO once more, slowly: torch's modules, distributions, optimiser and automatic differentiation, one run.
+"""Updates once more, slowly: torch's modules, distributions, optimisers and autograd, one run.
 
 Written from the papers and knowing nothing of the learner's own maths; it shares only the rollout and the
 draws of the minibatches. Float64 throughout.
@@ -23,7 +23,7 @@ MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "ge
 
 
 class SlowLearner:
-    """One run of PPO-clip, from the same initial parameters [P]."""
+    """One run of a row, from the same initial parameters [P]; lag 0."""
 
     def __init__(self, config: RunConfig, model: Model, parameters: Tensor) -> None:
         self.config = config
@@ -34,13 +34,24 @@ class SlowLearner:
         self.depth = len(config.network.hidden)
         self.activation = MODULES[config.network.activation]()
         algo = config.algo
-        self.optimiser = torch.optim.Adam(
-            self.parts.values(), algo.learning_rate, (algo.adam_beta1, algo.adam_beta2), algo.adam_eps
-        )
+        self.optimiser = {"adam": self.adam, "rmsprop": self.rmsprop, "sgd": self.sgd}[algo.optimiser]()
         self.updates = 0
+        self.coefficient = 1.0
         self.observed: list[np.ndarray] = []
         self.returned: list[np.ndarray] = []
         self.accumulated = np.zeros(config.env.num_envs)
+
+    def adam(self) -> torch.optim.Optimizer:
+        algo = self.config.algo
+        betas = (algo.adam_beta1, algo.adam_beta2)
+        return torch.optim.Adam(self.parts.values(), algo.learning_rate, betas, algo.adam_eps)
+
+    def rmsprop(self) -> torch.optim.Optimizer:
+        algo = self.config.algo
+        return RootInside(self.parts.values(), algo.learning_rate, algo.rmsprop_decay, algo.rmsprop_eps)
+
+    def sgd(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parts.values(), self.config.algo.learning_rate)
 
     def head(self, x: Tensor, name: str, trunk: int) -> Tensor:
         for depth in range(self.depth):
@@ -71,9 +82,20 @@ class SlowLearner:
         return ((rows - torch.from_numpy(mean)) / torch.from_numpy(deviation)).clamp(-10, 10)
 
     def advantages(self, rewards, values, next_values, terminated, truncated) -> Tensor:
-        """The double sum, [T, N]."""
+        """GAE as a double sum, or a return of n steps (of any number for Monte Carlo) less V, [T, N]."""
         gamma, trace_decay = self.config.algo.gamma, self.config.algo.gae_lambda
         steps, envs = rewards.shape
+        if self.config.algo.targets != "gae":
+            longest = self.config.algo.n_step if self.config.algo.targets == "nstep" else steps
+            found = -values.clone()
+            for n, start in itertools.product(range(envs), range(steps)):
+                end = start
+                while end + 1 < min(start + longest, steps) and not (terminated | truncated)[end, n]:
+                    end += 1
+                found[start, n] += sum(gamma ** (t - start) * rewards[t, n] for t in range(start, end + 1))
+                if not terminated[end, n]:
+                    found[start, n] += gamma ** (end + 1 - start) * next_values[end, n]
+            return found
         found = torch.zeros(steps, envs, dtype=torch.float64)
         for n, start in itertools.product(range(envs), range(steps)):
             factor = 1.0
@@ -92,6 +114,7 @@ class SlowLearner:
         ahead = max(0.0, 1 - self.updates * config.batch_size / (config.schedule_steps or config.total_steps))
         clip = algo.clip * (ahead if algo.clip_schedule == "linear" else 1.0)
         rate = algo.learning_rate * (ahead if algo.learning_rate_schedule == "linear" else 1.0)
+        beta = self.beta()
         x = self.whitened(run.observations)
         rewards = run.rewards
         if config.env.normalize_reward:
@@ -109,6 +132,8 @@ class SlowLearner:
         judged = (advantages - advantages.mean()) / advantages.std(correction=0)
         if algo.normalize_advantage == "none":
             judged = advantages
+        if algo.step_rule == "natural":
+            self.natural_step(x, actions, mu, judged)
         steps: list[dict[str, float]] = []
         for epoch in range(algo.epochs):
             order = torch.arange(len(x))
@@ -116,14 +141,20 @@ class SlowLearner:
                 order = permutation([config.seed], [self.updates], epoch, len(x))[0]
             for rows in order.chunk(algo.minibatches):
                 batch = [part[rows] for part in (x, actions, log_mu, advantages, judged, targets, values)]
-                steps.append(self.step(*batch, clip, rate))
+                steps.append(self.step(*batch, clip, rate, beta, lambda rows=rows: chosen(mu, rows)))
         with torch.no_grad():
             pi = self.policy(x)
         self.remember(run)
         self.updates += 1
-        found = health(mu, pi, actions, judged, clip) | {
-            f"loss/{name}": np.mean([step[name] for step in steps]) for name in steps[0] if name != "norm"
-        }
+        if algo.penalty != "none" and algo.beta_schedule == "adaptive":
+            divergence = kl_divergence(mu, pi).mean()
+            self.coefficient *= 2 if divergence > 1.5 * algo.kl_target else 1
+            self.coefficient /= 2 if divergence < algo.kl_target / 1.5 else 1
+        found = (
+            health(mu, pi, actions)
+            | self.judgement(mu, pi, actions, judged, clip)
+            | {f"loss/{name}": np.mean([step[name] for step in steps]) for name in steps[0] if name != "norm"}
+        )
         found |= {
             "update/grad_norm_mean": np.mean([step["norm"] for step in steps]),
             "update/grad_norm_max": max(step["norm"] for step in steps),
@@ -131,25 +162,117 @@ class SlowLearner:
             "update/explained_variance": 1 - (targets - values).var() / targets.var(),
             "update/learning_rate": rate,
         }
+        if algo.step_rule == "natural":
+            found["update/step_accepted"] = self.share
+        if algo.penalty != "none":
+            found["update/beta"] = beta
+        else:
+            del found["loss/penalty"]
         return {name: float(value) for name, value in found.items()}
 
-    def step(self, x, actions, log_mu, advantages, judged, targets, values, clip, rate) -> dict[str, float]:
+    def beta(self) -> float:
+        """The penalty's coefficient at update k of K."""
+        algo, k = self.config.algo, self.updates
+        updates = self.config.updates
+        return {
+            "constant": algo.beta,
+            "adaptive": algo.beta * self.coefficient,
+            "linear": algo.beta / (1 - k / updates),
+            "inverse": algo.beta / (k + 1),
+        }[algo.beta_schedule]
+
+    def objective(self, log_prob: Tensor, log_mu: Tensor, advantages: Tensor, clip: float) -> Tensor:
+        """What the policy ascends, a number a sample."""
+        ratio = (log_prob - log_mu).exp()
+        match self.config.algo.surrogate:
+            case "clipped":
+                return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+            case "ratio":
+                return ratio * advantages
+        return log_prob * advantages
+
+    def judgement(self, mu: Any, pi: Any, actions: Tensor, judged: Tensor, clip: float) -> dict[str, Any]:
+        """The figures that ask what the algorithm is."""
+        algo = self.config.algo
+        log_mu, log_pi = mu.log_prob(actions), pi.log_prob(actions)
+        after, before = (self.objective(one, log_mu, judged, clip) for one in (log_pi, log_mu))
+        found = {"update/gain_realised": (after - before).mean()}
+        allowed = algo.kl_target if algo.beta_schedule == "adaptive" else self.config.health.kl_reference
+        if algo.surrogate == "clipped":
+            ratio, allowed = (log_pi - log_mu).exp(), -0.5 * np.log(1 - clip**2)
+            held = ((ratio > 1 + clip) & (judged > 0)) | ((ratio < 1 - clip) & (judged < 0))
+            found |= {
+                "behaviour/clip_fraction_own": ((ratio - 1).abs() > clip).double().mean(),
+                "behaviour/clip_active": held.double().mean(),
+                "update/clip": clip,
+            }
+        if algo.step_rule == "natural":
+            allowed = algo.delta
+        return found | {"update/budget_used": kl_divergence(mu, pi).mean() / allowed}
+
+    def natural_step(self, x: Tensor, actions: Tensor, mu: Any, judged: Tensor) -> None:
+        """Solves (Hessian of the mean KL + damping) s = gradient outright, then searches along s."""
+        algo = self.config.algo
+        kept, sizes = self.parts, [part.numel() for part in self.parts.values()]
+        start = torch.cat([part.detach().flatten() for part in kept.values()])
+        log_mu = mu.log_prob(actions)
+
+        def at(flat: Tensor) -> Any:
+            split = zip(kept.items(), flat.split(sizes), strict=True)
+            self.parts = {name: piece.view(part.shape) for (name, part), piece in split}
+            return self.policy(x)
+
+        def gain(flat: Tensor) -> Tensor:
+            log_prob = at(flat).log_prob(actions)
+            return (self.objective(log_prob, log_mu, judged, algo.clip)).mean()
+
+        def divergence(flat: Tensor) -> Tensor:
+            return kl_divergence(mu, at(flat)).mean()
+
+        gradient = torch.autograd.functional.jacobian(gain, start)
+        metric = torch.eye(len(start), dtype=torch.float64)
+        if algo.metric == "fisher":
+            metric = torch.autograd.functional.hessian(divergence, start) + algo.cg_damping * metric
+        direction = torch.linalg.solve(metric, gradient)
+        step = (2 * algo.delta / (direction @ metric @ direction)).sqrt() * direction
+        share, found = 1.0, start
+        for _ in range(algo.line_search_steps):
+            candidate = start + share * step
+            if not algo.line_search or (
+                divergence(candidate) <= algo.delta and gain(candidate) > gain(start)
+            ):
+                found = candidate
+                break
+            share *= algo.line_search_shrink
+        self.parts, self.share = kept, share if found is not start else 0.0
+        with torch.no_grad():
+            for part, piece in zip(kept.values(), found.split(sizes), strict=True):
+                part.copy_(piece.view(part.shape))
+
+    def step(
+        self, x, actions, log_mu, advantages, judged, targets, values, clip, rate, beta, anchor
+    ) -> dict[str, float]:
         algo = self.config.algo
         if algo.normalize_advantage == "minibatch":
             advantages = (advantages - advantages.mean()) / advantages.std(correction=0)
         elif algo.normalize_advantage == "batch":
             advantages = judged
         policy, value = self.policy(x), self.value(x)
-        ratio = (policy.log_prob(actions) - log_mu).exp()
-        gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
+        gain = self.objective(policy.log_prob(actions), log_mu, advantages, clip).mean()
         error = (value - targets) ** 2
         if algo.value_clip is not None:
             held = values + (value - values).clamp(-algo.value_clip, algo.value_clip)
             error = torch.maximum(error, (held - targets) ** 2)
         entropy = policy.entropy().mean()
-        total = -gain + algo.value_coef * error.mean() - algo.entropy_coef * entropy
+        penalty = torch.zeros(())
+        if algo.penalty == "kl_anchor_pi":
+            penalty = beta * kl_divergence(anchor(), policy).mean()
+        elif algo.penalty == "kl_pi_anchor":
+            penalty = beta * kl_divergence(policy, anchor()).mean()
+        total = -gain + algo.value_coef * error.mean() - algo.entropy_coef * entropy + penalty
         self.optimiser.zero_grad()
-        total.backward()
+        # After a natural step the value function learns alone.
+        (algo.value_coef * error.mean() if algo.step_rule == "natural" else total).backward()
         for part in self.parts.values():
             part.grad = torch.zeros_like(part) if part.grad is None else part.grad
         limit = float("inf") if algo.max_grad_norm is None else algo.max_grad_norm
@@ -159,7 +282,7 @@ class SlowLearner:
         self.optimiser.step()
         return {
             "policy": -gain.item(), "value": error.mean().item(), "entropy": entropy.item(),
-            "total": total.item(), "norm": norm.item(),
+            "penalty": penalty.item(), "total": total.item(), "norm": norm.item(),
         }  # fmt: skip
 
     def remember(self, run: Rollout) -> None:
@@ -171,13 +294,35 @@ class SlowLearner:
             self.accumulated[(run.terminated[t] | run.truncated[t]).numpy()] = 0.0
 
 
-def health(mu: Any, pi: Any, actions: Tensor, advantages: Tensor, clip: float) -> dict[str, Any]:
+class RootInside(torch.optim.Optimizer):
+    """RMSProp as TensorFlow has it: p <- p - rate g / sqrt(v + eps), v from 1."""
+
+    def __init__(self, parts: Any, rate: float, decay: float, eps: float) -> None:
+        super().__init__(parts, {"lr": rate})
+        self.decay, self.eps = decay, eps
+
+    @torch.no_grad()
+    def step(self) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for part in group["params"]:
+                mean = self.state[part].get("mean", torch.ones_like(part))
+                mean = self.decay * mean + (1 - self.decay) * part.grad**2
+                self.state[part]["mean"] = mean
+                part -= group["lr"] * part.grad / (mean + self.eps).sqrt()
+
+
+def chosen(policy: Any, rows: Tensor) -> Any:
+    """The policy on some of its states."""
+    if isinstance(policy, Categorical):
+        return Categorical(logits=policy.logits[rows])
+    return Independent(Normal(policy.base_dist.loc[rows], policy.base_dist.scale[rows]), 1)
+
+
+def health(mu: Any, pi: Any, actions: Tensor) -> dict[str, Any]:
     """The figures that compare the policy after an update with the one before it."""
     ratio = (pi.log_prob(actions) - mu.log_prob(actions)).exp()
     forward, backward = kl_divergence(mu, pi), kl_divergence(pi, mu)
-    held = ((ratio > 1 + clip) & (advantages > 0)) | ((ratio < 1 - clip) & (advantages < 0))
     outside = (ratio - 1).abs()
-    gain = torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages) - advantages
     return {
         "behaviour/ratio_mean": ratio.mean(),
         "behaviour/ratio_max": ratio.max(),
@@ -186,11 +331,6 @@ def health(mu: Any, pi: Any, actions: Tensor, advantages: Tensor, clip: float) -
         "behaviour/kl_mu_pi_max": forward.max(),
         "behaviour/kl_pi_mu": backward.mean(),
         "behaviour/clip_fraction": (outside > 0.2).double().mean(),
-        "behaviour/clip_fraction_own": (outside > clip).double().mean(),
-        "behaviour/clip_active": held.double().mean(),
         "behaviour/tv_sampled": outside.mean() / 2,
-        "update/budget_used": forward.mean() / (-0.5 * np.log(1 - clip**2)),
-        "update/clip": clip,
         "update/entropy": pi.entropy().mean(),
-        "update/gain_realised": gain.mean(),
     }

@@ -44,6 +44,25 @@ def test_a_constant_schedule_stays(name):
     assert len(set(values(name, algo, [0, 3, 9, 50]))) == 1
 
 
+@pytest.mark.parametrize(
+    ("schedule", "wanted"),
+    [
+        ("constant", [3.0, 3.0, 3.0, 3.0, 3.0, 3.0]),
+        ("adaptive", [3.0, 3.0, 3.0, 3.0, 3.0, 3.0]),
+        ("linear", [3.0, 4.0, 6.0, 12.0, 12.0, 12.0]),
+        ("inverse", [3.0, 1.5, 1.0, 0.75, 0.6, 0.03]),
+    ],
+)
+@pytest.mark.parametrize("total", [256, 193])
+def test_the_penalty_rises_or_falls_with_the_update(schedule, wanted, total):
+    """K = 4 updates of 64 steps: linear is beta / (1 - k/K), and k stays K - 1 after that."""
+    algo = {"penalty": "kl_pi_anchor", "beta": 3.0, "beta_schedule": schedule}
+    found = values("beta", algo, [0, 1, 2, 3, 4, 99], total_steps=total)
+    assert found == pytest.approx(wanted)
+    longer = values("beta", algo, [0, 1, 2, 3, 4, 99], total_steps=6400, schedule_steps=total)
+    assert longer == found
+
+
 def test_what_has_no_schedule_stays():
     table = hyperparameters([small()] * 2, [0, 9], "cpu")
     for name, column in table._asdict().items():

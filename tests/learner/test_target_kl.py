@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
-from rlcli.learner import sgd
+from rlcli.learner.optimisers import OPTIMISERS, Adam
 from rlcli.learner.sgd import permutation
 from rlcli.learner.update import Update
 from tests.learner.setting import Stage, hold, same, small, stage
@@ -29,12 +29,12 @@ def followed(monkeypatch) -> list[torch.Tensor]:
     """The parameters before every gradient step taken from here on."""
     kept = []
 
-    class Followed(sgd.Adam):
+    class Followed(Adam):
         def step(self, gradients, active=None):
             kept.append(self.parameters.clone())
             super().step(gradients, active)
 
-    monkeypatch.setattr(sgd, "Adam", Followed)
+    monkeypatch.setitem(OPTIMISERS, "adam", Followed)
     return kept
 
 

@@ -10,7 +10,7 @@ import torch
 from rlcli.learner.figures import health_figures, reference
 from rlcli.learner.hyperparameters import hyperparameters
 from rlcli.learner.sgd import permutation
-from tests.learner.setting import hold, small, stage
+from tests.learner.setting import ROWS, hold, small, stage
 from tests.learner.slow import SlowLearner
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}
@@ -33,6 +33,52 @@ VARIANTS = {
     ),
     "scaled observations": small(
         seed=5, envs=SHORT | {"normalize_observation": True}, network={"hidden": (5, 1)}
+    ),
+    "a2c": small(seed=6, algo=ROWS["a2c"] | {"learning_rate": 0.03, "entropy_coef": 0.01}, envs=SHORT),
+    "a2c, n-step": small(
+        "Pendulum-v1", seed=7, envs=SHORT | {"normalize_reward": True},
+        algo=ROWS["a2c"] | {"targets": "nstep", "n_step": 3, "learning_rate": 0.05, "rmsprop_decay": 0.9,
+                            "rmsprop_eps": 1e-2, "max_grad_norm": None},
+    ),
+    "a2c, adam": small(seed=8, algo=ROWS["a2c"] | {"optimiser": "adam", "epochs": 3}, envs=SHORT),
+    "whole returns": small(
+        seed=9, envs=SHORT, algo={"targets": "monte_carlo", "optimiser": "sgd", "learning_rate": 0.02},
+    ),
+    "ppo_kl": small(seed=10, envs=SHORT, algo=ROWS["ppo_kl"] | {"kl_target": 1e-4, "learning_rate": 0.01}),
+    "ppo_kl, far below its target": small(
+        "Pendulum-v1", seed=11, envs=SHORT, algo=ROWS["ppo_kl"] | {"kl_target": 1.0, "beta": 20.0},
+    ),
+    "ppo_kl, fixed": small(
+        seed=12, envs=SHORT,
+        algo=ROWS["ppo_kl"] | {"beta_schedule": "constant", "beta": 3.0, "learning_rate": 0.01},
+    ),
+    "mdpo": small(seed=13, envs=SHORT, total_steps=64 * 4, algo=ROWS["mdpo"] | {"epochs": 5, "beta": 4.0}),
+    "mdpo, inverse": small(
+        "Pendulum-v1", seed=14, envs=SHORT, network={"shared": True},
+        algo=ROWS["mdpo"] | {"epochs": 4, "beta_schedule": "inverse", "beta": 5.0, "minibatches": 2},
+    ),
+    "the second step of mdpo": small(
+        "Pendulum-v1", seed=19, envs=SHORT, network={"log_std_init": -0.5},
+        algo=ROWS["mdpo"] | {"epochs": 2, "beta": 30.0, "learning_rate": 0.02, "max_grad_norm": None},
+    ),
+    "the second step, penalised the other way": small(
+        "Pendulum-v1", seed=19, envs=SHORT, network={"log_std_init": -0.5},
+        algo=ROWS["mdpo"] | {"epochs": 2, "beta": 30.0, "learning_rate": 0.02, "max_grad_norm": None,
+                             "penalty": "kl_anchor_pi"},
+    ),
+    "trpo": small(seed=15, envs=SHORT, algo=ROWS["trpo"] | {"cg_iterations": 60}),
+    "trpo, clipped, in large steps": small(
+        "Pendulum-v1", seed=16, envs=SHORT | {"normalize_reward": True},
+        algo=ROWS["trpo"] | {"cg_iterations": 60, "cg_damping": 0.01, "delta": 0.2, "surrogate": "clipped",
+                             "line_search_shrink": 0.6, "max_grad_norm": 0.5},
+    ),
+    "natural policy gradient": small(
+        "Pendulum-v1", seed=17, envs=SHORT,
+        algo=ROWS["trpo"] | {"cg_iterations": 60, "line_search": False, "normalize_advantage": "none"},
+    ),
+    "a ball of parameters": small(
+        seed=18, envs=SHORT,
+        algo=ROWS["trpo"] | {"metric": "euclidean", "surrogate": "score", "delta": 0.003},
     ),
 }  # fmt: skip
 

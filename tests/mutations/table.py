@@ -59,8 +59,8 @@ MUTATIONS = (
     Mutation(
         "truncation merged into termination",
         "maths/estimators.py",
-        "deltas = td_errors(rewards, values, next_values, terminated, gamma)",
-        "deltas = td_errors(rewards, values, next_values, terminated | truncated, gamma)",
+        "deltas = td_errors(rewards, values, next_values, terminated, gamma)\n    decays",
+        "deltas = td_errors(rewards, values, next_values, terminated | truncated, gamma)\n    decays",
         "maths/test_estimators.py::test_a_truncation_bootstraps_and_a_termination_does_not",
     ),
     Mutation(
@@ -105,6 +105,20 @@ MUTATIONS = (
         "ended = rollout.terminated",
         "learner/test_rewards.py::test_returns_are_accumulated_within_episodes_over_rollouts",
     ),
+    Mutation(
+        "n-step returns of one step less",
+        "maths/estimators.py",
+        "for _ in range(min(n, len(rewards)) - 1):",
+        "for _ in range(min(n, len(rewards)) - 2):",
+        "learner/test_update.py::test_updates_come_to_where_the_slow_learner_comes",
+    ),
+    Mutation(
+        "n-step returns across ends",
+        "maths/estimators.py",
+        "following = torch.where(ended, bootstrap[:-1], returns[1:])",
+        "following = torch.where(ended & False, bootstrap[:-1], returns[1:])",
+        "maths/test_returns.py::test_nstep_is_its_sum",
+    ),
     # Losses
     Mutation(
         "the clip dropped",
@@ -130,35 +144,105 @@ MUTATIONS = (
     Mutation(
         "the entropy's sign flipped",
         "learner/sgd.py",
-        "by_entropy = (hyper.entropy_coef * -scale).expand_as(by_log_prob)",
-        "by_entropy = (hyper.entropy_coef * scale).expand_as(by_log_prob)",
+        "by_entropy = (self._hyper.entropy_coef * -scale).expand_as(by_log_prob)",
+        "by_entropy = (self._hyper.entropy_coef * scale).expand_as(by_log_prob)",
         "learner/test_update.py::test_updates_come_to_where_the_slow_learner_comes",
+    ),
+    Mutation(
+        "mirror descent by the other KL",
+        "learner/sgd.py",
+        "return policy.kl(anchor), *policy.pullback_kl_to(anchor, by_kl)",
+        "return policy.kl(anchor), *policy.pullback_kl_from(anchor, by_kl)",
+        "learner/test_update.py::test_updates_come_to_where_the_slow_learner_comes[the second step of mdpo]",
+    ),
+    Mutation(
+        "the two penalties swapped",
+        "learner/sgd.py",
+        'if self._algo.penalty == "kl_anchor_pi":',
+        'if self._algo.penalty != "kl_anchor_pi":',
+        "learner/test_update.py::test_updates_come_to_where_the_slow_learner_comes[the second step of mdpo]",
+    ),
+    Mutation(
+        "an adaptive penalty doubled where it should be halved",
+        "learner/update.py",
+        "return torch.where(kl > ADAPTIVE_BAND * target, coefficient * 2.0, lowered)",
+        "return torch.where(kl < ADAPTIVE_BAND * target, coefficient * 2.0, lowered)",
+        "learner/test_penalties.py::test_an_adaptive_penalty_doubles_or_halves_for_the_next_update",
+    ),
+    Mutation(
+        "an annealed penalty one update ahead",
+        "learner/hyperparameters.py",
+        "return 1.0 / (1.0 - min(done, updates - 1) / updates)",
+        "return 1.0 / (1.0 - min(done + 1, updates - 1) / updates)",
+        "learner/test_hyperparameters.py::test_the_penalty_rises_or_falls_with_the_update",
     ),
     # Steps
     Mutation(
+        "RMSProp's epsilon outside the root",
+        "learner/optimisers.py",
+        "divisor = (second + self._hyper.rmsprop_eps).sqrt_()",
+        "divisor = second.sqrt() + self._hyper.rmsprop_eps",
+        "learner/test_optimisers.py::test_gradients_much_smaller_than_epsilon_show_where_it_stands",
+    ),
+    Mutation(
+        "RMSProp's mean square from 0",
+        "learner/optimisers.py",
+        '"rmsprop": 1.0',
+        '"rmsprop": 0.0',
+        "learner/test_optimisers.py::test_a_hundred_steps_end_where_others_end",
+    ),
+    Mutation(
+        "a line search that forgets the KL",
+        "maths/natural.py",
+        "good = (distance <= limit) & (better > 0.0)",
+        "good = (better > 0.0)",
+        "learner/test_natural.py::test_no_update_leaves_the_trust_region",
+    ),
+    Mutation(
+        "a line search that forgets the gain",
+        "maths/natural.py",
+        "good = (distance <= limit) & (better > 0.0)",
+        "good = (distance <= limit)",
+        "learner/test_natural.py::test_a_step_too_small_for_its_numbers_is_not_taken",
+    ),
+    Mutation(
+        "a natural step downhill",
+        "maths/natural.py",
+        "scaled = (2.0 * delta.double() / curvature).sqrt() * direction",
+        "scaled = -(2.0 * delta.double() / curvature).sqrt() * direction",
+        "learner/test_natural.py::test_without_line_search_the_full_step_is_taken",
+    ),
+    Mutation(
+        "value epochs that move the policy",
+        "learner/critic.py",
+        "network, columns = whole.critic, whole.critic_columns",
+        "network, columns = whole.actor, whole.actor_columns",
+        "learner/test_natural.py::test_gradient_steps_move_the_value_function_alone",
+    ),
+    Mutation(
         "Adam without bias correction",
-        "learner/adam.py",
+        "learner/optimisers.py",
         "rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)",
         "rates = hyper.learning_rate.double() + 0.0 * counts",
-        "learner/test_adam.py::test_the_first_steps",
+        "learner/test_optimisers.py::test_the_first_steps",
     ),
     Mutation(
         "a frozen run moves on",
-        "learner/adam.py",
+        "learner/optimisers.py",
         "move = torch.where(mask, move, 0.0)",
         "move = 1.0 * move",
-        "learner/test_adam.py::test_a_frozen_run_keeps_what_it_had_and_goes_on_as_if_it_had_stopped",
+        "learner/test_optimisers.py::test_a_frozen_run_keeps_what_it_had_and_goes_on_as_if_it_had_stopped",
     ),
     Mutation(
         "gradients not clipped",
-        "learner/adam.py",
+        "learner/optimisers.py",
         "return gradients * scale, norms.squeeze(-1)",
         "return gradients, norms.squeeze(-1)",
-        "learner/test_adam.py::test_clip_by_norm",
+        "learner/test_optimisers.py::test_clip_by_norm",
     ),
     Mutation(
         "one gradient norm for the whole cohort",
-        "learner/adam.py",
+        "learner/optimisers.py",
         "norms = (gradients * gradients).sum(-1, keepdim=True).sqrt_()",
         "norms = (gradients * gradients).sum().sqrt_().expand(len(gradients), 1)",
         "backends/test_cohort.py::test_three_runs_together_are_the_three_alone",
@@ -211,8 +295,8 @@ MUTATIONS = (
     Mutation(
         "importance weights without their cap",
         "learner/batch.py",
-        "weights = torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)",
-        "weights = correction",
+        "return torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)",
+        "return correction",
         "learner/test_lag.py::test_each_sample_weighs_as_much_as_the_anchor_would_have_it_but_at_most_the_cap",
     ),
     Mutation(
@@ -225,9 +309,10 @@ MUTATIONS = (
     Mutation(
         "the value of the reset observation at an end",
         "collect/rollout.py",
-        "            steps.append(step)\n            self._observations = self._advance(ongoing, step)\n",
-        "            self._observations = self._advance(ongoing, step)\n"
-        "            steps.append(step._replace(observations=self._observations))\n",
+        "        record.steps.append(step)\n"
+        "        self._observations = self._advance(record.ongoing, step)\n",
+        "        self._observations = self._advance(record.ongoing, step)\n"
+        "        record.steps.append(step._replace(observations=self._observations))\n",
         "collect/test_rollout.py::test_the_successor_at_an_end_is_the_final_observation",
     ),
     Mutation(

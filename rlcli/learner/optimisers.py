@@ -1,0 +1,115 @@
+"""Optimisers on flat [R, P] buffers, a learning rate a run; elementwise, the same stacked or alone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.state import OptimiserState
+
+
+def clip_by_norm(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients [R, P] scaled to a joint norm of at most `limit` [R, 1]; also their norms [R] before.
+
+    The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`.
+    """
+    norms = (gradients * gradients).sum(-1, keepdim=True).sqrt_()
+    scale = (limit / (norms + 1e-6)).clamp_(max=1.0)
+    return gradients * scale, norms.squeeze(-1)
+
+
+class Optimiser(ABC):
+    """The steps of one update, on buffers of its own; gradients come one after the other."""
+
+    def __init__(
+        self, parameters: Tensor, state: OptimiserState, hyper: Hyperparameters, planned: int
+    ) -> None:
+        self.parameters = parameters.clone()
+        """[R, P]; changed in place, so that views of it stay valid."""
+        self._hyper = hyper
+        self._first, self._second = state.first.clone(), state.second.clone()
+        self._steps = state.steps.clone()
+        self._prepare(planned)
+
+    @abstractmethod
+    def _prepare(self, planned: int) -> None:
+        """Computes what does not depend on gradients, for at most `planned` steps."""
+
+    @abstractmethod
+    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What a step down the gradients takes from the parameters, and the moments after it."""
+
+    def step(self, gradients: Tensor, active: Tensor | None = None) -> None:
+        """One step down the gradients [R, P] by the runs of the mask `active` [R]; None: by all."""
+        move, first, second = self._move(gradients)
+        if active is None:
+            self._first, self._second = first, second
+            self._steps += 1.0
+        else:
+            mask = active.unsqueeze(-1)
+            move = torch.where(mask, move, 0.0)
+            self._first = torch.where(mask, first, self._first)
+            self._second = torch.where(mask, second, self._second)
+            self._steps += active.float()
+        self.parameters -= move
+
+    def state(self) -> OptimiserState:
+        """Moments and step counts to carry on."""
+        return OptimiserState(self._first, self._second, self._steps)
+
+
+class Adam(Optimiser):
+    """θ ← θ - α m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma and Ba 2015, 'Adam', algorithm 1).
+
+    The corrections of all planned steps are known in advance: a run that stops early takes none of the later.
+    """
+
+    def _prepare(self, planned: int) -> None:
+        hyper = self._hyper
+        self._new_first, self._new_second = 1.0 - hyper.adam_beta1, 1.0 - hyper.adam_beta2
+        ahead = torch.arange(1.0, planned + 1.0, dtype=torch.float64, device=self.parameters.device)
+        counts = (self._steps.double().unsqueeze(-1) + ahead).T.unsqueeze(-1).contiguous()
+        rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)
+        roots = (1.0 - hyper.adam_beta2.double() ** counts).sqrt()
+        self._corrections = iter(zip(rates.float().unbind(0), roots.float().unbind(0), strict=True))
+
+    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rate, root = next(self._corrections)
+        first = torch.lerp(self._first, gradients, self._new_first)
+        second = torch.lerp(self._second, gradients * gradients, self._new_second)
+        divisor = second.sqrt().div_(root).add_(self._hyper.adam_eps)
+        return first.div(divisor).mul_(rate), first, second
+
+
+class RmsProp(Optimiser):
+    """θ ← θ - α g / √(v + ε), v the running mean square, which starts at 1.
+
+    ε under the root and the start at 1 are TensorFlow's, which A2C's published settings are for
+    (Tieleman and Hinton 2012, lecture 6.5).
+    """
+
+    def _prepare(self, planned: int) -> None:
+        self._new = 1.0 - self._hyper.rmsprop_decay
+
+    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        second = torch.lerp(self._second, gradients * gradients, self._new)
+        divisor = (second + self._hyper.rmsprop_eps).sqrt_()
+        return (gradients / divisor).mul_(self._hyper.learning_rate), self._first, second
+
+
+class Sgd(Optimiser):
+    """θ ← θ - α g."""
+
+    def _prepare(self, planned: int) -> None:
+        """Nothing: a step depends on its gradient alone."""
+
+    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return gradients * self._hyper.learning_rate, self._first, self._second
+
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "rmsprop": RmsProp, "sgd": Sgd}
+INITIAL_SECOND = {"adam": 0.0, "rmsprop": 1.0, "sgd": 0.0}
+"""What each optimiser's second moment starts at."""

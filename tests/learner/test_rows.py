@@ -1,0 +1,75 @@
+"""The rows of the algorithm table: what tests train is what is composed, and what cannot be is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from rlcli.config.compose import compose
+from rlcli.errors import EXIT_USER, UserError
+from tests.learner.setting import ROWS, hold, stage
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_tested_here_are_those_composed(name):
+    algo = dataclasses.asdict(compose([f"algo={name}", "tuned=none"]).config.algo)
+    assert {key: algo[key] for key in ROWS[name]} == ROWS[name]
+
+
+REFUSED = {
+    "algo=trpo network.shared=true": "algo.step_rule=natural cannot train network.shared=true",
+    "algo=trpo algo.anchor=behaviour lag=2": "cannot be held to the behaviour policy with lag=2",
+    "algo=trpo algo.penalty=kl_pi_anchor": "set algo.penalty=none",
+    "algo=ppo_kl algo.step_rule=natural": "takes no algo.penalty=kl_anchor_pi",
+    "algo=trpo algo.entropy_coef=0.01": "algo.entropy_coef has no effect with algo.step_rule=natural",
+    "algo=trpo algo.target_kl=0.01": "algo.target_kl has no effect with algo.step_rule=natural",
+    "algo=ppo algo.delta=0.1": "algo.delta has no effect with algo.step_rule=sgd",
+    "algo=ppo algo.line_search=false": "algo.line_search has no effect",
+    "algo=ppo algo.n_step=3": "algo.n_step has no effect with algo.targets=gae",
+    "algo=a2c algo.targets=nstep algo.gae_lambda=0.9": "algo.gae_lambda has no effect with",
+    "algo=a2c algo.clip=0.1": "algo.clip has no effect with algo.surrogate=score",
+    "algo=a2c algo.adam_eps=1e-3": "algo.adam_eps has no effect with algo.optimiser=rmsprop",
+    "algo=ppo algo.rmsprop_decay=0.9": "algo.rmsprop_decay has no effect with algo.optimiser=adam",
+    "algo=ppo algo.beta=2": "algo.beta has no effect with algo.penalty=none",
+    "algo=mdpo algo.kl_target=0.1": "algo.kl_target has no effect with algo.beta_schedule=linear",
+    "algo=ppo_kl algo.penalty=none algo.kl_target=0.1": "algo.kl_target has no effect with algo.penalty=none",
+    "algo=trpo algo.delta=0": "algo.delta=0: must be > 0",
+    "algo=trpo algo.line_search_shrink=1": "must be > 0, < 1",
+    "algo=ppo algo.surrogate=cliped": "did you mean 'clipped'",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_what_has_no_effect_or_no_meaning_is_refused(line):
+    with pytest.raises(UserError) as caught:
+        compose(line.split())
+    assert caught.value.exit_code == EXIT_USER == 2
+    assert len(caught.value.faults) == 1
+    assert REFUSED[line] in caught.value.faults[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "algo=a2c algo.surrogate=clipped algo.clip=0.2",
+        "algo=a2c algo.targets=nstep algo.n_step=3",
+        "algo=a2c algo.targets=monte_carlo algo.optimiser=adam algo.adam_eps=1e-3",
+        "algo=ppo algo.penalty=kl_pi_anchor algo.beta=0.5",
+        "algo=ppo algo.optimiser=sgd",
+        "algo=ppo_kl algo.penalty=none algo.surrogate=clipped",
+        "algo=mdpo algo.beta_schedule=adaptive algo.kl_target=0.02",
+        "algo=trpo lag=2",
+        "algo=trpo algo.surrogate=clipped algo.clip=0.3 algo.metric=euclidean",
+        "algo=trpo algo.line_search=false algo.targets=nstep algo.optimiser=rmsprop",
+        "algo=ppo_kl algo.anchor=behaviour lag=1",
+    ],
+)
+def test_ablations_need_no_code(line):
+    """A row with parts of others trains: what must hold holds, and every number is defined or absent."""
+    sizes = ["algo.rollout_steps=8", "algo.minibatches=2", "env.num_envs=2", "network.hidden=[4]"]
+    now = stage(compose([*line.split(), *sizes, "tuned=none"]).config)
+    for _ in range(2):
+        learned = now.learn(now.collect())
+        assert all(all(mask) for mask in hold(learned).values())
+        now = now._replace(state=learned.state)
