@@ -23,7 +23,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
-.PHONY: help install train test smoke check lint format types bench figures docs clean
+.PHONY: help install train test smoke check lint format types bench figures parity docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -70,6 +70,9 @@ bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memor
 
 figures: $(STAMP) ## the training figures of the README: 10 seeds of CartPole-v1, 5 of Pendulum-v1
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
+
+parity: $(STAMP) ## native against Stable-Baselines3, many seeds of three environments: hours
+	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
 
 docs: $(STAMP) ## write the generated pages of docs/ anew
 	$(BIN)/python scripts/generate_docs.py

@@ -33,9 +33,11 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ONLY_IN = {
     "hydra": ("config",),
     "typer": ("cli",),
-    "gymnasium": ("envs", "config"),  # config: the ids a glob over env= is matched against
+    # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants
+    "gymnasium": ("envs", "config", "backends"),
     "wandb": ("loggers",),
     "stable_baselines3": ("backends",),
+    "sb3_contrib": ("backends",),
 }
 """Libraries that one folder wraps for all the others."""
 

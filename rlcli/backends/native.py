@@ -21,13 +21,19 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
 from rlcli.learner.model import initial_parameters, make_model
+from rlcli.learner.optimisers import INITIAL_SECOND
 from rlcli.learner.state import TrainState
+from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model, Snapshot
 
 
 class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
+
+    _collectors: type[Collector] = Collector
+    _step_rule: StepRule | None = None
+    """How parameters move; None: as the row says."""
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
         config = configs[0]
@@ -42,7 +48,7 @@ class NativeSession:
             trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
             blank = states.stack(trained)
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
-        self._collector = Collector(
+        self._collector = self._collectors(
             self._model,
             registry.make(config.env, len(configs)),
             [one.seed for one in configs],
@@ -66,7 +72,7 @@ class NativeSession:
         rollout, episodes = self._collector.collect(states.behaviour(before), done)
         collected = time.perf_counter()
         try:
-            result = update(configs, self._collector.seeds, self._model, before, rollout)
+            result = update(configs, self._collector.seeds, self._model, before, rollout, self._step_rule)
         except Exception:
             self._collector.states = collected_before
             raise
@@ -125,7 +131,11 @@ class NativeSession:
             broken = [said for said, held in result.sound.items() if not bool(held[row])]
             if broken:
                 error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
-                batch = {name: field[row].cpu() for name, field in result.batch._asdict().items()}
+                batch = {
+                    name: field[row].cpu()
+                    for name, field in result.batch._asdict().items()
+                    if field is not None
+                }
         return None if error is None else Failure(error, number, batch)
 
 
@@ -141,7 +151,13 @@ def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
     """The states before the first update."""
     config = configs[0]
     parameters = initial_parameters(configs, model)
-    return states.fresh(parameters, model.encoder.width, config.env.num_envs, config.lag)
+    return states.fresh(
+        parameters,
+        model.encoder.width,
+        config.env.num_envs,
+        config.lag,
+        INITIAL_SECOND[config.algo.optimiser],
+    )
 
 
 def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:

@@ -74,24 +74,10 @@ class Collector:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
         noise = self._noise(updates)
         act = Actor(self.model, behaviour)
-        ongoing = _Ongoing(self.states)
-        action_shape = self.env.spec.action.shape
-        seen, taken, outputs, steps = [], [], [], []
+        record = self._begin()
         for t in range(self.rollout_steps):
-            observations = self._observations
-            actions, output = act(observations, noise[t])
-            step = self.env.step(actions.reshape(*actions.shape[:2], *action_shape))
-            seen.append(observations)
-            taken.append(actions)
-            outputs.append(output)
-            steps.append(step)
-            self._observations = self._advance(ongoing, step)
-        actions_taken = np.stack(taken)
-        history = actions_taken.reshape(*actions_taken.shape[:3], *action_shape)
-        self.states = ongoing.states(self.states, history, self.replay_limit)
-        successors, *outcomes = (np.stack(part) for part in zip(*steps, strict=True))
-        arrays = (np.stack(seen), actions_taken, *outcomes, successors, np.stack(outputs))
-        return Rollout(*(torch.from_numpy(array).to(self.device) for array in arrays)), ongoing.ended
+            self._step(record, *act(self._observations, noise[t]))
+        return self._end(record)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs."""
@@ -109,6 +95,28 @@ class Collector:
         ]
         return torch.stack(draws, 1).numpy()
 
+    def _begin(self) -> Record:
+        return Record(_Ongoing(self.states))
+
+    def _step(self, record: Record, actions: Array, outputs: Array) -> Step:
+        """Takes the actions [R, N, ...] that a policy with these outputs chose, and books what came of it."""
+        step = self.env.step(actions.reshape(*actions.shape[:2], *self.env.spec.action.shape))
+        record.observations.append(self._observations)
+        record.actions.append(actions)
+        record.outputs.append(outputs)
+        record.steps.append(step)
+        self._observations = self._advance(record.ongoing, step)
+        return step
+
+    def _end(self, record: Record) -> tuple[Rollout, list[Episodes]]:
+        """The rollout that was booked, and the episodes that ended in it."""
+        actions = np.stack(record.actions)
+        history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape)
+        self.states = record.ongoing.states(self.states, history, self.replay_limit)
+        successors, *outcomes = (np.stack(part) for part in zip(*record.steps, strict=True))
+        arrays = (np.stack(record.observations), actions, *outcomes, successors, np.stack(record.outputs))
+        return Rollout(*(torch.from_numpy(array).to(self.device) for array in arrays)), record.ongoing.ended
+
     def _advance(self, ongoing: _Ongoing, step: Step) -> Array:
         """Books the step and begins the next episode where one ended; the observations to act on next."""
         ended = step.terminated | step.truncated
@@ -120,6 +128,17 @@ class Collector:
         for r, n in np.argwhere(ended).tolist():
             starts[r, n] = episode_seed(self.seeds[r], n, int(ongoing.episodes[r, n]))
         return self.env.reset(starts, ended)
+
+
+class Record:
+    """A rollout in the making, step by step."""
+
+    def __init__(self, ongoing: _Ongoing) -> None:
+        self.ongoing = ongoing
+        self.observations: list[Array] = []
+        self.actions: list[Array] = []
+        self.outputs: list[Array] = []
+        self.steps: list[Step] = []
 
 
 class _Ongoing:

@@ -22,7 +22,14 @@ from rlcli.runs.stop import Stop, stop_on_signals
 
 __all__ = ["Result", "Verdict", "train"]
 
-BACKENDS: dict[str, Callable[..., Session]] = {"native": NativeSession}
+
+def _sb3(configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None) -> Session:
+    from rlcli.backends.sb3 import Sb3Session
+
+    return Sb3Session(configs, checkpoints)
+
+
+BACKENDS: dict[str, Callable[..., Session]] = {"native": NativeSession, "sb3": _sb3}
 
 
 class Verdict(Enum):

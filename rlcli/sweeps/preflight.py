@@ -51,10 +51,28 @@ def device_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         yield Fault(f"device={config.device}: there is {there} here; device=cpu always works.", keys)
 
 
+def backend_takes_it(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Another backend than our own has what it needs and can do all that is asked for."""
+    if config.backend != "sb3":
+        return
+    from rlcli.backends.sb3_mapping import missing, refusals
+
+    yield from refusals(config)
+    lacking = missing(config)
+    if lacking is not None:
+        yield lacking
+
+
 def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Runs do not go where a file is."""
     if Path(config.runs_dir).expanduser().is_file():
         yield Fault(f"runs_dir={config.runs_dir} is a file, not a folder.", frozenset({"runs_dir"}))
 
 
-CHECKS: tuple[Check, ...] = (environment_exists, loggers_are_installed, device_exists, runs_dir_is_a_folder)
+CHECKS: tuple[Check, ...] = (
+    environment_exists,
+    loggers_are_installed,
+    device_exists,
+    backend_takes_it,
+    runs_dir_is_a_folder,
+)

@@ -13,7 +13,7 @@ from rlcli.backends.session import Failure
 from rlcli.collect.evaluation import evaluate
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
-from tests.learner.setting import PROBES, same, small
+from tests.learner.setting import PROBES, ROWS, same, small
 
 SHORT = {"kwargs": {"max_episode_steps": 13}}
 NORMALISED = {"normalize_observation": True, "normalize_reward": True}
@@ -51,10 +51,35 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def members(shape: dict[str, Any]) -> list[RunConfig]:
+ALGORITHMS: dict[str, list[dict[str, Any]]] = {
+    "a2c": [
+        {"learning_rate": 0.1, "gamma": 0.9, "rmsprop_eps": 1e-2},
+        {"learning_rate": 0.01, "gae_lambda": 0.5, "max_grad_norm": None},
+        {"learning_rate": 0.05, "rmsprop_decay": 0.9, "entropy_coef": 0.02},
+    ],
+    "ppo_kl": [
+        {"kl_target": 1e-6, "learning_rate": 1e-2},
+        {"kl_target": 10.0, "beta": 4.0, "value_coef": 2.0},
+        {"kl_target": 1e-3, "beta": 0.0, "target_kl": 1e-3, "learning_rate": 3e-2},
+    ],
+    "mdpo": [
+        {"beta": 0.3, "learning_rate": 1e-2},
+        {"beta": 30.0, "gamma": 0.9},
+        {"entropy_coef": -0.01, "max_grad_norm": None, "learning_rate": 3e-2},
+    ],
+    "trpo": [
+        {"delta": 0.5, "cg_damping": 1e-3, "gamma": 0.9},
+        {"delta": 1e-30, "cg_tolerance": 0.3, "line_search_shrink": 0.5},
+        {"delta": 0.02, "line_search_shrink": 0.3, "gae_lambda": 0.5, "max_grad_norm": 0.1},
+    ],
+}
+"""For each algorithm three runs that differ in its own hyperparameters."""
+
+
+def members(shape: dict[str, Any], different: list[dict[str, Any]] = DIFFERENT) -> list[RunConfig]:
     common = shape.get("algo", {})
     return [
-        small(**{**shape, "algo": common | own}, seed=10 + number) for number, own in enumerate(DIFFERENT)
+        small(**{**shape, "algo": common | own}, seed=10 + number) for number, own in enumerate(different)
     ]
 
 
@@ -89,6 +114,41 @@ def test_three_runs_together_are_the_three_alone(shape):
         alone = NativeSession([config])
         assert [row[run] for row in found] == [row[0] for row in rows(alone, 4)]
         assert_same_state(together, run, alone, 0)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_three_runs_of_any_algorithm_together_are_the_three_alone(name, lag, env):
+    shape = {"env": env, "lag": lag, "envs": SHORT | NORMALISED, "algo": ROWS[name]}
+    configs = members(shape, ALGORITHMS[name])
+    together = NativeSession(configs)
+    found = rows(together, 4)
+    for run, config in enumerate(configs):
+        alone = NativeSession([config])
+        assert [row[run] for row in found] == [row[0] for row in rows(alone, 4)]
+        assert_same_state(together, run, alone, 0)
+    told = {
+        "a2c": "loss/value",
+        "ppo_kl": "update/beta",
+        "mdpo": "update/beta",
+        "trpo": "update/step_accepted",
+    }
+    assert len({row[told[name]] for row in found[-1].values()}) >= 2
+
+
+@pytest.mark.parametrize("name", ["ppo_kl", "trpo"])
+def test_a_run_of_any_algorithm_goes_on_in_another_cohort(name):
+    """The adaptive coefficient goes with its run."""
+    shape = {"env": "Pendulum-v1", "envs": SHORT, "algo": ROWS[name]}
+    configs = members(shape, ALGORITHMS[name])
+    wanted = NativeSession(configs[:1])
+    expected = rows(wanted, 4)
+    part, other = NativeSession(configs[:1]), NativeSession(configs[1:2])
+    rows(part, 2), rows(other, 1)
+    joined = NativeSession([configs[1], configs[0]], [other.state(0), part.state(0)])
+    assert [row[1] for row in rows(joined, 2)] == [row[0] for row in expected[2:]]
+    assert_same_state(joined, 1, wanted, 0)
 
 
 def test_hyperparameters_that_should_differ_do():

@@ -11,7 +11,7 @@ from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.errors import NonFiniteError
 from tests.backends.test_cohort import assert_same_state, rows
-from tests.learner.setting import PROBES, small
+from tests.learner.setting import PROBES, ROWS, small
 
 HEALTHY = [small(PROBES + "ProbeFaulty-v0", seed=seed, envs={"kwargs": {"at": 999}}) for seed in (0, 1, 2)]
 
@@ -52,10 +52,11 @@ def test_a_failure_at_the_very_first_reset():
     assert session.state(1).update == 0
 
 
+@pytest.mark.parametrize("row", [{}, *ROWS.values()], ids=["ppo", *ROWS])
 @pytest.mark.parametrize("spoil", ["observations", "outputs", "rewards"])
-def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, monkeypatch):
+def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, row, monkeypatch):
     """Observations shifted by a step, outputs of another policy, a reward that is not a number."""
-    configs = [small(seed=seed, envs={"normalize_observation": True}) for seed in (0, 1)]
+    configs = [small(seed=seed, algo=row, envs={"normalize_observation": True}) for seed in (0, 1)]
     session, healthy = NativeSession(configs), NativeSession(configs)
     wanted = rows(healthy, 3)
     assert rows(session, 1) == wanted[:1]
@@ -81,7 +82,7 @@ def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, m
     assert said in str(failure.error)
     assert "Update 2" in str(failure.error)
     assert failure.batch["inputs"].shape == (64, 4)
-    assert set(failure.batch) >= {"actions", "advantages", "targets", "log_anchor", "weights"}
+    assert set(failure.batch) >= {"actions", "advantages", "targets", "log_anchor"}
     kept = session.state(1)
     assert all(torch.equal(kept.tensors[name], tensor) for name, tensor in good.tensors.items())
     session.drop(1)

@@ -7,7 +7,7 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Policy
-from tests.learner.setting import PROBES, small
+from tests.learner.setting import PROBES, ROWS, small
 
 ALGO = {
     "rollout_steps": 20, "epochs": 8, "minibatches": 2, "learning_rate": 0.02, "gamma": 0.9,
@@ -37,6 +37,47 @@ def values(policy: Policy, observations: list[float]) -> list[float]:
 
 def outputs(policy: Policy, observations: list[float]) -> torch.Tensor:
     return policy.model.network.policy(policy.snapshot.parameters, inputs(policy, observations))[0][0]
+
+
+ALGORITHMS: dict[str, tuple[int, dict]] = {
+    "a2c": (150, ROWS["a2c"] | {"learning_rate": 0.1}),
+    "ppo_kl": (40, ROWS["ppo_kl"] | {"kl_target": 0.05}),
+    "mdpo": (40, ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01}),
+    "trpo": (40, ROWS["trpo"] | {"delta": 0.05, "epochs": 8, "minibatches": 2}),
+}
+"""For each algorithm the updates it needs, and its row with rates for so small a thing."""
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_any_algorithm_learns_the_right_action_for_what_is_seen(name):
+    updates, row = ALGORITHMS[name]
+    policy = trained("Match", updates, **row)
+    right = outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal()
+    assert (right > 0.95).all()
+    assert values(policy, [-1.0, 1.0]) == pytest.approx([1.0, 1.0], abs=0.1)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_any_algorithm_learns_the_best_real_number(name):
+    updates, row = ALGORITHMS[name]
+    policy = trained("Aim", 2 * updates, **row)
+    assert outputs(policy, [0.0]).item() == pytest.approx(0.5, abs=0.1)
+    assert policy.model.outputs(policy.snapshot, torch.zeros(1, 1, 1)).free.exp().item() < 0.6
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_any_algorithm_discounts_a_reward_one_step_ahead_once(name):
+    updates, row = ALGORITHMS[name]
+    assert values(trained("Discounted", updates, **row), [0.0, 1.0]) == pytest.approx([0.9, 1.0], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("algo", "wanted"),
+    [({"targets": "nstep", "n_step": 1}, [0.9, 1.0]), ({"targets": "nstep", "n_step": 9}, [0.9, 1.0]),
+     ({"targets": "monte_carlo"}, [0.9, 1.0])],
+)  # fmt: skip
+def test_any_targets_discount_a_reward_one_step_ahead_once(algo, wanted):
+    assert values(trained("Discounted", **algo), [0.0, 1.0]) == pytest.approx(wanted, abs=0.02)
 
 
 def test_a_constant_reward():

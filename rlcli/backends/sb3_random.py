@@ -1,0 +1,25 @@
+"""Stable-Baselines3 draws from the process's global generators: seeded for it, then put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, the global generators of Python, numpy and torch follow from `seed` alone."""
+    standing = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng():
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(standing[0])
+            np.random.set_state(standing[1])  # noqa: NPY002

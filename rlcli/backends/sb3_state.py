@@ -1,0 +1,109 @@
+"""Between our flat buffers and Stable-Baselines3's modules: parameters, and what optimisers remember.
+
+Shapes: P parameters of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
+from torch import Tensor
+
+from rlcli.learner.state import OptimiserState
+from rlcli.nets.mlp import MLP
+
+
+def by_name(network: MLP, flat: Tensor) -> dict[str, Tensor]:
+    """A flat buffer [P] as views under the names and in the shapes of SB3's parameters."""
+    parts = network.unflatten(flat.unsqueeze(0))
+    views = {}
+    for depth in range(len(network.hidden)):
+        for trunk, name in enumerate(("policy_net", "value_net")):
+            layer = f"mlp_extractor.{name}.{2 * depth}"
+            views[f"{layer}.weight"] = parts[f"trunk.{depth}.weight"][0, trunk].T
+            views[f"{layer}.bias"] = parts[f"trunk.{depth}.bias"][0, trunk]
+    for head, name in (("policy", "action_net"), ("value", "value_net")):
+        views[f"{name}.weight"] = parts[f"{head}.weight"][0].T
+        views[f"{name}.bias"] = parts[f"{head}.bias"][0]
+    if network.free:
+        views["log_std"] = parts["policy.free"][0, 0]
+    return views
+
+
+@torch.no_grad()
+def load_parameters(network: MLP, flat: Tensor, policy: ActorCriticPolicy) -> None:
+    """Sets the parameters of SB3's policy to those of a flat buffer [P]."""
+    views = by_name(network, flat)
+    own = dict(policy.named_parameters())
+    assert own.keys() == views.keys(), sorted(own.keys() ^ views.keys())
+    for name, parameter in own.items():
+        parameter.copy_(views[name])
+
+
+@torch.no_grad()
+def read_parameters(network: MLP, policy: ActorCriticPolicy) -> Tensor:
+    """The parameters of SB3's policy as a flat buffer [P]."""
+    flat = torch.empty(sum(network.sizes))
+    views = by_name(network, flat)
+    for name, parameter in policy.named_parameters():
+        views[name].copy_(parameter)
+    return flat
+
+
+class Memory(NamedTuple):
+    """Under which names one of torch's optimisers keeps our moments; None: it has none."""
+
+    first: str | None
+    second: str | None
+    steps: Callable[[float], object]
+    """How it keeps its step count."""
+
+
+MEMORIES = {
+    "adam": Memory("exp_avg", "exp_avg_sq", torch.tensor),
+    "rmsprop": Memory(None, "square_avg", int),
+    "sgd": Memory(None, None, float),
+}
+
+
+def load_optimiser(
+    network: MLP, state: OptimiserState, memory: Memory, scale: float, policy: ActorCriticPolicy
+) -> None:
+    """Sets what the optimiser of SB3's policy remembers to one run's state (R = 1).
+
+    Our loss is SB3's times `scale`, which our moments have in them and SB3's have not.
+    """
+    kept = policy.optimizer.state
+    kept.clear()
+    if memory.second is None:
+        return
+    first, second = by_name(network, state.first[0] / scale), by_name(network, state.second[0] / scale**2)
+    for name, parameter in policy.named_parameters():
+        kept[parameter] = {
+            "step": memory.steps(float(state.steps)),
+            memory.second: _like(second[name], parameter),
+        }
+        if memory.first is not None:
+            kept[parameter][memory.first] = _like(first[name], parameter)
+
+
+def read_optimiser(
+    network: MLP, before: OptimiserState, steps: int, memory: Memory, scale: float, policy: ActorCriticPolicy
+) -> OptimiserState:
+    """What the optimiser remembers after `steps` more gradient steps."""
+    first, second = before.first[0].clone(), before.second[0].clone()
+    firsts, seconds = by_name(network, first), by_name(network, second)
+    for name, parameter in policy.named_parameters():
+        kept = policy.optimizer.state.get(parameter, {})
+        if memory.first is not None:
+            firsts[name].copy_(kept[memory.first] * scale)
+        if memory.second is not None:
+            seconds[name].copy_(kept[memory.second] * scale**2)
+    return OptimiserState(first.unsqueeze(0), second.unsqueeze(0), before.steps + steps)
+
+
+def _like(values: Tensor, parameter: Tensor) -> Tensor:
+    return values.to(parameter.device).clone(memory_format=torch.contiguous_format)
