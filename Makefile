@@ -68,7 +68,7 @@ types: $(STAMP) ## mypy --strict over rlcli/
 bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
 
-figures: $(STAMP) ## the training figures of the README: 10 seeds of CartPole-v1, 5 of Pendulum-v1
+figures: $(STAMP) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
 
 parity: $(STAMP) ## native against Stable-Baselines3, many seeds of three environments: hours

@@ -42,6 +42,15 @@ class Cell:
 CELLS = (
     Cell((), seeds=10, solved=475.0),
     Cell(("env=Pendulum-v1",), seeds=5),
+    Cell(("algo=trpo",), seeds=10, solved=475.0),
+    Cell(("algo=trpo", "env=Pendulum-v1"), seeds=5),
+    Cell(("algo=trpo", "env=Acrobot-v1"), seeds=5),
+    Cell(("algo=ppo_kl",), seeds=5, solved=475.0),
+    Cell(("algo=ppo_kl", "env=Pendulum-v1"), seeds=5),
+    Cell(("algo=mdpo",), seeds=5, solved=475.0),
+    Cell(("algo=mdpo", "env=Pendulum-v1"), seeds=5),
+    Cell(("algo=a2c",), seeds=5, solved=475.0),
+    Cell(("algo=impala",), seeds=5, solved=475.0),
 )
 
 
