@@ -52,7 +52,7 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
         while asked.declaration.used_by is not None:
             field, needed = asked.declaration.used_by
             other = f"{name.rpartition('.')[0]}.{field}"
-            if flat[other] not in needed:
+            if display(flat[other]) not in needed:
                 yield Fault(
                     f"{name} has no effect with {other}={display(flat[other])}; "
                     f"it needs {other}={'|'.join(needed)}.",

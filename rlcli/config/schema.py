@@ -185,6 +185,7 @@ class AlgoConfig:
         "When advantages and value targets are estimated: once an update, or anew before every epoch with "
         "the parameters of that moment.",
         choices=("update", "epoch"),
+        used_by=("step_rule", ("sgd",)),
     )
     reward_clip: float | None = key(
         None, "Rewards are clipped to plus or minus this for learning; null leaves them.", gt=0
@@ -228,21 +229,21 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     cg_iterations: int = key(
-        15, "Conjugate-gradient iterations, at most.", ge=1, used_by=("step_rule", ("natural",))
+        15, "Conjugate-gradient iterations, at most.", ge=1, used_by=("metric", ("fisher",))
     )
     cg_tolerance: float = key(
         1e-10,
         "Conjugate gradients stop below this residual, relative to the gradient's norm.",
         ge=0,
         cohort=True,
-        used_by=("step_rule", ("natural",)),
+        used_by=("metric", ("fisher",)),
     )
     cg_damping: float = key(
         0.1,
         "Added to the Fisher matrix's diagonal.",
         ge=0,
         cohort=True,
-        used_by=("step_rule", ("natural",)),
+        used_by=("metric", ("fisher",)),
     )
     line_search: bool = key(
         True,
@@ -250,7 +251,7 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     line_search_steps: int = key(
-        10, "Candidates of the line search.", ge=1, used_by=("step_rule", ("natural",))
+        10, "Candidates of the line search.", ge=1, used_by=("line_search", ("true",))
     )
     line_search_shrink: float = key(
         0.8,
@@ -258,7 +259,7 @@ class AlgoConfig:
         gt=0,
         lt=1,
         cohort=True,
-        used_by=("step_rule", ("natural",)),
+        used_by=("line_search", ("true",)),
     )
     metric: str = key(
         "fisher",
