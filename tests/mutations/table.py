@@ -220,6 +220,13 @@ MUTATIONS = (
         "learner/test_natural.py::test_gradient_steps_move_the_value_function_alone",
     ),
     Mutation(
+        "V-trace to the behaviour policy's own ratio",
+        "learner/batch.py",
+        "self._by_time(log_prob - self._log_acting),",
+        "self._by_time(self._log_acting - log_prob),",
+        "learner/test_estimates.py::test_vtrace_corrects_for_the_policy_that_acted",
+    ),
+    Mutation(
         "Adam without bias correction",
         "learner/optimisers.py",
         "rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)",
