@@ -6,7 +6,6 @@ Shapes: R runs, B samples, P parameters.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,12 +24,13 @@ from rlcli.learner.batch import (
     by_run,
     make_batch,
 )
-from rlcli.learner.figures import Reference, as_update, epoch_figures, health_figures, reference, step_figures
-from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters, stops_early
+from rlcli.learner.figures import Reference, as_update, health_figures, reference, step_figures
+from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.measure import EpochMeasure
 from rlcli.learner.natural import natural
 from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
-from rlcli.learner.step import Held, Step, StepRule
+from rlcli.learner.step import Held, Improvement, Step, StepRule
 from rlcli.learner.table import SURROGATES
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
@@ -102,7 +102,7 @@ def update(
         return estimator(parameters, model.network.value(parameters, inputs), now.log_prob(actions))
 
     by_behaviour = config.algo.anchor == "behaviour"
-    measure = _EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
+    measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
     beta = hyper.beta * state.coefficient.float().unsqueeze(-1)
     step = Step(
         configs,
@@ -120,24 +120,12 @@ def update(
     improvement = (rule or STEP_RULES[config.algo.step_rule])(step)
     learned = time.perf_counter()
 
-    final = measure.policy(improvement.parameters)
-    clip = hyper.clip if config.algo.surrogate == "clipped" else None
-    figures = health_figures("behaviour", mu, final, actions, judged, clip)
-    if config.lag:
-        figures |= health_figures("update", anchor, final, actions, judged, clip)
-    else:
-        figures |= {as_update(name): value for name, value in figures.items()}
-    kl = figures["behaviour/kl_mu_pi" if by_behaviour else "update/kl_anchor_pi"]
-    figures |= step_figures(config, hyper, batch, heads.value, improvement, kl) | improvement.figures
-    move = (improvement.parameters - state.policy.parameters).double()
+    before = _Before(
+        hyper, batch, heads.value, actions, judged, mu, anchor, state.policy.parameters, gradient
+    )
+    figures = _figures(config, before, improvement, measure.policy(improvement.parameters))
     if config.algo.penalty != "none":
         figures["update/beta"] = beta.squeeze(-1).double()
-    figures["update/entropy"] = final.entropy().mean(-1)
-    figures["update/gain_predicted"] = (gradient.double() * move).sum(-1)
-    base = mu.log_prob if config.algo.anchor == "behaviour" else anchor.log_prob
-    figures["update/gain_realised"] = _gain(
-        config, hyper, batch, judged, base, anchor.log_prob, final.log_prob(actions)
-    )
     observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)
     sound["the loss is not finite"] = improvement.losses.total.isfinite().all(0)
     sound["a parameter is not finite"] = improvement.parameters.isfinite().all(-1)
@@ -150,7 +138,7 @@ def update(
         optimiser=improvement.optimiser,
         reward_moments=returned,
         discounted=carried,
-        coefficient=_adapted(config, hyper, state.coefficient, kl),
+        coefficient=_adapted(config, hyper, state.coefficient, figures[_spent(config)]),
         queue=pushed(state.queue, state.policy),
         update=state.update + 1,
     )
@@ -160,56 +148,6 @@ def update(
         "time/health": finished - learned + measure.seconds,
     }
     return Update(after, batch, figures, measure.figures(improvement.epochs), sound, seconds)
-
-
-class _EpochMeasure:
-    """Called after every epoch: follows health through the update and feeds the exact stopping rule."""
-
-    def __init__(
-        self,
-        configs: Sequence[RunConfig],
-        model: Model,
-        inputs: Tensor,
-        actions: Tensor,
-        mu: Reference,
-        anchor: Reference,
-    ) -> None:
-        self._stops = stops_early(configs) and configs[0].algo.target_kl_rule == "epoch_exact"
-        self._follows = configs[0].health.epochs
-        self._model, self._inputs, self._actions = model, inputs, actions
-        self._mu, self._anchor = mu, anchor
-        self._rows: list[dict[str, Tensor]] = []
-        self._last: Distribution | None = None
-        self.seconds = 0.0
-
-    def __call__(self, parameters: Tensor) -> Tensor | None:
-        if not (self._stops or self._follows):
-            return None
-        begun = time.perf_counter()
-        policy = self._model.distribution(parameters, self._inputs).double()
-        self._last = policy
-        if self._follows:
-            self._rows.append(epoch_figures(self._mu, policy, self._actions))
-        exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
-        self.seconds += time.perf_counter() - begun
-        return exact
-
-    def policy(self, parameters: Tensor) -> Distribution:
-        """The policy after the last epoch, in float64; `parameters` are those of that moment."""
-        if self._last is None:
-            self._last = self._model.distribution(parameters, self._inputs).double()
-        return self._last
-
-    def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
-        if not self._rows:
-            return {}
-        return {
-            name: [
-                torch.where(mask, row[name], math.nan) for mask, row in zip(active, self._rows, strict=True)
-            ]
-            for name in self._rows[0]
-        }
 
 
 def _policy(model: Model, outputs: Outputs, actions: Tensor) -> Policy:
@@ -224,6 +162,51 @@ def _adapted(config: RunConfig, hyper: Hyperparameters, coefficient: Tensor, kl:
     target = hyper.kl_target.squeeze(-1).double()
     lowered = torch.where(kl < target / ADAPTIVE_BAND, coefficient / 2.0, coefficient)
     return torch.where(kl > ADAPTIVE_BAND * target, coefficient * 2.0, lowered)
+
+
+class _Before(NamedTuple):
+    """What figures compare an update's end with."""
+
+    hyper: Hyperparameters
+    batch: Batch
+    values: Tensor
+    """[R, B]: V."""
+    actions: Tensor
+    judged: Tensor
+    """[R, B]: advantages as the whole batch's objective is judged by."""
+    mu: Reference
+    anchor: Reference
+    parameters: Tensor
+    """[R, P]."""
+    gradient: Tensor
+    """[R, P]: of the whole batch's objective."""
+
+
+def _spent(config: RunConfig) -> str:
+    """The figure that is the mean KL from the policy each step is held to."""
+    return "behaviour/kl_mu_pi" if config.algo.anchor == "behaviour" else "update/kl_anchor_pi"
+
+
+def _figures(
+    config: RunConfig, before: _Before, improvement: Improvement, policy: Distribution
+) -> dict[str, Tensor]:
+    """Every figure of an update, each [R] float64; `policy` is the new one, in float64."""
+    hyper, batch, actions, judged = before.hyper, before.batch, before.actions, before.judged
+    clip = hyper.clip if config.algo.surrogate == "clipped" else None
+    figures = health_figures("behaviour", before.mu, policy, actions, judged, clip)
+    if config.lag:
+        figures |= health_figures("update", before.anchor, policy, actions, judged, clip)
+    else:
+        figures |= {as_update(name): value for name, value in figures.items()}
+    kl = figures[_spent(config)]
+    figures |= step_figures(config, hyper, batch, before.values, improvement, kl) | improvement.figures
+    held_to = before.mu if config.algo.anchor == "behaviour" else before.anchor
+    log_probs = held_to.log_prob, before.anchor.log_prob, policy.log_prob(actions)
+    move = (improvement.parameters - before.parameters).double()
+    figures["update/entropy"] = policy.entropy().mean(-1)
+    figures["update/gain_predicted"] = (before.gradient.double() * move).sum(-1)
+    figures["update/gain_realised"] = _gain(config, hyper, batch, judged, *log_probs)
+    return figures
 
 
 def _gain(
