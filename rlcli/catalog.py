@@ -299,6 +299,19 @@ def _update() -> Iterator[Metric]:
     yield one("lag", "updates", "", "Age of the behaviour policy: updates it lies behind the learner.")
 
 
+def _weights() -> Iterator[Metric]:
+    told = (
+        "of the importance weights of the policy after the update, as the estimator would use them, capped "
+        "and self-normalised as asked: over segments for algo.weights=trajectory and per_decision (each with "
+        "its last weight), else over steps. Only with algo.surrogate=weighted."
+    )
+    yield _metric(
+        "weights/ess", "fraction", "(Σw)² / (n Σw²)", f"Effective sample size {told}", "higher", ESS
+    )
+    yield _metric("weights/max", "1", "max w", f"The largest {told}", "neither")
+    yield _metric("weights/variance", "1", "mean (w - mean w)²", f"The variance {told}", "lower")
+
+
 def _losses() -> Iterator[Metric]:
     during = "Mean over the update's gradient steps, on their minibatches."
     yield _metric("loss/policy", "1", "-mean L", f"Minus the surrogate objective. {during}", "neither", PPO)
@@ -368,6 +381,7 @@ def _all() -> Iterator[Metric]:
     yield from _ratios("update", "anchor", weighted)
     yield from _divergences("update", "anchor", "anchor")
     yield from _update()
+    yield from _weights()
     yield from _losses()
     yield from _epochs()
     yield from _times()

@@ -56,6 +56,7 @@ class NativeSession:
             config.env.replay_limit,
             config.device,
             collectors,
+            whole_episodes=config.collect.whole_episodes,
         )
 
     @property

@@ -78,7 +78,7 @@ def _type_name(key: Any) -> str:
         return "mapping"
     name = {int: "whole number", float: "number", bool: "true or false", str: "text"}[key.scalar_type]
     name = f"list of {name}" if key.is_list else name
-    return f"{name}, or null" if key.optional else name
+    return ", or ".join((name, *key.declaration.words, *(["null"] if key.optional else [])))
 
 
 def _metrics() -> dict[str, dict[str, Any]]:

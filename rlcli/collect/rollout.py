@@ -17,6 +17,7 @@ from torch import Tensor
 from rlcli.collect.state import RECENT, CollectorState, episode_seed, restore
 from rlcli.envs.interface import Step, VectorEnv
 from rlcli.maths.draws import generator
+from rlcli.maths.importance import segments
 from rlcli.nets.actor import Actor
 from rlcli.nets.policy import Model, Snapshot
 
@@ -40,6 +41,8 @@ class Rollout(NamedTuple):
     """[T, R, N, ...]: true successors, the final observation where an episode ended."""
     outputs: Tensor
     """[T, R, N, D]: the policy head's outputs while acting."""
+    counted: Tensor
+    """[T, R, N]: whether the step's episode counts, as not all do where whole ones are asked for."""
 
 
 class Episodes(NamedTuple):
@@ -50,7 +53,10 @@ class Episodes(NamedTuple):
 
 
 class Collector:
-    """Steps the environments of a cohort and keeps what their next rollout starts from."""
+    """Steps the environments of a cohort and keeps what their next rollout starts from.
+
+    With `whole_episodes` that is always the start of episodes: what is unfinished at a rollout's end is left.
+    """
 
     def __init__(
         self,
@@ -61,6 +67,8 @@ class Collector:
         replay_limit: int,
         device: str,
         states: Sequence[CollectorState] | None = None,
+        *,
+        whole_episodes: bool = False,
     ) -> None:
         self.model = model
         self.env = env
@@ -68,6 +76,7 @@ class Collector:
         self.rollout_steps = rollout_steps
         self.replay_limit = replay_limit
         self.device = device
+        self.whole_episodes = whole_episodes
         self.states, self._observations = restore(env, self.seeds, states)
 
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
@@ -77,6 +86,10 @@ class Collector:
         record = self._begin()
         for t in range(self.rollout_steps):
             self._step(record, *act(self._observations, noise[t]))
+        if self.whole_episodes:
+            unfinished = record.ongoing.lengths > 0
+            record.ongoing.leave(unfinished)
+            self._observations = self._begin_episodes(record.ongoing, unfinished)
         return self._end(record)
 
     def select(self, rows: Sequence[int]) -> None:
@@ -114,8 +127,17 @@ class Collector:
         history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape)
         self.states = record.ongoing.states(self.states, history, self.replay_limit)
         successors, *outcomes = (np.stack(part) for part in zip(*record.steps, strict=True))
-        arrays = (np.stack(record.observations), actions, *outcomes, successors, np.stack(record.outputs))
+        counted = self._counted(outcomes[1] | outcomes[2])
+        outputs = np.stack(record.outputs)
+        arrays = (np.stack(record.observations), actions, *outcomes, successors, outputs, counted)
         return Rollout(*(torch.from_numpy(array).to(self.device) for array in arrays)), record.ongoing.ended
+
+    def _counted(self, ended: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Which steps [T, R, N] belong to episodes that count."""
+        if not self.whole_episodes:
+            return np.ones_like(ended)
+        parts = segments(torch.from_numpy(ended), self.env.spec.max_episode_steps)
+        return parts.counted.numpy()
 
     def _advance(self, ongoing: _Ongoing, step: Step) -> Array:
         """Books the step and begins the next episode where one ended; the observations to act on next."""
@@ -124,10 +146,14 @@ class Collector:
         if not ended.any():
             return step.observations
         ongoing.end(ended)
-        starts = np.zeros(ended.shape, np.int64)
-        for r, n in np.argwhere(ended).tolist():
+        return self._begin_episodes(ongoing, ended)
+
+    def _begin_episodes(self, ongoing: _Ongoing, where: npt.NDArray[np.bool_]) -> Array:
+        """The observations after resets with the seeds of the episodes that are next."""
+        starts = np.zeros(where.shape, np.int64)
+        for r, n in np.argwhere(where).tolist():
             starts[r, n] = episode_seed(self.seeds[r], n, int(ongoing.episodes[r, n]))
-        return self.env.reset(starts, ended)
+        return self.env.reset(starts, where)
 
 
 class Record:
@@ -158,9 +184,13 @@ class _Ongoing:
         for r, n in np.argwhere(ended).tolist():
             self.ended[r].returns.append(float(self.returns[r, n]))
             self.ended[r].lengths.append(int(self.lengths[r, n]))
-        self.episodes[ended] += 1
-        self.lengths[ended] = 0
-        self.returns[ended] = 0.0
+        self.leave(ended)
+
+    def leave(self, where: npt.NDArray[np.bool_]) -> None:
+        """On to the next episode, whether or not the last one has ended."""
+        self.episodes[where] += 1
+        self.lengths[where] = 0
+        self.returns[where] = 0.0
 
     def states(self, before: Sequence[CollectorState], actions: Array, limit: int) -> list[CollectorState]:
         """The states after a rollout in which `actions` [T, R, N, ...] were taken."""

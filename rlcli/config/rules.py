@@ -106,6 +106,43 @@ def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
 
 
+def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Importance weights are of whole rollouts, taken anew before each step, and correct once."""
+    algo = config.algo
+    if algo.surrogate != "weighted":
+        if config.collect.whole_episodes:
+            yield Fault(
+                f"collect.whole_episodes=true has no effect with algo.surrogate={algo.surrogate}; it needs "
+                "algo.surrogate=weighted.",
+                frozenset({"collect.whole_episodes", "algo.surrogate"}),
+            )
+        return
+    if algo.targets == "vtrace":
+        yield Fault(
+            "algo.surrogate=weighted with algo.targets=vtrace would weigh each sample twice; use "
+            "algo.surrogate=score.",
+            frozenset({"algo.surrogate", "algo.targets"}),
+        )
+    if algo.anchor == "update" and config.lag > 0 and algo.weights != "none":
+        yield Fault(
+            f"algo.weights={algo.weights} with lag={config.lag} corrects for the behaviour policy itself; "
+            "algo.anchor=update would weigh each sample again: use algo.anchor=behaviour.",
+            frozenset({"algo.weights", "algo.anchor", "lag"}),
+        )
+    for name, needed, reason in (
+        ("minibatches", 1, "its weights are of whole rollouts"),
+        ("normalize_advantage", "none", "whitening would shift what is weighted"),
+        ("recompute", "update", "weights are taken anew before each step, advantages once"),
+    ):
+        value = getattr(algo, name)
+        if value != needed:
+            yield Fault(
+                f"algo.surrogate=weighted cannot have algo.{name}={value}: {reason}; set "
+                f"algo.{name}={needed}.",
+                frozenset({"algo.surrogate", f"algo.{name}"}),
+            )
+
+
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """`name` becomes a folder."""
     name = config.name
@@ -124,5 +161,6 @@ RULES: tuple[Check, ...] = (
     keys_have_effect,
     natural_step_fits,
     vtrace_fits,
+    weights_fit,
     name_is_a_folder,
 )

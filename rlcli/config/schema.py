@@ -31,6 +31,8 @@ class Declaration:
     le: float | None = None
     lt: float | None = None
     choices: tuple[str, ...] | None = None
+    words: tuple[str, ...] = ()
+    """Names that are admitted beside numbers."""
     cohort: bool = False
     effect: Effect = "results"
     used_by: tuple[str, tuple[str, ...]] | None = None
@@ -74,8 +76,43 @@ class AlgoConfig:
     surrogate: str = key(
         "clipped",
         "The objective the policy ascends: the ratio pi/anchor times the advantage, clipped or not, or the "
-        "score function log pi times the advantage.",
-        choices=("clipped", "ratio", "score"),
+        "score function log pi times the advantage, as it is or importance-weighted.",
+        choices=("clipped", "ratio", "score", "weighted"),
+    )
+    weights: str = key(
+        "none",
+        "Importance weights of surrogate=weighted, products of pi/mu taken anew before each gradient step: "
+        "of a whole segment, of each reward up to it, of each step up to it, of the step alone, or none. "
+        "A segment is what one environment did of one episode in one rollout.",
+        choices=("trajectory", "per_decision", "prefix", "per_step", "none"),
+        used_by=("surrogate", ("weighted",)),
+    )
+    weight_cap: float | str | None = key(
+        None,
+        "Largest importance weight; sqrt_n: the root of the number of segments, or of steps where weights "
+        "are a step's; null: unlimited.",
+        gt=0,
+        words=("sqrt_n",),
+        cohort=True,
+        used_by=("weights", ("trajectory", "per_decision", "prefix", "per_step")),
+    )
+    self_normalise: bool = key(
+        False,
+        "Divide importance weights by their mean over the rollout's segments or steps: biased, less "
+        "variance.",
+        used_by=("weights", ("trajectory", "per_decision", "prefix", "per_step")),
+    )
+    baseline: str = key(
+        "value",
+        "What surrogate=weighted takes from returns: the value function before the update, or nothing.",
+        choices=("value", "none"),
+        used_by=("surrogate", ("weighted",)),
+    )
+    discount_states: bool = key(
+        False,
+        "Weigh each step by gamma to its age too, as the exact gradient of the discounted return has it; "
+        "weights=trajectory always does.",
+        used_by=("weights", ("per_decision", "prefix", "per_step", "none")),
     )
     penalty: str = key(
         "none",
@@ -300,6 +337,18 @@ class AlgoConfig:
 
 
 @dataclass(frozen=True)
+class CollectConfig:
+    """How rollouts are taken."""
+
+    whole_episodes: bool = key(
+        False,
+        "Begin new episodes with each rollout and learn from whole ones alone: those begun early enough to "
+        "end in it within the environment's time limit. For algo.surrogate=weighted, whose weights then are "
+        "those of exact trajectories.",
+    )
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """The environment and how many copies of it a run steps."""
 
@@ -442,6 +491,7 @@ class RunConfig:
     )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)

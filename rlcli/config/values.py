@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlcli.config.schema import Key
@@ -73,15 +73,27 @@ def _data(value: Any) -> Any:
 def _scalar(key: Key, value: Any) -> Any:
     if isinstance(value, (list, tuple, Mapping)):
         raise RejectedValue(f"expected {_NAMES[key.scalar_type]}, one value")
+    words = key.declaration.words
+    if words and isinstance(value, str):
+        return _word(words, value)
     converted = _CONVERTERS[key.scalar_type](value)
     if isinstance(converted, (int, float)) and not key.declaration.admits(converted):
         raise RejectedValue(f"must be {key.declaration.bounds()}")
     choices = key.declaration.choices
     if choices is not None and converted not in choices:
-        similar = nearest(str(converted), choices, count=1)
-        guess = f" (did you mean {similar[0]!r}?)" if similar else ""
-        raise RejectedValue(f"choose from {', '.join(choices)}{guess}")
+        raise RejectedValue(f"choose from {', '.join(choices)}{_guess(str(converted), choices)}")
     return converted
+
+
+def _word(words: Sequence[str], value: str) -> str:
+    if value not in words:
+        raise RejectedValue(f"expected {_NAMES[float]} or {' or '.join(words)}{_guess(value, words)}")
+    return value
+
+
+def _guess(value: str, choices: Sequence[str]) -> str:
+    similar = nearest(value, choices, count=1)
+    return f" (did you mean {similar[0]!r}?)" if similar else ""
 
 
 def _integer(value: Any) -> int:

@@ -87,11 +87,11 @@ class Estimator:
         self._rewards = scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
 
-    def __call__(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> tuple[Tensor, Tensor]:
-        """Both [R, B], from V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
+    def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
+        """What is known with V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
         rollout = self._rollout
         next_values = self._model.network.value(parameters, self._next_inputs)
-        seen = Transitions(
+        return Transitions(
             self._rewards,
             self._by_time(values),
             self._by_time(next_values),
@@ -99,6 +99,9 @@ class Estimator:
             rollout.truncated,
             self._by_time(log_prob - self._log_acting),
         )
+
+    def __call__(self, seen: Transitions) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets, both [R, B]."""
         advantages, targets = TARGETS[self._algo.targets](self._algo, self._hyper, seen)
         return by_run(advantages), by_run(targets)
 

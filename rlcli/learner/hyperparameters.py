@@ -37,6 +37,8 @@ class Hyperparameters(NamedTuple):
     max_grad_norm: Tensor
     target_kl: Tensor
     weight_bar: Tensor
+    weight_cap: Tensor
+    """NaN: the root of the number of samples."""
 
 
 def stops_early(configs: Sequence[RunConfig]) -> bool:
@@ -67,7 +69,12 @@ def _row(config: RunConfig, done: int) -> list[float]:
     row = []
     for name in Hyperparameters._fields:
         value = getattr(algo, name)
-        row.append(math.inf if value is None else value * factors.get(name, 1.0))
+        if value is None:
+            row.append(math.inf)
+        elif isinstance(value, str):
+            row.append(math.nan)
+        else:
+            row.append(value * factors.get(name, 1.0))
     return row
 
 

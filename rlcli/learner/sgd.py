@@ -102,6 +102,7 @@ class _Gradient:
     def __init__(self, step: Step) -> None:
         self._algo = step.configs[0].algo
         self._hyper, self._model, self._held = step.hyper, step.model, step.held
+        self._weighting = step.weighting
         self._rewards_entropy = any(config.algo.entropy_coef for config in step.configs)
 
     def __call__(self, parts: dict[str, Tensor], minibatch: Batch) -> tuple[Tensor, _Samples]:
@@ -110,9 +111,8 @@ class _Gradient:
         heads, tape = self._model.network.forward(parts, minibatch.inputs)
         policy = self._model.family.distribution(heads.output, heads.free)
         log_prob = policy.log_prob(minibatch.actions)
-        surrogate = SURROGATES[self._algo.surrogate](
-            log_prob, minibatch.log_anchor, minibatch.advantages, self._hyper
-        )
+        advantages = minibatch.advantages if self._weighting is None else self._weighting(log_prob)
+        surrogate = SURROGATES[self._algo.surrogate](log_prob, minibatch.log_anchor, advantages, self._hyper)
         error = value_error(self._algo, heads.value, minibatch)
         by_log_prob = minibatch.weighted(surrogate.slope) * -scale
         by_entropy = None

@@ -14,6 +14,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.state import OptimiserState
+from rlcli.learner.weighting import Weighting
 from rlcli.nets.policy import Model
 
 
@@ -38,6 +39,8 @@ class Step(NamedTuple):
     batch: Batch
     judged: Tensor
     """[R, B]: advantages as the whole batch's objective is judged by."""
+    weighting: Weighting | None
+    """What weighs advantages by importance, where the row asks for it."""
     held: Held
     permutations: Callable[[int], Tensor]
     """Epoch -> each run's order of its samples, [R, B]."""

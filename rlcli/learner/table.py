@@ -77,4 +77,9 @@ def _score(log_prob: Tensor, _: Tensor, advantages: Tensor, __: Hyperparameters)
 
 
 TARGETS: dict[str, Targets] = {"gae": _gae, "nstep": _nstep, "monte_carlo": _monte_carlo, "vtrace": _vtrace}
-SURROGATES: dict[str, Surrogate] = {"clipped": _clipped, "ratio": _ratio, "score": _score}
+SURROGATES: dict[str, Surrogate] = {
+    "clipped": _clipped,
+    "ratio": _ratio,
+    "score": _score,
+    "weighted": _score,  # of coefficients that stand for advantages: weighting.py
+}

@@ -32,6 +32,7 @@ from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
 from rlcli.learner.step import Held, Improvement, Step, StepRule
 from rlcli.learner.table import SURROGATES
+from rlcli.learner.weighting import Weighting
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
@@ -85,13 +86,19 @@ def update(
     initial = _policy(model, Outputs(heads.output, heads.free), actions)
     acting = _policy(model, model.outputs(behaviour(state), observations), actions)
     estimator = Estimator(config, hyper, model, state, rollout, acting)
-    estimates = estimator(state.policy.parameters, heads.value, initial.log_prob)
+    seen = estimator.transitions(state.policy.parameters, heads.value, initial.log_prob)
+    estimates = estimator(seen)
     batch = make_batch(config, hyper, rollout, inputs, heads.value, estimates, initial, acting)
     sound = _assertions(config, rollout, acting.outputs.state, initial.log_prob, acting.log_prob)
     mu = reference("mu", acting.distribution, actions)
     anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
 
-    judged = batch.advantages if config.algo.normalize_advantage == "none" else whiten(batch.advantages)
+    weighting = None
+    if config.algo.surrogate == "weighted":
+        weighting = Weighting(config, hyper, seen, batch.advantages, acting.log_prob, rollout.counted)
+        judged = weighting(initial.log_prob)
+    else:
+        judged = batch.advantages if config.algo.normalize_advantage == "none" else whiten(batch.advantages)
     surrogate = SURROGATES[config.algo.surrogate](initial.log_prob, batch.log_anchor, judged, hyper)
     by_log_prob = batch.weighted(surrogate.slope) / config.batch_size
     for_output, for_free = initial.distribution.pullback(actions, by_log_prob, None)
@@ -99,7 +106,8 @@ def update(
 
     def estimate(parameters: Tensor) -> tuple[Tensor, Tensor]:
         now = model.distribution(parameters, inputs)
-        return estimator(parameters, model.network.value(parameters, inputs), now.log_prob(actions))
+        values = model.network.value(parameters, inputs)
+        return estimator(estimator.transitions(parameters, values, now.log_prob(actions)))
 
     by_behaviour = config.algo.anchor == "behaviour"
     measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
@@ -112,6 +120,7 @@ def update(
         state.optimiser,
         batch,
         judged,
+        weighting,
         Held((acting if by_behaviour else initial).outputs.free, beta),
         lambda epoch: permutation(seeds, done, epoch, config.batch_size),
         estimate,
@@ -123,7 +132,10 @@ def update(
     before = _Before(
         hyper, batch, heads.value, actions, judged, mu, anchor, state.policy.parameters, gradient
     )
-    figures = _figures(config, before, improvement, measure.policy(improvement.parameters))
+    after_it = measure.policy(improvement.parameters)
+    figures = _figures(config, before, improvement, after_it)
+    if weighting is not None:
+        figures |= weighting.figures(after_it.log_prob(actions))
     if config.algo.penalty != "none":
         figures["update/beta"] = beta.squeeze(-1).double()
     observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)

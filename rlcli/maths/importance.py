@@ -3,6 +3,7 @@
 Shapes: [T, ..., N], time-major; N environments of one run, the axes between (none, or R) hold runs. What
 there is one of for a run is [R, 1] as an argument and [R] as a result. A segment is what one environment did
 from the later of episode and rollout start to the earlier of their ends; a run has S of them.
+Segments that do not count (`segments`) are as if they were not there.
 Everything lies in log space until a weight multiplies something, so that products over a horizon neither
 overflow nor vanish on the way.
 """
@@ -31,16 +32,30 @@ class Segments(NamedTuple):
     """Whether the step is its segment's last."""
     age: Tensor
     """int64: steps since the segment's first."""
+    counted: Tensor
+    """Whether the step's segment counts; what does not count has no part in any sum, mean or figure."""
+
+    @property
+    def total(self) -> Tensor:
+        """S, [...] int64."""
+        return _by_run(self.last & self.counted).sum(-1)
 
 
-def segments(ended: Tensor) -> Segments:
-    """The segments of a rollout from its ends of either kind."""
+def segments(ended: Tensor, longest: int | None = None) -> Segments:
+    """The segments of a rollout from its ends of either kind.
+
+    With `longest`, the most steps a segment can have, only those count that began early enough to end within
+    the rollout however long they become. Which these are does not depend on how they go on: to take all that
+    did end would prefer the short.
+    """
     last = ended.clone()
     last[-1] = True
     first = torch.ones_like(last)
     first[1:] = last[:-1]
     clock = torch.arange(len(ended), device=ended.device).view(-1, *[1] * (ended.dim() - 1))
-    return Segments(last, clock - torch.where(first, clock, 0).cummax(0).values)
+    begun = torch.where(first, clock, 0).cummax(0).values
+    counted = torch.ones_like(last) if longest is None else begun <= len(ended) - longest
+    return Segments(last, clock - begun, counted)
 
 
 class Weights(NamedTuple):
@@ -167,7 +182,7 @@ def gradient_coefficients(
         total = torch.where(counted, _by_run(weight * outcome), 0.0).sum(-1, keepdim=True)
         outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
     scaled = discounts if discount_states and weights.kind != "trajectory" else 1.0
-    return scaled * (weight * outcome)
+    return torch.where(parts.counted, scaled * (weight * outcome), 0.0)
 
 
 def _per_decision(
@@ -190,7 +205,7 @@ def _per_decision(
     coefficients = returns_to_go(earned, parts.last, gamma)
     if baseline is not None:
         coefficients = coefficients - weight * baseline
-    return discounts * coefficients if discount_states else coefficients
+    return torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)
 
 
 def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:
@@ -206,8 +221,8 @@ def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:
 
 
 def _counted(kind: str, parts: Segments) -> Tensor:
-    """Which steps' weights are the samples: the last of each segment, or all."""
-    return parts.last if kind in BY_SEGMENT else torch.ones_like(parts.last)
+    """Which steps' weights are the samples: the last of each segment that counts, or all its steps."""
+    return parts.last & parts.counted if kind in BY_SEGMENT else parts.counted
 
 
 def _by_run(values: Tensor) -> Tensor:
@@ -248,9 +263,9 @@ def _at_age(by_age: Tensor, age: Tensor) -> Tensor:
 
 def _means_by_age(values: Tensor, parts: Segments) -> Tensor:
     """Sums of [T, ..., N] over the segments that reach each age, divided by all S: [..., T]."""
-    by_run, age = _by_run(values), _by_run(parts.age)
+    by_run, age = _by_run(torch.where(parts.counted, values, 0.0)), _by_run(parts.age)
     sums = by_run.new_zeros(*by_run.shape[:-1], len(values)).scatter_add(-1, age, by_run)
-    return sums / _by_run(parts.last).to(values.dtype).sum(-1, keepdim=True)
+    return sums / parts.total.to(values.dtype).unsqueeze(-1)
 
 
 def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
@@ -258,13 +273,13 @@ def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
 
     -inf at no age: a segment counts at every age, whether it goes on or has ended.
     """
-    by_run, age, last = _by_run(log), _by_run(parts.age), _by_run(parts.last)
-    steps = len(log)
+    by_run, age = _by_run(torch.where(parts.counted, log, -math.inf)), _by_run(parts.age)
+    last, steps = _by_run(parts.last), len(log)
     going = _log_sums(by_run, age, steps)
     # A segment that ends at age a counts as ended from a + 1 on; the last bin takes what is no end.
     since = torch.where(last, age + 1, steps)
     ended = _log_sums(by_run, since, steps + 1)[..., :steps].logcumsumexp(-1)
-    return _log_add(going, ended) - last.to(log.dtype).sum(-1, keepdim=True).log()
+    return _log_add(going, ended) - parts.total.to(log.dtype).log().unsqueeze(-1)
 
 
 def _log_sums(log: Tensor, bins: Tensor, count: int) -> Tensor:

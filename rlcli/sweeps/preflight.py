@@ -24,6 +24,29 @@ def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
             yield Fault(text + hint, frozenset({"env.id"}))
 
 
+def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A rollout is long enough for the longest episode there can be."""
+    from rlcli.envs.registry import describe
+
+    if not config.collect.whole_episodes:
+        return
+    try:
+        longest = describe(config.env).max_episode_steps
+    except UserError:
+        return  # said by `environment_exists`
+    if longest is None:
+        yield Fault(
+            f"collect.whole_episodes=true needs an environment with a time limit; {config.env.id} has none.",
+            frozenset({"collect.whole_episodes", "env.id"}),
+        )
+    elif config.algo.rollout_steps < longest:
+        yield Fault(
+            f"collect.whole_episodes=true needs rollouts of {config.env.id}'s {longest} steps at least; "
+            f"algo.rollout_steps={config.algo.rollout_steps}.",
+            frozenset({"collect.whole_episodes", "algo.rollout_steps", "env.id"}),
+        )
+
+
 def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Packages of the loggers asked for are there."""
     from rlcli.loggers import tensorboard, wandb
@@ -71,6 +94,7 @@ def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
 
 CHECKS: tuple[Check, ...] = (
     environment_exists,
+    whole_episodes_fit,
     loggers_are_installed,
     device_exists,
     backend_takes_it,

@@ -72,6 +72,11 @@ ALGORITHMS: dict[str, list[dict[str, Any]]] = {
         {"delta": 1e-30, "cg_tolerance": 0.3, "line_search_shrink": 0.5},
         {"delta": 0.02, "line_search_shrink": 0.3, "gae_lambda": 0.5, "max_grad_norm": 0.1},
     ],
+    "reinforce": [
+        {"weight_cap": None, "learning_rate": 1e-2},
+        {"weight_cap": 1.05, "gamma": 0.9, "learning_rate": 3e-2},
+        {"weight_cap": "sqrt_n", "entropy_coef": 0.01, "learning_rate": 3e-2},
+    ],
 }
 """For each algorithm three runs that differ in its own hyperparameters."""
 
@@ -133,6 +138,7 @@ def test_three_runs_of_any_algorithm_together_are_the_three_alone(name, lag, env
         "ppo_kl": "update/beta",
         "mdpo": "update/beta",
         "trpo": "update/step_accepted",
+        "reinforce": "weights/max",
     }
     assert len({row[told[name]] for row in found[-1].values()}) >= 2
 

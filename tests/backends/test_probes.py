@@ -44,6 +44,7 @@ ALGORITHMS: dict[str, tuple[int, dict]] = {
     "ppo_kl": (40, ROWS["ppo_kl"] | {"kl_target": 0.05}),
     "mdpo": (40, ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01}),
     "trpo": (40, ROWS["trpo"] | {"delta": 0.05, "epochs": 8, "minibatches": 2}),
+    "reinforce": (60, ROWS["reinforce"] | {"epochs": 4, "learning_rate": 0.01}),
 }
 """For each algorithm the updates it needs, and its row with rates for so small a thing."""
 

@@ -43,7 +43,7 @@ def test_what_is_said_of_a_metric(rlcli: Rlcli) -> None:
 @pytest.mark.parametrize(
     ("word", "names"),
     [
-        ("ess", {"behaviour/ess", "update/ess", "epochs/ess"}),
+        ("ess", {"behaviour/ess", "update/ess", "epochs/ess", "weights/ess"}),
         ("gamma", {"algo.gamma"}),
         ("clip", {"algo.clip", "update/clip"}),
         ("checkpoint", {"checkpoint.every", "checkpoint.keep"}),

@@ -23,6 +23,8 @@ MISTAKES = {
     "env=tests.envs.probes:ProbeSpaces-v0 env.kwargs.action=text": "Text(",
     "algo=trpo network.shared=true": "out of its trust region",
     "algo=trpo algo.anchor=behaviour lag=1": "use algo.anchor=update",
+    "algo=reinforce collect.whole_episodes=true": "CartPole-v1's 500 steps at least; algo.rollout_steps=128",
+    "algo=reinforce collect.whole_episodes=true env=tests.envs.probes:ProbeChoice-v0": "has none",
     "algo=mdpo algo.clip=0.1": "algo.clip has no effect with algo.surrogate=ratio",
     "env=no_such_module:Thing-v0": "no_such_module",
     "env.kwargs.colour=red": "colour",

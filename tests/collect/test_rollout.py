@@ -30,9 +30,10 @@ def test_a_rollout_is_what_stepping_by_hand_gives(backend):
     first, ended_first = now.collector.collect(now.state.policy, [0, 0])
     second, ended_second = now.collector.collect(now.state.policy, [1, 1])
     rollout = [torch.cat(pair).numpy() for pair in zip(first, second, strict=True)]
-    observations, actions, rewards, terminated, truncated, successors, _ = rollout
+    observations, actions, rewards, terminated, truncated, successors, _, counted = rollout
     assert terminated.any()
     assert truncated.any()
+    assert counted.all()
     for run, seed in enumerate((3, 4)):
         returns = [[], []]
         for n in range(4):

@@ -38,6 +38,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "targets": "gae", "surrogate": "ratio", "step_rule": "natural", "learning_rate_schedule": "constant",
         "delta": 0.01, "normalize_advantage": "batch", "max_grad_norm": None,
     },
+    "reinforce": {
+        "targets": "monte_carlo", "surrogate": "weighted", "weights": "per_decision", "anchor": "behaviour",
+        "step_rule": "sgd", "minibatches": 1, "learning_rate_schedule": "constant",
+        "normalize_advantage": "none", "max_grad_norm": None,
+    },
 }  # fmt: skip
 """What makes each algorithm what it is, apart from sizes and rates; conf/algo/ has the whole rows."""
 
@@ -92,7 +97,8 @@ def stage(*configs: RunConfig) -> Stage:
     config, seeds = configs[0], [one.seed for one in configs]
     model = make_model(config, registry.describe(config.env))
     env = registry.make(config.env, len(configs))
-    collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu")
+    whole = config.collect.whole_episodes
+    collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu", whole_episodes=whole)
     state = fresh(
         initial_parameters(configs, model),
         model.encoder.width,

@@ -36,6 +36,17 @@ REFUSED = {
     "algo=ppo_kl algo.penalty=none algo.kl_target=0.1": "algo.kl_target has no effect with algo.penalty=none",
     "algo=trpo algo.delta=0": "algo.delta=0: must be > 0",
     "algo=trpo algo.line_search_shrink=1": "must be > 0, < 1",
+    "algo=reinforce algo.minibatches=4": "cannot have algo.minibatches=4: its weights are of whole rollouts",
+    "algo=reinforce algo.normalize_advantage=batch": "set algo.normalize_advantage=none",
+    "algo=reinforce algo.recompute=epoch": "weights are taken anew before each step",
+    "algo=reinforce algo.targets=vtrace": "would weigh each sample twice; use algo.surrogate=score",
+    "algo=reinforce algo.anchor=update lag=1": "would weigh each sample again: use algo.anchor=behaviour",
+    "algo=reinforce algo.weights=none algo.weight_cap=2": "algo.weight_cap has no effect with algo.weights",
+    "algo=reinforce algo.weights=trajectory algo.discount_states=true": "algo.discount_states has no effect",
+    "algo=reinforce algo.weight_cap=sqrt": "expected a number or sqrt_n (did you mean 'sqrt_n'?)",
+    "algo=reinforce algo.weight_cap=0": "algo.weight_cap=0: must be > 0",
+    "algo=a2c algo.weights=per_step": "algo.weights has no effect with algo.surrogate=score",
+    "algo=a2c collect.whole_episodes=true": "it needs algo.surrogate=weighted",
     "algo=ppo algo.surrogate=cliped": "did you mean 'clipped'",
 }
 
@@ -63,11 +74,17 @@ def test_what_has_no_effect_or_no_meaning_is_refused(line):
         "algo=trpo algo.surrogate=clipped algo.clip=0.3 algo.metric=euclidean",
         "algo=trpo algo.line_search=false algo.targets=nstep algo.optimiser=rmsprop",
         "algo=ppo_kl algo.anchor=behaviour lag=1",
+        "algo=a2c algo.surrogate=weighted algo.weights=per_step algo.weight_cap=2",
+        "algo=reinforce algo.self_normalise=true algo.weight_cap=sqrt_n lag=2",
+        "algo=reinforce algo.baseline=none algo.weights=prefix algo.discount_states=true",
+        "algo=reinforce algo.targets=gae algo.weights=trajectory",
     ],
 )
 def test_ablations_need_no_code(line):
     """A row with parts of others trains: what must hold holds, and every number is defined or absent."""
-    sizes = ["algo.rollout_steps=8", "algo.minibatches=2", "env.num_envs=2", "network.hidden=[4]"]
+    sizes = ["algo.rollout_steps=8", "env.num_envs=2", "network.hidden=[4]"]
+    if "reinforce" not in line and "weighted" not in line:
+        sizes.append("algo.minibatches=2")
     now = stage(compose([*line.split(), *sizes, "tuned=none"]).config)
     for _ in range(2):
         learned = now.learn(now.collect())

@@ -350,4 +350,41 @@ MUTATIONS = (
         "return torch.nn.functional.silu(x)",
         "nets/test_stacking.py::test_activations_round_an_element_the_same_wherever_it_stands",
     ),
+    # Importance weighting
+    Mutation(
+        "importance weights against the policy before the update",
+        "learner/update.py",
+        "Weighting(config, hyper, seen, batch.advantages, acting.log_prob, rollout.counted)",
+        "Weighting(config, hyper, seen, batch.advantages, initial.log_prob, rollout.counted)",
+        "learner/test_weighting.py::test_a_step_is_the_estimated_gradient",
+    ),
+    Mutation(
+        "importance weights of the update's start in every epoch",
+        "learner/sgd.py",
+        "minibatch.advantages if self._weighting is None else self._weighting(log_prob)",
+        "minibatch.advantages if self._weighting is None else "
+        'vars(self).setdefault("_first", self._weighting(log_prob))',
+        "learner/test_weighting.py::test_weights_are_taken_anew_before_each_epoch",
+    ),
+    Mutation(
+        "a baseline that is asked to be left out",
+        "learner/weighting.py",
+        'if algo.baseline == "value" else None',
+        'if algo.baseline != "" else None',
+        "learner/test_weighting.py::test_a_step_is_the_estimated_gradient",
+    ),
+    Mutation(
+        "episodes that end in time preferred to those that had the time",
+        "maths/importance.py",
+        "begun <= len(ended) - longest",
+        "_spread(clock.expand_as(last), last) < len(ended) - 1",
+        "learner/test_weighting.py::test_whole_episodes_begin_with_the_rollout_and_end_in_it",
+    ),
+    Mutation(
+        "what does not count is weighed all the same",
+        "maths/importance.py",
+        "torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)",
+        "discounts * coefficients if discount_states else coefficients",
+        "learner/test_weighting.py::test_what_does_not_count_moves_nothing",
+    ),
 )
