@@ -18,6 +18,7 @@ NAMES = {
     "update": f"{COMPARED} kl_anchor_pi kl_anchor_pi_max kl_pi_anchor kl_pi_anchor_max budget_used entropy "
     "explained_variance grad_norm_mean grad_norm_max gain_predicted gain_realised gradient_steps epochs "
     "learning_rate clip lag beta cg_residual cg_curvature step_accepted step_outcome",
+    "auxiliary": "value value_aux clone_kl",
     "loss": "policy value entropy penalty total",
     "epochs": "kl_mu_pi kl_pi_mu ess clip_fraction",
     "time": "steps_per_second elapsed collect learn health evaluate log",

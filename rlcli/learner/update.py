@@ -28,9 +28,10 @@ from rlcli.learner.figures import Reference, as_update, health_figures, referenc
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.measure import EpochMeasure
 from rlcli.learner.natural import natural
+from rlcli.learner.phasic import phasic
 from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
-from rlcli.learner.step import Held, Improvement, Step, StepRule
+from rlcli.learner.step import Held, Improvement, Memory, Step, StepRule
 from rlcli.learner.table import SURROGATES
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
@@ -44,7 +45,7 @@ ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
 
 
-STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": natural}
+STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": natural, "phasic": phasic}
 
 
 class Update(NamedTuple):
@@ -104,6 +105,7 @@ def update(
     by_behaviour = config.algo.anchor == "behaviour"
     measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
     beta = hyper.beta * state.coefficient.float().unsqueeze(-1)
+    remembered = config.algo.auxiliary_every * config.batch_size
     step = Step(
         configs,
         hyper,
@@ -116,6 +118,13 @@ def update(
         lambda epoch: permutation(seeds, done, epoch, config.batch_size),
         estimate,
         measure,
+        Memory(
+            state.phases,
+            done,
+            observations,
+            lambda raw: model.encode(state.policy, raw),
+            lambda epoch: permutation(seeds, done, epoch, remembered, "auxiliary"),
+        ),
     )
     improvement = (rule or STEP_RULES[config.algo.step_rule])(step)
     learned = time.perf_counter()
@@ -123,7 +132,8 @@ def update(
     before = _Before(
         hyper, batch, heads.value, actions, judged, mu, anchor, state.policy.parameters, gradient
     )
-    figures = _figures(config, before, improvement, measure.policy(improvement.parameters))
+    policy = measure.policy(improvement.parameters, improvement.unseen)
+    figures = _figures(config, before, improvement, policy)
     if config.algo.penalty != "none":
         figures["update/beta"] = beta.squeeze(-1).double()
     observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)
@@ -140,6 +150,7 @@ def update(
         discounted=carried,
         coefficient=_adapted(config, hyper, state.coefficient, figures[_spent(config)]),
         queue=pushed(state.queue, state.policy),
+        phases=state.phases if improvement.phases is None else improvement.phases,
         update=state.update + 1,
     )
     finished = time.perf_counter()

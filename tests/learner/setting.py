@@ -13,6 +13,7 @@ from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
 from rlcli.envs import registry
 from rlcli.learner.model import initial_parameters, make_model
 from rlcli.learner.optimisers import INITIAL_SECOND
+from rlcli.learner.phasic import initial_phases
 from rlcli.learner.state import TrainState, behaviour, fresh
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model
@@ -90,7 +91,8 @@ class Stage(NamedTuple):
 def stage(*configs: RunConfig) -> Stage:
     """A cohort before its first update."""
     config, seeds = configs[0], [one.seed for one in configs]
-    model = make_model(config, registry.describe(config.env))
+    spec = registry.describe(config.env)
+    model = make_model(config, spec)
     env = registry.make(config.env, len(configs))
     collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu")
     state = fresh(
@@ -98,6 +100,7 @@ def stage(*configs: RunConfig) -> Stage:
         model.encoder.width,
         config.env.num_envs,
         config.lag,
+        initial_phases(configs, model, spec.observation),
         INITIAL_SECOND[config.algo.optimiser],
     )
     return Stage(configs, model, collector, state)

@@ -264,8 +264,8 @@ MUTATIONS = (
     Mutation(
         "one order of the batch for all epochs",
         "learner/sgd.py",
-        'generator(seed, "permutation", update, epoch)',
-        'generator(seed, "permutation", update)',
+        "generator(seed, stream, update, epoch)",
+        "generator(seed, stream, update)",
         "learner/test_update.py::test_every_epoch_has_its_own_order_of_the_batch",
     ),
     Mutation(
