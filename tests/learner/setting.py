@@ -39,6 +39,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "targets": "gae", "surrogate": "ratio", "step_rule": "natural", "learning_rate_schedule": "constant",
         "delta": 0.01, "normalize_advantage": "batch", "max_grad_norm": None,
     },
+    "ppg": {
+        "targets": "gae", "surrogate": "clipped", "step_rule": "phasic", "epochs": 1, "value_epochs": 1,
+        "learning_rate_schedule": "constant", "entropy_coef": 0.01, "beta_clone": 1.0,
+        "normalize_advantage": "batch", "max_grad_norm": None,
+    },
 }  # fmt: skip
 """What makes each algorithm what it is, apart from sizes and rates; conf/algo/ has the whole rows."""
 
