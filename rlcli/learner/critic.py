@@ -35,9 +35,8 @@ def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
     algo = config.algo
     whole = step.model.network
     network, columns = whole.critic, whole.critic_columns.to(parameters.device)
-    own = OptimiserState(state.first[:, columns], state.second[:, columns], state.steps)
     planned = epochs * algo.minibatches
-    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], own, hyper, planned)
+    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], state.part(columns), hyper, planned)
     parts = network.unflatten(rule.parameters)
     losses, norms = [], []
     for epoch in range(epochs):
@@ -51,14 +50,9 @@ def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
             rule.step(gradients)
             losses.append(error.value.mean(-1))
             norms.append(norm)
-    moments = rule.state()
     return Fit(
         parameters.index_copy(1, columns, rule.parameters),
-        OptimiserState(
-            state.first.index_copy(1, columns, moments.first),
-            state.second.index_copy(1, columns, moments.second),
-            moments.steps,
-        ),
+        state.with_part(columns, rule.state()),
         torch.stack(losses),
         torch.stack(norms),
     )

@@ -55,10 +55,8 @@ def phasic(step: Step) -> Improvement:
 
     Source: Cobbe et al. 2021, 'Phasic Policy Gradient', algorithm 1.
     """
-    hyper, every = step.hyper, step.configs[0].algo.auxiliary_every
-    # The value loss of weight 0 has gradient 0, which this optimiser has never seen otherwise: V stays.
-    policy_alone = hyper._replace(value_coef=torch.zeros_like(hyper.value_coef))
-    moved = sgd(step._replace(hyper=policy_alone))
+    every = step.configs[0].algo.auxiliary_every
+    moved = _move_policy(step)
     parameters, fitted = _fit_values(step, moved.parameters)
     phases = _remembered(step)._replace(value=fitted.optimiser)
     norms = [moved.gradient_norms, fitted.gradient_norms]
@@ -81,6 +79,29 @@ def phasic(step: Step) -> Improvement:
         figures,
         phases,
         unseen=any(turns),
+    )
+
+
+def _move_policy(step: Step) -> Improvement:
+    """Policy epochs, which leave the value function where it is."""
+    hyper, whole, start = step.hyper, step.model.network, step.parameters
+    columns = whole.actor_columns.to(start.device)
+
+    def completed(actor: Tensor) -> Tensor:
+        return start.index_copy(1, columns, actor)
+
+    # A value loss of weight 0 has gradient 0, which this optimiser has never seen otherwise: V stays.
+    policy_alone = step._replace(
+        hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),
+        model=replace(step.model, network=whole.actor),
+        parameters=start.index_select(1, columns),
+        optimiser=step.optimiser.part(columns),
+        estimate=lambda actor: step.estimate(completed(actor)),
+        after_epoch=lambda actor: step.after_epoch(completed(actor)),
+    )
+    moved = sgd(policy_alone)
+    return moved._replace(
+        parameters=completed(moved.parameters), optimiser=step.optimiser.with_part(columns, moved.optimiser)
     )
 
 

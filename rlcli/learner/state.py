@@ -26,6 +26,15 @@ class OptimiserState(NamedTuple):
     steps: Tensor
     """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
 
+    def part(self, columns: Tensor) -> OptimiserState:
+        """Of the parameters at these columns alone."""
+        return OptimiserState(self.first[:, columns], self.second[:, columns], self.steps)
+
+    def with_part(self, columns: Tensor, part: OptimiserState) -> OptimiserState:
+        """With the moments at these columns, and the step count, of `part`."""
+        first = self.first.index_copy(1, columns, part.first)
+        return OptimiserState(first, self.second.index_copy(1, columns, part.second), part.steps)
+
 
 class Phases(NamedTuple):
     """What learning in phases remembers; of no width for other step rules.

@@ -98,10 +98,10 @@ def test_each_phase_moves_its_own_alone(env, shared, optimiser, monkeypatch):
     """To the last bit, also with momentum from before: update 3 follows an auxiliary phase."""
     now = begun(env, shared=shared, epochs=2, value_epochs=2, optimiser=optimiser).after(2)
     path = [now.state.policy.parameters]
-    sgd, fit_values = phasic.sgd, phasic._fit_values
+    move_policy, fit_values = phasic._move_policy, phasic._fit_values
 
     def policy_epochs(step):
-        moved = sgd(step)
+        moved = move_policy(step)
         path.append(moved.parameters.clone())
         return moved
 
@@ -110,7 +110,7 @@ def test_each_phase_moves_its_own_alone(env, shared, optimiser, monkeypatch):
         path.append(found[0].clone())
         return found
 
-    monkeypatch.setattr(phasic, "sgd", policy_epochs)
+    monkeypatch.setattr(phasic, "_move_policy", policy_epochs)
     monkeypatch.setattr(phasic, "_fit_values", value_epochs)
     after = now.learn(now.collect())
     (start, moved, fitted), end = (parts(now, one) for one in path), after.state.policy.parameters

@@ -300,8 +300,8 @@ MUTATIONS = (
     Mutation(
         "values in the shared trunk in the policy phase",
         "learner/phasic.py",
-        "policy_alone = hyper._replace(value_coef=torch.zeros_like(hyper.value_coef))",
-        "policy_alone = hyper",
+        "hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),",
+        "hyper=hyper,",
         "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
     ),
     Mutation(
