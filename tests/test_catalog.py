@@ -19,6 +19,7 @@ NAMES = {
     "explained_variance grad_norm_mean grad_norm_max gain_predicted gain_realised gradient_steps epochs "
     "learning_rate clip lag beta cg_residual cg_curvature step_accepted step_outcome",
     "weights": "ess max variance",
+    "auxiliary": "value value_aux clone_kl",
     "loss": "policy value entropy penalty total",
     "epochs": "kl_mu_pi kl_pi_mu ess clip_fraction",
     "time": "steps_per_second elapsed collect learn health evaluate log",

@@ -22,6 +22,7 @@ from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
 from rlcli.learner.model import initial_parameters, make_model
 from rlcli.learner.optimisers import INITIAL_SECOND
+from rlcli.learner.phasic import initial_phases
 from rlcli.learner.state import TrainState
 from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
@@ -42,7 +43,7 @@ class NativeSession:
         self._order = list(range(len(configs)))
         self.spec = registry.describe(config.env)
         self._model = make_model(config, self.spec)
-        blank = _blank(configs, self._model)
+        blank = _blank(configs, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
             trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
@@ -143,12 +144,12 @@ class NativeSession:
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
     model = make_model(config, spec)
-    trained, _ = _unpack(_blank([config], model), checkpoint)
+    trained, _ = _unpack(_blank([config], model, spec), checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)
 
 
-def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
+def _blank(configs: Sequence[RunConfig], model: Model, spec: EnvSpec) -> TrainState:
     """The states before the first update."""
     config = configs[0]
     parameters = initial_parameters(configs, model)
@@ -157,6 +158,7 @@ def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
         model.encoder.width,
         config.env.num_envs,
         config.lag,
+        initial_phases(configs, model, spec.observation),
         INITIAL_SECOND[config.algo.optimiser],
     )
 

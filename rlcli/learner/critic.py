@@ -29,18 +29,17 @@ class Fit(NamedTuple):
     """[S, R], before clipping."""
 
 
-def fit(step: Step, parameters: Tensor) -> Fit:
+def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
     """`epochs` passes over the batch from `parameters` [R, P] down the value loss times its coefficient."""
     config, hyper, state = step.configs[0], step.hyper, step.optimiser
     algo = config.algo
     whole = step.model.network
     network, columns = whole.critic, whole.critic_columns.to(parameters.device)
-    own = OptimiserState(state.first[:, columns], state.second[:, columns], state.steps)
-    planned = algo.epochs * algo.minibatches
-    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], own, hyper, planned)
+    planned = epochs * algo.minibatches
+    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], state.part(columns), hyper, planned)
     parts = network.unflatten(rule.parameters)
     losses, norms = [], []
-    for epoch in range(algo.epochs):
+    for epoch in range(epochs):
         for minibatch in minibatches(config, step.batch, step.permutations, epoch):
             heads, tape = network.forward(parts, minibatch.inputs)
             error = value_error(algo, heads.value, minibatch)
@@ -51,14 +50,9 @@ def fit(step: Step, parameters: Tensor) -> Fit:
             rule.step(gradients)
             losses.append(error.value.mean(-1))
             norms.append(norm)
-    moments = rule.state()
     return Fit(
         parameters.index_copy(1, columns, rule.parameters),
-        OptimiserState(
-            state.first.index_copy(1, columns, moments.first),
-            state.second.index_copy(1, columns, moments.second),
-            moments.steps,
-        ),
+        state.with_part(columns, rule.state()),
         torch.stack(losses),
         torch.stack(norms),
     )

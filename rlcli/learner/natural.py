@@ -39,7 +39,7 @@ def natural(step: Step) -> Improvement:
         outcome = proposal.outcome
         share = (outcome == Outcome.STEPPED).double()
     step.after_epoch(parameters)
-    fitted = fit(step, parameters)
+    fitted = fit(step, parameters, algo.epochs)
     figures = {
         "update/cg_residual": proposal.residual,
         "update/cg_curvature": proposal.curvature,

@@ -87,10 +87,12 @@ def value_error(algo: AlgoConfig, values: Tensor, minibatch: Batch) -> Loss:
     return clipped_value_loss(values, minibatch.targets, minibatch.values, algo.value_clip)
 
 
-def permutation(seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int) -> Tensor:
-    """Each run's order of the batch in one epoch, [R, B]."""
+def permutation(
+    seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int, stream: str = "permutation"
+) -> Tensor:
+    """Each run's order of its samples in one epoch, [R, B]."""
     draws = [
-        torch.randperm(samples, generator=generator(seed, "permutation", update, epoch))
+        torch.randperm(samples, generator=generator(seed, stream, update, epoch))
         for seed, update in zip(seeds, updates, strict=True)
     ]
     return torch.stack(draws)
@@ -160,19 +162,16 @@ def minibatches(
     if parts == 1:
         shuffled = batch.map(lambda field: field.unsqueeze(0))
     else:
-        shuffled = _shuffle(batch, permutations(epoch), parts)
+        shuffled = batch.map(shuffle(permutations(epoch).to(batch.inputs.device), parts))
     if algo.normalize_advantage == "minibatch":
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
     return [shuffled.map(lambda field, k=k: field[k]) for k in range(parts)]  # type: ignore[misc]
 
 
-def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
-    """The fields as [M, R, b, ...] with each run's samples in its own order [R, B]."""
+def shuffle(order: Tensor, parts: int) -> Callable[[Tensor], Tensor]:
+    """Fields [R, B, ...] -> [M, R, b, ...] with each run's samples in its own order [R, B]."""
     runs, samples = order.shape
-    device = batch.inputs.device
-    rows = order.to(device) + samples * torch.arange(runs, device=device).unsqueeze(1)
+    rows = order + samples * torch.arange(runs, device=order.device).unsqueeze(1)
     index = rows.view(runs, parts, -1).transpose(0, 1)
     flat = index.flatten()
-    return batch.map(
-        lambda field: field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:])
-    )
+    return lambda field: field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:])

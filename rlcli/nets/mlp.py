@@ -83,6 +83,17 @@ class MLP:
         return replace(self, shared=True)
 
     @cached_property
+    def heads(self) -> MLP:
+        """Both heads as a network of their own, whose inputs are the features of the last hidden layer."""
+        width = self.hidden[-1] if self.hidden else self.inputs
+        return replace(self, inputs=width, hidden=(), shared=True)
+
+    @cached_property
+    def auxiliary(self) -> MLP:
+        """With a value head on the actor's trunk as well: its last policy output, unless that has V's own."""
+        return self if self.shared else replace(self, outputs=self.outputs + 1)
+
+    @cached_property
     def actor_columns(self) -> Tensor:
         """Where the parameters of `actor` lie in the flat buffer, int64."""
         return self._columns(0)
@@ -91,6 +102,24 @@ class MLP:
     def critic_columns(self) -> Tensor:
         """Where the parameters of `critic` lie in the flat buffer, int64."""
         return self._columns(self.trunks - 1)
+
+    @cached_property
+    def head_columns(self) -> Tensor:
+        """Where the parameters of `heads` lie in the flat buffer, int64."""
+        total = sum(self.sizes)
+        return torch.arange(total - sum(self.heads.sizes), total)
+
+    @cached_property
+    def auxiliary_columns(self) -> Tensor:
+        """Where the parameters of `auxiliary` lie in the flat buffer with the added head after it, int64."""
+        columns = torch.arange(sum(self.auxiliary.sizes)).unsqueeze(0)
+        if self.shared:
+            return columns[0]
+        total = sum(self.sizes)
+        parts, weight, bias = self.unflatten(columns[:, :total]), columns[:, total:-1], columns[:, -1:]
+        parts["policy.weight"] = torch.cat((parts["policy.weight"], weight.unsqueeze(-1)), -1)
+        parts["policy.bias"] = torch.cat((parts["policy.bias"], bias), -1)
+        return torch.cat([part.flatten() for part in parts.values()])
 
     def _columns(self, trunk: int) -> Tensor:
         parts = self.unflatten(torch.arange(sum(self.sizes)).unsqueeze(0))
@@ -137,6 +166,10 @@ class MLP:
         parts = self.unflatten(parameters)
         features = self._features(parts, x, self.trunks - 1)
         return linear(features, parts["value.weight"], parts["value.bias"]).squeeze(-1)
+
+    def features(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """What the value head reads, [R, B, H], at inputs [R, B, I]."""
+        return self._features(self.unflatten(parameters), x, self.trunks - 1)
 
     def policy_on_host(self, parameters: Tensor) -> tuple[Callable[[Array], Array], Array]:
         """The policy head as a numpy function of inputs [R, N, I], and the free parameters [R, 1, F]."""

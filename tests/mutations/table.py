@@ -264,8 +264,8 @@ MUTATIONS = (
     Mutation(
         "one order of the batch for all epochs",
         "learner/sgd.py",
-        'generator(seed, "permutation", update, epoch)',
-        'generator(seed, "permutation", update)',
+        "generator(seed, stream, update, epoch)",
+        "generator(seed, stream, update)",
         "learner/test_update.py::test_every_epoch_has_its_own_order_of_the_batch",
     ),
     Mutation(
@@ -274,6 +274,70 @@ MUTATIONS = (
         "return any(config.algo.target_kl is not None for config in configs)",
         "return configs[0].algo.target_kl is not None",
         "learner/test_target_kl.py::test_each_run_of_a_cohort_stops_as_it_would_alone",
+    ),
+    # Phases
+    Mutation(
+        "the clone term by the other KL",
+        "learner/phasic.py",
+        "policy.pullback_kl_from(before, by_kl)",
+        "policy.pullback_kl_to(before, by_kl)",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes",
+    ),
+    Mutation(
+        "cloning the policy of the moment",
+        "learner/phasic.py",
+        "return distribution(outputs, heads.free), distribution(samples.outputs, self._free), auxiliary",
+        "return distribution(outputs, heads.free), distribution(outputs, heads.free), auxiliary",
+        "learner/test_phasic.py::test_the_clone_term_holds_the_policy",
+    ),
+    Mutation(
+        "the auxiliary phase one update late",
+        "learner/phasic.py",
+        "turns = [(done + 1) % every == 0 for done in step.memory.updates]",
+        "turns = [done > 0 and done % every == 0 for done in step.memory.updates]",
+        "learner/test_phasic.py::test_the_auxiliary_phase_comes_after_every_nth_update",
+    ),
+    Mutation(
+        "values in the shared trunk in the policy phase",
+        "learner/phasic.py",
+        "hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),",
+        "hyper=hyper,",
+        "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
+    ),
+    Mutation(
+        "values in the shared trunk in the value epochs",
+        "learner/phasic.py",
+        "        return network.heads, network.head_columns\n",
+        "        return network.critic, network.critic_columns\n",
+        "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
+    ),
+    Mutation(
+        "one optimiser for the policy and the value function",
+        "learner/phasic.py",
+        "optimiser=step.memory.phases.value,",
+        "optimiser=step.optimiser,",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes[two trunks]",
+    ),
+    Mutation(
+        "no value taught to the policy's trunk",
+        "learner/phasic.py",
+        "by_auxiliary = (auxiliary - samples.targets) * scale",
+        "by_auxiliary = 0.0 * (auxiliary - samples.targets) * scale",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes[two trunks]",
+    ),
+    Mutation(
+        "an auxiliary phase for runs whose turn it is not",
+        "learner/phasic.py",
+        "rule.step(gradients, due)",
+        "rule.step(gradients)",
+        "learner/test_phasic.py::test_members_at_different_updates_have_their_phases_when_they_would_alone",
+    ),
+    Mutation(
+        "health before the auxiliary phase",
+        "learner/phasic.py",
+        "unseen=any(turns),",
+        "unseen=False,",
+        "learner/test_phasic.py::test_health_is_that_of_the_policy_after_the_auxiliary_phase",
     ),
     # What acted, and what is taken for it
     Mutation(
