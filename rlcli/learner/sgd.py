@@ -163,7 +163,8 @@ def minibatches(
         shuffled = _shuffle(batch, permutations(epoch), parts)
     if algo.normalize_advantage == "minibatch":
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
-    return [shuffled.map(lambda field, k=k: field[k]) for k in range(parts)]  # type: ignore[misc]
+    fields = ([None] * parts if field is None else field.unbind(0) for field in shuffled)
+    return [Batch(*each) for each in zip(*fields, strict=True)]
 
 
 def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
