@@ -65,6 +65,7 @@ def _propose(step: Step) -> Proposal:
     network, columns = whole.actor, whole.actor_columns.to(step.parameters.device)
     parameters = step.parameters.index_select(1, columns).double()
     heads, tape = network.forward(network.unflatten(parameters), batch.inputs.double())
+    tape = network.prepared(tape)
     policy = step.model.family.distribution(heads.output, heads.free)
     log_prob = policy.log_prob(batch.actions)
     surrogate = SURROGATES[algo.surrogate](log_prob, log_prob, step.judged.double(), hyper)
@@ -81,14 +82,12 @@ def _propose(step: Step) -> Proposal:
 
 
 def _fisher(network: MLP, policy: Distribution, tape: Tape, heads: Heads) -> Operator:
-    prepared = network.prepared(tape)
-
     def jvp(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        moved = network.jvp(prepared, tangent)
+        moved = network.jvp(tape, tangent)
         return moved.output, moved.free
 
     def vjp(by_output: Tensor, by_free: Tensor) -> Tensor:
-        return network.backward(prepared, heads._replace(output=by_output, free=by_free))
+        return network.backward(tape, heads._replace(output=by_output, free=by_free))
 
     return fisher_vector_product(policy, jvp, vjp)
 
