@@ -14,7 +14,6 @@ from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm
 from rlcli.learner.sgd import minibatches, value_error
 from rlcli.learner.state import OptimiserState
 from rlcli.learner.step import Step
-from rlcli.nets.mlp import Heads
 
 
 class Fit(NamedTuple):
@@ -38,21 +37,21 @@ def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
     planned = epochs * algo.minibatches
     rule = OPTIMISERS[algo.optimiser](parameters[:, columns], state.part(columns), hyper, planned)
     parts = network.unflatten(rule.parameters)
-    losses, norms = [], []
+    samples = config.batch_size // algo.minibatches
+    scale = hyper.value_coef / samples if algo.loss_reduction == "mean" else hyper.value_coef
+    errors, norms = [], []
     for epoch in range(epochs):
         for minibatch in minibatches(config, step.batch, step.permutations, epoch):
             heads, tape = network.forward(parts, minibatch.inputs)
             error = value_error(algo, heads.value, minibatch)
-            scale = 1.0 / error.value.shape[-1] if algo.loss_reduction == "mean" else 1.0
-            by_value = hyper.value_coef * error.slope * scale
-            nothing = Heads(torch.zeros_like(heads.output), torch.zeros_like(heads.free), by_value)
-            gradients, norm = clip_by_norm(network.backward(tape, nothing), hyper.max_grad_norm)
+            gradients = network.backward(tape, heads._replace(value=scale * error.slope))
+            gradients, norm = clip_by_norm(gradients, hyper.max_grad_norm)
             rule.step(gradients)
-            losses.append(error.value.mean(-1))
+            errors.append(error.value)
             norms.append(norm)
     return Fit(
         parameters.index_copy(1, columns, rule.parameters),
         state.with_part(columns, rule.state()),
-        torch.stack(losses),
+        torch.stack(errors).mean(-1),
         torch.stack(norms),
     )

@@ -84,15 +84,13 @@ def phasic(step: Step) -> Improvement:
 
 def _move_policy(step: Step) -> Improvement:
     """Policy epochs, which leave the value function where it is."""
-    hyper, whole, start = step.hyper, step.model.network, step.parameters
+    whole, start = step.model.network, step.parameters
     columns = whole.actor_columns.to(start.device)
 
     def completed(actor: Tensor) -> Tensor:
         return start.index_copy(1, columns, actor)
 
-    # A value loss of weight 0 has gradient 0, which this optimiser has never seen otherwise: V stays.
     policy_alone = step._replace(
-        hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),
         model=replace(step.model, network=whole.actor),
         parameters=start.index_select(1, columns),
         optimiser=step.optimiser.part(columns),

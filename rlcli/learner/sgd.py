@@ -99,7 +99,10 @@ def permutation(
 
 
 class _Gradient:
-    """The gradient of the total loss of a minibatch, through the slopes of its parts."""
+    """The gradient of the total loss of a minibatch, through the slopes of its parts.
+
+    A network without a value head has no value loss.
+    """
 
     def __init__(self, step: Step) -> None:
         self._algo = step.configs[0].algo
@@ -115,7 +118,10 @@ class _Gradient:
         log_prob = policy.log_prob(minibatch.actions)
         advantages = minibatch.advantages if self._weighting is None else self._weighting(log_prob)
         surrogate = SURROGATES[self._algo.surrogate](log_prob, minibatch.log_anchor, advantages, self._hyper)
-        error = value_error(self._algo, heads.value, minibatch)
+        error, by_value = torch.zeros_like(log_prob), heads.value
+        if self._model.network.valued:
+            error, slope = value_error(self._algo, heads.value, minibatch)
+            by_value = self._hyper.value_coef * slope * scale
         by_log_prob = minibatch.weighted(surrogate.slope) * -scale
         by_entropy = None
         if self._rewards_entropy:
@@ -126,11 +132,10 @@ class _Gradient:
             kl, pulled_output, pulled_free = self._penalty(policy, minibatch.anchor_outputs, scale)
             penalty = self._held.beta * kl
             for_output, for_free = for_output + pulled_output, for_free + pulled_free
-        by_value = self._hyper.value_coef * error.slope * scale
         gradient = self._model.network.backward(tape, Heads(for_output, for_free, by_value))
         log_ratio = log_prob - minibatch.log_anchor
         objective = minibatch.weighted(surrogate.value)
-        return gradient, _Samples(log_ratio, objective, error.value, policy.entropy(), penalty)
+        return gradient, _Samples(log_ratio, objective, error, policy.entropy(), penalty)
 
     def _penalty(
         self, policy: Distribution, anchor_outputs: Tensor, scale: float
@@ -165,7 +170,8 @@ def minibatches(
         shuffled = batch.map(shuffle(permutations(epoch).to(batch.inputs.device), parts))
     if algo.normalize_advantage == "minibatch":
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
-    return [shuffled.map(lambda field, k=k: field[k]) for k in range(parts)]  # type: ignore[misc]
+    fields = ([None] * parts if field is None else field.unbind(0) for field in shuffled)
+    return [Batch(*each) for each in zip(*fields, strict=True)]
 
 
 def shuffle(order: Tensor, parts: int) -> Callable[[Tensor], Tensor]:

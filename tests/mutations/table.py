@@ -213,6 +213,20 @@ MUTATIONS = (
         "learner/test_natural.py::test_without_line_search_the_full_step_is_taken",
     ),
     Mutation(
+        "conjugate gradients that end with their first run",
+        "maths/natural.py",
+        "if not active.any():",
+        "if not active.all():",
+        "maths/test_natural.py::test_a_run_stops_at_its_own_tolerance_and_stays_there",
+    ),
+    Mutation(
+        "passes along a prepared tape without the activations' derivatives",
+        "nets/mlp.py",
+        "return slope.mul_(layer.slope)",
+        "return slope",
+        "maths/test_natural.py::test_fisher_product_is_the_explicit_matrix",
+    ),
+    Mutation(
         "value epochs that move the policy",
         "learner/critic.py",
         "network, columns = whole.critic, whole.critic_columns",
