@@ -54,12 +54,15 @@ class Checkpoints:
         *,
         due: bool = True,
         final: bool = False,
+        owed: bool = False,
+        again: bool = False,
         rows: Span = NOTHING,
     ) -> Path:
         """Writes a checkpoint, drops those no longer kept; with `best_return` it becomes the best.
 
-        `due`: it is saved on schedule, not because the run ends here; `final`: so was the evaluation that
-        makes it the best. `rows` is the span of metrics.jsonl so far.
+        `due`: it is saved on schedule, not because the run ends here; `final`: the evaluation that makes it
+        the best was made because the run ends here; `owed`: its evaluation was cut short; `again`: what is
+        there of this update is written again. `rows` is the span of metrics.jsonl so far.
 
         Raises:
             StorageError: it could not be written; the earlier ones are untouched.
@@ -74,8 +77,10 @@ class Checkpoints:
             index.course_best, index.course_return = update, best_return
         if due and not (there is not None and there.due):
             index.saved += 1
-        if there is None or on_schedule or due != there.due:
-            about = About(update, env_steps, index.saved, due, index.course_best, index.course_return, *rows)
+        if again or there is None or on_schedule or due != there.due:
+            about = About(
+                update, env_steps, index.saved, due, index.course_best, index.course_return, owed, *rows
+            )
             index.kept[update] = self._write(pack(checkpoint, about), about, replaced=there is not None)
         index.last = update
         dropped = index.dropped(self._keep)

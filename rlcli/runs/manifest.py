@@ -34,6 +34,12 @@ FIELDS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 """What is told of a run, each with the types it may have."""
 
+RESUME: dict[str, tuple[type, ...]] = {
+    "time": (str,), "update": (int,), "command": (list,), "overrides": (list,), "changed": (dict,),
+    "config_before": (str,), "packages": (dict,), "exact": (bool,),
+}  # fmt: skip
+"""What is kept of each time the run went on: `changed` and `packages` hold [before, since] by name."""
+
 
 class Manifest:
     """The manifest of one run directory, rewritten whole whenever it changes."""
@@ -106,6 +112,8 @@ class Manifest:
         wrong = [name for name, types in FIELDS.items() if type(content[name]) not in types]
         if content["status"] not in STATUSES:
             wrong.append("status")
+        if "resumes" not in wrong and not all(map(_is_resume, content["resumes"])):
+            wrong.append("resumes")
         if wrong:
             raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
@@ -118,6 +126,15 @@ class Manifest:
     def write(self) -> None:
         """Writes the file, whole or not at all."""
         write_json(self.path, self.content)
+
+
+def _is_resume(entry: Any) -> bool:
+    """Whether this is what a resume leaves."""
+    if not isinstance(entry, dict) or any(
+        type(entry.get(name)) not in types for name, types in RESUME.items()
+    ):
+        return False
+    return all(isinstance(pair, list) and len(pair) == 2 for pair in entry["packages"].values())
 
 
 def fingerprint(config: RunConfig) -> str:

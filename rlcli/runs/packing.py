@@ -22,14 +22,15 @@ VERSION = 2
 UNSIGNED = "0" * 64
 TYPES: dict[str, tuple[type, ...]] = {
     "version": (int,), "update": (int,), "env_steps": (int,), "number": (int,), "due": (bool,),
-    "best": (int, type(None)), "best_return": (float, int, type(None)), "rows": (int,), "rows_sha256": (str,),
+    "best": (int, type(None)), "best_return": (float, int, type(None)), "owed": (bool,), "rows": (int,),
+    "rows_sha256": (str,),
 }  # fmt: skip
 
 
 class Span(NamedTuple):
-    """The beginning of a file: how many bytes, and their checksum."""
+    """The first rows of metrics.jsonl: how many, and the checksum of them without their times."""
 
-    bytes: int
+    rows: int
     sha256: str
 
 
@@ -49,9 +50,16 @@ class About:
     best: int | None
     best_return: float | None
     """As `Index.course_best` and `course_return`."""
+    owed: bool
+    """Whether an evaluation was due after this update and ended before its last episode."""
     rows: int
     rows_sha256: str
     """The span of metrics.jsonl that was written by then."""
+
+    @property
+    def span(self) -> Span:
+        """The rows that were written by then."""
+        return Span(self.rows, self.rows_sha256)
 
 
 def pack(checkpoint: Checkpoint, about: About) -> bytes:

@@ -1,10 +1,10 @@
 """`rlcli resume`: a run goes on in its own directory, as if it had never stopped.
 
 Everything is looked at before anything is changed: the lock, the config, the newest whole checkpoint, the
-rows up to it, the overrides, and whether the environments can be put back. Then, in this order, each step safe
-to be killed after: manifest.json (with the resume recorded), config.yaml, leftovers go, metrics.jsonl is cut
-after the checkpoint's row, index.json is put back to the checkpoint's moment, digests.txt is cut. A kill in
-between leaves what the next resume begins with again; a config.yaml that the manifest is ahead of is
+rows up to it, the overrides, and whether the environments can be put back. Then, in this order, each step
+safe to be killed after: manifest.json (with the resume recorded), config.yaml, leftovers go, metrics.jsonl is
+cut after the checkpoint's row, index.json is put back to the checkpoint's moment, digests.txt is cut. A kill
+in between leaves what the next resume begins with again; a config.yaml that the manifest is ahead of is
 recognised by the checksum of the one before.
 """
 
@@ -27,7 +27,6 @@ from rlcli.runs.files import read_text, storage_error, write_atomically
 from rlcli.runs.lock import Lock
 from rlcli.runs.machine import packages
 from rlcli.runs.manifest import Manifest, fingerprint, now
-from rlcli.runs.packing import NOTHING, Span
 from rlcli.runs.rows import Past
 from rlcli.runs.run import Result, Run, TakenUp
 from rlcli.runs.train import OnRow, Verdict, train_all
@@ -78,17 +77,18 @@ class _Taken:
         self._dir, self._manifest = run_dir, manifest
         before, self._config_sha256 = _config(run_dir, manifest)
         self.found: Recovered | None = _recovered(run_dir)
-        done = 0 if self.found is None else self.found.about.update
-        span = NOTHING if self.found is None else Span(self.found.about.rows, self.found.about.rows_sha256)
-        self._past = Past(run_dir, done, span)
-        self._done = done
-        amended = amend(before, overrides, updates=max(done, *self._past.after, 0), checks=checks)
-        self.config, self._amended = amended.config, amended
+        about = None if self.found is None else self.found.about
+        self._past = Past(run_dir, about)
+        self._done = 0 if about is None else about.update
+        self._owed = about is not None and about.owed and self._past.last is not None
+        done = max([self._done, *self._past.after])
+        amended = amend(before, overrides, updates=done, checks=checks)
+        self.config, self._changed = amended.config, amended.changed
 
     @property
     def nothing_to_do(self) -> bool:
         """Whether the run had come to its end."""
-        over = self.config.updates <= self._done and not self._past.evaluation_was_cut
+        over = self.config.updates <= self._done and not self._owed
         return over and self._manifest.content["status"] == "finished"
 
     def as_it_is(self, overrides: Sequence[str]) -> Result:
@@ -109,7 +109,7 @@ class _Taken:
         """The record of the run that goes on; from here on the directory changes."""
         spec = registry.describe(self.config.env)
         exact = spec.exact_resume and restarted == 0
-        owed = self._past.drop_last() if self._past.evaluation_was_cut else None
+        owed = self._past.drop_last() if self._owed else None
         updates = self._done - (owed is not None)
         rows = self._past.after if exact else {}
         last_return = self._past.last_return
@@ -174,7 +174,7 @@ class _Taken:
             "update": updates,
             "command": sys.argv,
             "overrides": list(overrides),
-            "changed": self._amended.changed,
+            "changed": self._changed,
             "config_before": self._config_sha256,
             "packages": updated,
             "exact": exact,

@@ -1,7 +1,7 @@
 """metrics.jsonl as the run that goes on needs it: what it held at a checkpoint, and what came after.
 
-A checkpoint keeps the length and the checksum of the rows that were written by then. Whoever goes on cuts the
-file there; a row changed since is found out.
+A checkpoint keeps the number and the checksum of the rows that were written by then, their times left out, so
+that equal runs have equal checkpoints. Whoever goes on cuts the file there; a row changed since is found out.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlcli.loggers.jsonl import FILE_NAME
 from rlcli.runs.files import settle, storage_error
-from rlcli.runs.packing import Span
+from rlcli.runs.packing import NOTHING, About, Span
 
 RECORD = FILE_NAME
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"
 APART = ("time/", "eval/")
 """Figures that may differ between two passes through the same update."""
+TIMES, EVALUATIONS = (re.compile(rb', "%s[^"]*": [^,}]*' % group) for group in (b"time/", b"eval/"))
+"""Figures of a row as it is written."""
 Row = dict[str, Any]
 
 
@@ -29,7 +33,8 @@ class Rows:
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / RECORD
-        self._length = 0
+        self._read = 0
+        self._count = 0
         self._hash = hashlib.sha256()
 
     def settle(self) -> Span:
@@ -41,40 +46,38 @@ class Rows:
         settle(self._path)
         try:
             with self._path.open("rb") as file:
-                file.seek(self._length)
+                file.seek(self._read)
                 content = file.read()
         except FileNotFoundError:
             content = b""
         except OSError as error:
             raise storage_error(self._path, error) from error
-        self._length += len(content)
-        self._hash.update(content)
-        return Span(self._length, self._hash.hexdigest())
+        self._read += len(content)
+        self._count += content.count(b"\n")
+        self._hash.update(TIMES.sub(b"", content))
+        return Span(self._count, self._hash.hexdigest())
 
 
 class Past:
-    """The rows an earlier process left, those up to an update apart from those after it."""
+    """The rows an earlier process left, those up to a checkpoint apart from those after it."""
 
-    def __init__(self, run_dir: Path, update: int, span: Span) -> None:
+    def __init__(self, run_dir: Path, about: About | None) -> None:
         self._path = run_dir / RECORD
         try:
-            content = self._path.read_bytes() if self._path.exists() else b""
+            lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
         except OSError as error:
             raise storage_error(self._path, error) from error
-        self.intact = Span(span.bytes, hashlib.sha256(content[: span.bytes]).hexdigest()) == span
-        """Whether the rows up to the update are those that were written."""
-        self._kept = content[: span.bytes].splitlines(keepends=True)
+        update, span, owed = (0, NOTHING, False) if about is None else (about.update, about.span, about.owed)
+        self._kept = lines[: span.rows]
+        self.intact = _span(self._kept, owed) == span
+        """Whether the rows up to the checkpoint are those that were written."""
+        if not self.intact:
+            self._kept = _up_to(lines, update)
+        self.after = {row["update"]: row for row in map(_row, lines[len(self._kept) :]) if row is not None}
+        """Rows after the checkpoint, by their update; they are computed again."""
         last = _row(self._kept[-1]) if self._kept else None
         self.last = last if last is not None and last["update"] == update else None
-        """The row of the update itself; None where it is lost."""
-        rows = (_row(line) for line in content[span.bytes :].splitlines())
-        self.after = {row["update"]: row for row in rows if row is not None}
-        """Rows after the update, by theirs; they are computed again."""
-
-    @property
-    def evaluation_was_cut(self) -> bool:
-        """Whether the update's row says that an evaluation was due and ended before its last episode."""
-        return self.last is not None and "time/evaluate" in self.last and EVALUATED not in self.last
+        """The row of the checkpoint's own update; None where it is lost."""
 
     @property
     def last_return(self) -> float | None:
@@ -94,7 +97,7 @@ class Past:
         """Takes out the row of the update itself, which is written again."""
         assert self.last is not None
         del self._kept[-1]
-        return {name: value for name, value in self.last.items() if name != "time/evaluate"}
+        return {name: value for name, value in self.last.items() if not name.startswith(APART)}
 
     def cut(self) -> None:
         """Cuts the file after the rows that are kept.
@@ -113,6 +116,19 @@ def differing(before: Row, again: Row) -> list[str]:
     """Figures in which two rows of the same update differ, but for those that may."""
     names = [name for name in {**before, **again} if not name.startswith(APART)]
     return [name for name in names if before.get(name) != again.get(name)]
+
+
+def _span(lines: Sequence[bytes], owed: bool) -> Span:
+    """The span of lines; of the last without its evaluation where that is owed, for it may have been made."""
+    last = [EVALUATIONS.sub(b"", line) if owed else line for line in lines[-1:]]
+    content = TIMES.sub(b"", b"".join([*lines[:-1], *last]))
+    return Span(content.count(b"\n"), hashlib.sha256(content).hexdigest())
+
+
+def _up_to(lines: Sequence[bytes], update: int) -> list[bytes]:
+    """The lines before the first row of a later update."""
+    later = (n for n, line in enumerate(lines) if (row := _row(line)) is not None and row["update"] > update)
+    return list(lines[: next(later, len(lines))])
 
 
 def _row(line: bytes) -> Row | None:

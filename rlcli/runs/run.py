@@ -87,6 +87,8 @@ class Run:
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._started = time.perf_counter()
         self._logging = 0.0
+        self._cut = False
+        """Whether the evaluation after the last update was cut short."""
         self._last_return = taken_up.last_return
         self._past = dict(taken_up.rows)
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
@@ -173,6 +175,7 @@ class Run:
             if not self._reached(self.config.eval.every):
                 row["eval/final"] = 1.0
             self._last_return = row["eval/return_mean"]
+        self._cut = self.evaluation_due and evaluation is None
         if self.evaluation_due:
             row["time/evaluate"] = seconds
         spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._logging
@@ -193,8 +196,11 @@ class Run:
             return False
         return self._best_return is None or float(evaluation.returns.mean()) > self._best_return
 
-    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
-        """Saves a state, with `best` as that of the highest evaluation, which was the last."""
+    def save(self, checkpoint: Checkpoint, best: bool = False, again: bool = False) -> None:
+        """Saves a state, with `best` as that of the highest evaluation, which was the last.
+
+        `again` writes what is there of the same update anew.
+        """
         if best:
             self._best_return = self._last_return
         # What the checkpoint follows is on the disk before it is.
@@ -206,6 +212,8 @@ class Run:
             self._best_return if best else None,
             due=self._reached(self.config.checkpoint.every),
             final=not self._reached(self.config.eval.every),
+            owed=self._cut,
+            again=again,
             rows=rows,
         )
         self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))

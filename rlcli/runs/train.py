@@ -166,11 +166,12 @@ class _Loop:
         """Everything that follows one update of one run."""
         record = self._runs[run]
         record.updates = row["update"]
+        again, record.owed = record.owed is not None, None
         try:
             evaluation = self._evaluate_and_record(run, row)
             best = record.improves(evaluation)
-            if best or record.checkpoint_due:
-                record.save(self._session.state(run), best)
+            if best or again or record.checkpoint_due:
+                record.save(self._session.state(run), best, again)
             pruned = self._on_row(run, row) is Verdict.PRUNE
             cut_short = record.evaluation_due and evaluation is None
             if record.done and not cut_short:

@@ -129,7 +129,8 @@ def test_it_is_finished_with_the_run_s_outcome(make_info, status, code):
 
 def test_runs_side_by_side_keep_their_own_rows(make_info, make_row, tmp_path):
     infos = [
-        make_info(wandb={"mode": "offline"}, dir=tmp_path / name, name=name, id=name) for name in ("left", "right")
+        make_info(wandb={"mode": "offline"}, dir=tmp_path / name, name=name, id=name)
+        for name in ("left", "right")
     ]
     for info in infos:
         info.dir.mkdir()
