@@ -193,10 +193,13 @@ class Checkpoints:
                 digest = hashlib.sha256(content).hexdigest()
                 kept[update] = Kept(own.number, own.due, own.env_steps, len(content), digest)
         best = about.best if about.best in kept else None
-        return Index(
+        found = Index(
             saved=about.number, last=about.update, best=best, best_return=about.best_return,
             course_best=best, course_return=about.best_return, kept=kept,
         )  # fmt: skip
+        for update in found.dropped(self._keep):  # files whose removal a kill came before
+            del found.kept[update]
+        return found
 
     def _updates(self) -> list[int]:
         """Of the files there are."""

@@ -77,12 +77,12 @@ class Lock:
             raise storage_error(self._path, error) from error
         try:
             held = _locked_by_another(handle)
-            found = _parsed(os.pread(handle, LONGEST, 0))
-            if held or (found is not None and found.alive):
-                raise UserError(*_refusal(self._path.parent, found))
             if not _is_still(handle, self._path):
                 os.close(handle)
                 return None
+            found = _parsed(os.pread(handle, LONGEST, 0))
+            if held or (found is not None and found.alive):
+                raise UserError(*_refusal(self._path.parent, found))
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(dataclasses.asdict(this_process())).encode(), 0)
         except OSError as error:

@@ -76,7 +76,7 @@ class _Taken:
     ) -> None:
         self._dir, self._manifest = run_dir, manifest
         before, self._config_sha256 = _config(run_dir, manifest)
-        self.found: Recovered | None = _recovered(run_dir)
+        self.found: Recovered | None = _recovered(run_dir, before.checkpoint.keep)
         about = None if self.found is None else self.found.about
         self._past = Past(run_dir, about)
         self._done = 0 if about is None else about.update
@@ -203,9 +203,9 @@ class _Taken:
             Checkpoints(self._dir).adopt(index)
 
 
-def _recovered(run_dir: Path) -> Recovered | None:
+def _recovered(run_dir: Path, keep: int) -> Recovered | None:
     try:
-        return Checkpoints(run_dir).recover()
+        return Checkpoints(run_dir, keep).recover()
     except StorageError as error:
         raise StorageError(
             f"{error} No whole checkpoint is left to go on from; `rlcli reproduce` trains the run again."

@@ -69,7 +69,8 @@ class Past:
             raise storage_error(self._path, error) from error
         update, span, owed = (0, NOTHING, False) if about is None else (about.update, about.span, about.owed)
         self._kept = lines[: span.rows]
-        self.intact = _span(self._kept, owed) == span
+        rows = [_row(line) for line in self._kept]
+        self.intact = None not in rows and _span(self._kept, owed) == span
         """Whether the rows up to the checkpoint are those that were written."""
         if not self.intact:
             self._kept = _up_to(lines, update)

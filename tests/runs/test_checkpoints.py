@@ -15,6 +15,7 @@ from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.index import Index, checksum
+from rlcli.runs.packing import unpack
 from tests.runs.conftest import index_of
 
 
@@ -218,6 +219,21 @@ def test_without_an_index_checkpoints_vouch_for_themselves(kind: str, tmp_path: 
     assert index_of(tmp_path) == whole
 
 
+def test_a_flip_of_any_bit_is_found_without_an_index(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    path = tmp_path / "checkpoints" / "1.safetensors"
+    content = path.read_bytes()
+    assert unpack(content, path)[0].update == 1
+    for place in range(0, 8 * len(content), 7):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        with pytest.raises(StorageError, match=r"1\.safetensors"):
+            unpack(bytes(flipped), path)
+    for length in range(0, len(content), 11):
+        with pytest.raises(StorageError, match=r"1\.safetensors"):
+            unpack(content[:length], path)
+
+
 def test_a_checkpoint_the_index_does_not_list_yet_is_used(tmp_path: Path) -> None:
     """As after a kill between the two renames."""
     checkpoints = saved(tmp_path, 1, 2)
@@ -227,6 +243,17 @@ def test_a_checkpoint_the_index_does_not_list_yet_is_used(tmp_path: Path) -> Non
     found = checkpoints.recover()
     assert found is not None
     assert (found.checkpoint.update, found.faults, found.index.saved) == (3, [], 3)
+
+
+def test_a_file_whose_removal_a_kill_came_before_goes(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    first = (tmp_path / "checkpoints" / "1.safetensors").read_bytes()
+    checkpoints.save(state(3), 300)
+    (tmp_path / "checkpoints" / "1.safetensors").write_bytes(first)
+    found = checkpoints.recover()
+    assert found is not None
+    checkpoints.adopt(found.index)
+    assert files(tmp_path) == {"2.safetensors", "3.safetensors", "index.json"}
 
 
 def test_when_all_are_damaged_each_is_named(tmp_path: Path) -> None:

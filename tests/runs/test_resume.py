@@ -100,7 +100,8 @@ def test_environments_are_put_back_in_mid_episode(
 
 def test_the_time_limit_goes_on_counting(tmp_path: Path) -> None:
     """An episode is cut at its limit, wherever in it the run stopped."""
-    config = small("env=Pendulum-v1", "env.kwargs.max_episode_steps=50")
+    limit = {"env__id": "Pendulum-v1", "env__kwargs": {"max_episode_steps": 50}}
+    config = tiny(total_steps=8 * BATCH, checkpoint__every=64, **limit)
     whole, [killed] = train_with_copies(config, tmp_path / "run", (5,))
     resumed(killed)
     assert_same_run(killed, whole.dir)
