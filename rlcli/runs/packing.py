@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,12 +89,19 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if version != VERSION:
         raise StorageError(f"{path} has version {version!r}; this rlcli reads {VERSION}.")
-    wrong = [name for name, types in TYPES.items() if type(header.get(name)) not in types]
+    wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
         raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
     del header["version"]
     about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
     return Checkpoint(tensors, about.update), about
+
+
+def _is_one(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; numbers are finite, whole ones count something."""
+    if type(value) is float and not math.isfinite(value):
+        return False
+    return type(value) in types and (type(value) is not int or float in types or value >= 0)
 
 
 def _header(content: bytes) -> dict[str, Any]:

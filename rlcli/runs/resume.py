@@ -24,6 +24,7 @@ from rlcli.envs import registry
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.checkpoint import Checkpoints, Recovered
 from rlcli.runs.files import read_text, storage_error, write_atomically
+from rlcli.runs.index import Index
 from rlcli.runs.lock import Lock
 from rlcli.runs.machine import packages
 from rlcli.runs.manifest import Manifest, fingerprint, now
@@ -57,7 +58,7 @@ def resume(
         manifest = Manifest.read(run_dir)
         taken = _Taken(run_dir, manifest, overrides, checks)
         if taken.nothing_to_do:
-            return taken.as_it_is(overrides)
+            return taken.as_it_is(overrides, tell)
 
         def start(_: int, restarted: int) -> Run:
             return taken.up(lock, overrides, restarted, tell, quiet)
@@ -91,8 +92,8 @@ class _Taken:
         over = self.config.updates <= self._done and not self._owed
         return over and self._manifest.content["status"] == "finished"
 
-    def as_it_is(self, overrides: Sequence[str]) -> Result:
-        """The result of a run that is left alone."""
+    def as_it_is(self, overrides: Sequence[str], tell: Tell) -> Result:
+        """The result of a run that is left alone, but for an index that can be made whole."""
         content = self._manifest.content
         further = 2 * self.config.updates * self.config.batch_size
         hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}"
@@ -100,6 +101,10 @@ class _Taken:
             raise UserError(
                 f"{self._dir} is finished: {' '.join(overrides)} has nothing left to apply to.", hint=hint
             )
+        if self.found is not None and self.found.faults:
+            Checkpoints(self._dir).adopt(self._index(self.found))
+            for fault in self.found.faults:
+                tell(fault)
         return Result(
             self._dir, content["id"], "finished", content["env_steps"], content["updates"],
             content["eval_return_mean"], EXIT_DONE, f"It is finished, there is nothing to do. {hint}",
@@ -196,11 +201,14 @@ class _Taken:
             raise storage_error(self._dir, error) from error
         self._past.cut()
         if self.found is not None:
-            index, ended = self.found.index, self.config.updates <= self._done
-            shown = self._past.final_return if ended else None
-            if shown is not None and (index.best_return is None or shown > index.best_return):
-                index = dataclasses.replace(index, best=self._done, best_return=shown)
-            Checkpoints(self._dir).adopt(index)
+            Checkpoints(self._dir).adopt(self._index(self.found))
+
+    def _index(self, found: Recovered) -> Index:
+        """The index of a recovered checkpoint; the final evaluation of a run that goes no further counts."""
+        shown = self._past.final_return if self.config.updates <= self._done else None
+        if shown is None or (found.index.best_return is not None and shown <= found.index.best_return):
+            return found.index
+        return dataclasses.replace(found.index, best=self._done, best_return=shown)
 
 
 def _recovered(run_dir: Path, keep: int) -> Recovered | None:

@@ -92,7 +92,8 @@ class Past:
     @property
     def final_return(self) -> float | None:
         """The mean return of the update's own evaluation, if it was made only because the run ended."""
-        return self.last[EVALUATED] if self.last is not None and FINAL in self.last else None
+        found = self.last.get(EVALUATED) if self.last is not None and FINAL in self.last else None
+        return found if isinstance(found, float) else None
 
     def drop_last(self) -> Row:
         """Takes out the row of the update itself, which is written again."""

@@ -208,6 +208,29 @@ def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:
     assert contents(result.dir) == before
 
 
+def test_a_finished_run_has_its_index_made_whole(tmp_path: Path) -> None:
+    """With the best by its final evaluation, which the course has not."""
+    [result] = train([tiny(checkpoint__every=32)], [tmp_path / "run"])
+    path = result.dir / "checkpoints" / "index.json"
+    whole = path.read_bytes()
+    assert index_of(result.dir)["best"] == 3
+    path.write_bytes(whole[:50])
+    said: list[str] = []
+    assert resume(result.dir, tell=said.append).exit_code == EXIT_DONE
+    assert "index.json is damaged" in said[0]
+    assert path.read_bytes() == whole
+
+
+def test_a_finished_run_whose_last_checkpoint_is_damaged_does_its_end_again(tmp_path: Path) -> None:
+    config = tiny(checkpoint__every=32, total_steps=5 * BATCH)
+    [result] = train([config], [tmp_path / "run"])
+    whole = copy(result.dir, "whole")
+    path = result.dir / "checkpoints" / "5.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    resumed(result.dir)
+    assert_same_run(result.dir, whole)
+
+
 def contents(run_dir: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(run_dir)): path.read_bytes() for path in run_dir.rglob("*") if path.is_file()
