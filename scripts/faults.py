@@ -10,26 +10,22 @@ Three campaigns over short runs of several algorithms and environments, with and
   is resumed. What is wrong must be named, or do no harm.
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
-statistics are not, to the last bit, those of the run that was never killed. Processes are forked from one
-that has loaded torch, so that a run takes a fraction of a second; they are killed like any other.
+statistics are not, to the last bit, those of the run that was never killed.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import functools
 import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,20 +34,22 @@ from typing import Any
 import torch
 
 import machine
-from rlcli.backends.session import Row
-from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
-from rlcli.errors import RlcliError, StorageError
+from processes import (
+    KILLED,
+    Kind,
+    checkpoints,
+    ended,
+    forked,
+    has_begun,
+    killed_before,
+    log,
+    resumes,
+    stopped,
+    trains,
+)
+from rlcli.errors import StorageError
 from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.resume import resume
-from rlcli.runs.train import Verdict, train
 
-SMALL = (
-    "tuned=none", "total_steps=512", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[16]",
-    "eval.every=96", "eval.episodes=2", "checkpoint.every=64", "checkpoint.keep=3", "logger=[jsonl]",
-    "env.normalize_observation=true", "env.normalize_reward=true",
-)  # fmt: skip
-"""Sixteen updates, eight of which are saved and five evaluated."""
 RUNS = (
     ("algo=ppo", "env=CartPole-v1"),
     ("algo=ppo", "env=CartPole-v1", "lag=2", "env.backend=gymnasium"),
@@ -61,117 +59,7 @@ RUNS = (
     ("algo=a2c", "env=FrozenLake-v1"),
     ("algo=impala", "env=LunarLander-v3", "lag=2"),
 )
-FIGURES = ("status", "env_steps", "updates", "total_steps", "eval_return_mean", "best_return_mean")
 RLCLI = (sys.executable, "-m", "rlcli")
-KILLED = -signal.SIGKILL
-PATIENCE = 120.0
-"""Seconds a process may take; it needs one."""
-
-
-class Kind:
-    """One sort of run: its config, a run of it that was left alone, and how long that took."""
-
-    def __init__(self, words: Sequence[str], root: Path) -> None:
-        self.words = (*SMALL, *words)
-        self.config = compose(self.words).config
-        self.name = " ".join(words)
-        self.whole = root / "whole" / str(abs(hash(self.name)))
-        begun = time.perf_counter()
-        code = ended(forked(functools.partial(trains, self.config, self.whole), self.whole))
-        self.seconds = time.perf_counter() - begun
-        if code != 0:
-            sys.exit(f"{self.name} does not train: {log(self.whole).read_text()}")
-
-    def differences(self, run_dir: Path) -> list[str]:
-        """In what a run is not the one that was left alone."""
-        return [name for name, read in PARTS.items() if read(run_dir) != read(self.whole)]
-
-
-def _rows(run_dir: Path) -> list[Any]:
-    rows: list[Any] = []
-    for line in (run_dir / "metrics.jsonl").read_text(errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-            rows.append({name: value for name, value in row.items() if not name.startswith("time/")})
-        except ValueError:
-            rows.append(line)
-    return rows
-
-
-def _checkpoints(run_dir: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (run_dir / "checkpoints").iterdir()}
-
-
-def _figures(run_dir: Path) -> list[Any]:
-    content = json.loads((run_dir / "manifest.json").read_text())
-    return [content[name] for name in FIGURES]
-
-
-PARTS: dict[str, Callable[[Path], object]] = {
-    "checkpoints": _checkpoints,
-    "rows": _rows,
-    "digests": lambda run_dir: (run_dir / "digests.txt").read_bytes(),
-    "statistics": _figures,
-}
-"""What equal runs have in common, to the last bit."""
-
-
-def log(run_dir: Path) -> Path:
-    """Where a process of ours writes what it has to say about a run."""
-    return run_dir.with_name(f"{run_dir.name}.said")
-
-
-def forked(call: Callable[[], int], run_dir: Path) -> int:
-    """Starts a process that makes the call; its id."""
-    run_dir.parent.mkdir(parents=True, exist_ok=True)
-    process = os.fork()
-    if process:
-        return process
-    code = 70
-    try:
-        with log(run_dir).open("a") as said:
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
-        code = call()
-    except RlcliError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        code = error.exit_code
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def ended(process: int, after: float | None = None) -> int:
-    """The exit code of a process, which is killed after some seconds when they are given."""
-    deadline = time.monotonic() + (PATIENCE if after is None else after)
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.0005)
-    os.kill(process, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    if after is None:
-        sys.exit(f"A process did not end within {PATIENCE:.0f} s.")
-    return code
-
-
-def trains(config: RunConfig, run_dir: Path) -> int:
-    """A run from its beginning to its end."""
-    return train([config], [run_dir], quiet=True)[0].exit_code
-
-
-def resumes(run_dir: Path) -> int:
-    """A run to its end."""
-    return resume(run_dir, quiet=True).exit_code
-
-
-def has_begun(run_dir: Path) -> bool:
-    """Whether there is a run yet; killed before that, a run directory says nothing."""
-    return (run_dir / "manifest.json").exists()
 
 
 class Campaign:
@@ -248,32 +136,6 @@ def commands(kind: Kind, kills: int, root: Path, draw: random.Random) -> Campaig
     return done
 
 
-@contextlib.contextmanager
-def killed_before(operation: int) -> Any:
-    """This process kills itself before its operation of that number on the disk; the count is given back."""
-    count = [0]
-
-    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(call)
-        def made(*arguments: Any, **named: Any) -> Any:
-            count[0] += 1
-            if count[0] == operation:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return call(*arguments, **named)
-
-        return made
-
-    places = ((os, "fsync"), (os, "truncate"), (os, "ftruncate"), (Path, "replace"), (Path, "unlink"))
-    before = [getattr(owner, name) for owner, name in places]
-    for (owner, name), call in zip(places, before, strict=True):
-        setattr(owner, name, counted(call))
-    try:
-        yield count
-    finally:
-        for (owner, name), call in zip(places, before, strict=True):
-            setattr(owner, name, call)
-
-
 def operations(kind: Kind, every: int, root: Path) -> Campaign:
     """A run, and a resume, killed before every so manieth of its operations."""
     done = Campaign()
@@ -304,17 +166,6 @@ def operations(kind: Kind, every: int, root: Path) -> Campaign:
             code = ended(forked(functools.partial(resumes, run_dir), run_dir))
             done.judge(kind, run_dir, code, f"{what} killed before operation {operation}")
     return done
-
-
-def stopped(config: RunConfig, run_dir: Path, after: int = 9) -> int:
-    """A run that kills itself after an update."""
-
-    def on_row(_: int, row: Row) -> Verdict:
-        if row["update"] == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return Verdict.CONTINUE
-
-    return train([config], [run_dir], on_row=on_row, quiet=True)[0].exit_code
 
 
 FILES = ("checkpoints/*.safetensors", "checkpoints/index.json", "manifest.json", "metrics.jsonl")
@@ -371,7 +222,7 @@ def _weigh(done: Campaign, kind: Kind, run_dir: Path, code: int, name: str, abou
 
 def _is_named_when_read(kind: Kind, run_dir: Path, name: str) -> bool:
     """Whether one checkpoint differs, an earlier one, and whoever reads it hears so."""
-    found, wanted = _checkpoints(run_dir), _checkpoints(kind.whole)
+    found, wanted = checkpoints(run_dir), checkpoints(kind.whole)
     if {path for path in {**found, **wanted} if found.get(path) != wanted.get(path)} != {name}:
         return False
     try:
