@@ -290,7 +290,8 @@ def main() -> int:
         hurt = damage(kinds, chosen.places, root, draw)
     every = [*killed.values(), *hurt.values()]
     results = {
-        "command": "scripts/faults.py " + " ".join(sys.argv[1:]),
+        "command": "scripts/faults.py "
+        + " ".join(f"--{name} {value}" for name, value in vars(chosen).items() if name != "out"),
         "date": datetime.date.today().isoformat(),
         "seconds": time.perf_counter() - begun,
         "runs": [kind.name for kind in kinds],

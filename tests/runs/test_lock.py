@@ -16,6 +16,7 @@ import pytest
 
 from rlcli.errors import UserError
 from rlcli.runs.directory import list_runs, summary
+from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.lock import FILE, Lock, holder, this_process
 from rlcli.runs.resume import resume
 from rlcli.runs.train import Verdict, train
@@ -142,15 +143,17 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_run_is_held_while_it_trains_and_free_however_it_ends(tmp_path: Path) -> None:
+    """Held against another that would train it; whoever only reads may."""
     seen = []
 
     def on_row(run: int, row: dict[str, Any]) -> Verdict:
         seen.append(holder(tmp_path / "run"))
         with pytest.raises(UserError, match="in use"):
             resume(tmp_path / "run")
+        assert evaluate_run(tmp_path / "run", episodes=1)["checkpoint"] == row["update"]
         return Verdict.CONTINUE if row["update"] < 2 else Verdict.PRUNE
 
-    [result] = train([tiny()], [tmp_path / "run"], on_row=on_row)
+    [result] = train([tiny(checkpoint__every=32)], [tmp_path / "run"], on_row=on_row)
     assert result.status == "pruned"
     assert seen == [this_process()] * 2
     assert not (tmp_path / "run" / FILE).exists()
