@@ -119,13 +119,13 @@ class _Taken:
         rows = self._past.after if exact else {}
         last_return = self._past.last_return
         updated = self._packages()
+        tell(self._from_where(updates))
         self._record(overrides, updates, exact, updated)
         self._bring_to_the_checkpoint()
         run = Run(
             self.config, self._manifest, lock, spec, updates=updates,
             taken_up=TakenUp(last_return, owed, rows), quiet=quiet,
         )  # fmt: skip
-        tell(self._from_where(updates))
         for warning in self._warnings(exact, spec.inexact_reason, restarted, updated):
             run.warn(warning)
         return run
