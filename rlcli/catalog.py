@@ -106,6 +106,14 @@ def _evaluation() -> Iterator[Metric]:
     yield _metric("eval/return_max", "reward", "max_j G_j", f"Greatest return {shared}", "higher")
     yield _metric("eval/length_mean", "steps", "mean_j T_j", f"Mean length {shared}", "neither")
     yield _metric("eval/episodes", "episodes", "n", "Episodes of this evaluation.", "neither")
+    yield _metric(
+        "eval/final",
+        "1",
+        "1",
+        "Present, as 1, when the evaluation was made only because the run ended here, beside those that "
+        "eval.every asks for: a run that went on has none at this update.",
+        "neither",
+    )
 
 
 def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:

@@ -114,6 +114,10 @@ class NativeSession:
             tensors[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         return Checkpoint(tensors, int(trained.update))
 
+    def restarted(self, run: int) -> int:
+        """Environments whose episode could not be restored and was given up for the next."""
+        return int(self._collector.given_up[self._order.index(run)].sum())
+
     def drop(self, run: int) -> None:
         """Shrinks every tensor by the run's row."""
         rows = [row for row, kept in enumerate(self._order) if kept != run]

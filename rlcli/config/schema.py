@@ -35,6 +35,8 @@ class Declaration:
     """Names that are admitted beside numbers."""
     cohort: bool = False
     effect: Effect = "results"
+    resumable: bool = False
+    """Whether `rlcli resume` may change it: what was done up to then would have been the same."""
     used_by: tuple[str, tuple[str, ...]] | None = None
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
 
@@ -440,9 +442,9 @@ class EvalConfig:
 
     every: int = key(
         0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0,
+        unit="env steps", ge=0, resumable=True,
     )  # fmt: skip
-    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0)
+    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, resumable=True)
 
 
 @dataclass(frozen=True)
@@ -451,11 +453,11 @@ class CheckpointConfig:
 
     every: int = key(
         20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0, effect="nothing",
+        unit="env steps", ge=0, effect="nothing", resumable=True,
     )  # fmt: skip
     keep: int = key(
         0, "Beside the last two and the best, keep every keep-th checkpoint; 0 keeps no others.", ge=0,
-        effect="nothing",
+        effect="nothing", resumable=True,
     )  # fmt: skip
 
 
@@ -488,7 +490,7 @@ class WandbConfig:
 
     mode: str = key(
         "auto", "auto: online when logged in, else offline; or online, offline, disabled.",
-        choices=("auto", "online", "offline", "disabled"), effect="nothing",
+        choices=("auto", "online", "offline", "disabled"), effect="nothing", resumable=True,
     )  # fmt: skip
     project: str = key("rlcli", "Project.", effect="nothing")
     entity: str | None = key(None, "Team or user; null is the account's default.", effect="nothing")
@@ -501,7 +503,11 @@ class RunConfig:
 
     seed: int = key(0, "Seed all random draws of the run derive from.", ge=0, lt=2**63, cohort=True)
     total_steps: int = key(
-        100_000, "Environment steps of the run, rounded up to whole updates.", unit="env steps", ge=1
+        100_000,
+        "Environment steps of the run, rounded up to whole updates.",
+        unit="env steps",
+        ge=1,
+        resumable=True,
     )
     schedule_steps: int | None = key(
         None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
@@ -516,8 +522,8 @@ class RunConfig:
     name: str | None = key(
         None, "Name of the run directory; null: algo, environment and seed.", effect="nothing"
     )
-    tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing")
-    notes: str = key("", "Free text kept with the run.", effect="nothing")
+    tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing", resumable=True)
+    notes: str = key("", "Free text kept with the run.", effect="nothing", resumable=True)
     tuned: str = key(
         "auto", "Tuned settings applied beneath the command line: auto, none, or <algo>/<env>.",
         effect="nothing",
@@ -525,7 +531,7 @@ class RunConfig:
     runs_dir: str = key("runs", "Where run directories are made.", effect="nothing")
     logger: tuple[str, ...] = key(
         ("console", "jsonl", "wandb"), "Where rows go.",
-        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing",
+        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)

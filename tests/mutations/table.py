@@ -465,4 +465,80 @@ MUTATIONS = (
         "discounts * coefficients if discount_states else coefficients",
         "learner/test_weighting.py::test_what_does_not_count_moves_nothing",
     ),
+    # What a run that goes on brings with it
+    Mutation(
+        "an RNG stream carried over from update to update",
+        "collect/rollout.py",
+        'generator(seed, "action", update)',
+        'self.__dict__.setdefault(f"carried {seed}", generator(seed, "action"))',
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "a queue entry dropped on the way into a checkpoint",
+        "backends/native.py",
+        "    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)",
+        "    kept = states.with_leaves(states.take(blank, 0), trained)\n"
+        "    queue = states.map_leaves(lambda leaf: torch.cat((leaf[1:], leaf[-1:])), kept.queue)\n"
+        "    return kept._replace(queue=queue), CollectorState(**fields)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "the optimiser's step count from 0",
+        "backends/native.py",
+        "    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)",
+        "    kept = states.with_leaves(states.take(blank, 0), trained)\n"
+        "    optimiser = kept.optimiser._replace(steps=torch.zeros(()))\n"
+        "    return kept._replace(optimiser=optimiser), CollectorState(**fields)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "elapsed steps of a time limit forgotten",
+        "collect/state.py",
+        "    steps = max(len(state.history) for state in found)\n",
+        "    steps = 0\n    found = [state._replace(observations=observations[0]) for state in found]\n"
+        "    states = found\n",
+        "runs/test_resume.py::test_the_time_limit_goes_on_counting",
+    ),
+    Mutation(
+        "environments not held against what they showed",
+        "collect/state.py",
+        "    broken = ~lost & (ended | other)\n",
+        "    broken = ~lost & ended\n",
+        "collect/test_rollout.py::test_an_environment_that_shows_something_else_begins_its_next_episode",
+    ),
+    Mutation(
+        "rows after the checkpoint kept",
+        "runs/rows.py",
+        "os.truncate(self._path, sum(map(len, self._kept)))",
+        "os.truncate(self._path, self._path.stat().st_size)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "an evaluation cut short not made again",
+        "runs/run.py",
+        "owed=self._cut,",
+        "owed=False,",
+        "runs/test_resume.py::test_a_final_evaluation_that_was_cut_short_is_made_again",
+    ),
+    Mutation(
+        "a final evaluation taken for one of the course",
+        "runs/checkpoint.py",
+        "on_schedule = best_return is not None and not final",
+        "on_schedule = best_return is not None",
+        "runs/test_checkpoints.py::test_saving_twice_writes_once_unless_there_is_news",
+    ),
+    Mutation(
+        "a checkpoint's own checksum not looked at",
+        "runs/packing.py",
+        "hashlib.sha256(unsigned).hexdigest() != signed",
+        "len(unsigned) != len(content)",
+        "runs/test_checkpoints.py::test_a_flip_of_any_bit_is_found_without_an_index",
+    ),
+    Mutation(
+        "a process taken for another of the same number",
+        "runs/lock.py",
+        "_exists(self.pid) and self.started == _started(self.pid)",
+        "_exists(self.pid)",
+        "runs/test_lock.py::test_a_number_that_was_given_again_is_no_holder",
+    ),
 )
