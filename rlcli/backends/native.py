@@ -105,12 +105,16 @@ class NativeSession:
 
     def state(self, run: int) -> Checkpoint:
         """TrainState and CollectorState of one run as named tensors."""
+        tensors = {name: view.clone() for name, view in self.views(run).items()}
+        return Checkpoint(tensors, int(tensors["train.update"]))
+
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, which the next update may change."""
         row = self._order.index(run)
-        trained = states.take(self._state, row)
-        tensors = {f"train.{name}": leaf.cpu() for name, leaf in states.named_leaves(trained).items()}
+        found = {f"train.{name}": leaf[row].cpu() for name, leaf in states.named_leaves(self._state).items()}
         for name, array in self._collector.states[row]._asdict().items():
-            tensors[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
-        return Checkpoint(tensors, int(trained.update))
+            found[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+        return found
 
     def drop(self, run: int) -> None:
         """Shrinks every tensor by the run's row."""

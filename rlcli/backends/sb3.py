@@ -86,6 +86,10 @@ class Sb3Session:
         """The run's state, in the same tensors as native's."""
         return self._members[run].state(0)
 
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, which the next update may change."""
+        return self._members[run].views(0)
+
     def drop(self, run: int) -> None:
         """Takes a run out."""
         self._members.pop(run).close()

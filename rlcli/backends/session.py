@@ -58,6 +58,9 @@ class Session(Protocol):
     def state(self, run: int) -> Checkpoint:
         """Everything the run needs to go on elsewhere, alone or in another cohort."""
 
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, on the host and not copied where they lie there: read them at once."""
+
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""
 

@@ -373,6 +373,16 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class DigestConfig:
+    """The chain of digests by which two runs are compared."""
+
+    every: int = key(
+        1, "Write digests after updates that are multiples of this, and the last one; 0: only the last one.",
+        unit="updates", ge=0, effect="nothing",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class ComputeConfig:
     """How the machine is used."""
 
@@ -445,6 +455,7 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    digest: DigestConfig = field(default_factory=DigestConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)

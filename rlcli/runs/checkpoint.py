@@ -17,6 +17,7 @@ from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.files import read_bytes, storage_error, write_atomically
 from rlcli.runs.index import FILE, Index, Kept
+from rlcli.runs.versions import migrated
 
 VERSION = 1
 LAST_KEPT = 2
@@ -121,10 +122,9 @@ def _unpacked(path: Path, update: int, kept: Kept) -> Checkpoint:
         raise StorageError(f"{path} is damaged: its checksum is not the one in {FILE}.")
     try:
         tensors, about = load(content), _metadata(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
-    if about.get("version") != VERSION:
-        raise StorageError(f"{path} has version {about.get('version')!r}; this rlcli reads {VERSION}.")
+    about = migrated(path, about, VERSION)
     if about.get("update") != update:
         raise StorageError(f"{path} is the checkpoint of update {about.get('update')!r}, not of {update}.")
     return Checkpoint(tensors, update)

@@ -6,8 +6,9 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from rlcli.errors import StorageError
 
@@ -25,7 +26,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=_no_link) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -49,15 +50,33 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         StorageError: it is missing, unreadable, no file, or larger.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise StorageError(f"{path} is not a file.")
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(largest + 1) if size <= largest else b""
     except OSError as error:
         raise storage_error(path, error) from error
-    if len(content) > largest:
+    except MemoryError:
+        raise StorageError(f"{path} is larger than memory.") from None
+    if max(size, len(content)) > largest:
         raise StorageError(f"{path} is too large to be what rlcli wrote.")
     return content
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a file of a run directory for reading; links, pipes and devices are none.
+
+    Raises:
+        StorageError: it is missing, unreadable, or no plain file.
+    """
+    try:
+        # Without blocking: a pipe in the place of a file would wait for ever for someone to write.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise StorageError(f"{path} is not a file.")
+    return os.fdopen(handle, "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -102,7 +121,9 @@ class LineFile:
         """
         try:
             if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
+                self._file = open(  # noqa: SIM115 (closed by `close`)
+                    self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_no_link
+                )
             self._file.write(line + "\n")
             self._file.flush()
         except OSError as error:
@@ -119,7 +140,14 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """An OSError as one readable message."""
     if error.errno in FULL:
         return StorageError(f"{path}: the disk is full.")
+    if error.errno == errno.ELOOP:
+        return StorageError(f"{path} is a link; in a run directory rlcli reads and writes plain files only.")
     return StorageError(f"{path}: {error.strerror or error}.")
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Opens for writing what is no link: what lies in a run directory may not lead out of it."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _sync_folder(folder: Path) -> None:

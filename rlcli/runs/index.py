@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_json
+from rlcli.runs.versions import migrated
 
 VERSION = 1
 FILE = "index.json"
@@ -49,9 +50,7 @@ class Index:
         path = folder / FILE
         if not path.exists():
             return cls()
-        content = read_json(path)
-        if content.get("version") != VERSION:
-            raise StorageError(f"{path} has version {content.get('version')!r}; this rlcli reads {VERSION}.")
+        content = migrated(path, read_json(path), VERSION)
         try:
             return cls(
                 saved=_whole(content["saved"]),

@@ -8,14 +8,15 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
-from rlcli.backends.session import Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict, to_yaml
@@ -114,8 +115,23 @@ class Run:
         """Whether the last update is one whose state is saved."""
         return self.done or self._reached(self.config.checkpoint.every)
 
-    def record(self, row: Row, evaluation: Evaluation | None, seconds: float, policy: Policy) -> None:
-        """Logs the row of an update, with the evaluation that followed it and the seconds that took."""
+    @property
+    def digest_due(self) -> bool:
+        """Whether the last update is one whose digests are written."""
+        every = self.config.digest.every
+        return self.done or (every > 0 and self.updates % every == 0)
+
+    def record(
+        self,
+        row: Row,
+        evaluation: Evaluation | None,
+        seconds: float,
+        views: Callable[[], Mapping[str, Tensor]],
+    ) -> None:
+        """Logs the row of an update, with the evaluation that followed it and the seconds that took.
+
+        `views` gives the run's state, for its digests.
+        """
         if evaluation is not None:
             row |= evaluation.figures()
             self._last_return = row["eval/return_mean"]
@@ -129,7 +145,8 @@ class Run:
         }
         begun = time.perf_counter()
         self._loggers.log(row)
-        self._digests.add(row, policy)
+        if self.digest_due:
+            self._digests.add(row, views())
         self._logging = time.perf_counter() - begun
 
     def improves(self, evaluation: Evaluation | None) -> bool:

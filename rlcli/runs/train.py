@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from rlcli.backends.native import NativeSession
@@ -167,7 +168,7 @@ class _Loop:
             if record.evaluation_due:
                 evaluation = self._evaluate(record.config, *policy)
         finally:
-            record.record(row, evaluation, time.perf_counter() - begun, policy)
+            record.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
         return evaluation
 
     def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:
