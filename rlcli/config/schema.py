@@ -17,6 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+VERSION = 1
+"""Of the schema. A config.yaml may lack keys that were added after it was written: a new key's default is
+what runs did before there was the key. Where that cannot be, or a key is renamed or removed, this rises."""
+
 Effect = Literal["results", "maybe", "nothing"]
 
 

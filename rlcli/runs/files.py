@@ -15,6 +15,9 @@ from rlcli.errors import StorageError
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a JSON or YAML file that is read; real ones have a few thousand."""
 
+DEEPEST = 16
+"""Containers within containers in a JSON file that is read; real ones have three."""
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -91,7 +94,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict):
         raise StorageError(f"{path} is damaged: it holds no JSON object.")
+    if _deeper(content, DEEPEST):
+        raise StorageError(f"{path} is damaged: it is nested deeper than {DEEPEST} levels.")
     return content
+
+
+def _deeper(value: Any, allowed: int) -> bool:
+    """Whether containers lie in containers more than `allowed` deep."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (allowed == 0 or any(_deeper(item, allowed - 1) for item in inner))
 
 
 def read_text(path: Path) -> str:

@@ -61,6 +61,7 @@ class Run:
         cohort: Sequence[str] = (),
         updates: int = 0,
         quiet: bool = False,
+        reproduces: str | None = None,
     ) -> None:
         self.config = config
         self.dir = run_dir
@@ -78,7 +79,7 @@ class Run:
         self._checkpoints = Checkpoints(run_dir, config.checkpoint.keep)
         self._best_return = self._checkpoints.best_return
         write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
-        self._manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
+        self._manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
         self._log, self._digests = LineFile(run_dir / "train.log"), Digests(run_dir)
         self._loggers = Loggers({}, self.warn)
         try:

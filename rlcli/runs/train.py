@@ -52,11 +52,12 @@ def train(
     on_row: OnRow = lambda run, row: Verdict.CONTINUE,
     quiet: bool = False,
     checkpoints: Sequence[Checkpoint] | None = None,
+    reproduces: str | None = None,
 ) -> list[Result]:
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
     A run that fails, is pruned or is done leaves; the others' numbers do not change. With `checkpoints` each
-    run goes on from the state given.
+    run goes on from the state given. `reproduces` is the id of the run that a run is to equal.
 
     Raises:
         UserError: the configs cannot be trained, or a directory holds a run already.
@@ -82,8 +83,11 @@ def train(
         try:
             for config, directory, words, updates in zip(configs, dirs, typed, done, strict=True):
                 loop.add(
-                    Run(config, directory, spec, overrides=words, cohort=names, updates=updates, quiet=quiet)
-                )
+                    Run(
+                        config, directory, spec, overrides=words, cohort=names, updates=updates, quiet=quiet,
+                        reproduces=reproduces,
+                    )
+                )  # fmt: skip
             return loop.to_the_end()
         except Exception as error:
             loop.fail_all(error)
