@@ -93,7 +93,9 @@ def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
         result(f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}: {_achieved(outcome)}")
         result(f"It lies in {outcome.dir}")
         known = outcome.id if root_of(job) == runs_root() else outcome.dir
-        result(f"Next: rlcli eval {known}, or rlcli show {known}")
+        module = job.config.env.id.rpartition(":")[0]
+        own = f" --import {module}" if module else ""
+        result(f"Next: rlcli eval {known}{own}, or rlcli show {known}")
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
         say(f"What there is lies in {outcome.dir}; its train.log tells more.")

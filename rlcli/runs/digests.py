@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -148,6 +149,13 @@ def read_lines(run_dir: Path) -> Iterator[Line]:
                 raise StorageError(f"{path} is damaged: line {number} is not what was written.")
             yield line
             before = line
+
+
+def last_line(run_dir: Path) -> Line | None:
+    """The last line of a file that this process is writing; None before the first."""
+    with open_plain(run_dir / FILE) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
+        return _read(file.readlines()[-1], len(QUANTITIES))
 
 
 def version(run_dir: Path) -> int | str:

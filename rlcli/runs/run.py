@@ -27,6 +27,7 @@ from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.digests import Digests
 from rlcli.runs.files import LineFile, storage_error, write_atomically
 from rlcli.runs.manifest import FILE, Manifest, now
+from rlcli.text import visible
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -209,7 +210,7 @@ class Run:
 
     def warn(self, text: str) -> None:
         """A line in train.log and on stderr."""
-        sys.stderr.write(f"Warning: {text}\n")
+        sys.stderr.write(f"Warning: {visible(text)}\n")
         self.say(f"warning: {text}")
 
     def announce(self, text: str) -> None:
