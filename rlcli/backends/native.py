@@ -27,6 +27,9 @@ from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model, Snapshot
 
+RAW_ACTIONS = (torch.int64, torch.float32)
+"""Types that actions are kept in."""
+
 
 class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
@@ -176,14 +179,45 @@ def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, Coll
                 f"The checkpoint does not fit this run's config: {name} is {found}, "
                 f"expected {tuple(leaf.shape)} {leaf.dtype}."
             )
+        if saved.is_floating_point() and not bool(saved.isfinite().all()):
+            raise StorageError(f"The checkpoint is of no run of rlcli: {name} holds what is no number.")
         trained[name] = saved
     fields = {}
+    for name, saved in _collected(checkpoint, expected["discounted"].shape[0]).items():
+        fields[name] = saved.numpy()
+    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+
+
+def _collected(checkpoint: Checkpoint, num_envs: int) -> dict[str, Tensor]:
+    """The saved tensors of a collector of N environments.
+
+    Raises:
+        StorageError: one is missing or of another shape or type.
+    """
+    shapes = {"episodes": (num_envs,), "lengths": (num_envs,), "returns": (num_envs,)}
+    types = {
+        "episodes": torch.int64,
+        "lengths": torch.int64,
+        "returns": torch.float64,
+        "recent": torch.float64,
+    }
+    found = {}
     for name in CollectorState._fields:
         saved = checkpoint.tensors.get(f"collector.{name}")
         if saved is None:
             raise StorageError(f"The checkpoint lacks the collector's {name}.")
-        fields[name] = saved.numpy()
-    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+        fits = saved.dtype is types.get(name, saved.dtype) and saved.shape == shapes.get(name, saved.shape)
+        if name == "recent":
+            fits = fits and saved.ndim == 1
+        if name == "history":
+            fits = saved.dtype in RAW_ACTIONS and saved.ndim >= 2 and saved.shape[1] == num_envs
+        if not fits:
+            raise StorageError(
+                f"The checkpoint does not fit this run's config: the collector's {name} is "
+                f"{tuple(saved.shape)} {saved.dtype}."
+            )
+        found[name] = saved
+    return found
 
 
 def _rows(

@@ -48,13 +48,10 @@ def _section(title: str, rows: list[tuple[str, str]]) -> None:
 
 def _changed(directory: Path) -> dict[str, Any]:
     from rlcli.config.schema import KEYS
-    from rlcli.config.serialise import flatten, from_yaml
+    from rlcli.config.serialise import flatten
+    from rlcli.runs.policy import read_config
 
-    path = directory / "config.yaml"
-    try:
-        flat = flatten(from_yaml(path.read_text(encoding="utf-8"), str(path)))
-    except OSError:
-        return {}
+    flat = flatten(read_config(directory))
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}
     # null stands for what is worked out at the start, so it has no value to differ from.
     return {name: value for name, value in flat.items() if value != plain[name] and name != "schedule_steps"}

@@ -108,7 +108,7 @@ class AlgoConfig:
     rollout_steps: int = key(
         128, "T: steps of each environment in one rollout.", unit="steps per environment", ge=1
     )
-    epochs: int = key(4, "Passes over each rollout.", ge=1)
+    epochs: int = key(4, "Passes over each rollout.", ge=1, le=10_000)
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
@@ -233,7 +233,7 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     cg_iterations: int = key(
-        15, "Conjugate-gradient iterations, at most.", ge=1, used_by=("metric", ("fisher",))
+        15, "Conjugate-gradient iterations, at most.", ge=1, le=10_000, used_by=("metric", ("fisher",))
     )
     cg_tolerance: float = key(
         1e-10,
@@ -255,7 +255,7 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     line_search_steps: int = key(
-        10, "Candidates of the line search.", ge=1, used_by=("line_search", ("true",))
+        10, "Candidates of the line search.", ge=1, le=1_000, used_by=("line_search", ("true",))
     )
     line_search_shrink: float = key(
         0.8,
@@ -359,7 +359,7 @@ class EvalConfig:
         0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
         unit="env steps", ge=0,
     )  # fmt: skip
-    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0)
+    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, le=1_000_000)
 
 
 @dataclass(frozen=True)
@@ -392,6 +392,7 @@ class ComputeConfig:
 
     threads: int = key(
         1, "Intra-op threads of torch; one is exact across cohorts and faster for small networks.", ge=1,
+        le=1_024,
         effect="maybe",
     )  # fmt: skip
 
@@ -428,7 +429,11 @@ class RunConfig:
 
     seed: int = key(0, "Seed all random draws of the run derive from.", ge=0, lt=2**63, cohort=True)
     total_steps: int = key(
-        100_000, "Environment steps of the run, rounded up to whole updates.", unit="env steps", ge=1
+        100_000,
+        "Environment steps of the run, rounded up to whole updates.",
+        unit="env steps",
+        ge=1,
+        lt=2**53,
     )
     schedule_steps: int | None = key(
         None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",

@@ -13,6 +13,9 @@ from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 
+MOST_FAULTS = 10
+"""Faults told of one file; more say no more."""
+
 LARGEST = 1_000_000
 """Characters of a config that is read; real ones have a few thousand."""
 
@@ -79,6 +82,8 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     faults: list[str] = []
     flat: dict[str, Any] = {}
     for name, value in leaves(content):
+        if len(faults) == MOST_FAULTS:
+            break
         if name not in KEYS:
             faults.append(f"{source}: " + unknown("key", name, list(KEYS)))
             continue

@@ -23,12 +23,22 @@ from rlcli.runs.machine import checkout, git, git_environment
 from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-START = (
-    "import sys; from pathlib import Path; import rlcli; tree = sys.argv.pop(1); "
-    "here = Path(rlcli.__file__).resolve(); "
-    "here.is_relative_to(tree) or sys.exit(f'{here} was imported, not the code in {tree}'); "
-    "from rlcli.cli.main import main; main()"
-)
+START = """
+import sys
+from pathlib import Path
+
+tree = sys.argv.pop(1)
+try:
+    import rlcli
+    from rlcli.cli.main import main
+except ImportError as error:
+    sys.stderr.write(f"Error: the recorded code cannot be loaded: {error}. Untracked files are not kept.\\n")
+    sys.exit(2)
+if not Path(rlcli.__file__).resolve().is_relative_to(tree):
+    sys.stderr.write(f"Error: {rlcli.__file__} was loaded, and not the code in {tree}.\\n")
+    sys.exit(2)
+main()
+"""
 """What the other Python runs: the command line, of the worktree and no other."""
 
 

@@ -60,19 +60,24 @@ def differences(left: Path, right: Path) -> Differences:
     Raises:
         UserError, StorageError: a config or a manifest cannot be read, or its digests are damaged.
     """
-    told = [*_settings(left, right), *surroundings(left, right)]
+    told = [*_settings(left, right), *changed_since(surroundings(left), surroundings(right))]
     comparison, reason = _compared(left, right)
     return Differences(told, comparison, reason, (last_row(left), last_row(right)))
 
 
-def surroundings(left: Path, right: Path) -> list[Differing]:
-    """Differences of packages, machine and code."""
-    one, other = (Manifest.read(run_dir).content for run_dir in (left, right))
-    return [
-        *_of(one["packages"], other["packages"], PACKAGES),
-        *_of(one["machine"], other["machine"], MACHINE),
-        *_of(_code(left, one), _code(right, other), CODE),
-    ]
+def surroundings(run_dir: Path) -> dict[str, Any]:
+    """What a run had around it: packages, machine and code, by name.
+
+    Raises:
+        StorageError: the manifest or code.diff cannot be read.
+    """
+    manifest = Manifest.read(run_dir).content
+    return {**manifest["packages"], **manifest["machine"], **_code(run_dir, manifest["code"])}
+
+
+def changed_since(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differing]:
+    """In what two surroundings differ."""
+    return list(_of(recorded, now, {**PACKAGES, **MACHINE, **CODE}))
 
 
 def _settings(left: Path, right: Path) -> Iterator[Differing]:
@@ -92,9 +97,8 @@ def _of(
             yield Differing(name, left.get(name), right.get(name), effects.get(name, "maybe"))
 
 
-def _code(run_dir: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _code(run_dir: Path, code: Mapping[str, Any]) -> dict[str, Any]:
     """The code a run ran: its commit, and the digest of what was changed since."""
-    code = manifest["code"]
     changes = "too many to be kept" if code["dirty"] else "none"
     if code["diff"] is not None:
         changes = hashlib.sha256(read_bytes(run_dir / DIFF, LARGEST_DIFF)).hexdigest()[:12]

@@ -16,7 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.admission import admit
-from rlcli.runs.difference import Differing, surroundings
+from rlcli.runs.difference import Differing, changed_since, surroundings
 from rlcli.runs.digests import (
     FILE,
     VERSION,
@@ -46,6 +46,8 @@ class Plan:
     manifest: Mapping[str, Any]
     config: RunConfig
     """The run's, but for where its rows go; its total_steps end with the last update compared."""
+    surroundings: Mapping[str, Any]
+    """What it had around it."""
     notes: tuple[str, ...]
     """What was assumed, and what may keep the two from being equal."""
 
@@ -85,7 +87,8 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         logger=("jsonl",),
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
     )
-    return Plan(run_dir, manifest, again, tuple(_notes(run_dir, manifest, config, last, until)))
+    notes = tuple(_notes(run_dir, manifest, config, last, until))
+    return Plan(run_dir, manifest, again, surroundings(run_dir), notes)
 
 
 def reproduce(
@@ -124,7 +127,7 @@ def reproduce(
         quiet=True,
         reproduces=planned.manifest["id"],
     )
-    found = surroundings(planned.original, into)
+    found = changed_since(planned.surroundings, surroundings(into))
     return Reproduction(planned.config.updates, Comparison(equal, last, difference), result, found)
 
 
