@@ -69,7 +69,8 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        shown.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        number = heading in right
+        shown.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     Console().print(shown)

@@ -106,7 +106,9 @@ def _tell(outcome: Reproduction) -> None:
 
 
 def _equal(updates: int) -> str:
-    return "1 update is the same" if updates == 1 else f"{count(updates)} updates are the same"
+    if updates < 2:
+        return f"{'1' if updates else 'no'} update is the same"
+    return f"{count(updates)} updates are the same"
 
 
 def _row(planned: Plan, outcome: Reproduction) -> dict[str, Any]:

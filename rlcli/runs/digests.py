@@ -153,6 +153,8 @@ def read_lines(run_dir: Path) -> Iterator[Line]:
 
 def last_line(run_dir: Path) -> Line | None:
     """The last line of a file that this process is writing; None before the first."""
+    if not (run_dir / FILE).exists():
+        return None
     with open_plain(run_dir / FILE) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
         return _read(file.readlines()[-1], len(QUANTITIES))

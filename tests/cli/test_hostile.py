@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import struct
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -524,3 +525,12 @@ def test_changes_of_code_that_lead_elsewhere(verb: str, attack: Any) -> None:
 @pytest.mark.parametrize("file", ["config.yaml", "digests.txt", "metrics.jsonl", "train.log"])
 def test_a_link_out_of_the_directory(file: str, verb: str, attack: Any) -> None:
     attack(lambda run: relink(run / file, "../../secret"), verb)
+
+
+def test_files_beside_a_run_do_not_pass_for_libraries(honest: Path, workplace: Path) -> None:
+    for library in ("typer", "yaml", "torch", "safetensors", "colorsys"):
+        (workplace / f"{library}.py").write_text(EVIL)
+    for words in (("show", str(honest)), ("eval", str(honest), "--episodes", "1")):
+        done = subprocess.run([sys.executable, "-m", "rlcli", *words], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert not (workplace / "pwned").exists()
