@@ -100,7 +100,10 @@ def on_a_terminal(*words: str, columns: int) -> str:
     """What a command shows on a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen([sys.executable, "-m", "rlcli", *words], stdout=theirs, stderr=theirs)
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlcli", *words], stdout=theirs, stderr=theirs, env=env | {"TERM": "xterm"}
+    )
     os.close(theirs)
     shown = b""
     while True:
