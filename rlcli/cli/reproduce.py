@@ -68,7 +68,7 @@ def reproduce(
     if not quiet:
         for note in planned.notes:
             say(note)
-        say(f"Training {count(planned.config.updates)} updates again in {into}")
+        say(f"Training {_updates(planned.config.updates)} again in {into}")
     show = sys.stderr.isatty() and not quiet
     outcome = run_again(planned, into, _progress if show else lambda update, of: None)
     if show:
@@ -90,7 +90,7 @@ def _tell(outcome: Reproduction) -> None:
     """The outcome in words."""
     found, ended = outcome.comparison, outcome.result
     if outcome.identical:
-        result(f"identical: {count(found.updates)} updates, {count(found.digests)} digests")
+        result(f"identical: {_updates(found.updates)}, {count(found.digests)} digests")
     elif found.difference is not None:
         where = ", ".join(found.difference.quantities)
         result(f"different: update {found.difference.update} is the first that differs, in {where}")
@@ -103,6 +103,10 @@ def _tell(outcome: Reproduction) -> None:
     else:
         result(f"{ended.status}: {_equal(found.updates)} before it ended: {ended.message}")
     result(f"The reproduction lies in {ended.dir}")
+
+
+def _updates(amount: int) -> str:
+    return f"{count(amount)} update{'' if amount == 1 else 's'}"
 
 
 def _equal(updates: int) -> str:

@@ -43,8 +43,10 @@ def new_sweep_dir(config: RunConfig, root: Path) -> Path:
 
 
 def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
-    """Makes the directory of a reproduction of a run: `<its name>-reproduction`."""
-    return _numbered(root, f"{_spelled(run_dir.resolve().name)}-reproduction")
+    """Makes the directory of a reproduction of a run: `[<sweep>-]<its name>-reproduction`."""
+    folder = run_dir.resolve()
+    sweep = f"{folder.parent.name}-" if _has(folder.parent, "sweep.json") else ""
+    return _numbered(root, f"{_spelled(sweep + folder.name)}-reproduction")
 
 
 def find_run(reference: str, root: Path) -> Path:

@@ -42,6 +42,14 @@ def test_identical(one: Path, rlcli: Rlcli) -> None:
     assert about["reproduces"] == rlcli("show", "one", "--json").rows()[0]["id"]
 
 
+def test_a_job_of_a_sweep(rlcli: Rlcli) -> None:
+    assert rlcli("train", "-m", *SMALL, "seed=0,1", "name=both").code == 0
+    ended = rlcli("reproduce", "both/seed=1", "--until", "1")
+    assert ended.out == (
+        "identical: 1 update, 5 digests\nThe reproduction lies in runs/both-seed=1-reproduction\n"
+    )
+
+
 def test_different(one: Path, rlcli: Rlcli) -> None:
     config = one / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 5"))
