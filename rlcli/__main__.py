@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from rlcli.cli.main import main
+import sys
 
 if __name__ == "__main__":
+    # `python -m` puts the current directory first: a file there must not pass for a library.
+    if not sys.flags.safe_path:
+        del sys.path[0]
+
+    from rlcli.cli.main import main
+
     main()

@@ -428,3 +428,17 @@ def _all() -> Iterator[Metric]:
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _all()})
 """Every metric by its name, in the order in which groups are read."""
+
+HEADLINES = (
+    "train/return_100",
+    "eval/return_mean",
+    "behaviour/ess",
+    "behaviour/clip_fraction",
+    "behaviour/kl_mu_pi",
+    "behaviour/kl_pi_mu",
+    "update/budget_used",
+    "update/entropy",
+    "update/explained_variance",
+    "time/steps_per_second",
+)
+"""The figures that say most of a row."""

@@ -118,6 +118,29 @@ def peer(contest: Contest, updates: int) -> float:
     return contest.batch * (len(starts) - 1) / (starts[-1] - starts[0])
 
 
+def digests(updates: int) -> tuple[float, float]:
+    """Seconds of an update and of its digests, medians, of our session alone in this process."""
+    from rlcli.backends.native import NativeSession
+    from rlcli.config.compose import compose
+    from rlcli.runs.digests import Digests
+
+    session = NativeSession([compose(CONTESTS["PPO"].command[1:]).config])
+    spent: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
+        chain = Digests(Path(root))
+        for _ in range(updates):
+            begin = time.perf_counter()
+            row = session.update()[0]
+            done = time.perf_counter()
+            assert isinstance(row, dict)
+            chain.add(row, session.views(0))
+            spent.append((done - begin, time.perf_counter() - done))
+        chain.close()
+    session.close()
+    update, digest = zip(*spent[WARM_UP:], strict=True)
+    return statistics.median(update), statistics.median(digest)
+
+
 def rows_of(root: Path) -> list[dict[str, Any]]:
     """The rows of the one run under `root`; none while it has written no whole line."""
     return [
@@ -147,9 +170,15 @@ def measure(name: str, contestant: str, updates: int) -> float:
     """One measurement, in a process of its own."""
     if contestant in OURS:
         return ours(CONTESTS[name], contestant.split(", ")[1], updates)
-    command = [sys.executable, __file__, "--peer", name, "--updates", str(updates)]
+    (speed,) = alone("--peer", name, "--updates", str(updates))
+    return speed
+
+
+def alone(*words: str) -> list[float]:
+    """What one part of this script prints, run in a process of its own."""
+    command = [sys.executable, __file__, *words]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return float(done.stdout.splitlines()[-1])
+    return [float(word) for word in done.stdout.splitlines()[-1].split()]
 
 
 def cold_start() -> tuple[float, float]:
@@ -189,7 +218,8 @@ def table(result: dict[str, Any]) -> str:
     lines += [
         "",
         f"First update finished {result['first_update_seconds']['median']:.2f} s after `rlcli train` was "
-        f"typed; peak memory {result['peak_memory_mb']['most']:.0f} MB.",
+        f"typed; peak memory {result['peak_memory_mb']['most']:.0f} MB. The digests of an update take "
+        f"{result['digest_microseconds']['median']:.0f} µs, {result['digest_share']['median']:.1%} of it.",
         "",
         f"One core; {result['repeats']} rounds of {result['updates']} updates each, alternating; load before "
         f"the start {result['load_before']:.2f}; {result['date']}.",
@@ -208,16 +238,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where bench.md and bench.json go")
     parser.add_argument("--algos", nargs="+", choices=CONTESTS, default=list(CONTESTS), help="the contests")
     parser.add_argument("--peer", choices=CONTESTS, help=argparse.SUPPRESS)
+    parser.add_argument("--digests", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
         print(peer(CONTESTS[options.peer], options.updates))
+        return
+    if options.digests:
+        print(*digests(options.updates))
         return
     load = os.getloadavg()[0]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
     speeds: dict[str, dict[str, list[float]]] = {
         name: {contestant: [] for contestant in (CONTESTS[name].peer, *OURS)} for name in options.algos
     }
-    starts = []
+    starts, shares = [], []
     for repeat in range(options.repeats):
         said = []
         for name, found in speeds.items():
@@ -225,6 +259,7 @@ def main() -> None:
                 measured.append(measure(name, contestant, options.updates))
                 said.append(f"{contestant} {measured[-1]:,.0f}")
         starts.append(cold_start())
+        shares.append(alone("--digests", "--updates", str(options.updates)))
         shown = f"{', '.join(said)} steps/s; first update {starts[-1][0]:.2f} s"
         print(f"{repeat + 1}/{options.repeats}: {shown}", flush=True)
     result = {
@@ -243,6 +278,8 @@ def main() -> None:
         },
         "first_update_seconds": summary([first for first, _ in starts]),
         "peak_memory_mb": summary([memory for _, memory in starts]),
+        "digest_microseconds": summary([digest * 1e6 for _, digest in shares]),
+        "digest_share": summary([digest / update for update, digest in shares]),
         "with": machine.description(),
     }
     options.out.mkdir(parents=True, exist_ok=True)

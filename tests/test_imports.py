@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "rlcli"
 
 LAYERS = (
-    ("errors",),
+    ("errors", "text"),
     ("config", "catalog"),
     ("maths",),
     ("envs", "nets"),

@@ -28,6 +28,9 @@ from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model, Snapshot
 
+RAW_ACTIONS = (torch.int64, torch.float32)
+"""Types that actions are kept in."""
+
 
 class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
@@ -107,12 +110,16 @@ class NativeSession:
 
     def state(self, run: int) -> Checkpoint:
         """TrainState and CollectorState of one run as named tensors."""
+        tensors = {name: view.clone() for name, view in self.views(run).items()}
+        return Checkpoint(tensors, int(tensors["train.update"]))
+
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, which the next update may change."""
         row = self._order.index(run)
-        trained = states.take(self._state, row)
-        tensors = {f"train.{name}": leaf.cpu() for name, leaf in states.named_leaves(trained).items()}
+        found = {f"train.{name}": leaf[row].cpu() for name, leaf in states.named_leaves(self._state).items()}
         for name, array in self._collector.states[row]._asdict().items():
-            tensors[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
-        return Checkpoint(tensors, int(trained.update))
+            found[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+        return found
 
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored and was given up for the next."""
@@ -179,14 +186,45 @@ def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, Coll
                 f"The checkpoint does not fit this run's config: {name} is {found}, "
                 f"expected {tuple(leaf.shape)} {leaf.dtype}."
             )
+        if saved.is_floating_point() and not bool(saved.isfinite().all()):
+            raise StorageError(f"The checkpoint is of no run of rlcli: {name} holds what is no number.")
         trained[name] = saved
     fields = {}
+    for name, saved in _collected(checkpoint, expected["discounted"].shape[0]).items():
+        fields[name] = saved.numpy()
+    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+
+
+def _collected(checkpoint: Checkpoint, num_envs: int) -> dict[str, Tensor]:
+    """The saved tensors of a collector of N environments.
+
+    Raises:
+        StorageError: one is missing or of another shape or type.
+    """
+    shapes = {"episodes": (num_envs,), "lengths": (num_envs,), "returns": (num_envs,)}
+    types = {
+        "episodes": torch.int64,
+        "lengths": torch.int64,
+        "returns": torch.float64,
+        "recent": torch.float64,
+    }
+    found = {}
     for name in CollectorState._fields:
         saved = checkpoint.tensors.get(f"collector.{name}")
         if saved is None:
             raise StorageError(f"The checkpoint lacks the collector's {name}.")
-        fields[name] = saved.numpy()
-    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+        fits = saved.dtype is types.get(name, saved.dtype) and saved.shape == shapes.get(name, saved.shape)
+        if name == "recent":
+            fits = fits and saved.ndim == 1
+        if name == "history":
+            fits = saved.dtype in RAW_ACTIONS and saved.ndim >= 2 and saved.shape[1] == num_envs
+        if not fits:
+            raise StorageError(
+                f"The checkpoint does not fit this run's config: the collector's {name} is "
+                f"{tuple(saved.shape)} {saved.dtype}."
+            )
+        found[name] = saved
+    return found
 
 
 def _rows(

@@ -90,6 +90,10 @@ class Sb3Session:
         """Environments whose episode could not be restored."""
         return self._members[run].restarted(0)
 
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, which the next update may change."""
+        return self._members[run].views(0)
+
     def drop(self, run: int) -> None:
         """Takes a run out."""
         self._members.pop(run).close()

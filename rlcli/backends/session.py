@@ -61,6 +61,9 @@ class Session(Protocol):
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored at the start and was given up for the next."""
 
+    def views(self, run: int) -> dict[str, Tensor]:
+        """The tensors of `state`, on the host and not copied where they lie there: read them at once."""
+
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""
 

@@ -15,6 +15,7 @@ from rlcli.config import catalogue
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
+from rlcli.text import visible
 
 BREAKS = "=:"
 """Characters at which bash splits words."""
@@ -68,7 +69,9 @@ _AFTER_FLAG = {
     "--checkpoint": ("last", "best"),
     "--config-dir": (),
     "--episodes": (),
+    "--import": (),
     "--seed": (),
+    "--until": (),
 }
 
 
@@ -126,7 +129,7 @@ def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: A
 
     yield "last", "the run started last"
     for run in list_runs(runs_root()):
-        yield str(run["id"]), f"{run.get('algo')} {run.get('env')} {run.get('status')}"
+        yield visible(str(run["id"])), visible(f"{run.get('algo')} {run.get('env')} {run.get('status')}")
 
 
 def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
@@ -163,6 +166,8 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "resume": _resumed,
     "eval": _runs,
     "show": _runs,
+    "reproduce": _runs,
+    "diff": _runs,
     "explain": _explained,
     "list": _kinds,
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rlcli.cli.options import AsJson, Run
+from rlcli.cli.options import AsJson, Imports, Run
 from rlcli.cli.output import count, emit, number, result
 from rlcli.errors import UserError
 
@@ -23,6 +23,7 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
     ] = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Play episodes with a trained policy.
@@ -41,7 +42,9 @@ def evaluate(
     from rlcli.runs.evaluate import evaluate_run
 
     found = find_run(run, runs_root())
-    figures = evaluate_run(found, episodes=episodes, stochastic=stochastic, checkpoint=which, seed=seed)
+    figures = evaluate_run(
+        found, episodes=episodes, stochastic=stochastic, checkpoint=which, seed=seed, imports=imports or ()
+    )
     if as_json:
         emit(figures)
         return

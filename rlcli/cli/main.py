@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
+from rlcli.cli.diff import diff
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.list import list_
+from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
@@ -44,6 +46,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "runs": runs,
     "show": show,
+    "reproduce": reproduce,
+    "diff": diff,
     "list": list_,
     "explain": explain,
 }

@@ -7,6 +7,12 @@ from typing import Annotated
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, or one per line, and nothing else.")]
+Imports = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import", metavar="MODULE", help="A module of yours that the run's environment comes from."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")]
 Run = Annotated[
     str,

@@ -10,19 +10,21 @@ if TYPE_CHECKING:
     from rlcli.runs.train import Result
 
 
-def conclude(outcome: Result, title: str, reference: object, as_json: bool) -> int:
+def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
     """Tells how a run ended; `reference` is what names it on the command line. The exit code."""
+    module = env_id.rpartition(":")[0]
+    own = f" --import {module}" if module else ""
     if as_json:
         emit(outcome_row(outcome))
     elif outcome.exit_code == 0:
         result(f"{title}: {_achieved(outcome)}")
         result(f"It lies in {outcome.dir}")
-        result(f"Next: rlcli eval {reference}, or rlcli show {reference}")
+        result(f"Next: rlcli eval {reference}{own}, or rlcli show {reference}")
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
         say(f"What there is lies in {outcome.dir}; its train.log tells more.")
         if outcome.status != "finished":
-            say(f"Go on with: rlcli resume {reference}")
+            say(f"Go on with: rlcli resume {reference}{own}")
     return int(outcome.exit_code)
 
 

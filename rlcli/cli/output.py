@@ -10,6 +10,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlcli.text import visible
+
 
 def emit(result: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; numbers that are not finite become null."""
@@ -18,12 +20,12 @@ def emit(result: Mapping[str, Any]) -> None:
 
 def result(text: str = "") -> None:
     """A line of a result, on stdout."""
-    print(text)  # noqa: T201
+    print(visible(text))  # noqa: T201
 
 
 def say(text: str) -> None:
     """A line about what goes on, on stderr."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    print(visible(text), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def paragraph(text: str, indent: str = "") -> None:
@@ -37,6 +39,7 @@ def paragraph(text: str, indent: str = "") -> None:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
     """Rows under headings; the columns named in `right` hold numbers."""
+    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     if sys.stdout.isatty():
         _rich_table(headings, rows, right)
         return
@@ -66,7 +69,8 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
 
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        shown.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        number = heading in right
+        shown.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     Console().print(shown)

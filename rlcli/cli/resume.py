@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from rlcli.cli.options import AsJson, Quiet, Run
+from rlcli.cli.options import AsJson, Imports, Quiet, Run
 from rlcli.cli.outcome import conclude, outcome_row
 from rlcli.cli.output import emit, result, say
 
@@ -18,6 +18,7 @@ def resume(
         list[str] | None,
         typer.Argument(metavar="OVERRIDE", help="KEY=VALUE of a key that leaves the past as it was."),
     ] = None,
+    imports: Imports = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +51,7 @@ def resume(
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = go_on(found, overrides or [], checks=CHECKS, tell=tell, quiet=quiet)
+    outcome = go_on(found, overrides or [], imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))
@@ -59,6 +60,6 @@ def resume(
         return
     title = f"{about['algo']} on {about['env']}, seed {about['seed']}"
     known = outcome.id if found.parent == root else found
-    code = conclude(outcome, title, known, as_json)
+    code = conclude(outcome, title, str(about["env"]), known, as_json)
     if code != 0:
         raise typer.Exit(code)

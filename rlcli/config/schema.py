@@ -17,6 +17,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+VERSION = 1
+"""Of the schema. A config.yaml may lack keys that were added after it was written: a new key's default is
+what runs did before there was the key. Where that cannot be, or a key is renamed or removed, this rises."""
+
 Effect = Literal["results", "maybe", "nothing"]
 
 
@@ -146,7 +150,9 @@ class AlgoConfig:
     rollout_steps: int = key(
         128, "T: steps of each environment in one rollout.", unit="steps per environment", ge=1
     )
-    epochs: int = key(4, "Passes over each rollout; of the policy alone with step_rule=phasic.", ge=1)
+    epochs: int = key(
+        4, "Passes over each rollout; of the policy alone with step_rule=phasic.", ge=1, le=10_000
+    )
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
@@ -272,7 +278,7 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     cg_iterations: int = key(
-        15, "Conjugate-gradient iterations, at most.", ge=1, used_by=("metric", ("fisher",))
+        15, "Conjugate-gradient iterations, at most.", ge=1, le=10_000, used_by=("metric", ("fisher",))
     )
     cg_tolerance: float = key(
         1e-10,
@@ -294,7 +300,7 @@ class AlgoConfig:
         used_by=("step_rule", ("natural",)),
     )
     line_search_steps: int = key(
-        10, "Candidates of the line search.", ge=1, used_by=("line_search", ("true",))
+        10, "Candidates of the line search.", ge=1, le=1_000, used_by=("line_search", ("true",))
     )
     line_search_shrink: float = key(
         0.8,
@@ -444,7 +450,9 @@ class EvalConfig:
         0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
         unit="env steps", ge=0, resumable=True,
     )  # fmt: skip
-    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, resumable=True)
+    episodes: int = key(
+        10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, le=1_000_000, resumable=True
+    )
 
 
 @dataclass(frozen=True)
@@ -462,11 +470,22 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True)
+class DigestConfig:
+    """The chain of digests by which two runs are compared."""
+
+    every: int = key(
+        1, "Write digests after updates that are multiples of this, and the last one; 0: only the last one.",
+        unit="updates", ge=0, effect="nothing",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class ComputeConfig:
     """How the machine is used."""
 
     threads: int = key(
         1, "Intra-op threads of torch; one is exact across cohorts and faster for small networks.", ge=1,
+        le=1_024,
         effect="maybe",
     )  # fmt: skip
 
@@ -507,6 +526,7 @@ class RunConfig:
         "Environment steps of the run, rounded up to whole updates.",
         unit="env steps",
         ge=1,
+        lt=2**53,
         resumable=True,
     )
     schedule_steps: int | None = key(
@@ -539,6 +559,7 @@ class RunConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    digest: DigestConfig = field(default_factory=DigestConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, cast
 
 import yaml
@@ -12,6 +12,9 @@ import yaml
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
+
+MOST_FAULTS = 10
+"""Faults told of one file; more say no more."""
 
 LARGEST = 1_000_000
 """Characters of a config that is read; real ones have a few thousand."""
@@ -79,6 +82,8 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     faults: list[str] = []
     flat: dict[str, Any] = {}
     for name, value in leaves(content):
+        if len(faults) == MOST_FAULTS:
+            break
         if name not in KEYS:
             faults.append(f"{source}: " + unknown("key", name, list(KEYS)))
             continue
@@ -121,10 +126,14 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} stands twice", node.start_mark)
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if not isinstance(name, Hashable) or name in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{str(name)[:40]!r} stands twice, or is no name", key.start_mark
+                )
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from rlcli.config.schema import Key
 from rlcli.errors import nearest
 
+DEEPEST = 8
+"""Mappings and lists within each other in one value."""
+
 
 class RejectedValue(ValueError):
     """The value is not one the key admits; the message says what would be."""
@@ -48,10 +51,12 @@ def display(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _mapping(value: Any, depth: int = 0) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise RejectedValue("expected a mapping such as {g:9.8}")
-    return {name: _data(item) for name, item in value.items() if _named(name)}
+    if depth > DEEPEST:
+        raise RejectedValue(f"nested deeper than {DEEPEST} levels")
+    return {name: _data(item, depth + 1) for name, item in value.items() if _named(name)}
 
 
 def _named(name: Any) -> bool:
@@ -60,11 +65,13 @@ def _named(name: Any) -> bool:
     return True
 
 
-def _data(value: Any) -> Any:
+def _data(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
-        return _mapping(value)
+        return _mapping(value, depth)
     if isinstance(value, (list, tuple)):
-        return [_data(item) for item in value]
+        if depth > DEEPEST:
+            raise RejectedValue(f"nested deeper than {DEEPEST} levels")
+        return [_data(item, depth + 1) for item in value]
     if value is not None and not isinstance(value, (bool, int, float, str)):
         raise RejectedValue(f"{value!r} in it is not plain data")
     return value

@@ -28,6 +28,8 @@ class JsonlLogger:
 
     def __init__(self, info: RunInfo, _: Callable[[str], None] = lambda _: None) -> None:
         self._path = info.dir / FILE_NAME
+        if self._path.is_symlink():  # what lies in a run directory may not lead out of it
+            raise StorageError(f"{self._path} is a link; rlcli writes plain files only.")
         try:
             _drop_torn_line(self._path)
             self._file = self._path.open("a", encoding="utf-8")

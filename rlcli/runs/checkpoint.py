@@ -44,6 +44,8 @@ class Checkpoints:
 
     def __init__(self, run_dir: Path, keep: int = 0) -> None:
         self.dir = run_dir / "checkpoints"
+        if self.dir.is_symlink():
+            raise StorageError(f"{self.dir} is a link; what lies in a run directory may not lead out of it.")
         self._keep = keep
 
     def save(

@@ -1,63 +1,272 @@
-"""digests.txt: one line an update, each digest over the one before, the policy and what the update measured.
+"""digests.txt: one line an update, a digest of each quantity that the run's numbers are, and their chain.
 
-Two runs are the same up to the first line that differs. Time and evaluation are left out: neither changes
-what follows.
+    # rlcli digests 2: update parameters optimiser normaliser collector metrics chain
+    1 5f0c... 88ae... 03b1... 41d7... 9c2e... 70f4...
+
+A chain digest is over the one before and the line it ends, so the last holds all, and a line that was changed
+afterwards is found. Figures of time and of evaluation are left out: neither changes what follows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from rlcli.backends.session import Policy, Row
-from rlcli.learner.state import named_leaves
-from rlcli.runs.files import LineFile, storage_error, write_atomically
+from torch import Tensor
 
+from rlcli.backends.session import Row
+from rlcli.errors import StorageError
+from rlcli.runs.files import LineFile, open_plain, write_atomically
+from rlcli.runs.versions import refusal
+
+VERSION = 2
 FILE = "digests.txt"
-LEFT_OUT = ("time/", "eval/")
-SIZE = 16
-"""Bytes of a digest."""
+QUANTITIES = ("parameters", "optimiser", "normaliser", "collector", "metrics")
+HEADER = f"# rlcli digests {VERSION}: update {' '.join(QUANTITIES)} chain"
+LEFT_OUT = ("time/", "eval/", "final")
+"""Beginnings of the names that may differ in the row of equal updates."""
+
+QUANTITY_OF = {
+    "train.policy.parameters": "parameters",
+    "train.queue.parameters": "parameters",
+    "train.optimiser": "optimiser",
+    "train.coefficient": "optimiser",
+    "train.update": "optimiser",
+    "train.policy.moments": "normaliser",
+    "train.queue.moments": "normaliser",
+    "train.reward_moments": "normaliser",
+    "train.discounted": "normaliser",
+    "train.phases": "collector",
+    "collector": "collector",
+}
+"""Names of a state's tensors, or what they begin with -> the quantity whose digest they are in."""
+
+CHARACTERS = 32
+"""Of a digest, in hexadecimal."""
+LONGEST_LINE = 4096
+
+
+class Line(NamedTuple):
+    """The digests of one update."""
+
+    update: int
+    quantities: tuple[str, ...]
+    """A digest for each of QUANTITIES; none of them in version 1."""
+    chain: str
+
+
+class Difference(NamedTuple):
+    """The first update at which two runs differ."""
+
+    update: int
+    quantities: tuple[str, ...]
+    """In what; empty when the digests do not tell."""
+
+
+class Comparison(NamedTuple):
+    """How far two runs are the same."""
+
+    updates: int
+    """Updates found equal, of those that both have digests of."""
+    last: int | None
+    """The last of them."""
+    difference: Difference | None
+
+    @property
+    def digests(self) -> int:
+        """Digests found equal."""
+        return self.updates * len(QUANTITIES)
 
 
 class Digests:
-    """The chain of one run, written as it grows; opened again, it goes on after the line of `after`."""
+    """The chain of one run, written as it grows."""
 
-    def __init__(self, run_dir: Path, after: int = 0) -> None:
-        path = run_dir / FILE
-        self._lines = LineFile(path)
-        self._last = ""
-        if path.exists():
-            kept = _lines_to(path, after)
-            write_atomically(path, "".join(kept).encode())
-            self._last = kept[-1].split()[-1] if kept else ""
+    def __init__(self, run_dir: Path, after: int = 0, every: int = 1) -> None:
+        """Opens the chain to go on after update `after`.
 
-    def add(self, row: Row, policy: Policy) -> None:
-        """Writes the digest of an update, from its row and the policy it made.
+        Kept are the lines up to that update which a run of that cadence (`digest.every`) has.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: what is there is damaged, of another version, or cannot be replaced.
         """
-        figures = {name: value for name, value in row.items() if not name.startswith(LEFT_OUT)}
-        digest = hashlib.blake2b(self._last.encode(), digest_size=SIZE)
-        digest.update(json.dumps(figures, sort_keys=True).encode())
-        for name, leaf in named_leaves(policy.snapshot).items():
-            digest.update(f"{name} {leaf.dtype} {tuple(leaf.shape)}".encode())
-            digest.update(leaf.cpu().contiguous().numpy().tobytes())
-        self._last = digest.hexdigest()
-        self._lines.write(f"{row['update']} {self._last}")
+        path = run_dir / FILE
+        there = tuple(read_lines(run_dir)) if path.exists() else ()
+        kept = [line for line in there if line.update <= after and every and line.update % every == 0]
+        self.dropped = tuple(line for line in there if line.update > after)
+        """Lines of updates that are done again, to be compared with."""
+        if path.exists():
+            if (found := version(run_dir)) != VERSION:
+                raise StorageError(refusal(path, found, (VERSION,)))
+            content = "".join(f"{text}\n" for text in (HEADER, *map(_written, kept)))
+            write_atomically(path, content.encode())
+        self._begun = path.exists()
+        self._last = kept[-1].chain if kept else ""
+        self._lines = LineFile(path)
+
+    def add(self, row: Row, state: Mapping[str, Tensor]) -> Line:
+        """Writes the digests of an update, from its row and the state after it.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        line = _chained(self._last, row["update"], _digests(row, state))
+        if not self._begun:
+            self._lines.write(HEADER)
+            self._begun = True
+        self._lines.write(_written(line))
+        self._last = line.chain
+        return line
 
     def close(self) -> None:
         """Closes the file."""
         self._lines.close()
 
 
-def _lines_to(path: Path, update: int) -> list[str]:
-    """The whole lines up to that of an update."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    whole = [line for line in lines if re.match(r"[0-9]{1,18} \S+.*\n", line)]
-    return [line for line in whole if int(line.split()[0]) <= update]
+def read_lines(run_dir: Path) -> Iterator[Line]:
+    """The lines of a run's digests, one by one; a torn last one is left out.
+
+    Raises:
+        StorageError: the file is missing, of an unknown version, or a line is not the one that was written.
+    """
+    path = run_dir / FILE
+    found = version(run_dir)
+    if found not in (1, VERSION):
+        raise StorageError(refusal(path, found, (1, VERSION)))
+    before = Line(0, (), "")
+    with open_plain(path) as file:
+        header = [] if found == 1 else [file.readline(LONGEST_LINE)]
+        for number, text in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), len(header) + 1):
+            if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
+                return  # torn by a crash
+            line = _read(text, 0 if found == 1 else len(QUANTITIES))
+            if line is None or not _follows(line, before):
+                raise StorageError(f"{path} is damaged: line {number} is not what was written.")
+            yield line
+            before = line
+
+
+def check_digests(run_dir: Path) -> None:
+    """Reads a run's digests, where there are any, from the first to the last.
+
+    Raises:
+        StorageError: as `read_lines`.
+    """
+    if (run_dir / FILE).exists():
+        for _ in read_lines(run_dir):
+            pass
+
+
+def last_line(run_dir: Path) -> Line | None:
+    """The last line of a file that this process is writing; None before the first."""
+    if not (run_dir / FILE).exists():
+        return None
+    with open_plain(run_dir / FILE) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
+        return _read(file.readlines()[-1], len(QUANTITIES))
+
+
+def version(run_dir: Path) -> int | str:
+    """The version of a run's digests, or the beginning of a file that is of none.
+
+    Raises:
+        StorageError: the file is missing or cannot be read.
+    """
+    with open_plain(run_dir / FILE) as file:
+        first = file.readline(LONGEST_LINE).decode(errors="replace")
+    if not first.endswith("\n"):
+        return VERSION  # nothing yet, or torn within the header
+    if re.fullmatch(r"[0-9]+ [0-9a-f]{32}\n", first):
+        return 1
+    known = re.match(r"# rlcli digests ([0-9]{1,9}):", first)
+    return int(known[1]) if known else first.strip()[:40]
+
+
+def compare(left: Iterable[Line], right: Iterable[Line]) -> Comparison:
+    """Compares two runs at the updates both have digests of, up to the first difference."""
+    updates, last = 0, None
+    for one, other in _of_both(iter(left), iter(right)):
+        difference = differing(one, other)
+        if difference is not None:
+            return Comparison(updates, last, difference)
+        updates, last = updates + 1, one.update
+    return Comparison(updates, last, None)
+
+
+def differing(one: Line, other: Line) -> Difference | None:
+    """In what two lines of the same update differ.
+
+    Chains also hold which updates were digested, so they count only where there is nothing else.
+    """
+    if not one.quantities or not other.quantities:
+        return None if one.chain == other.chain else Difference(one.update, ())
+    named = zip(QUANTITIES, one.quantities, other.quantities, strict=True)
+    found = tuple(name for name, mine, theirs in named if mine != theirs)
+    return Difference(one.update, found) if found else None
+
+
+def _of_both(left: Iterator[Line], right: Iterator[Line]) -> Iterator[tuple[Line, Line]]:
+    """Pairs of lines of the same update."""
+    one, other = next(left, None), next(right, None)
+    while one is not None and other is not None:
+        if one.update == other.update:
+            yield one, other
+        before = one.update
+        if one.update <= other.update:
+            one = next(left, None)
+        if other.update <= before:
+            other = next(right, None)
+
+
+def _digests(row: Row, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """One digest a quantity."""
+    sums = {name: hashlib.sha256() for name in QUANTITIES}
+    for name, tensor in state.items():
+        digest = sums[quantity_of(name)]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    figures = {name: value for name, value in row.items() if not name.startswith(LEFT_OUT)}
+    sums["metrics"].update(json.dumps(figures, sort_keys=True).encode())
+    return tuple(sums[name].hexdigest()[:CHARACTERS] for name in QUANTITIES)
+
+
+@cache
+def quantity_of(name: str) -> str:
+    """The quantity that a tensor of a state belongs to.
+
+    Raises:
+        LookupError: none; whoever adds to the state must say.
+    """
+    for beginning, quantity in QUANTITY_OF.items():
+        if f"{name}.".startswith(f"{beginning}."):
+            return quantity
+    raise LookupError(f"{name} belongs to no quantity of the digests")
+
+
+def _chained(before: str, update: int, quantities: tuple[str, ...]) -> Line:
+    """The line of an update whose predecessor's chain digest is `before`."""
+    linked = " ".join((before, str(update), *quantities))
+    return Line(update, quantities, hashlib.sha256(linked.encode()).hexdigest()[:CHARACTERS])
+
+
+def _follows(line: Line, before: Line) -> bool:
+    """Whether a line may stand after another; in version 1 only the updates tell."""
+    chained = not line.quantities or line == _chained(before.chain, line.update, line.quantities)
+    return line.update > before.update and chained
+
+
+def _written(line: Line) -> str:
+    return " ".join((str(line.update), *line.quantities, line.chain))
+
+
+def _read(text: bytes, quantities: int) -> Line | None:
+    """A line as it was written; None when it is none."""
+    if not re.fullmatch(rb"[0-9]{1,18}( [0-9a-f]{32}){%d}\n" % (quantities + 1), text):
+        return None
+    update, *digests, chain = text.decode().split()
+    return Line(int(update), tuple(digests), chain)

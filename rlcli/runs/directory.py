@@ -19,7 +19,7 @@ DEFAULT_ROOT = "runs"
 LONGEST_NAME = 200
 """Bytes; file systems take 255."""
 LAST = "last"
-"""The reference to the run started last."""
+"""The reference to the run started last; a reproduction only where there are no others."""
 
 
 def runs_root(explicit: str | None = None) -> Path:
@@ -43,6 +43,13 @@ def new_sweep_dir(config: RunConfig, root: Path) -> Path:
     return _new(root, config.name, f"sweep-{config.algo.name}-{config.env.id}")
 
 
+def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
+    """Makes the directory of a reproduction of a run: `[<sweep>-]<its name>-reproduction`."""
+    folder = run_dir.resolve()
+    sweep = f"{folder.parent.name}-" if _has(folder.parent, "sweep.json") else ""
+    return _numbered(root, f"{_spelled(sweep + folder.name)}-reproduction")
+
+
 def find_run(reference: str, root: Path) -> Path:
     """The run that a path, an id prefix, a name or `last` means.
 
@@ -58,7 +65,7 @@ def find_run(reference: str, root: Path) -> Path:
             f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
         )
     if reference == LAST:
-        return max(runs, key=lambda directory: str(runs[directory].get("started", "")))
+        return max(runs, key=lambda directory: _lateness(runs[directory]))
     matches = _matches(reference, runs, root)
     if len(matches) == 1:
         return matches[0]
@@ -110,6 +117,11 @@ def _damaged(directory: Path, root: Path, reason: str) -> dict[str, Any]:
     return {"id": "-", "dir": str(directory)} | dict.fromkeys(FIELDS) | {"id": "-"} | known
 
 
+def _lateness(content: dict[str, Any]) -> tuple[bool, str]:
+    """What orders runs so that the last is the one meant by `last`."""
+    return content.get("reproduces") is None, str(content.get("started", ""))
+
+
 def _matches(reference: str, runs: dict[Path, dict[str, Any]], root: Path) -> list[Path]:
     """The runs of that name, else those whose id begins so."""
     if not reference:
@@ -153,7 +165,17 @@ def _new(root: Path, name: str | None, described: str) -> Path:
     if name is not None:
         _check_name(name)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    base = name or f"{re.sub(r'[^A-Za-z0-9_.+-]+', '-', described)[:LONGEST_NAME]}-{stamp}"
+    base = name or f"{_spelled(described)}-{stamp}"
+    return _numbered(root, base, once=name is not None)
+
+
+def _spelled(text: str) -> str:
+    """The text as it may stand in the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9_.+=,@-]+", "-", text)[:LONGEST_NAME]
+
+
+def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
+    """Makes the folder `base` in `root`, or one with a number behind it unless `once`."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -165,9 +187,9 @@ def _new(root: Path, name: str | None, described: str) -> Path:
         try:
             candidate.mkdir()
         except FileExistsError:
-            if name is not None:
+            if once:
                 raise UserError(
-                    f"name={name} is taken: {candidate} exists.", hint="Choose another name, or none."
+                    f"name={base} is taken: {candidate} exists.", hint="Choose another name, or none."
                 ) from None
         except OSError as error:
             raise storage_error(candidate, error) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ def evaluate_run(
     stochastic: bool = False,
     checkpoint: Which = "last",
     seed: int | None = None,
+    imports: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and more.
 
     Episode j has the seed hash(seed, 'evaluation', j); the seed is the run's own unless one is given.
+    `imports` are modules that its environment may come from.
 
     Raises:
         UserError: there is no such checkpoint, or no episode to play.
@@ -33,7 +36,7 @@ def evaluate_run(
     """
     if episodes < 1:
         raise UserError(f"episodes={episodes}: at least one is needed.")
-    trained = read_policy(run_dir, checkpoint)
+    trained = read_policy(run_dir, checkpoint, imports)
     torch.set_num_threads(trained.config.compute.threads)
     chosen = trained.config.seed if seed is None else seed
     env = registry.make(trained.config.env, 1, num_envs=lanes(episodes))

@@ -6,13 +6,17 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from rlcli.errors import StorageError
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a JSON or YAML file that is read; real ones have a few thousand."""
+
+DEEPEST = 16
+"""Containers within containers in a JSON file that is read; real ones have three."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -25,7 +29,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".new")
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=_no_link) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -49,15 +53,33 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
         StorageError: it is missing, unreadable, no file, or larger.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise StorageError(f"{path} is not a file.")
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            content = file.read(largest + 1) if size <= largest else b""
     except OSError as error:
         raise storage_error(path, error) from error
-    if len(content) > largest:
+    except MemoryError:
+        raise StorageError(f"{path} is larger than memory.") from None
+    if max(size, len(content)) > largest:
         raise StorageError(f"{path} is too large to be what rlcli wrote.")
     return content
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Opens a file of a run directory for reading; links, pipes and devices are none.
+
+    Raises:
+        StorageError: it is missing, unreadable, or no plain file.
+    """
+    try:
+        # Without blocking: a pipe in the place of a file would wait for ever for someone to write.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise StorageError(f"{path} is not a file.")
+    return os.fdopen(handle, "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -72,7 +94,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict):
         raise StorageError(f"{path} is damaged: it holds no JSON object.")
+    if _deeper(content, DEEPEST):
+        raise StorageError(f"{path} is damaged: it is nested deeper than {DEEPEST} levels.")
     return content
+
+
+def _deeper(value: Any, allowed: int) -> bool:
+    """Whether containers lie in containers more than `allowed` deep."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (allowed == 0 or any(_deeper(item, allowed - 1) for item in inner))
 
 
 def read_text(path: Path) -> str:
@@ -102,7 +132,9 @@ class LineFile:
         """
         try:
             if self._file is None:
-                self._file = self._path.open("a", encoding="utf-8", errors="backslashreplace")
+                self._file = open(  # noqa: SIM115 (closed by `close`)
+                    self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_no_link
+                )
             self._file.write(line + "\n")
             self._file.flush()
         except OSError as error:
@@ -134,7 +166,14 @@ def storage_error(path: Path, error: OSError) -> StorageError:
     """An OSError as one readable message."""
     if error.errno in FULL:
         return StorageError(f"{path}: the disk is full.")
+    if error.errno == errno.ELOOP:
+        return StorageError(f"{path} is a link; in a run directory rlcli reads and writes plain files only.")
     return StorageError(f"{path}: {error.strerror or error}.")
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Opens for writing what is no link: what lies in a run directory may not lead out of it."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _sync_folder(folder: Path) -> None:

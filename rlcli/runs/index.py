@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_json
+from rlcli.runs.versions import migrated
 
 VERSION = 2
 FILE = "index.json"
@@ -60,9 +61,7 @@ class Index:
         path = folder / FILE
         if not path.exists():
             return cls()
-        content = read_json(path)
-        if content.get("version") != VERSION:
-            raise StorageError(f"{path} has version {content.get('version')!r}; this rlcli reads {VERSION}.")
+        content = migrated(path, read_json(path), VERSION)
         try:
             found = cls(
                 saved=_whole(content["saved"]),

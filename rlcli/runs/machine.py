@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlcli.config.schema import Effect
+
 DIFF = ("diff", "--no-ext-diff", "--no-color", "--binary", "HEAD")
-PACKAGES = (
-    "rlcli", "torch", "numpy", "gymnasium", "hydra-core", "omegaconf", "safetensors", "stable-baselines3",
-    "wandb", "typer", "rich", "box2d", "mujoco", "ale-py", "envpool",
-)  # fmt: skip
+PACKAGES: Mapping[str, Effect] = {
+    "rlcli": "maybe", "torch": "maybe", "numpy": "maybe", "gymnasium": "maybe", "hydra-core": "nothing",
+    "omegaconf": "nothing", "safetensors": "nothing", "stable-baselines3": "maybe", "sb3-contrib": "maybe",
+    "wandb": "nothing", "typer": "nothing", "rich": "nothing", "box2d": "maybe", "mujoco": "maybe",
+    "ale-py": "maybe", "envpool": "maybe",
+}  # fmt: skip
+"""Packages whose versions are kept, and what another version does to a run's numbers."""
 
 
 class Code(NamedTuple):
@@ -55,24 +62,34 @@ def machine(device: str) -> dict[str, Any]:
 @cache
 def code() -> Code:
     """The code of this process, as git knew it when first asked."""
-    folder = Path(__file__).resolve().parents[2]
+    folder = checkout()
     # An environment's site-packages may lie in a checkout of something else.
-    if _git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py") is None:
+    if git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py") is None:
         return Code(None, None, b"")
-    commit, diff = _git(folder, "rev-parse", "HEAD"), _git(folder, *DIFF)
+    commit, diff = git(folder, "rev-parse", "HEAD"), git(folder, *DIFF)
     if commit is None or diff is None:
         return Code(None, None, b"")
     return Code(commit.decode().strip(), bool(diff), diff)
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
+def checkout() -> Path:
+    """The folder that holds the code of this process, a git checkout or not."""
+    return Path(__file__).resolve().parents[2]
+
+
+def git(folder: Path, *arguments: str) -> bytes | None:
     """What git prints; None when it fails or is not there."""
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False, env=git_environment())
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def git_environment() -> dict[str, str]:
+    """The environment without what would point git at another repository than the folder's, as hooks do."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 @cache

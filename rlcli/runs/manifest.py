@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import re
 import secrets
 import sys
 from collections.abc import Sequence
@@ -11,16 +12,19 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from rlcli.config import schema
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_atomically, write_json
 from rlcli.runs.machine import Code, code, machine, packages
+from rlcli.runs.versions import migrated
 
-VERSION = 1
+VERSION = 2
 FILE = "manifest.json"
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
+DIFF = "code.diff"
 LARGEST_DIFF = 2**20
 """Bytes of uncommitted changes that are kept beside the manifest."""
 
@@ -30,7 +34,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "sweep": (str, NoneType), "started": (str,), "finished": (str, NoneType), "total_steps": (int,),
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
-    "config_sha256": (str, NoneType),
+    "config_sha256": (str, NoneType), "reproduces": (str, NoneType),
 }  # fmt: skip
 """What is told of a run, each with the types it may have."""
 
@@ -39,6 +43,26 @@ RESUME: dict[str, tuple[type, ...]] = {
     "config_before": (str,), "packages": (dict,), "exact": (bool,),
 }  # fmt: skip
 """What is kept of each time the run went on: `changed` and `packages` hold [before, since] by name."""
+
+DETAILS: dict[str, tuple[type, ...]] = {
+    "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "overrides": (list,),
+    "cohort": (list,), "config_version": (int,), "determinism": (str,),
+}  # fmt: skip
+"""What else is read of a manifest."""
+
+TEXTS = {"tags", "overrides", "cohort"}
+"""Lists of text."""
+LARGEST = 2**63
+
+
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no run that was resumed or reproduced another, and one schema of configs."""
+    added: dict[str, Any] = {"resumes": [], "reproduces": None, "config_version": 1, "config_sha256": None}
+    return content | {"version": 2, **added}
+
+
+MIGRATIONS = {1: _from_1}
+"""From each older version to the next."""
 
 
 class Manifest:
@@ -50,13 +74,23 @@ class Manifest:
 
     @classmethod
     def begin(
-        cls, run_dir: Path, config: RunConfig, overrides: Sequence[str], spec: EnvSpec, cohort: Sequence[str]
+        cls,
+        run_dir: Path,
+        config: RunConfig,
+        overrides: Sequence[str],
+        spec: EnvSpec,
+        cohort: Sequence[str],
+        reproduces: str | None = None,
     ) -> Manifest:
-        """The manifest of a run about to start; `cohort` are the directories it trains together with."""
+        """The manifest of a run about to start.
+
+        `cohort` are the directories it trains together with, `reproduces` the id of the run it is to equal.
+        """
         sweep = run_dir.parent if (run_dir.parent / "sweep.json").is_file() else None
         tolerance = _why_not_bitwise(config)
         content: dict[str, Any] = {
             "version": VERSION,
+            "config_version": schema.VERSION,
             "id": secrets.token_hex(4),
             "name": run_dir.name,
             "status": "running",
@@ -90,6 +124,7 @@ class Manifest:
             "inexact_reason": spec.inexact_reason,
             "resumes": [],
             "config_sha256": fingerprint(config),
+            "reproduces": reproduces,
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -103,17 +138,11 @@ class Manifest:
             StorageError: there is none, or it is damaged or of a version this rlcli does not know.
         """
         path = run_dir / FILE
-        content = read_json(path)
-        if content.get("version") != VERSION:
-            raise StorageError(f"{path} has version {content.get('version')!r}; this rlcli reads {VERSION}.")
-        missing = [name for name in FIELDS if name not in content]
+        content = migrated(path, read_json(path), VERSION, MIGRATIONS)
+        missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
-        wrong = [name for name, types in FIELDS.items() if type(content[name]) not in types]
-        if content["status"] not in STATUSES:
-            wrong.append("status")
-        if "resumes" not in wrong and not all(map(_is_resume, content["resumes"])):
-            wrong.append("resumes")
+        wrong = _senseless(content)
         if wrong:
             raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
@@ -126,6 +155,37 @@ class Manifest:
     def write(self) -> None:
         """Writes the file, whole or not at all."""
         write_json(self.path, self.content)
+
+
+def _senseless(content: dict[str, Any]) -> list[str]:
+    """The fields that hold what no rlcli writes there."""
+    types = FIELDS | DETAILS
+    wrong = {name for name in types if type(content[name]) not in types[name] or not _sized(content[name])}
+    wrong |= {name for name in TEXTS - wrong if not all(isinstance(item, str) for item in content[name])}
+    for name in {"packages", "machine"} - wrong:
+        if not all(isinstance(value, (str, NoneType)) for value in content[name].values()):
+            wrong.add(name)
+    if content["status"] not in STATUSES:
+        wrong.add("status")
+    if "resumes" not in wrong and not all(map(_is_resume, content["resumes"])):
+        wrong.add("resumes")
+    if "code" not in wrong and not _is_code(content["code"]):
+        wrong.add("code")
+    return [name for name in types if name in wrong]
+
+
+def _sized(value: Any) -> bool:
+    """Whether a value, if it is a number, is one that can be counted with."""
+    return not isinstance(value, (int, float)) or abs(value) < LARGEST
+
+
+def _is_code(code: dict[str, Any]) -> bool:
+    """Whether it names a commit and a file that can be meant."""
+    commit = code.get("commit")
+    named = commit is None or (
+        isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit) is not None
+    )
+    return named and code.get("diff") in (None, DIFF) and type(code.get("dirty")) in (bool, NoneType)
 
 
 def _is_resume(entry: Any) -> bool:
@@ -160,5 +220,5 @@ def _kept(found: Code, run_dir: Path) -> dict[str, Any]:
     """What the manifest says of the code; uncommitted changes go into a file beside it."""
     keeps = 0 < len(found.diff) <= LARGEST_DIFF
     if keeps:
-        write_atomically(run_dir / "code.diff", found.diff)
-    return {"commit": found.commit, "dirty": found.dirty, "diff": "code.diff" if keeps else None}
+        write_atomically(run_dir / DIFF, found.diff)
+    return {"commit": found.commit, "dirty": found.dirty, "diff": DIFF if keeps else None}

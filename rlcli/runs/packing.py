@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError
+from rlcli.runs.versions import refusal
 
 VERSION = 2
 UNSIGNED = "0" * 64
@@ -88,7 +89,7 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if version != VERSION:
-        raise StorageError(f"{path} has version {version!r}; this rlcli reads {VERSION}.")
+        raise StorageError(refusal(path, version, (VERSION,)))
     wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
         raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")

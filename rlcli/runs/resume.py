@@ -22,7 +22,9 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.envs import registry
 from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.runs.admission import admit
 from rlcli.runs.checkpoint import Checkpoints, Recovered
+from rlcli.runs.digests import check_digests
 from rlcli.runs.files import read_text, storage_error, write_atomically
 from rlcli.runs.index import Index
 from rlcli.runs.lock import Lock
@@ -39,6 +41,7 @@ def resume(
     run_dir: Path,
     overrides: Sequence[str] = (),
     *,
+    imports: Sequence[str] = (),
     checks: Iterable[Check] = (),
     on_row: OnRow = lambda run, row: Verdict.CONTINUE,
     tell: Tell = lambda _: None,
@@ -46,8 +49,9 @@ def resume(
 ) -> Result:
     """Goes on with a run that was killed, interrupted, failed, pruned, or finished with fewer steps.
 
-    `overrides` may set resumable keys; `checks` are asked of the config as for a new run; `tell` hears from
-    where it goes on. A run that has nothing left to do is left as it is, and its result says so.
+    `overrides` may set resumable keys; `imports` are modules its environment may come from; `checks` are
+    asked of the config as for a new run; `tell` hears from where it goes on. A run that has nothing left to
+    do is left as it is, and its result says so.
 
     Raises:
         UserError: the overrides are refused, or another process is at the run; nothing was changed.
@@ -56,7 +60,7 @@ def resume(
     lock = Lock(run_dir)
     try:
         manifest = Manifest.read(run_dir)
-        taken = _Taken(run_dir, manifest, overrides, checks)
+        taken = _Taken(run_dir, manifest, overrides, imports, checks)
         if taken.nothing_to_do:
             return taken.as_it_is(overrides, tell)
 
@@ -73,13 +77,20 @@ class _Taken:
     """A run directory as it was found, and what is to become of it."""
 
     def __init__(
-        self, run_dir: Path, manifest: Manifest, overrides: Sequence[str], checks: Iterable[Check]
+        self,
+        run_dir: Path,
+        manifest: Manifest,
+        overrides: Sequence[str],
+        imports: Sequence[str],
+        checks: Iterable[Check],
     ) -> None:
         self._dir, self._manifest = run_dir, manifest
         before, self._config_sha256 = _config(run_dir, manifest)
+        admit(before, run_dir, imports)
+        check_digests(run_dir)
         self.found: Recovered | None = _recovered(run_dir, before.checkpoint.keep)
         about = None if self.found is None else self.found.about
-        self._past = Past(run_dir, about)
+        self._past = Past(run_dir, about, before.updates)
         self._done = 0 if about is None else about.update
         self._owed = about is not None and about.owed and self._past.last is not None
         done = max([self._done, *self._past.after])
@@ -159,8 +170,7 @@ class _Taken:
     def _packages(self) -> dict[str, list[str | None]]:
         """Packages that are of another version than when the run trained last: [then, now]."""
         content = self._manifest.content
-        recorded = content.get("packages")
-        then = dict(recorded) if isinstance(recorded, dict) else {}
+        then = dict(content["packages"])
         for entry in content["resumes"]:
             then |= {name: pair[1] for name, pair in entry["packages"].items()}
         current = packages()

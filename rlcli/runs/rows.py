@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlcli.errors import StorageError
 from rlcli.loggers.jsonl import FILE_NAME
-from rlcli.runs.files import settle, storage_error
+from rlcli.runs.files import open_plain, settle, storage_error
 from rlcli.runs.packing import NOTHING, About, Span
 
 RECORD = FILE_NAME
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"
+TAIL = 2**20
+"""Bytes at the end of the file that hold its last row."""
 APART = ("time/", "eval/")
 """Figures that may differ between two passes through the same update."""
 TIMES, EVALUATIONS = (re.compile(rb', "%s[^"]*": [^,}]*' % group) for group in (b"time/", b"eval/"))
@@ -45,11 +49,11 @@ class Rows:
         """
         settle(self._path)
         try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                content = file.read()
-        except FileNotFoundError:
             content = b""
+            if self._path.exists():
+                with open_plain(self._path) as file:
+                    file.seek(self._read)
+                    content = file.read()
         except OSError as error:
             raise storage_error(self._path, error) from error
         self._read += len(content)
@@ -61,10 +65,14 @@ class Rows:
 class Past:
     """The rows an earlier process left, those up to a checkpoint apart from those after it."""
 
-    def __init__(self, run_dir: Path, about: About | None) -> None:
+    def __init__(self, run_dir: Path, about: About | None, updates: int) -> None:
+        """`updates` are those of the whole run: a row of a later one is none that it wrote."""
         self._path = run_dir / RECORD
         try:
-            lines = self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []
+            lines = []
+            if os.path.lexists(self._path):
+                with open_plain(self._path) as file:
+                    lines = file.read().splitlines(keepends=True)
         except OSError as error:
             raise storage_error(self._path, error) from error
         update, span, owed = (0, NOTHING, False) if about is None else (about.update, about.span, about.owed)
@@ -74,7 +82,8 @@ class Past:
         """Whether the rows up to the checkpoint are those that were written."""
         if not self.intact:
             self._kept = _up_to(lines, update)
-        self.after = {row["update"]: row for row in map(_row, lines[len(self._kept) :]) if row is not None}
+        later = map(_row, lines[len(self._kept) :])
+        self.after = {row["update"]: row for row in later if row is not None and row["update"] <= updates}
         """Rows after the checkpoint, by their update; they are computed again."""
         last = _row(self._kept[-1]) if self._kept else None
         self.last = last if last is not None and last["update"] == update else None
@@ -140,3 +149,33 @@ def _row(line: bytes) -> Row | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and type(row.get("update")) is int else None
+
+
+def last_row(run_dir: Path) -> dict[str, float]:
+    """The figures of the last whole row, lists left out; empty when there is no row.
+
+    Raises:
+        StorageError: the file is there, but is no plain file.
+    """
+    path = run_dir / RECORD
+    if not os.path.lexists(path):
+        return {}
+    try:
+        with open_plain(path) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            lines = file.read(TAIL).splitlines()
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror or error}.") from error
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # torn by a crash
+        if isinstance(row, dict):
+            return {name: value for name, value in row.items() if _is_figure(value)}
+    return {}
+
+
+def _is_figure(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) < 2.0**1023 and math.isfinite(value)

@@ -8,14 +8,15 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import Tensor
 
-from rlcli.backends.session import Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict, to_yaml
@@ -29,6 +30,7 @@ from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
 from rlcli.runs.rows import Rows, differing
+from rlcli.text import visible
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -94,7 +96,10 @@ class Run:
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
         self._best_return = self._checkpoints.best_return
         self._rows = Rows(self.dir)
-        self._log, self._digests = LineFile(self.dir / "train.log"), Digests(self.dir, after=updates)
+        self._log, self._digests = (
+            LineFile(self.dir / "train.log"),
+            Digests(self.dir, updates, config.digest.every),
+        )
         self._loggers = Loggers({}, self.warn)
         try:
             begun = f"resumed after update {updates}" if self._resumed else "started"
@@ -117,6 +122,7 @@ class Run:
         cohort: Sequence[str] = (),
         updates: int = 0,
         quiet: bool = False,
+        reproduces: str | None = None,
     ) -> Run:
         """A new run in its directory; `updates` were done elsewhere.
 
@@ -133,7 +139,7 @@ class Run:
         lock = Lock(run_dir)
         try:
             write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
-            manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
+            manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
             return cls(config, manifest, lock, spec, updates=updates, quiet=quiet)
         except BaseException:
             lock.release()
@@ -168,8 +174,23 @@ class Run:
     def _resumed(self) -> bool:
         return bool(self._manifest.content["resumes"])
 
-    def record(self, row: Row, evaluation: Evaluation | None, seconds: float, policy: Policy) -> None:
-        """Logs the row of an update, with the evaluation that followed it and the seconds that took."""
+    @property
+    def digest_due(self) -> bool:
+        """Whether the last update is one whose digests are written."""
+        every = self.config.digest.every
+        return self.done or (every > 0 and self.updates % every == 0)
+
+    def record(
+        self,
+        row: Row,
+        evaluation: Evaluation | None,
+        seconds: float,
+        views: Callable[[], Mapping[str, Tensor]],
+    ) -> None:
+        """Logs the row of an update, with the evaluation that followed it and the seconds that took.
+
+        `views` gives the run's state, for its digests.
+        """
         if evaluation is not None:
             row |= evaluation.figures()
             if not self._reached(self.config.eval.every):
@@ -187,7 +208,8 @@ class Run:
         self._compare(row)
         begun = time.perf_counter()
         self._loggers.log(row)
-        self._digests.add(row, policy)
+        if self.digest_due:
+            self._digests.add(row, views())
         self._logging = time.perf_counter() - begun
 
     def improves(self, evaluation: Evaluation | None) -> bool:
@@ -264,7 +286,7 @@ class Run:
 
     def warn(self, text: str) -> None:
         """A line in train.log and on stderr."""
-        sys.stderr.write(f"Warning: {text}\n")
+        sys.stderr.write(f"Warning: {visible(text)}\n")
         self.say(f"warning: {text}")
 
     def announce(self, text: str) -> None:

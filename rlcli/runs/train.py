@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from rlcli.backends.native import NativeSession
@@ -51,11 +52,12 @@ def train(
     on_row: OnRow = lambda run, row: Verdict.CONTINUE,
     quiet: bool = False,
     checkpoints: Sequence[Checkpoint] | None = None,
+    reproduces: str | None = None,
 ) -> list[Result]:
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
     A run that fails, is pruned or is done leaves; the others' numbers do not change. With `checkpoints` each
-    run goes on from the state given.
+    run goes on from the state given. `reproduces` is the id of the run that a run is to equal.
 
     Raises:
         UserError: the configs cannot be trained, or a directory holds a run already.
@@ -70,8 +72,9 @@ def train(
 
     def start(run: int, restarted: int) -> Run:
         record = Run.begin(
-            frozen[run], dirs[run], spec, overrides=typed[run], cohort=names, updates=done[run], quiet=quiet
-        )
+            frozen[run], dirs[run], spec, overrides=typed[run], cohort=names, updates=done[run], quiet=quiet,
+            reproduces=reproduces,
+        )  # fmt: skip
         if restarted:
             record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return record
@@ -193,7 +196,7 @@ class _Loop:
             if record.evaluation_due:
                 evaluation = self._evaluate(record.config, *policy)
         finally:
-            record.record(row, evaluation, time.perf_counter() - begun, policy)
+            record.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
         return evaluation
 
     def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:

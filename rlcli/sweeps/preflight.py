@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rlcli.config.faults import Check, Fault
+from rlcli.config.rules import RULES
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 
@@ -90,6 +91,13 @@ def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
     """Runs do not go where a file is."""
     if Path(config.runs_dir).expanduser().is_file():
         yield Fault(f"runs_dir={config.runs_dir} is a file, not a folder.", frozenset({"runs_dir"}))
+
+
+def check(config: RunConfig) -> None:
+    """Raises one `UserError` with everything that keeps a config read from a file from running here."""
+    found = [fault.text for rule in (*RULES, *CHECKS) for fault in rule(config, {})]
+    if found:
+        raise UserError(*found)
 
 
 CHECKS: tuple[Check, ...] = (

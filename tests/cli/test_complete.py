@@ -24,7 +24,7 @@ def words(line: str, current: str) -> list[str]:
     ("line", "current", "expected"),
     [
         ("", "tr", ["train"]),
-        ("", "", ["train", "resume", "eval", "runs", "show", "list", "explain"]),
+        ("", "", ["train", "resume", "eval", "runs", "show", "reproduce", "diff", "list", "explain"]),
         ("", "--ver", ["--version"]),
         ("train", "algo=ppo_", ["algo=ppo_clip", "algo=ppo_kl"]),
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),

@@ -124,10 +124,9 @@ def test_what_is_no_file_is_named(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_line_that_finds_no_room_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "log").symlink_to("/dev/full")
-    log = LineFile(tmp_path / "log")
-    with pytest.raises(StorageError, match="log: the disk is full"):
+def test_a_line_that_finds_no_room_is_reported() -> None:
+    log = LineFile(Path("/dev/full"))
+    with pytest.raises(StorageError, match="/dev/full: the disk is full"):
         log.write("line")
     log.close()
 
@@ -137,3 +136,26 @@ def test_lines_survive_odd_characters(tmp_path: Path) -> None:
     log.write("n\u00e4chster Lauf \udcff")
     log.close()
     assert (tmp_path / "log").read_text() == "n\u00e4chster Lauf \\udcff\n"
+
+
+def test_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("{}")
+    link = tmp_path / "link"
+    link.symlink_to(outside)
+    with pytest.raises(StorageError, match="link is a link"):
+        read_json(link)
+    with pytest.raises(StorageError, match="link is a link"):
+        LineFile(link).write("text")
+    (tmp_path / "state.new").symlink_to(outside)
+    with pytest.raises(StorageError, match="state is a link"):
+        write_atomically(tmp_path / "state", b"content")
+    assert outside.read_text() == "{}"
+
+
+def test_neither_pipe_nor_device_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="not a file"):
+        read_json(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="not a file"):
+        read_json(Path("/dev/zero"))

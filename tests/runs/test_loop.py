@@ -13,8 +13,6 @@ import torch
 from rlcli.backends.session import Row
 from rlcli.errors import UserError
 from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.digests import Digests
-from rlcli.runs.policy import read_policy
 from rlcli.runs.train import Result, Verdict, train
 from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
 from tests.runs.continuing import play
@@ -139,34 +137,6 @@ def test_the_same_config_gives_the_same_run(trained: Trained) -> None:
         assert (first.dir / file).read_bytes() == (second.dir / file).read_bytes(), file
     other = trained("other", eval__every=32, seed=1)
     assert rows_of(first.dir) != rows_of(other.dir)
-
-
-def test_digests_name_the_first_update_that_differs(trained: Trained) -> None:
-    straight = (trained("straight").dir / "digests.txt").read_text().splitlines()
-    assert [line.split()[0] for line in straight] == ["1", "2", "3"]
-    bent = trained("bent", algo__learning_rate_schedule="constant").dir
-    lines = (bent / "digests.txt").read_text().splitlines()
-    assert lines[0] == straight[0], "the first update has the whole rate under either schedule"
-    assert not set(lines[1:]) & set(straight)
-
-
-def test_each_digest_holds_all_before_it(finished: Path, tmp_path: Path) -> None:
-    """After a first update that differs, equal ones have other digests all the same."""
-    policy = read_policy(finished).policy
-    chains = []
-    for name, first in (("a", 1.0), ("b", 2.0)):
-        (tmp_path / name).mkdir()
-        digests = Digests(tmp_path / name)
-        for update, loss in ((1, first), (2, 0.0), (3, 0.0)):
-            digests.add({"update": update, "loss/policy": loss}, policy)
-        digests.close()
-        chains.append((tmp_path / name / "digests.txt").read_text().splitlines())
-    assert all(left != right for left, right in zip(*chains, strict=True))
-
-
-def test_digests_do_not_depend_on_evaluation_or_checkpoints(trained: Trained) -> None:
-    often = trained("often", eval__every=32, checkpoint__every=32).dir
-    assert (often / "digests.txt").read_text() == (trained("never").dir / "digests.txt").read_text()
 
 
 def test_pruning_ends_one_run_and_saves_it(tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rlcli.errors import StorageError
 from rlcli.runs import machine
 from rlcli.runs.machine import code
-from rlcli.runs.manifest import FIELDS, LARGEST_DIFF
+from rlcli.runs.manifest import FIELDS, LARGEST_DIFF, Manifest
 from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
 from tests.runs.conftest import manifest_of, tiny
@@ -21,7 +24,7 @@ Trained = Callable[..., Result]
 
 def test_it_says_what_a_run_is_and_what_it_ran_on(finished: Path) -> None:
     manifest = manifest_of(finished)
-    assert manifest["version"] == 1
+    assert (manifest["version"], manifest["config_version"]) == (2, 1)
     assert set(FIELDS) <= set(manifest)
     assert manifest["command"] == sys.argv
     assert manifest["folder"] == str(Path.cwd())
@@ -33,6 +36,7 @@ def test_it_says_what_a_run_is_and_what_it_ran_on(finished: Path) -> None:
     assert (manifest["exact_resume"], manifest["inexact_reason"]) == (True, None)
     assert manifest["started"] < manifest["finished"]
     assert (manifest["sweep"], manifest["cohort"]) == (None, [])
+    assert (manifest["resumes"], manifest["reproduces"]) == ([], None)
     assert manifest["total_steps"] == 96
 
 
@@ -130,3 +134,69 @@ def test_it_follows_the_run(tmp_path: Path) -> None:
     train([tiny(checkpoint__every=64, eval__episodes=0)], [tmp_path / "run"], on_row=on_row)
     assert seen == [("running", 0), ("running", 2), ("running", 3)]
     assert manifest_of(tmp_path / "run")["status"] == "finished"
+
+
+# --- versions, and what no rlcli writes
+
+
+def rewritten(finished: Path, to: Path, **changes: Any) -> Path:
+    """A copy of a run's config and manifest with fields changed, or left out by `...`."""
+    to.mkdir()
+    content = {name: value for name, value in (manifest_of(finished) | changes).items() if value is not ...}
+    (to / "manifest.json").write_text(json.dumps(content))
+    (to / "config.yaml").write_bytes((finished / "config.yaml").read_bytes())
+    return to
+
+
+def test_version_1_is_read_as_version_2(finished: Path, tmp_path: Path) -> None:
+    run = rewritten(
+        finished,
+        tmp_path / "old",
+        version=1,
+        config_version=...,
+        resumes=...,
+        reproduces=...,
+        config_sha256=...,
+    )
+    before = (run / "manifest.json").read_bytes()
+    assert Manifest.read(run).content == manifest_of(finished) | {"config_sha256": None}
+    assert read_config(run) == read_config(finished)
+    assert (run / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("version", [0, 3, "2", True, None, 2.0, ...])
+def test_other_versions_are_refused(version: Any, finished: Path, tmp_path: Path) -> None:
+    run = rewritten(finished, tmp_path / "other", version=version)
+    with pytest.raises(StorageError, match=r"manifest\.json has version .*reads 1 and 2") as caught:
+        Manifest.read(run)
+    assert ("A newer rlcli wrote it" in str(caught.value)) == (version == 3)
+
+
+def test_a_config_of_a_newer_schema_is_refused(finished: Path, tmp_path: Path) -> None:
+    run = rewritten(finished, tmp_path / "newer", config_version=2)
+    with pytest.raises(StorageError, match=r"config\.yaml has version '2'.*A newer rlcli wrote it"):
+        read_config(run)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", True), ("seed", -(10**30)), ("updates", 10**400), ("eval_return_mean", float("nan")),
+        ("best_return_mean", 10**400), ("status", "unheard of"), ("tags", [["nested"]]),
+        ("packages", {"torch": 2}), ("machine", ["cpu"]), ("overrides", [1]),
+        ("code", {"commit": "--upload-pack=x", "dirty": False}), ("code", {"commit": "a" * 39}),
+        ("code", {"commit": None, "dirty": None, "diff": "../../secret"}),
+        ("cohort", ...), ("resumes", ...), ("reproduces", 3), ("name", None),
+    ],
+)  # fmt: skip
+def test_fields_that_make_no_sense_are_named(field: str, value: Any, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=f"damaged: it (lacks|makes no sense of) {field}"):
+        Manifest.read(rewritten(finished, tmp_path / "run", **{field: value}))
+
+
+def test_nesting_without_end_is_damage(finished: Path, tmp_path: Path) -> None:
+    deep: Any = "x"
+    for _ in range(100):
+        deep = {"a": [deep]}
+    with pytest.raises(StorageError, match="nested deeper"):
+        Manifest.read(rewritten(finished, tmp_path / "run", machine=deep))

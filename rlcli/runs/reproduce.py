@@ -1,0 +1,171 @@
+"""Runs a run again from its directory alone, and compares the two update by update while it runs.
+
+Read are config.yaml, manifest.json and digests.txt, as data; nothing in the directory is changed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlcli.backends.session import Row
+from rlcli.config.schema import RunConfig
+from rlcli.config.values import display
+from rlcli.errors import RlcliError, StorageError, UserError
+from rlcli.runs.admission import admit
+from rlcli.runs.difference import Differing, changed_since, surroundings
+from rlcli.runs.digests import (
+    FILE,
+    VERSION,
+    Comparison,
+    Difference,
+    Line,
+    differing,
+    last_line,
+    read_lines,
+    version,
+)
+from rlcli.runs.manifest import Manifest
+from rlcli.runs.policy import absent_keys, read_config
+from rlcli.runs.train import Result, Verdict, train
+from rlcli.runs.versions import refusal
+
+
+class Differs(RlcliError):
+    """An update did not come out as it had."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run again."""
+
+    original: Path
+    manifest: Mapping[str, Any]
+    config: RunConfig
+    """The run's, but for where its rows go; its total_steps end with the last update compared."""
+    surroundings: Mapping[str, Any]
+    """What it had around it."""
+    notes: tuple[str, ...]
+    """What was assumed, and what may keep the two from being equal."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """How it went."""
+
+    until: int
+    """The update to be compared last."""
+    comparison: Comparison
+    result: Result
+    surroundings: list[Differing]
+    """In what packages, machine and code differ: what was recorded, what is here."""
+
+    @property
+    def identical(self) -> bool:
+        """Whether every update up to the last was compared, and was the same."""
+        return self.comparison.last == self.until and self.comparison.difference is None
+
+
+def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -> Plan:
+    """Reads what there is to reproduce, up to update `until`; `imports` as in `admit`.
+
+    Raises:
+        UserError: the config is not admitted, or there are no digests up to there.
+        StorageError: the run's files are damaged, or of a version that cannot be compared.
+    """
+    manifest, config = Manifest.read(run_dir).content, read_config(run_dir)
+    admit(config, run_dir, imports)
+    last = _last_compared(run_dir, until)
+    steps = config.total_steps if last == config.updates else last * config.batch_size
+    again = dataclasses.replace(
+        config,
+        total_steps=steps,
+        schedule_steps=config.schedule_steps or config.total_steps,
+        logger=("jsonl",),
+        wandb=dataclasses.replace(config.wandb, mode="disabled"),
+    )
+    notes = tuple(_notes(run_dir, manifest, config, last, until))
+    return Plan(run_dir, manifest, again, surroundings(run_dir), notes)
+
+
+def reproduce(
+    planned: Plan, into: Path, on_update: Callable[[int, int], None] = lambda update, of: None
+) -> Reproduction:
+    """Trains in the directory `into` until all updates are compared or one differs.
+
+    `on_update(update, of)` hears of each update found equal.
+
+    Raises:
+        UserError: the config cannot be trained here.
+        StorageError: `into` cannot be written to, or the original's digests are damaged.
+    """
+    expected, equal, last = read_lines(planned.original), 0, None
+    pending: Line | None = next(expected, None)
+    difference: Difference | None = None
+
+    def compare(_: int, row: Row) -> Verdict:
+        nonlocal pending, equal, last, difference
+        while pending is not None and pending.update < row["update"]:
+            pending = next(expected, None)
+        mine = last_line(into)
+        if pending is not None and mine is not None and pending.update == mine.update == row["update"]:
+            difference = differing(pending, mine)
+            if difference is not None:
+                raise Differs(f"Update {difference.update} differs in {', '.join(difference.quantities)}.")
+            equal, last = equal + 1, mine.update
+        on_update(row["update"], planned.config.updates)
+        return Verdict.CONTINUE
+
+    [result] = train(
+        [planned.config],
+        [into],
+        overrides=[planned.manifest["overrides"]],
+        on_row=compare,
+        quiet=True,
+        reproduces=planned.manifest["id"],
+    )
+    found = changed_since(planned.surroundings, surroundings(into))
+    return Reproduction(planned.config.updates, Comparison(equal, last, difference), result, found)
+
+
+def _last_compared(run_dir: Path, until: int | None) -> int:
+    """The last update of which there are digests, up to `until`.
+
+    Raises:
+        UserError: there is none.
+        StorageError: the digests are damaged or of another version.
+    """
+    if not (run_dir / FILE).exists():
+        raise UserError(f"{run_dir} has no {FILE}: there is nothing to compare with.")
+    found = version(run_dir)
+    if found != VERSION:
+        raise StorageError(refusal(run_dir / FILE, found, (VERSION,)))
+    last, first = 0, 0
+    for line in read_lines(run_dir):
+        first = first or line.update
+        if until is None or line.update <= until:
+            last = line.update
+    if last:
+        return last
+    if first:
+        raise UserError(f"{run_dir} has no digests before update {first}: give --until {first} or more.")
+    raise UserError(f"{run_dir} ended before its first digests: there is nothing to compare with.")
+
+
+def _notes(
+    run_dir: Path, manifest: Mapping[str, Any], config: RunConfig, last: int, until: int | None
+) -> Iterator[str]:
+    """What whoever reads the outcome should know."""
+    for name, value in absent_keys(run_dir).items():
+        yield f"config.yaml is older than the key {name}; assumed is {display(value)}, as it was before."
+    if manifest["determinism"] != "bitwise":
+        yield f"Not promised to the last bit: {manifest.get('tolerance_reason')}."
+    if not manifest["exact_resume"]:
+        yield f"The environment may not repeat itself: {manifest.get('inexact_reason')}."
+    if manifest["resumes"]:
+        yield f"The run was resumed {len(manifest['resumes'])} times; it is reproduced as one."
+    if last < config.updates and until is None:
+        yield f"The run is {manifest['status']}, with digests up to update {last} of {config.updates}."
