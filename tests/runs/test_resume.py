@@ -26,7 +26,9 @@ from tests.runs.resuming import (
 )
 from tests.runs.test_continue import case
 
-ALGORITHMS = ("a2c", "impala", "mdpo", "ppo", "ppo_kl", "trpo")
+ALGORITHMS = ("a2c", "impala", "mdpo", "ppg", "ppo", "ppo_kl", "reinforce", "trpo")
+OWN = {"ppg": ("algo.auxiliary_every=3", "algo.auxiliary_minibatches=8")}
+"""Sizes for so small runs: an auxiliary phase before the end, half its memory full at a kill."""
 SMALL = (
     "tuned=none", "total_steps=256", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[8]",
     "eval.every=64", "eval.episodes=2", "checkpoint.every=64", "env.normalize_observation=true",
@@ -45,7 +47,7 @@ def small(*words: str) -> RunConfig:
 def test_every_algorithm_goes_on_as_if_it_had_never_stopped(
     algo: str, env: str, lag: int, tmp_path: Path
 ) -> None:
-    config = small(f"algo={algo}", f"env={env}", f"lag={lag}")
+    config = small(f"algo={algo}", f"env={env}", f"lag={lag}", *OWN.get(algo, ()))
     whole, copies = train_with_copies(config, tmp_path / "run", (4, 5))
     for killed in copies:
         resumed(killed)
@@ -62,6 +64,13 @@ def test_stable_baselines3_goes_on_as_if_it_had_never_stopped(algo: str, env: st
         whole, [killed] = train_with_copies(config, tmp_path / "run", (5,))
     except UserError as error:
         pytest.fail(str(error))
+    resumed(killed)
+    assert_same_run(killed, whole.dir)
+
+
+def test_whole_episodes_begin_again_with_the_next_rollout(tmp_path: Path) -> None:
+    words = ("algo=reinforce", "collect.whole_episodes=true", "env.kwargs.max_episode_steps=9")
+    whole, [killed] = train_with_copies(small(*words), tmp_path / "run", (5,))
     resumed(killed)
     assert_same_run(killed, whole.dir)
 
