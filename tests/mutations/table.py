@@ -314,8 +314,8 @@ MUTATIONS = (
     Mutation(
         "values in the shared trunk in the policy phase",
         "learner/phasic.py",
-        "hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),",
-        "hyper=hyper,",
+        "    moved = sgd(policy_alone)\n",
+        "    if whole.shared:\n        return sgd(step)\n    moved = sgd(policy_alone)\n",
         "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
     ),
     Mutation(
