@@ -43,9 +43,13 @@ class Cell:
 CELLS = (
     Cell((), seeds=10, solved=475.0),
     Cell(("env=Pendulum-v1",), seeds=5),
+    Cell(("env=Pendulum-v1", "total_steps=200000"), seeds=5),
+    Cell(("env=Acrobot-v1", "total_steps=500000"), seeds=5),
+    Cell(("env=LunarLander-v3",), seeds=5, solved=200.0),
     Cell(("algo=trpo",), seeds=10, solved=475.0),
     Cell(("algo=trpo", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=trpo", "env=Acrobot-v1"), seeds=5),
+    Cell(("algo=trpo", "env=Acrobot-v1", "total_steps=500000"), seeds=5),
     Cell(("algo=ppo_kl",), seeds=5, solved=475.0),
     Cell(("algo=ppo_kl", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=mdpo",), seeds=5, solved=475.0),
