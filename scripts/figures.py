@@ -99,6 +99,12 @@ def interquartile_mean(values: list[float]) -> float:
     return statistics.fmean(sorted(values)[cut : len(values) - cut])
 
 
+def period(measured: list[dict[str, Any]]) -> str:
+    """The day of all measurements, or the first and the last."""
+    first, last = (choose(one["date"] for one in measured) for choose in (min, max))
+    return first if first == last else f"{first} to {last}"
+
+
 def table(cells: list[dict[str, Any]]) -> str:
     """The measured cells as a page of markdown."""
     lines = [
@@ -112,11 +118,10 @@ def table(cells: list[dict[str, Any]]) -> str:
         solved = f"{cell['solved']} of {len(means)} reach {cell['solved_at']:g}" if "solved" in cell else ""
         steps = f"{cell['runs'][0]['env_steps']:,}"
         lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
-    first, last = (choose(cell["date"] for cell in cells) for choose in (min, max))
     lines += [
         "",
         f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean without the lowest and "
-        f"the highest quarter of the seeds; {first if first == last else f'{first} to {last}'}.",
+        f"the highest quarter of the seeds; {period(cells)}.",
         "",
         *machine.table(*(cell["with"] for cell in cells)),
         "",
