@@ -55,7 +55,7 @@ SETTINGS = {
     ("trpo", "Acrobot-v1"): ("total_steps=100000",),
     ("trpo", "Pendulum-v1"): ("total_steps=100000",),
 }
-"""What is typed beside algorithm, environment, backend and seed: enough for the peer to learn where it can."""
+"""What is typed beside algorithm, environment, backend and seed: the peer learns in it where it can."""
 UNWATCHED = ("logger=[jsonl]", "eval.every=0", "eval.episodes=0")
 
 
