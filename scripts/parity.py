@@ -44,13 +44,17 @@ TASKS = {
     "Pendulum-v1": Task(margin=25.0, learned=-500.0),
 }
 ALGORITHMS = ("ppo", "a2c", "trpo")
+OF_A2C = (
+    "total_steps=300000", "env.num_envs=16", "algo.rollout_steps=8", "algo.gae_lambda=0.95",
+    "algo.learning_rate=3e-3", "algo.learning_rate_schedule=linear",
+)  # fmt: skip
 SETTINGS = {
     ("ppo", "CartPole-v1"): ("total_steps=100000",),
     ("ppo", "Acrobot-v1"): ("total_steps=100000",),
     ("ppo", "Pendulum-v1"): ("total_steps=100000",),
-    ("a2c", "CartPole-v1"): ("total_steps=500000",),
-    ("a2c", "Acrobot-v1"): ("total_steps=300000",),
-    ("a2c", "Pendulum-v1"): ("total_steps=200000",),
+    ("a2c", "CartPole-v1"): OF_A2C,
+    ("a2c", "Acrobot-v1"): OF_A2C,
+    ("a2c", "Pendulum-v1"): OF_A2C,
     ("trpo", "CartPole-v1"): ("total_steps=100000",),
     ("trpo", "Acrobot-v1"): ("total_steps=100000",),
     ("trpo", "Pendulum-v1"): ("total_steps=100000",),
