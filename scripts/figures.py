@@ -1,7 +1,7 @@
 """What training reaches: several seeds as typed, then 100 deterministic episodes of each last checkpoint.
 
-`make figures` writes docs/results/figures.json and figures.md. The runs themselves stay in --runs-dir when
-one is given.
+`make figures` writes docs/results/figures.json and figures.md. With --missing or --only it measures some rows
+and leaves the others as they stand. The runs themselves stay in --runs-dir when one is given.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,9 +43,13 @@ class Cell:
 CELLS = (
     Cell((), seeds=10, solved=475.0),
     Cell(("env=Pendulum-v1",), seeds=5),
+    Cell(("env=Pendulum-v1", "total_steps=200000"), seeds=5),
+    Cell(("env=Acrobot-v1", "total_steps=500000"), seeds=5),
+    Cell(("env=LunarLander-v3",), seeds=5, solved=200.0),
     Cell(("algo=trpo",), seeds=10, solved=475.0),
     Cell(("algo=trpo", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=trpo", "env=Acrobot-v1"), seeds=5),
+    Cell(("algo=trpo", "env=Acrobot-v1", "total_steps=500000"), seeds=5),
     Cell(("algo=ppo_kl",), seeds=5, solved=475.0),
     Cell(("algo=ppo_kl", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=mdpo",), seeds=5, solved=475.0),
@@ -82,32 +87,62 @@ def campaign(cell: Cell, root: Path, jobs: int) -> dict[str, Any]:
     with ThreadPoolExecutor(jobs) as pool:
         runs = list(pool.map(lambda seed: score(cell, seed, root), range(cell.seeds)))
     means = [run["return_mean"] for run in runs]
-    result = {"command": cell.command, "runs": runs, "median": statistics.median(means)}
+    result = {
+        "command": cell.command, "date": datetime.date.today().isoformat(), "runs": runs,
+        "median": statistics.median(means), "iqm": interquartile_mean(means),
+    }  # fmt: skip
     if cell.solved is not None:
         result |= {"solved_at": cell.solved, "solved": sum(mean >= cell.solved for mean in means)}
     return result
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result as a page of markdown."""
+def interquartile_mean(values: list[float]) -> float:
+    """The mean without the lowest and the highest quarter, each rounded down to whole values."""
+    cut = len(values) // 4
+    return statistics.fmean(sorted(values)[cut : len(values) - cut])
+
+
+def period(measured: list[dict[str, Any]]) -> str:
+    """The day of all measurements, or the first and the last."""
+    first, last = (choose(one["date"] for one in measured) for choose in (min, max))
+    return first if first == last else f"{first} to {last}"
+
+
+def table(cells: list[dict[str, Any]]) -> str:
+    """The measured cells as a page of markdown."""
     lines = [
-        "| command | env steps | seeds | median return | least | most | solved |",
-        "|---|---:|---:|---:|---:|---:|---|",
+        "| command | env steps | seeds | median return | IQM | least | most | solved |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
     ]
-    for cell in result["cells"]:
+    for cell in cells:
         means = [run["return_mean"] for run in cell["runs"]]
-        figures = " | ".join(f"{value:.1f}" for value in (cell["median"], min(means), max(means)))
+        shown = (cell["median"], cell["iqm"], min(means), max(means))
+        figures = " | ".join(f"{value:.1f}" for value in shown)
         solved = f"{cell['solved']} of {len(means)} reach {cell['solved_at']:g}" if "solved" in cell else ""
         steps = f"{cell['runs'][0]['env_steps']:,}"
         lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
     lines += [
         "",
-        f"Last checkpoint, {EPISODES} deterministic episodes a seed; {result['date']}.",
+        f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean without the lowest and "
+        f"the highest quarter of the seeds; {period(cells)}.",
         "",
-        *machine.table(result["with"]),
+        *machine.table(*(cell["with"] for cell in cells)),
         "",
     ]
     return "\n".join(lines)
+
+
+def chosen(options: argparse.Namespace, measured: Collection[str]) -> list[Cell]:
+    """The cells to run, of which `measured` are the commands that have figures already."""
+    if unknown := set(options.only) - {cell.command for cell in CELLS}:
+        raise SystemExit(f"no such row: {', '.join(sorted(unknown))}")
+    if not options.missing and not options.only:
+        return list(CELLS)
+    return [
+        cell
+        for cell in CELLS
+        if cell.command in options.only or (options.missing and cell.command not in measured)
+    ]
 
 
 def main() -> None:
@@ -118,15 +153,24 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=machine.RESULTS, help="where figures.md and figures.json go"
     )
+    parser.add_argument("--missing", action="store_true", help="only the rows without figures")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="COMMAND", help="only these rows, as the table has them"
+    )
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rlcli-figures-") as scratch:
-        root = options.runs_dir or Path(scratch)
-        cells = [campaign(cell, root / str(index), options.jobs) for index, cell in enumerate(CELLS)]
-    result = {"date": datetime.date.today().isoformat(), "with": machine.description(), "cells": cells}
+    written = options.out / "figures.json"
+    known = json.loads(written.read_text())["cells"] if written.exists() else []
+    measured = {cell["command"]: cell for cell in known}
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "figures.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / "figures.md").write_text("# What training reaches\n\n" + table(result))
-    print("\n" + table(result))
+    described = machine.description()
+    with tempfile.TemporaryDirectory(prefix="rlcli-figures-") as scratch:
+        for cell in chosen(options, measured):
+            found = campaign(cell, options.runs_dir or Path(scratch), options.jobs)
+            measured[cell.command] = found | {"with": described}
+            cells = [measured[cell.command] for cell in CELLS if cell.command in measured]
+            written.write_text(json.dumps({"cells": cells}, indent=1) + "\n")
+            (options.out / "figures.md").write_text("# What training reaches\n\n" + table(cells))
+    print((options.out / "figures.md").read_text())
 
 
 if __name__ == "__main__":

@@ -48,6 +48,14 @@ def description() -> dict[str, str]:
     }
 
 
-def table(described: dict[str, str]) -> list[str]:
-    """The lines of a markdown table of a `description`."""
-    return ["| measured on | |", "|---|---|", *(f"| {name} | {value} |" for name, value in described.items())]
+def table(*described: dict[str, str]) -> list[str]:
+    """The lines of a markdown table of a `description`, or of several: each value once."""
+    values: dict[str, dict[str, None]] = {}
+    for one in described:
+        for name, value in one.items():
+            values.setdefault(name, {})[value] = None
+    return [
+        "| measured on | |",
+        "|---|---|",
+        *(f"| {name} | {', '.join(found)} |" for name, found in values.items()),
+    ]
