@@ -166,6 +166,7 @@ def _notes(
     if not manifest["exact_resume"]:
         yield f"The environment may not repeat itself: {manifest.get('inexact_reason')}."
     if manifest["resumes"]:
-        yield f"The run was resumed {len(manifest['resumes'])} times; it is reproduced as one."
+        times = "once" if len(manifest["resumes"]) == 1 else f"{len(manifest['resumes'])} times"
+        yield f"The run was resumed {times}; it is reproduced as one run."
     if last < config.updates and until is None:
         yield f"The run is {manifest['status']}, with digests up to update {last} of {config.updates}."
