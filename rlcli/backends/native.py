@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.backends.session import Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
@@ -110,15 +110,16 @@ class NativeSession:
 
     def state(self, run: int) -> Checkpoint:
         """TrainState and CollectorState of one run as named tensors."""
-        tensors = {name: view.clone() for name, view in self.views(run).items()}
+        tensors = {name: torch.from_numpy(view.copy()) for name, view in self.views(run).items()}
         return Checkpoint(tensors, int(tensors["train.update"]))
 
-    def views(self, run: int) -> dict[str, Tensor]:
+    def views(self, run: int) -> dict[str, Array]:
         """The tensors of `state`, which the next update may change."""
         row = self._order.index(run)
-        found = {f"train.{name}": leaf[row].cpu() for name, leaf in states.named_leaves(self._state).items()}
+        leaves = states.named_leaves(self._state)
+        found = {f"train.{name}": leaf.cpu().numpy()[row, ...] for name, leaf in leaves.items()}
         for name, array in self._collector.states[row]._asdict().items():
-            found[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
+            found[f"collector.{name}"] = np.ascontiguousarray(array)
         return found
 
     def restarted(self, run: int) -> int:

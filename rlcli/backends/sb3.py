@@ -31,7 +31,7 @@ from rlcli.backends.sb3_state import (
     read_parameters,
 )
 from rlcli.backends.sb3_watch import EpochBuffer, GradientNorms
-from rlcli.backends.session import Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.learner.hyperparameters import remaining
@@ -90,7 +90,7 @@ class Sb3Session:
         """Environments whose episode could not be restored."""
         return self._members[run].restarted(0)
 
-    def views(self, run: int) -> dict[str, Tensor]:
+    def views(self, run: int) -> dict[str, Array]:
         """The tensors of `state`, which the next update may change."""
         return self._members[run].views(0)
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+import numpy.typing as npt
 from torch import Tensor
 
 from rlcli.envs.spec import EnvSpec
 from rlcli.nets.policy import Model, Snapshot
 
+Array = npt.NDArray[Any]
 Row = dict[str, Any]
 """One update's metrics: `update`, `env_steps`, `group/name` floats, `epochs/name` lists."""
 
@@ -61,8 +63,8 @@ class Session(Protocol):
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored at the start and was given up for the next."""
 
-    def views(self, run: int) -> dict[str, Tensor]:
-        """The tensors of `state`, on the host and not copied where they lie there: read them at once."""
+    def views(self, run: int) -> dict[str, Array]:
+        """The tensors of `state` as arrays, not copied where they lie on the host: read them at once."""
 
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""

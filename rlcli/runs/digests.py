@@ -10,17 +10,15 @@ afterwards is found. Figures of time and of evaluation are left out: neither cha
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from torch import Tensor
-
-from rlcli.backends.session import Row
+from rlcli.backends.session import Array, Row
 from rlcli.errors import StorageError
 from rlcli.runs.files import LineFile, open_plain, write_atomically
 from rlcli.runs.versions import refusal
@@ -109,7 +107,7 @@ class Digests:
         self._last = kept[-1].chain if kept else ""
         self._lines = LineFile(path)
 
-    def add(self, row: Row, state: Mapping[str, Tensor]) -> Line:
+    def add(self, row: Row, state: Mapping[str, Array]) -> Line:
         """Writes the digests of an update, from its row and the state after it.
 
         Raises:
@@ -223,19 +221,36 @@ def _of_both(left: Iterator[Line], right: Iterator[Line]) -> Iterator[tuple[Line
             other = next(right, None)
 
 
-def _digests(row: Row, state: Mapping[str, Tensor]) -> tuple[str, ...]:
+def _digests(row: Row, state: Mapping[str, Array]) -> tuple[str, ...]:
     """One digest a quantity."""
-    sums = {name: hashlib.sha256() for name in QUANTITIES}
-    for name, tensor in state.items():
-        digest = sums[quantity_of(name)]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.contiguous().numpy().data)
-    figures = {name: value for name, value in row.items() if not name.startswith(LEFT_OUT)}
-    sums["metrics"].update(json.dumps(figures, sort_keys=True).encode())
-    return tuple(sums[name].hexdigest()[:CHARACTERS] for name in QUANTITIES)
+    pieces: dict[str, list[bytes | memoryview]] = {name: [] for name in QUANTITIES}
+    for name, array in state.items():
+        if array.size:
+            heading, quantity = _heading(name, array.dtype.str, array.shape)
+            pieces[quantity] += (heading, array.data)
+    pieces["metrics"].append(_packed(row))
+    return tuple(hashlib.sha256(b"".join(parts)).hexdigest()[:CHARACTERS] for parts in pieces.values())
 
 
-@cache
+def _packed(row: Row) -> bytes:
+    """The figures of a row that count, in the order of their names: these, then all numbers as float64."""
+    names: list[str] = []
+    numbers: list[float] = []
+    for name in sorted(row):
+        if not name.startswith(LEFT_OUT):
+            value = row[name]
+            values = value if isinstance(value, list) else (value,)
+            names.append(f"{name} {len(values)}")
+            numbers += values
+    return f"{';'.join(names)};".encode() + struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+@lru_cache(maxsize=1024)
+def _heading(name: str, dtype: str, shape: tuple[int, ...]) -> tuple[bytes, str]:
+    """What stands before the bytes of an array, and the quantity it belongs to."""
+    return f"{name} {dtype} {shape};".encode(), quantity_of(name)
+
+
 def quantity_of(name: str) -> str:
     """The quantity that a tensor of a state belongs to.
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
-from torch import Tensor
 
-from rlcli.backends.session import Checkpoint, Failure, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict, to_yaml
@@ -185,7 +184,7 @@ class Run:
         row: Row,
         evaluation: Evaluation | None,
         seconds: float,
-        views: Callable[[], Mapping[str, Tensor]],
+        views: Callable[[], Mapping[str, Array]],
     ) -> None:
         """Logs the row of an update, with the evaluation that followed it and the seconds that took.
 

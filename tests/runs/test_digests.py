@@ -11,7 +11,7 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3 import Sb3Session
-from rlcli.backends.session import Failure, Row, Session
+from rlcli.backends.session import Array, Failure, Row, Session
 from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError
@@ -83,10 +83,15 @@ def changed(tensor: torch.Tensor) -> torch.Tensor:
     return raw.view(tensor.dtype).reshape(tensor.shape)
 
 
+def arrays(state: State) -> dict[str, Array]:
+    """As `Session.views` gives them."""
+    return {name: tensor.numpy() for name, tensor in state.items()}
+
+
 def line(tmp_path: Path, row: Row, state: State) -> Line:
     digests = Digests(tmp_path)
     try:
-        return digests.add(row, state)
+        return digests.add(row, arrays(state))
     finally:
         digests.close()
 
@@ -176,7 +181,7 @@ def test_views_are_the_state(reached: tuple[Row, State]) -> None:
     for run in (0, 1):
         views, state = session.views(run), session.state(run).tensors
         assert views.keys() == state.keys()
-        assert all(torch.equal(views[name], state[name]) for name in state)
+        assert all(torch.equal(torch.from_numpy(views[name]), state[name]) for name in state)
     kept = session.state(0).tensors
     before = {name: tensor.clone() for name, tensor in kept.items()}
     session.update()
@@ -206,7 +211,7 @@ def test_each_chain_digest_holds_all_before_it(reached: tuple[Row, State], tmp_p
         (tmp_path / name).mkdir()
         digests = Digests(tmp_path / name)
         for update, loss in ((1, first), (2, 0.0), (3, 0.0)):
-            digests.add(row | {"update": update, "loss/policy": loss}, state)
+            digests.add(row | {"update": update, "loss/policy": loss}, arrays(state))
         digests.close()
         chains.append(lines_of(tmp_path / name))
     assert all(left.chain != right.chain for left, right in zip(*chains, strict=True))
