@@ -54,11 +54,13 @@ SETTINGS = {
     ("ppo", "Pendulum-v1"): ("total_steps=100000",),
     ("a2c", "CartPole-v1"): OF_A2C,
     ("a2c", "Acrobot-v1"): OF_A2C,
-    ("a2c", "Pendulum-v1"): OF_A2C,
+    ("a2c", "Pendulum-v1"): (
+        *OF_A2C, "algo.gamma=0.9", "env.normalize_observation=true", "env.normalize_reward=true",
+    ),
     ("trpo", "CartPole-v1"): ("total_steps=100000",),
     ("trpo", "Acrobot-v1"): ("total_steps=100000",),
     ("trpo", "Pendulum-v1"): ("total_steps=100000",),
-}
+}  # fmt: skip
 """What is typed beside algorithm, environment, backend and seed: the peer learns in it where it can."""
 UNWATCHED = ("logger=[jsonl]", "eval.every=0", "eval.episodes=0")
 
