@@ -85,7 +85,8 @@ def key_row(key: schema.Key) -> str:
     if declared.unit:
         notes += f" Unit: {declared.unit}."
     if declared.used_by:
-        notes += " Used with {}={}.".format(*declared.used_by)
+        field, values = declared.used_by
+        notes += f" Used with {field}={'|'.join(values)}."
     marks = ("yes" if marked else "" for marked in (declared.cohort, declared.resumable))
     columns = (f"`{key.name}`", type_name(key.type), f"`{literal(key.default)}`", admitted, *marks, notes)
     return "| " + " | ".join(map(cell, columns)) + " |"
