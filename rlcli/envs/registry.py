@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
+from rlcli.envs.array.acrobot import ArrayAcrobot
+from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.array.cartpole import ArrayCartPole
+from rlcli.envs.array.mountain_car import ArrayMountainCar
+from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
+from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
@@ -17,7 +23,13 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.errors import UserError
 
-ARRAY_ENVS = {"CartPole-v1": ArrayCartPole}
+ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
+    "CartPole-v1": ArrayCartPole,
+    "Acrobot-v1": ArrayAcrobot,
+    "MountainCar-v0": ArrayMountainCar,
+    "MountainCarContinuous-v0": ArrayMountainCarContinuous,
+    "Pendulum-v1": ArrayPendulum,
+}
 """Ids with an array version."""
 
 REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
@@ -66,7 +78,12 @@ def make(config: EnvConfig, num_runs: int, *, num_envs: int | None = None) -> Ve
 def _uses_array(config: EnvConfig) -> bool:
     if config.backend == "gymnasium" or config.id not in ARRAY_ENVS:
         return False
-    return ARRAY_ENVS[config.id].honoured.issuperset(config.kwargs)
+    honoured = ARRAY_ENVS[config.id].honoured
+    return all(name in honoured and _is_number(value) for name, value in config.kwargs.items())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < math.inf
 
 
 def _check_array(config: EnvConfig) -> None:
@@ -77,9 +94,13 @@ def _check_array(config: EnvConfig) -> None:
         fault = f"There is no array version of {config.id}. Array environments: {', '.join(ARRAY_ENVS)}."
     else:
         honoured = sorted(ARRAY_ENVS[config.id].honoured)
-        others = sorted(set(config.kwargs) - set(honoured))
+        others = [
+            name if name not in honoured else f"{name}={value!r}"
+            for name, value in sorted(config.kwargs.items())
+            if name not in honoured or not _is_number(value)
+        ]
         fault = (
-            f"The array version of {config.id} takes env.kwargs {', '.join(honoured)}; "
+            f"The array version of {config.id} takes numbers for env.kwargs {', '.join(honoured)}; "
             f"not {', '.join(others)}."
         )
     raise UserError(
