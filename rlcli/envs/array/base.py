@@ -2,8 +2,8 @@
 
 An array environment gives Gymnasium's numbers to the last bit, so it repeats Gymnasium's arithmetic, every
 product and quotient in the same order and type, since another would round otherwise. Gymnasium computes with
-scalars, and the same operation on arrays is not always the same number. Sine, cosine and remainder are, at any
-length: numpy asks the C library, as `math` does. But `x ** 2` of a scalar is C's `pow`, one bit off x x now and
+scalars, and the same on arrays may give another number. Sine, cosine and remainder do not, at any length:
+numpy asks the C library, as `math` does. But `x ** 2` of a scalar is C's `pow`, one bit off x x now and
 then, and of an array it is x x; `np.float_power` calls `pow` for every element.
 
 Results go into buffers made once, since allocation would cost as much as arithmetic.

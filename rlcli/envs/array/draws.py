@@ -91,8 +91,8 @@ _UNIT = np.array(2.0**-53)
 def _doubles(seeds: Longs, count: int) -> Doubles:
     """`[count, K]`: the first numbers in [0, 1) of generators seeded with these four words.
 
-    A step takes state s to M s + c (mod 2^128), c the generator's own increment. Seeding is a step from 0, the
-    addition of the seed, a step; each draw begins with a step. So the state behind draw k = 1, 2, ... is
+    A step takes state s to M s + c (mod 2^128), c the generator's own increment. Seeding is a step from 0,
+    adding the seed, and a step; each draw begins with a step. So the state behind draw k = 1, 2, ... is
     M^(k + 1) seed + (1 + M + ... + M^(k + 1)) c.
     """
     increment = (seeds[2] << _ONE | seeds[3] >> _long(63), seeds[3] << _ONE | _ONE)
