@@ -50,7 +50,7 @@ class NativeSession:
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         self._collector = self._collectors(
             self._model,
-            registry.make(config.env, len(configs)),
+            registry.make(config.env, len(configs), device=config.device),
             [one.seed for one in configs],
             config.algo.rollout_steps,
             config.env.replay_limit,

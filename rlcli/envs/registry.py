@@ -30,7 +30,7 @@ ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
     "MountainCarContinuous-v0": ArrayMountainCarContinuous,
     "Pendulum-v1": ArrayPendulum,
 }
-"""Ids with an array version."""
+"""Ids with an array version; each has one in torch too."""
 
 REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 """Environments measured to depend on seed and actions alone."""
@@ -64,10 +64,19 @@ def describe(config: EnvConfig) -> EnvSpec:
     return _described[key]
 
 
-def make(config: EnvConfig, num_runs: int, *, num_envs: int | None = None) -> VectorEnv:
-    """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet."""
+def make(
+    config: EnvConfig, num_runs: int, *, num_envs: int | None = None, device: str | None = None
+) -> VectorEnv:
+    """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
+
+    `backend=torch` is meant for training on `device`; without one the array version stands in.
+    """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
+    if config.backend == "torch" and device is not None:
+        from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
+
+        return TORCH_ENVS[config.id](spec, num_runs, count, config.kwargs, device)
     if _uses_array(config):
         return ARRAY_ENVS[config.id](spec, num_runs, count, config.kwargs)
     return GymnasiumVectorEnv(
@@ -87,11 +96,14 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_array(config: EnvConfig) -> None:
-    """Raises `UserError` when `backend=array` was asked for and cannot be had."""
-    if config.backend != "array" or _uses_array(config):
+    """Raises `UserError` when `backend=array` or `torch` was asked for and cannot be had."""
+    if config.backend not in ("array", "torch") or _uses_array(config):
         return
     if config.id not in ARRAY_ENVS:
-        fault = f"There is no array version of {config.id}. Array environments: {', '.join(ARRAY_ENVS)}."
+        fault = (
+            f"There is no {config.backend} version of {config.id}. "
+            f"Array environments: {', '.join(ARRAY_ENVS)}."
+        )
     else:
         honoured = sorted(ARRAY_ENVS[config.id].honoured)
         others = [
@@ -100,8 +112,8 @@ def _check_array(config: EnvConfig) -> None:
             if name not in honoured or not _is_number(value)
         ]
         fault = (
-            f"The array version of {config.id} takes numbers for env.kwargs {', '.join(honoured)}; "
-            f"not {', '.join(others)}."
+            f"The {config.backend} version of {config.id} takes numbers for env.kwargs "
+            f"{', '.join(honoured)}; not {', '.join(others)}."
         )
     raise UserError(
         fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."

@@ -407,6 +407,20 @@ MUTATIONS = (
         "",
         "envs/test_draws.py::test_uniform_draws_are_those_of_numpys_generators",
     ),
+    Mutation(
+        "a sign in the torch acrobot's equations",
+        "envs/torch/classic.py",
+        "- (0.5 * speed2 + speed1) * speed2 * sine",
+        "- (0.5 * speed2 - speed1) * speed2 * sine",
+        "envs/test_torch.py::test_torch_environments_keep_within_the_tolerance",
+    ),
+    Mutation(
+        "the torch pendulum's speed from before its step",
+        "envs/torch/classic.py",
+        "angle = angle + 0.05 * speed\n",
+        "angle = angle + 0.05 * state[2]\n",
+        "envs/test_torch.py::test_torch_environments_keep_within_the_tolerance",
+    ),
     # Importance weighting
     Mutation(
         "importance weights against the policy before the update",

@@ -45,7 +45,9 @@ class ArrayAcrobot(ArrayEnv):
         self._point = np.empty_like(self._moving)
         self._scratch = np.empty((12, *runs_and_envs))
 
-    def _begin(self, drawn: Doubles) -> Doubles:
+    @staticmethod
+    def first_states(drawn: Doubles) -> Doubles:
+        """Hanging almost at rest."""
         # The first state is float32, its cosines and sines too; the first step takes it as float64.
         single = drawn.astype(np.float32)
         angles, speeds = single[:2], single[2:]

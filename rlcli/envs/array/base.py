@@ -71,7 +71,7 @@ class ArrayEnv(ABC):
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
         where = np.flatnonzero(mask)
         drawn = uniform(seeds.ravel()[where], self.low, self.high)
-        self._state.reshape(self.width, -1)[:, where] = self._begin(drawn)
+        self._state.reshape(self.width, -1)[:, where] = self.first_states(drawn)
         self._elapsed.reshape(-1)[where] = 0
         observations = self._observe()
         clear_rows(self.failures, observations)
@@ -97,8 +97,9 @@ class ArrayEnv(ABC):
     def close(self) -> None:  # noqa: B027
         """Nothing is held."""
 
+    @staticmethod
     @abstractmethod
-    def _begin(self, drawn: Doubles) -> Doubles:
+    def first_states(drawn: Doubles) -> Doubles:
         """First states `[S, K]` of episodes for which `drawn [D, K]` was drawn."""
 
     @abstractmethod

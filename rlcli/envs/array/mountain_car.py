@@ -36,7 +36,9 @@ class ArrayMountainCar(ArrayEnv):
     def _prepare(self) -> None:
         self._change = np.empty_like(self._state[0])
 
-    def _begin(self, drawn: Doubles) -> Doubles:
+    @staticmethod
+    def first_states(drawn: Doubles) -> Doubles:
+        """At rest at the bottom of the valley."""
         return np.concatenate((drawn, np.zeros_like(drawn)))
 
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:

@@ -48,7 +48,9 @@ class ArrayMountainCarContinuous(ArrayEnv):
     def _prepare(self) -> None:
         self._slope = np.empty_like(self._state[0])
 
-    def _begin(self, drawn: Doubles) -> Doubles:
+    @staticmethod
+    def first_states(drawn: Doubles) -> Doubles:
+        """At rest at the bottom of the valley."""
         return np.concatenate((drawn, np.zeros_like(drawn), 3 * drawn))
 
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:

@@ -43,7 +43,9 @@ class ArrayPendulum(ArrayEnv):
         self._squares = np.empty_like(self._state[:2])
         self._change = np.empty_like(self._state[0])
 
-    def _begin(self, drawn: Doubles) -> Doubles:
+    @staticmethod
+    def first_states(drawn: Doubles) -> Doubles:
+        """At any angle, turning slowly."""
         angle, speed = drawn
         return np.stack((np.cos(angle), np.sin(angle), speed, angle))
 
