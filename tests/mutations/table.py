@@ -421,6 +421,15 @@ MUTATIONS = (
         "angle = angle + 0.05 * state[2]\n",
         "envs/test_torch.py::test_torch_environments_keep_within_the_tolerance",
     ),
+    Mutation(
+        "seeds on the device of episodes that are over",
+        "collect/device.py",
+        "                ongoing.end(ended)\n"
+        "                env.begin(self._starts(ongoing, ended), ended)\n",
+        "                env.begin(self._starts(ongoing, ended), ended)\n"
+        "                ongoing.end(ended)\n",
+        "collect/test_device.py::test_rollouts_are_those_of_the_host_within_the_tolerance",
+    ),
     # Importance weighting
     Mutation(
         "importance weights against the policy before the update",

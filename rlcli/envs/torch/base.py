@@ -37,6 +37,17 @@ class Moved(NamedTuple):
     """[R, N]."""
 
 
+class Outcome(NamedTuple):
+    """What one time step meant for every episode, on the host."""
+
+    rewards: npt.NDArray[np.float64]
+    """[R, N]."""
+    terminated: npt.NDArray[np.bool_]
+    """[R, N]."""
+    truncated: npt.NDArray[np.bool_]
+    """[R, N]."""
+
+
 class TorchEnv(ABC):
     """All runs' environments as one tensor of states on a device; what a step gives comes to the host."""
 
@@ -57,28 +68,38 @@ class TorchEnv(ABC):
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
-        drawn = uniform(seeds[mask], self.twin.low, self.twin.high)
-        first = torch.from_numpy(self.twin.first_states(drawn))
-        self._state[:, torch.from_numpy(mask).to(self._state.device)] = first.to(self._state.device)
-        self._elapsed[mask] = 0
-        observations = self._observe()
+        self.begin(seeds, mask)
+        observations = self.observed().cpu().numpy()
         clear_rows(self.failures, observations)
         return observations
 
     def step(self, actions: Array) -> Step:
         """Applies actions `[R, N, ...]` for one time step."""
-        sent = torch.from_numpy(self.spec.action.to_env(actions)).to(self._state.device)
-        self._state, rewards, terminated = self.advance(self._state, sent)
+        outcome = self.move(torch.from_numpy(actions).to(self._state.device))
+        observations = self.observed().cpu().numpy()
+        clear_rows(self.failures, observations)
+        return Step(observations, *outcome)
+
+    def begin(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> None:
+        """As `reset`, leaving the observations where they are."""
+        drawn = uniform(seeds[mask], self.twin.low, self.twin.high)
+        first = torch.from_numpy(self.twin.first_states(drawn))
+        device = self._state.device
+        self._state[:, torch.from_numpy(mask).to(device)] = first.to(device)
+        self._elapsed[mask] = 0
+
+    def move(self, actions: Tensor) -> Outcome:
+        """As `step`, with raw actions on the device, leaving the observations there."""
+        self._state, rewards, terminated = self.advance(self._state, self._clipped(actions))
         self._elapsed += 1
-        step = Step(
-            self._observe(),
-            rewards.cpu().numpy(),
-            terminated.cpu().numpy(),
-            self._elapsed >= self._time_limit,
-        )
-        check_finite(self.failures, self.spec.id, step.observations, "observation")
-        clear_rows(self.failures, *step)
-        return step
+        found = Outcome(rewards.cpu().numpy(), terminated.cpu().numpy(), self._elapsed >= self._time_limit)
+        check_finite(self.failures, self.spec.id, found.rewards, "reward")
+        clear_rows(self.failures, *found)
+        return found
+
+    def observed(self) -> Tensor:
+        """Current observations `[R, N, O]`, on the device."""
+        return self._state[: self.spec.observation.width].permute(1, 2, 0).float().contiguous()
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order."""
@@ -94,8 +115,11 @@ class TorchEnv(ABC):
     def advance(self, state: Tensor, actions: Tensor) -> Moved:
         """One time step of states `[S, R, N]` under actions as the environment takes them."""
 
-    def _observe(self) -> npt.NDArray[np.float32]:
-        """`[R, N, O]`."""
-        seen = self._state[: self.spec.observation.width].permute(1, 2, 0).float()
-        observations: npt.NDArray[np.float32] = seen.contiguous().cpu().numpy()
-        return observations
+    def _clipped(self, actions: Tensor) -> Tensor:
+        action = self.spec.action
+        if action.kind != "box":
+            return actions
+        return actions.clamp(
+            torch.as_tensor(action.low, device=actions.device),
+            torch.as_tensor(action.high, device=actions.device),
+        )
