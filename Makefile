@@ -23,7 +23,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
-.PHONY: help install train test smoke check lint format types bench envs figures parity docs clean
+.PHONY: help install train test smoke check lint format types bench envs figures parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -76,6 +76,9 @@ figures: $(STAMP) ## the training figures of the README: every algorithm, 5 or 1
 
 parity: $(STAMP) ## native against Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
+
+faults: $(STAMP) ## kill -9 and damage files of hundreds of short runs, resume them, compare: minutes
+	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)
 
 docs: $(STAMP) ## write the generated pages of docs/ anew
 	$(BIN)/python scripts/generate_docs.py

@@ -34,6 +34,7 @@ class Metric:
 
 
 OWN = "rlcli"
+PPG = "Cobbe et al. 2021, Phasic Policy Gradient"
 PPO = "Schulman et al. 2017, Proximal Policy Optimization Algorithms"
 TRPO = "Schulman et al. 2015, Trust Region Policy Optimization"
 ESS = "Kong 1992, A Note on Importance Sampling using Standardized Weights"
@@ -105,6 +106,14 @@ def _evaluation() -> Iterator[Metric]:
     yield _metric("eval/return_max", "reward", "max_j G_j", f"Greatest return {shared}", "higher")
     yield _metric("eval/length_mean", "steps", "mean_j T_j", f"Mean length {shared}", "neither")
     yield _metric("eval/episodes", "episodes", "n", "Episodes of this evaluation.", "neither")
+    yield _metric(
+        "eval/final",
+        "1",
+        "1",
+        "Present, as 1, when the evaluation was made only because the run ended here, beside those that "
+        "eval.every asks for: a run that went on has none at this update.",
+        "neither",
+    )
 
 
 def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
@@ -341,6 +350,35 @@ def _losses() -> Iterator[Metric]:
     )
 
 
+def _auxiliary() -> Iterator[Metric]:
+    after = "after an auxiliary phase, over all it learnt from. Only in rows of updates that end with one."
+    yield _metric(
+        "auxiliary/value",
+        "reward²",
+        "mean (V - R)²",
+        f"Squared error of the value function {after}",
+        "lower",
+        PPG,
+    )
+    yield _metric(
+        "auxiliary/value_aux",
+        "reward²",
+        "mean (V_aux - R)²",
+        f"Squared error of the value head on the policy's trunk {after} Absent with network.shared=true, "
+        "where V itself is that head.",
+        "lower",
+        PPG,
+    )
+    yield _metric(
+        "auxiliary/clone_kl",
+        "nats",
+        "mean_s KL(π_before‖π)",
+        f"Mean exact divergence from the policy before the phase, which algo.beta_clone holds, {after}",
+        "neither",
+        PPG,
+    )
+
+
 def _epochs() -> Iterator[Metric]:
     def one(name: str, unit: str, formula: str, better: Direction) -> Metric:
         text = f"behaviour/{name} after each epoch e of the update: a list, one number an epoch."
@@ -383,6 +421,7 @@ def _all() -> Iterator[Metric]:
     yield from _update()
     yield from _weights()
     yield from _losses()
+    yield from _auxiliary()
     yield from _epochs()
     yield from _times()
 

@@ -19,26 +19,81 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import machine
 
+if TYPE_CHECKING:
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv
+
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
-NUM_ENVS, ROLLOUT, EPOCHS, MINIBATCHES, RATE = 8, 128, 4, 4, 2.5e-4
-BATCH = NUM_ENVS * ROLLOUT
-"""The shape of conf/experiment/benchmark_shape.yaml, for the peer."""
+NUM_ENVS = 8
 WARM_UP = 5
 """Updates left out at the start."""
-
-COMMAND = ("train", "experiment=benchmark_shape")
-CONTESTANTS = ("stable-baselines3", "rlcli, gymnasium", "rlcli, array")
+OURS = ("rlcli, gymnasium", "rlcli, array")
 
 
-def peer(updates: int) -> float:
-    """Steps a second of Stable-Baselines3's PPO in this process, in the same shape."""
+class Contest(NamedTuple):
+    """The same work, done by a peer and by us."""
+
+    peer: str
+    rollout_steps: int
+    command: tuple[str, ...]
+    """Ours, without the environment's backend, the length and the place."""
+    make: Callable[[VecEnv], OnPolicyAlgorithm]
+    """The peer's algorithm, with its own defaults where the command has the same."""
+
+    @property
+    def batch(self) -> int:
+        """Steps of an update."""
+        return NUM_ENVS * self.rollout_steps
+
+
+def ppo(envs: VecEnv) -> OnPolicyAlgorithm:
+    """The shape of conf/experiment/benchmark_shape.yaml."""
     import torch
     from stable_baselines3 import PPO
+
+    return PPO(
+        "MlpPolicy",
+        envs,
+        n_steps=128,
+        batch_size=256,
+        n_epochs=4,
+        learning_rate=2.5e-4,
+        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
+        device="cpu",
+    )
+
+
+def trpo(envs: VecEnv) -> OnPolicyAlgorithm:
+    """All defaults but the length of a rollout; conf/algo/trpo.yaml has the same.
+
+    Two networks of 64-64 tanh, 10 epochs of minibatches of 128 for values, at most 15 iterations of conjugate
+    gradients on the whole batch, at most 10 candidates of the line search.
+    """
+    from sb3_contrib import TRPO
+
+    return TRPO("MlpPolicy", envs, n_steps=256, device="cpu")
+
+
+CONTESTS = {
+    "PPO": Contest("stable-baselines3", 128, ("train", "experiment=benchmark_shape"), ppo),
+    "TRPO": Contest(
+        "sb3-contrib",
+        256,
+        ("train", "algo=trpo", "tuned=none", f"env.num_envs={NUM_ENVS}", "eval.every=0", "eval.episodes=0"),
+        trpo,
+    ),
+}
+
+
+def peer(contest: Contest, updates: int) -> float:
+    """Steps a second of the peer in this process."""
+    import torch
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
 
@@ -57,18 +112,10 @@ def peer(updates: int) -> float:
 
     torch.set_num_threads(1)
     clock = Clock()
-    PPO(
-        "MlpPolicy",
-        make_vec_env("CartPole-v1", NUM_ENVS),
-        n_steps=ROLLOUT,
-        batch_size=BATCH // MINIBATCHES,
-        n_epochs=EPOCHS,
-        learning_rate=RATE,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
-        device="cpu",
-    ).learn(updates * BATCH, callback=clock)
+    algorithm = contest.make(make_vec_env("CartPole-v1", NUM_ENVS))
+    algorithm.learn(updates * contest.batch, callback=clock)
     starts = clock.starts[WARM_UP:]
-    return BATCH * (len(starts) - 1) / (starts[-1] - starts[0])
+    return contest.batch * (len(starts) - 1) / (starts[-1] - starts[0])
 
 
 def rows_of(root: Path) -> list[dict[str, Any]]:
@@ -81,23 +128,26 @@ def rows_of(root: Path) -> list[dict[str, Any]]:
     ]
 
 
-def ours(backend: str, updates: int) -> float:
+def ours(contest: Contest, backend: str, updates: int) -> float:
     """Steps a second of `rlcli train`, by the times in its own record."""
     with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
-        overrides = (f"env.backend={backend}", f"total_steps={updates * BATCH}", f"runs_dir={root}")
+        overrides = (f"env.backend={backend}", f"total_steps={updates * contest.batch}", f"runs_dir={root}")
         subprocess.run(
-            [RLCLI, *COMMAND, *overrides], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [RLCLI, *contest.command, *overrides],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         rows = rows_of(Path(root))[WARM_UP:]
     steps = rows[-1]["env_steps"] - rows[0]["env_steps"]
     return float(steps / (rows[-1]["time/elapsed"] - rows[0]["time/elapsed"]))
 
 
-def measure(contestant: str, updates: int) -> float:
+def measure(name: str, contestant: str, updates: int) -> float:
     """One measurement, in a process of its own."""
-    if contestant != CONTESTANTS[0]:
-        return ours(contestant.split(", ")[1], updates)
-    command = [sys.executable, __file__, "--peer", "--updates", str(updates)]
+    if contestant in OURS:
+        return ours(CONTESTS[name], contestant.split(", ")[1], updates)
+    command = [sys.executable, __file__, "--peer", name, "--updates", str(updates)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout.splitlines()[-1])
 
@@ -131,10 +181,11 @@ def summary(values: list[float]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The result as a page of markdown."""
-    lines = ["| | steps/s, median | least | most | times the peer |", "|---|---:|---:|---:|---:|"]
-    for name, speed in result["speed"].items():
-        figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
-        lines.append(f"| {name} | {figures} | {speed['times_the_peer']:.2f} |")
+    lines = ["| | | steps/s, median | least | most | times the peer |", "|---|---|---:|---:|---:|---:|"]
+    for name, speeds in result["speed"].items():
+        for contestant, speed in speeds.items():
+            figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
+            lines.append(f"| {name} | {contestant} | {figures} | {speed['times_the_peer']:.2f} |")
     lines += [
         "",
         f"First update finished {result['first_update_seconds']['median']:.2f} s after `rlcli train` was "
@@ -155,31 +206,39 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=60, help="updates of each run")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each contestant")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where bench.md and bench.json go")
-    parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--algos", nargs="+", choices=CONTESTS, default=list(CONTESTS), help="the contests")
+    parser.add_argument("--peer", choices=CONTESTS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peer:
-        print(peer(options.updates))
+        print(peer(CONTESTS[options.peer], options.updates))
         return
     load = os.getloadavg()[0]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
-    speeds: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    speeds: dict[str, dict[str, list[float]]] = {
+        name: {contestant: [] for contestant in (CONTESTS[name].peer, *OURS)} for name in options.algos
+    }
     starts = []
     for repeat in range(options.repeats):
+        said = []
         for name, found in speeds.items():
-            found.append(measure(name, options.updates))
+            for contestant, measured in found.items():
+                measured.append(measure(name, contestant, options.updates))
+                said.append(f"{contestant} {measured[-1]:,.0f}")
         starts.append(cold_start())
-        shown = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in speeds.items())
-        print(
-            f"{repeat + 1}/{options.repeats}: {shown} steps/s; first update {starts[-1][0]:.2f} s", flush=True
-        )
+        shown = f"{', '.join(said)} steps/s; first update {starts[-1][0]:.2f} s"
+        print(f"{repeat + 1}/{options.repeats}: {shown}", flush=True)
     result = {
-        "command": "rlcli " + " ".join(COMMAND),
+        "commands": {name: "rlcli " + " ".join(CONTESTS[name].command) for name in options.algos},
         "date": datetime.date.today().isoformat(),
         "updates": options.updates,
         "repeats": options.repeats,
         "load_before": load,
         "speed": {
-            name: summary(found) | {"times_the_peer": ratio(found, speeds[CONTESTANTS[0]])}
+            name: {
+                contestant: summary(measured)
+                | {"times_the_peer": ratio(measured, found[CONTESTS[name].peer])}
+                for contestant, measured in found.items()
+            }
             for name, found in speeds.items()
         },
         "first_update_seconds": summary([first for first, _ in starts]),

@@ -50,6 +50,8 @@ CELLS = (
     Cell(("algo=mdpo",), seeds=5, solved=475.0),
     Cell(("algo=mdpo", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=reinforce",), seeds=5, solved=475.0),
+    Cell(("algo=ppg",), seeds=5, solved=475.0),
+    Cell(("algo=ppg", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=a2c",), seeds=5, solved=475.0),
     Cell(("algo=impala",), seeds=5, solved=475.0),
 )

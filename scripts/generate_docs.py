@@ -86,8 +86,8 @@ def key_row(key: schema.Key) -> str:
         notes += f" Unit: {declared.unit}."
     if declared.used_by:
         notes += " Used with {}={}.".format(*declared.used_by)
-    mark = "yes" if declared.cohort else ""
-    columns = (f"`{key.name}`", type_name(key.type), f"`{literal(key.default)}`", admitted, mark, notes)
+    marks = ("yes" if marked else "" for marked in (declared.cohort, declared.resumable))
+    columns = (f"`{key.name}`", type_name(key.type), f"`{literal(key.default)}`", admitted, *marks, notes)
     return "| " + " | ".join(map(cell, columns)) + " |"
 
 
@@ -105,7 +105,8 @@ def keys_page() -> str:
         "",
         "`rlcli explain KEY` shows the same. Defaults are those of the schema; an algorithm's row and tuned",
         "settings may choose others, which `rlcli train --cfg job` shows with their origin. Keys marked",
-        "*cohort* may differ between runs that train together.",
+        "*cohort* may differ between runs that train together, those marked *resume* may be set anew by",
+        "`rlcli resume`.",
         "",
     ]
     for section, cls in sections.items():
@@ -115,8 +116,8 @@ def keys_page() -> str:
             "",
             (cls.__doc__ or "").strip(),
             "",
-            "| key | type | default | values | cohort | meaning |",
-            "|---|---|---|---|---|---|",
+            "| key | type | default | values | cohort | resume | meaning |",
+            "|---|---|---|---|---|---|---|",
             *map(key_row, keys),
             "",
         ]

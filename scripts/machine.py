@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
-LIBRARIES = ("torch", "numpy", "gymnasium", "stable-baselines3", "wandb", "hydra-core")
+LIBRARIES = ("torch", "numpy", "gymnasium", "stable-baselines3", "sb3-contrib", "wandb", "hydra-core")
 
 
 def processor() -> str:

@@ -24,6 +24,7 @@ from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
 from rlcli.learner.model import initial_parameters, make_model
 from rlcli.learner.optimisers import INITIAL_SECOND
+from rlcli.learner.phasic import initial_phases
 from rlcli.learner.state import TrainState
 from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
@@ -45,7 +46,7 @@ class NativeSession:
         self._order = list(range(len(configs)))
         self.spec = registry.describe(config.env)
         self._model = make_model(config, self.spec)
-        blank = _blank(configs, self._model)
+        blank = _blank(configs, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
             trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
@@ -118,6 +119,10 @@ class NativeSession:
             tensors[f"collector.{name}"] = torch.from_numpy(np.ascontiguousarray(array))
         return Checkpoint(tensors, int(trained.update))
 
+    def restarted(self, run: int) -> int:
+        """Environments whose episode could not be restored and was given up for the next."""
+        return int(self._collector.given_up[self._order.index(run)].sum())
+
     def drop(self, run: int) -> None:
         """Shrinks every tensor by the run's row."""
         rows = [row for row, kept in enumerate(self._order) if kept != run]
@@ -148,12 +153,12 @@ class NativeSession:
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
     model = make_model(config, spec)
-    trained, _ = _unpack(_blank([config], model), checkpoint)
+    trained, _ = _unpack(_blank([config], model, spec), checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)
 
 
-def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
+def _blank(configs: Sequence[RunConfig], model: Model, spec: EnvSpec) -> TrainState:
     """The states before the first update."""
     config = configs[0]
     parameters = initial_parameters(configs, model)
@@ -162,6 +167,7 @@ def _blank(configs: Sequence[RunConfig], model: Model) -> TrainState:
         model.encoder.width,
         config.env.num_envs,
         config.lag,
+        initial_phases(configs, model, spec.observation),
         INITIAL_SECOND[config.algo.optimiser],
     )
 

@@ -86,6 +86,10 @@ class Sb3Session:
         """The run's state, in the same tensors as native's."""
         return self._members[run].state(0)
 
+    def restarted(self, run: int) -> int:
+        """Environments whose episode could not be restored."""
+        return self._members[run].restarted(0)
+
     def drop(self, run: int) -> None:
         """Takes a run out."""
         self._members.pop(run).close()

@@ -58,6 +58,9 @@ class Session(Protocol):
     def state(self, run: int) -> Checkpoint:
         """Everything the run needs to go on elsewhere, alone or in another cohort."""
 
+    def restarted(self, run: int) -> int:
+        """Environments whose episode could not be restored at the start and was given up for the next."""
+
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""
 

@@ -129,6 +129,22 @@ def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: A
         yield str(run["id"]), f"{run.get('algo')} {run.get('env')} {run.get('status')}"
 
 
+def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    """The run first, then the keys a resumed run may change."""
+    if len([word for word in words if not word.startswith("-")]) < 2:
+        yield from _runs(words, current)
+        return
+    name, assigned, value = current.partition("=")
+    names = [key for key in KEYS.values() if key.declaration.resumable]
+    if assigned:
+        cut = max(value.rfind(mark) for mark in ",[") + 1
+        for key in names:
+            if key.name == name:
+                yield from ((f"{name}={value[:cut]}{choice}", text) for choice, text in _key_values(key))
+        return
+    yield from ((f"{key.name}=", key.declaration.doc) for key in names)
+
+
 def _explained(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     from rlcli.catalog import METRICS
 
@@ -144,6 +160,7 @@ def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
 
 _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = {
     "train": _overrides,
+    "resume": _resumed,
     "eval": _runs,
     "show": _runs,
     "explain": _explained,

@@ -66,6 +66,7 @@ def _key_entry(key: Any) -> dict[str, Any]:
         "choices": list(declared.choices) if declared.choices else None,
         "used_by": used_by,
         "affects_results": _EFFECTS[declared.effect],
+        "resume_may_change_it": declared.resumable,
         "may_differ_in_a_cohort": declared.cohort or declared.effect == "nothing",
     }
 

@@ -14,6 +14,7 @@ import typer
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.list import list_
+from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
 from rlcli.cli.train import train
@@ -29,6 +30,7 @@ app = typer.Typer(
     "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
     "  rlcli train algo=ppo env=Pendulum-v1   another environment\n"
     "  rlcli train -m seed=0,1,2              three runs, one after another\n"
+    "  rlcli resume last                      go on where it stopped\n"
     "  rlcli eval last                        how good is the run started last?\n"
     "  rlcli explain behaviour/ess            what does this figure mean?\n",
     rich_markup_mode=None,
@@ -38,6 +40,7 @@ app = typer.Typer(
 )
 _VERBS: dict[str, Callable[..., None]] = {
     "train": train,
+    "resume": resume,
     "eval": evaluate,
     "runs": runs,
     "show": show,

@@ -22,6 +22,9 @@ HEALTH = (
 )
 """Figures shown of the last update."""
 
+UNTOLD = ("config_sha256",)
+"""Fields for machines."""
+
 
 def show(run: Run, as_json: AsJson = False) -> None:
     """Show a run and how it went.
@@ -45,7 +48,10 @@ def show(run: Run, as_json: AsJson = False) -> None:
     from rlcli.config.values import display
 
     for name, value in about.items():
-        if value not in (None, "", []):
+        if name == "resumes" and value:
+            times = "once" if len(value) == 1 else f"{len(value)} times"
+            result(f"resumed: {times}, after updates {', '.join(str(one['update']) for one in value)}")
+        elif name not in UNTOLD and value not in (None, "", []):
             result(f"{name.replace('_', ' ')}: {display(value)}")
     figures = [(name, f"{health[name]:.4g}") for name in HEALTH if name in health]
     _section("health at the last update", figures)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rlcli.cli.options import AsJson, Quiet
+from rlcli.cli.outcome import conclude
 from rlcli.cli.output import count, emit, number, result, say, table
 
 if TYPE_CHECKING:
@@ -87,17 +88,9 @@ def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
     from rlcli.sweeps.run import root_of, run_one
 
     outcome = run_one(job, quiet=quiet)
-    if as_json:
-        emit(outcome_row(outcome))
-    elif outcome.exit_code == 0:
-        result(f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}: {_achieved(outcome)}")
-        result(f"It lies in {outcome.dir}")
-        known = outcome.id if root_of(job) == runs_root() else outcome.dir
-        result(f"Next: rlcli eval {known}, or rlcli show {known}")
-    if outcome.exit_code != 0:
-        say(f"{outcome.status}: {outcome.message or 'no reason given'}")
-        say(f"What there is lies in {outcome.dir}; its train.log tells more.")
-    return int(outcome.exit_code)
+    title = f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}"
+    known = outcome.id if root_of(job) == runs_root() else outcome.dir
+    return conclude(outcome, title, known, as_json)
 
 
 def _train_sweep(
@@ -116,27 +109,6 @@ def _train_sweep(
     else:
         _print_sweep(sweep)
     return sweep.exit_code
-
-
-def outcome_row(outcome: Any) -> dict[str, Any]:
-    """A `Result` as plain data."""
-    return {
-        "id": outcome.id,
-        "dir": str(outcome.dir),
-        "status": outcome.status,
-        "env_steps": outcome.env_steps,
-        "updates": outcome.updates,
-        "eval_return_mean": outcome.eval_return_mean,
-        "exit_code": outcome.exit_code,
-        "message": outcome.message,
-    }
-
-
-def _achieved(outcome: Any) -> str:
-    steps = f"{count(outcome.env_steps)} steps"
-    if outcome.eval_return_mean is None:
-        return f"trained for {steps}, not evaluated"
-    return f"return {number(outcome.eval_return_mean)} after {steps}"
 
 
 def _print_sweep(sweep: Sweep) -> None:

@@ -77,7 +77,7 @@ class Collector:
         self.replay_limit = replay_limit
         self.device = device
         self.whole_episodes = whole_episodes
-        self.states, self._observations = restore(env, self.seeds, states)
+        self.states, self._observations, self.given_up = restore(env, self.seeds, states)
 
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
@@ -97,6 +97,7 @@ class Collector:
         self.seeds = [self.seeds[row] for row in rows]
         self.states = [self.states[row] for row in rows]
         self._observations = self._observations[list(rows)]
+        self.given_up = self.given_up[list(rows)]
 
     def _noise(self, updates: Sequence[int]) -> Tensor:
         """[T, R, N, ...]: each run's noise drawn by itself, then stacked."""
@@ -124,7 +125,7 @@ class Collector:
         """The rollout that was booked, and the episodes that ended in it."""
         actions = _stack(record.actions)
         history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape).cpu().numpy()
-        self.states = record.ongoing.states(self.states, history, self.replay_limit)
+        self.states = record.ongoing.states(self.states, history, self._observations, self.replay_limit)
         successors, *outcomes = (_stack(part) for part in zip(*record.steps, strict=True))
         counted = self._counted(outcomes[1] | outcomes[2])
         parts = (_stack(record.observations), actions, *outcomes, successors, _stack(record.outputs), counted)
@@ -205,8 +206,10 @@ class Ongoing:
         self.lengths[where] = 0
         self.returns[where] = 0.0
 
-    def states(self, before: Sequence[CollectorState], actions: Array, limit: int) -> list[CollectorState]:
-        """The states after a rollout in which `actions` [T, R, N, ...] were taken."""
+    def states(
+        self, before: Sequence[CollectorState], actions: Array, observations: Array, limit: int
+    ) -> list[CollectorState]:
+        """The states after a rollout of `actions` [T, R, N, ...] that ended in `observations`."""
         found = []
         for row, state in enumerate(before):
             lengths = self.lengths[row]
@@ -219,6 +222,7 @@ class Ongoing:
                     returns=self.returns[row],
                     recent=np.concatenate((state.recent, self.ended[row].returns))[-RECENT:],
                     history=history[len(history) - kept :],
+                    observations=observations[row],
                 )
             )
         return found

@@ -1,7 +1,9 @@
 """Where each environment of a run stands, as data: enough to put it there again, to the last bit.
 
 An episode depends on its reset seed and its actions alone, so a checkpoint keeps those, and restoring is
-reset and replay. Shapes: N environments, L kept steps (the longest unfinished episode).
+reset and replay. What the environment then shows is held against what it showed when the checkpoint was made:
+another version of a simulator is found out, and its episodes are given up. Shapes: R runs, N environments of
+one run, L kept steps (the longest unfinished episode).
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rlcli.envs.interface import VectorEnv
-from rlcli.errors import StorageError
 from rlcli.maths.draws import environment_seed
 
 Array = npt.NDArray[Any]
@@ -34,6 +35,18 @@ class CollectorState(NamedTuple):
     """[up to 100]: returns of the last episodes that ended, oldest first."""
     history: Array
     """[L, N, *action]: the last L raw actions; environment n's episode is the last `lengths[n]` of them."""
+    observations: Array
+    """[N, *observation]: what each environment showed last."""
+
+
+class Restored(NamedTuple):
+    """Environments put where their states said."""
+
+    states: list[CollectorState]
+    observations: Array
+    """[R, N, *observation]: to act on next."""
+    given_up: Array
+    """[R, N]: environments that did not come to show what they had shown; each begins its next episode."""
 
 
 def episode_seed(seed: int, environment: int, episode: int) -> int:
@@ -41,42 +54,70 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
     return environment_seed(seed, "episode", environment, episode)
 
 
-def restore(
-    env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None
-) -> tuple[list[CollectorState], Array]:
-    """Puts every environment where its state says (None: at its first episode); also its observations.
+def restore(env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None) -> Restored:
+    """Puts every environment where its state says (None: at its first episode).
 
-    An episode of which too few actions were kept (`env.replay_limit`) is given up for the next one.
+    An episode of which too few actions were kept (`env.replay_limit`), or that the environment does not
+    repeat, is given up for the next one.
     """
-    found = [_fresh(env) for _ in seeds] if states is None else [_replayable(state) for state in states]
-    episodes = np.stack([state.episodes for state in found])
-    starts = np.array(
+    if states is None:
+        found = [_fresh(env) for _ in seeds]
+        observations = env.reset(_starts(seeds, found), np.ones((len(seeds), env.num_envs), bool))
+        return _restored(found, observations, np.zeros((len(seeds), env.num_envs), bool))
+    found = [_replayable(state, env.spec.exact_resume) for state in states]
+    starts = _starts(seeds, found)
+    observations = env.reset(starts, np.ones(starts.shape, bool))
+    lost = np.stack([old.episodes != new.episodes for old, new in zip(states, found, strict=True)])
+    steps = max(len(state.history) for state in found)
+    ended = np.zeros_like(lost)
+    if steps:
+        observations, ended = _replay(env, found, starts, steps)
+    shown = np.stack([state.observations for state in states])
+    other = (observations != shown).reshape(*lost.shape, -1).any(-1)
+    broken = ~lost & (ended | other)
+    if broken.any():
+        found = [_given_up(state, broken[row]) for row, state in enumerate(found)]
+        observations = env.reset(_starts(seeds, found), broken)
+    return _restored(found, observations, lost | broken)
+
+
+def _restored(states: Sequence[CollectorState], observations: Array, given_up: Array) -> Restored:
+    shown = [state._replace(observations=observations[row]) for row, state in enumerate(states)]
+    return Restored(shown, observations, given_up)
+
+
+def _starts(seeds: Sequence[int], states: Sequence[CollectorState]) -> npt.NDArray[np.int64]:
+    """[R, N]: the reset seeds of the current episodes."""
+    return np.array(
         [
-            [episode_seed(seed, n, int(episode)) for n, episode in enumerate(row)]
-            for seed, row in zip(seeds, episodes, strict=True)
+            [episode_seed(seed, n, int(episode)) for n, episode in enumerate(state.episodes)]
+            for seed, state in zip(seeds, states, strict=True)
         ]
     )
-    observations = env.reset(starts, np.ones_like(starts, dtype=bool))
-    steps = max(len(state.history) for state in found)
-    if steps:
-        observations = _replay(env, found, starts, steps)
-    return found, observations
 
 
 def _fresh(env: VectorEnv) -> CollectorState:
     n = env.num_envs
-    action = env.spec.action
+    action, observation = env.spec.action, env.spec.observation
     return CollectorState(
         episodes=np.zeros(n, np.int64),
         lengths=np.zeros(n, np.int64),
         returns=np.zeros(n),
         recent=np.zeros(0),
         history=np.zeros((0, n, *action.shape), action.raw_dtype),
+        observations=np.zeros((n, *observation.shape), observation.dtype),
     )
 
 
-def _replayable(state: CollectorState) -> CollectorState:
-    lost = state.lengths > len(state.history)
+def _replayable(state: CollectorState, exact: bool) -> CollectorState:
+    """Without the episodes that cannot be replayed: some actions are not kept, or nothing repeats itself."""
+    if exact:
+        return _given_up(state, state.lengths > len(state.history))
+    return _given_up(state, state.lengths > 0)._replace(history=state.history[:0])
+
+
+def _given_up(state: CollectorState, lost: npt.NDArray[np.bool_]) -> CollectorState:
+    """The environments `lost` [N] at the start of their next episode."""
     return state._replace(
         episodes=state.episodes + lost,
         lengths=np.where(lost, 0, state.lengths),
@@ -84,13 +125,20 @@ def _replayable(state: CollectorState) -> CollectorState:
     )
 
 
-def _replay(env: VectorEnv, states: Sequence[CollectorState], starts: Array, steps: int) -> Array:
-    """Replays all environments so that they end together; one that has not begun yet plays filler."""
+def _replay(
+    env: VectorEnv, states: Sequence[CollectorState], starts: Array, steps: int
+) -> tuple[Array, Array]:
+    """Replays all environments so that they end together; one that has not begun yet plays filler.
+
+    Returns the observations then, and which episodes [R, N] ended although they had not when they were
+    played: what those show is another episode's.
+    """
     first = states[0].history
     actions = np.zeros((steps, len(states), *first.shape[1:]), first.dtype)
     for row, state in enumerate(states):
         actions[steps - len(state.history) :, row] = state.history
     begins = steps - np.stack([state.lengths for state in states])
+    early = np.zeros(begins.shape, bool)
     observations = None
     for t in range(steps):
         beginning = begins == t
@@ -99,11 +147,10 @@ def _replay(env: VectorEnv, states: Sequence[CollectorState], starts: Array, ste
         step = env.step(actions[t])
         observations = step.observations
         ended = step.terminated | step.truncated
-        if (ended & (begins <= t)).any() or env.failures:
-            raise StorageError("The environment did not repeat its episode: it cannot be restored exactly.")
+        early |= ended & (begins <= t)
         if ended.any():
             observations = env.reset(starts, ended)
     if (begins == steps).any():
         observations = env.reset(starts, begins == steps)
     assert observations is not None
-    return observations
+    return observations, early

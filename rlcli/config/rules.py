@@ -31,6 +31,23 @@ def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
         )
 
 
+def auxiliary_minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """As `minibatches_divide`, of the rollouts an auxiliary phase learns from."""
+    algo = config.algo
+    samples = algo.auxiliary_every * config.batch_size
+    if algo.step_rule != "phasic" or samples % algo.auxiliary_minibatches == 0:
+        return
+    near = " or ".join(str(value) for value in nearest_divisors(samples, algo.auxiliary_minibatches))
+    yield Fault(
+        f"algo.auxiliary_minibatches={algo.auxiliary_minibatches} does not divide algo.auxiliary_every x "
+        f"algo.rollout_steps x env.num_envs = {algo.auxiliary_every} x {algo.rollout_steps} x "
+        f"{config.env.num_envs} = {samples}; nearest: {near}.",
+        frozenset(
+            {"algo.auxiliary_minibatches", "algo.auxiliary_every", "algo.rollout_steps", "env.num_envs"}
+        ),
+    )
+
+
 def nearest_divisors(number: int, wanted: int) -> list[int]:
     """The divisors of `number` just below and just above `wanted`, in that order."""
     small = [value for value in range(1, int(number**0.5) + 1) if number % value == 0]
@@ -158,6 +175,7 @@ def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
 
 RULES: tuple[Check, ...] = (
     minibatches_divide,
+    auxiliary_minibatches_divide,
     keys_have_effect,
     natural_step_fits,
     vtrace_fits,

@@ -35,6 +35,8 @@ class Declaration:
     """Names that are admitted beside numbers."""
     cohort: bool = False
     effect: Effect = "results"
+    resumable: bool = False
+    """Whether `rlcli resume` may change it: what was done up to then would have been the same."""
     used_by: tuple[str, tuple[str, ...]] | None = None
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
 
@@ -121,9 +123,12 @@ class AlgoConfig:
     )
     step_rule: str = key(
         "sgd",
-        "How the policy follows the gradient: epochs of gradient steps, or one natural-gradient step inside "
-        "a KL ball and gradient epochs for the value function alone.",
-        choices=("sgd", "natural"),
+        "How the policy follows the gradient: epochs of gradient steps; one natural-gradient step inside "
+        "a KL ball and gradient epochs for the value function alone; or phasic: epochs for the policy, then "
+        "for the value function, and every so many updates an auxiliary phase that teaches the policy's "
+        "network to predict values and holds the policy. With network.shared=true only that phase takes the "
+        "gradient of values into the trunk.",
+        choices=("sgd", "natural", "phasic"),
     )
     anchor: str = key(
         "update",
@@ -141,7 +146,7 @@ class AlgoConfig:
     rollout_steps: int = key(
         128, "T: steps of each environment in one rollout.", unit="steps per environment", ge=1
     )
-    epochs: int = key(4, "Passes over each rollout.", ge=1)
+    epochs: int = key(4, "Passes over each rollout; of the policy alone with step_rule=phasic.", ge=1)
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
@@ -220,9 +225,10 @@ class AlgoConfig:
     recompute: str = key(
         "update",
         "When advantages and value targets are estimated: once an update, or anew before every epoch with "
-        "the parameters of that moment.",
+        "the parameters of that moment; with step_rule=phasic before every policy epoch, for value epochs "
+        "keep the targets of the update's start.",
         choices=("update", "epoch"),
-        used_by=("step_rule", ("sgd",)),
+        used_by=("step_rule", ("sgd", "phasic")),
     )
     reward_clip: float | None = key(
         None, "Rewards are clipped to plus or minus this for learning; null leaves them.", gt=0
@@ -304,8 +310,42 @@ class AlgoConfig:
         choices=("fisher", "euclidean"),
         used_by=("step_rule", ("natural",)),
     )
+    value_epochs: int = key(
+        1, "Passes of the value function over each rollout.", ge=1, used_by=("step_rule", ("phasic",))
+    )
+    auxiliary_every: int = key(
+        32,
+        "Updates from one auxiliary phase to the next, which learns from the rollouts of all of them.",
+        unit="updates",
+        ge=1,
+        used_by=("step_rule", ("phasic",)),
+    )
+    auxiliary_epochs: int = key(
+        6,
+        "Passes of an auxiliary phase over its rollouts.",
+        ge=1,
+        used_by=("step_rule", ("phasic",)),
+    )
+    auxiliary_minibatches: int = key(
+        64,
+        "Minibatches of each of these passes; must divide auxiliary_every x rollout_steps x env.num_envs.",
+        unit="count",
+        ge=1,
+        used_by=("step_rule", ("phasic",)),
+    )
+    beta_clone: float = key(
+        1.0,
+        "Weight of the mean KL(before||pi) from the policy before an auxiliary phase, beside the mean value "
+        "errors (V_aux - target)^2 / 2 and (V - target)^2 / 2; with network.shared=true V is V_aux.",
+        ge=0,
+        cohort=True,
+        used_by=("step_rule", ("phasic",)),
+    )
     entropy_coef: float = key(
-        0.0, "Weight of the policy's entropy in the objective.", cohort=True, used_by=("step_rule", ("sgd",))
+        0.0,
+        "Weight of the policy's entropy in the objective.",
+        cohort=True,
+        used_by=("step_rule", ("sgd", "phasic")),
     )
     value_coef: float = key(
         0.5, "Weight of the value loss mean (V - target)^2, which has no factor 1/2.", ge=0, cohort=True
@@ -325,14 +365,14 @@ class AlgoConfig:
     )
     target_kl: float | None = key(
         None, "Stop an update's remaining gradient steps beyond this KL; null never stops.", unit="nats",
-        gt=0, cohort=True, used_by=("step_rule", ("sgd",)),
+        gt=0, cohort=True, used_by=("step_rule", ("sgd", "phasic")),
     )  # fmt: skip
     target_kl_rule: str = key(
         "minibatch_k3",
         "minibatch_k3: stop before a step when the k3 estimate on its minibatch exceeds 1.5 target_kl; "
         "epoch_exact: stop after an epoch when the exact mean KL(anchor||pi) on the batch exceeds target_kl.",
         choices=("minibatch_k3", "epoch_exact"),
-        used_by=("step_rule", ("sgd",)),
+        used_by=("step_rule", ("sgd", "phasic")),
     )
 
 
@@ -403,9 +443,9 @@ class EvalConfig:
 
     every: int = key(
         0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0,
+        unit="env steps", ge=0, resumable=True,
     )  # fmt: skip
-    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0)
+    episodes: int = key(10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, resumable=True)
 
 
 @dataclass(frozen=True)
@@ -414,11 +454,11 @@ class CheckpointConfig:
 
     every: int = key(
         20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0, effect="nothing",
+        unit="env steps", ge=0, effect="nothing", resumable=True,
     )  # fmt: skip
     keep: int = key(
         0, "Beside the last two and the best, keep every keep-th checkpoint; 0 keeps no others.", ge=0,
-        effect="nothing",
+        effect="nothing", resumable=True,
     )  # fmt: skip
 
 
@@ -451,7 +491,7 @@ class WandbConfig:
 
     mode: str = key(
         "auto", "auto: online when logged in, else offline; or online, offline, disabled.",
-        choices=("auto", "online", "offline", "disabled"), effect="nothing",
+        choices=("auto", "online", "offline", "disabled"), effect="nothing", resumable=True,
     )  # fmt: skip
     project: str = key("rlcli", "Project.", effect="nothing")
     entity: str | None = key(None, "Team or user; null is the account's default.", effect="nothing")
@@ -464,7 +504,11 @@ class RunConfig:
 
     seed: int = key(0, "Seed all random draws of the run derive from.", ge=0, lt=2**63, cohort=True)
     total_steps: int = key(
-        100_000, "Environment steps of the run, rounded up to whole updates.", unit="env steps", ge=1
+        100_000,
+        "Environment steps of the run, rounded up to whole updates.",
+        unit="env steps",
+        ge=1,
+        resumable=True,
     )
     schedule_steps: int | None = key(
         None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
@@ -479,8 +523,8 @@ class RunConfig:
     name: str | None = key(
         None, "Name of the run directory; null: algo, environment and seed.", effect="nothing"
     )
-    tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing")
-    notes: str = key("", "Free text kept with the run.", effect="nothing")
+    tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing", resumable=True)
+    notes: str = key("", "Free text kept with the run.", effect="nothing", resumable=True)
     tuned: str = key(
         "auto", "Tuned settings applied beneath the command line: auto, none, or <algo>/<env>.",
         effect="nothing",
@@ -488,7 +532,7 @@ class RunConfig:
     runs_dir: str = key("runs", "Where run directories are made.", effect="nothing")
     logger: tuple[str, ...] = key(
         ("console", "jsonl", "wandb"), "Where rows go.",
-        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing",
+        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)

@@ -14,7 +14,6 @@ from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm
 from rlcli.learner.sgd import minibatches, value_error
 from rlcli.learner.state import OptimiserState
 from rlcli.learner.step import Step
-from rlcli.nets.mlp import Heads
 
 
 class Fit(NamedTuple):
@@ -29,36 +28,30 @@ class Fit(NamedTuple):
     """[S, R], before clipping."""
 
 
-def fit(step: Step, parameters: Tensor) -> Fit:
+def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
     """`epochs` passes over the batch from `parameters` [R, P] down the value loss times its coefficient."""
     config, hyper, state = step.configs[0], step.hyper, step.optimiser
     algo = config.algo
     whole = step.model.network
     network, columns = whole.critic, whole.critic_columns.to(parameters.device)
-    own = OptimiserState(state.first[:, columns], state.second[:, columns], state.steps)
-    planned = algo.epochs * algo.minibatches
-    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], own, hyper, planned)
+    planned = epochs * algo.minibatches
+    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], state.part(columns), hyper, planned)
     parts = network.unflatten(rule.parameters)
-    losses, norms = [], []
-    for epoch in range(algo.epochs):
+    samples = config.batch_size // algo.minibatches
+    scale = hyper.value_coef / samples if algo.loss_reduction == "mean" else hyper.value_coef
+    errors, norms = [], []
+    for epoch in range(epochs):
         for minibatch in minibatches(config, step.batch, step.permutations, epoch):
             heads, tape = network.forward(parts, minibatch.inputs)
             error = value_error(algo, heads.value, minibatch)
-            scale = 1.0 / error.value.shape[-1] if algo.loss_reduction == "mean" else 1.0
-            by_value = hyper.value_coef * error.slope * scale
-            nothing = Heads(torch.zeros_like(heads.output), torch.zeros_like(heads.free), by_value)
-            gradients, norm = clip_by_norm(network.backward(tape, nothing), hyper.max_grad_norm)
+            gradients = network.backward(tape, heads._replace(value=scale * error.slope))
+            gradients, norm = clip_by_norm(gradients, hyper.max_grad_norm)
             rule.step(gradients)
-            losses.append(error.value.mean(-1))
+            errors.append(error.value)
             norms.append(norm)
-    moments = rule.state()
     return Fit(
         parameters.index_copy(1, columns, rule.parameters),
-        OptimiserState(
-            state.first.index_copy(1, columns, moments.first),
-            state.second.index_copy(1, columns, moments.second),
-            moments.steps,
-        ),
-        torch.stack(losses),
+        state.with_part(columns, rule.state()),
+        torch.stack(errors).mean(-1),
         torch.stack(norms),
     )

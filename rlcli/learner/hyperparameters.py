@@ -28,6 +28,7 @@ class Hyperparameters(NamedTuple):
     cg_tolerance: Tensor
     cg_damping: Tensor
     line_search_shrink: Tensor
+    beta_clone: Tensor
     gamma: Tensor
     gae_lambda: Tensor
     rho_bar: Tensor

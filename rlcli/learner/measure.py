@@ -52,9 +52,9 @@ class EpochMeasure:
         self.seconds += time.perf_counter() - begun
         return exact
 
-    def policy(self, parameters: Tensor) -> Distribution:
-        """The policy after the last epoch, in float64; `parameters` are those of that moment."""
-        if self._last is None:
+    def policy(self, parameters: Tensor, unseen: bool) -> Distribution:
+        """The policy of `parameters`, in float64: that of the last epoch, unless it has moved on `unseen`."""
+        if self._last is None or unseen:
             self._last = self._model.distribution(parameters, self._inputs).double()
         return self._last
 

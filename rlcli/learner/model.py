@@ -43,6 +43,16 @@ def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:
     )
 
 
+def initial_auxiliary_head(configs: Sequence[RunConfig], model: Model) -> Tensor:
+    """Fresh parameters [R, H + 1] of an auxiliary value head, drawn as those of V's head are."""
+    heads = model.network.heads
+    draws = [
+        heads.initial(_initialisation(config.network), generator(config.seed, "auxiliary_head"))
+        for config in configs
+    ]
+    return torch.stack(draws)[:, -(heads.inputs + 1) :].contiguous()
+
+
 def _initialisation(network: NetworkConfig) -> Initialisation:
     return Initialisation(
         network.initialisation == "orthogonal",

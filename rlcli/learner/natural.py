@@ -39,7 +39,7 @@ def natural(step: Step) -> Improvement:
         outcome = proposal.outcome
         share = (outcome == Outcome.STEPPED).double()
     step.after_epoch(parameters)
-    fitted = fit(step, parameters)
+    fitted = fit(step, parameters, algo.epochs)
     figures = {
         "update/cg_residual": proposal.residual,
         "update/cg_curvature": proposal.curvature,
@@ -65,14 +65,14 @@ def _propose(step: Step) -> Proposal:
     network, columns = whole.actor, whole.actor_columns.to(step.parameters.device)
     parameters = step.parameters.index_select(1, columns).double()
     heads, tape = network.forward(network.unflatten(parameters), batch.inputs.double())
+    tape = network.prepared(tape)
     policy = step.model.family.distribution(heads.output, heads.free)
     log_prob = policy.log_prob(batch.actions)
     surrogate = SURROGATES[algo.surrogate](log_prob, log_prob, step.judged.double(), hyper)
     by_log_prob = batch.weighted(surrogate.slope) / surrogate.slope.shape[-1]
     for_output, for_free = policy.pullback(batch.actions, by_log_prob, None)
-    nothing = torch.zeros_like(heads.value)
-    gradient = network.backward(tape, Heads(for_output, for_free, nothing))
-    metric = _fisher(network, policy, tape, nothing) if algo.metric == "fisher" else torch.zeros_like
+    gradient = network.backward(tape, heads._replace(output=for_output, free=for_free))
+    metric = _fisher(network, policy, tape, heads) if algo.metric == "fisher" else torch.zeros_like
     damping = hyper.cg_damping if algo.metric == "fisher" else torch.ones_like(hyper.cg_damping)
     proposal = natural_step(
         gradient, metric, hyper.delta, damping.double(), algo.cg_iterations, hyper.cg_tolerance.double()
@@ -81,13 +81,13 @@ def _propose(step: Step) -> Proposal:
     return proposal._replace(step=still.index_copy(1, columns, proposal.step))
 
 
-def _fisher(network: MLP, policy: Distribution, tape: Tape, nothing: Tensor) -> Operator:
+def _fisher(network: MLP, policy: Distribution, tape: Tape, heads: Heads) -> Operator:
     def jvp(tangent: Tensor) -> tuple[Tensor, Tensor]:
         moved = network.jvp(tape, tangent)
         return moved.output, moved.free
 
     def vjp(by_output: Tensor, by_free: Tensor) -> Tensor:
-        return network.backward(tape, Heads(by_output, by_free, nothing))
+        return network.backward(tape, heads._replace(output=by_output, free=by_free))
 
     return fisher_vector_product(policy, jvp, vjp)
 

@@ -87,17 +87,22 @@ def value_error(algo: AlgoConfig, values: Tensor, minibatch: Batch) -> Loss:
     return clipped_value_loss(values, minibatch.targets, minibatch.values, algo.value_clip)
 
 
-def permutation(seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int) -> Tensor:
-    """Each run's order of the batch in one epoch, [R, B]."""
+def permutation(
+    seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int, stream: str = "permutation"
+) -> Tensor:
+    """Each run's order of its samples in one epoch, [R, B]."""
     draws = [
-        torch.randperm(samples, generator=generator(seed, "permutation", update, epoch))
+        torch.randperm(samples, generator=generator(seed, stream, update, epoch))
         for seed, update in zip(seeds, updates, strict=True)
     ]
     return torch.stack(draws)
 
 
 class _Gradient:
-    """The gradient of the total loss of a minibatch, through the slopes of its parts."""
+    """The gradient of the total loss of a minibatch, through the slopes of its parts.
+
+    A network without a value head has no value loss.
+    """
 
     def __init__(self, step: Step) -> None:
         self._algo = step.configs[0].algo
@@ -113,7 +118,10 @@ class _Gradient:
         log_prob = policy.log_prob(minibatch.actions)
         advantages = minibatch.advantages if self._weighting is None else self._weighting(log_prob)
         surrogate = SURROGATES[self._algo.surrogate](log_prob, minibatch.log_anchor, advantages, self._hyper)
-        error = value_error(self._algo, heads.value, minibatch)
+        error, by_value = torch.zeros_like(log_prob), heads.value
+        if self._model.network.valued:
+            error, slope = value_error(self._algo, heads.value, minibatch)
+            by_value = self._hyper.value_coef * slope * scale
         by_log_prob = minibatch.weighted(surrogate.slope) * -scale
         by_entropy = None
         if self._rewards_entropy:
@@ -124,11 +132,10 @@ class _Gradient:
             kl, pulled_output, pulled_free = self._penalty(policy, minibatch.anchor_outputs, scale)
             penalty = self._held.beta * kl
             for_output, for_free = for_output + pulled_output, for_free + pulled_free
-        by_value = self._hyper.value_coef * error.slope * scale
         gradient = self._model.network.backward(tape, Heads(for_output, for_free, by_value))
         log_ratio = log_prob - minibatch.log_anchor
         objective = minibatch.weighted(surrogate.value)
-        return gradient, _Samples(log_ratio, objective, error.value, policy.entropy(), penalty)
+        return gradient, _Samples(log_ratio, objective, error, policy.entropy(), penalty)
 
     def _penalty(
         self, policy: Distribution, anchor_outputs: Tensor, scale: float
@@ -160,19 +167,17 @@ def minibatches(
     if parts == 1:
         shuffled = batch.map(lambda field: field.unsqueeze(0))
     else:
-        shuffled = _shuffle(batch, permutations(epoch), parts)
+        shuffled = batch.map(shuffle(permutations(epoch).to(batch.inputs.device), parts))
     if algo.normalize_advantage == "minibatch":
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
-    return [shuffled.map(lambda field, k=k: field[k]) for k in range(parts)]  # type: ignore[misc]
+    fields = ([None] * parts if field is None else field.unbind(0) for field in shuffled)
+    return [Batch(*each) for each in zip(*fields, strict=True)]
 
 
-def _shuffle(batch: Batch, order: Tensor, parts: int) -> Batch:
-    """The fields as [M, R, b, ...] with each run's samples in its own order [R, B]."""
+def shuffle(order: Tensor, parts: int) -> Callable[[Tensor], Tensor]:
+    """Fields [R, B, ...] -> [M, R, b, ...] with each run's samples in its own order [R, B]."""
     runs, samples = order.shape
-    device = batch.inputs.device
-    rows = order.to(device) + samples * torch.arange(runs, device=device).unsqueeze(1)
+    rows = order + samples * torch.arange(runs, device=order.device).unsqueeze(1)
     index = rows.view(runs, parts, -1).transpose(0, 1)
     flat = index.flatten()
-    return batch.map(
-        lambda field: field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:])
-    )
+    return lambda field: field.flatten(0, 1).index_select(0, flat).view(*index.shape, *field.shape[2:])

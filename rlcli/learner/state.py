@@ -26,6 +26,33 @@ class OptimiserState(NamedTuple):
     steps: Tensor
     """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
 
+    def part(self, columns: Tensor) -> OptimiserState:
+        """Of the parameters at these columns alone."""
+        return OptimiserState(self.first[:, columns], self.second[:, columns], self.steps)
+
+    def with_part(self, columns: Tensor, part: OptimiserState) -> OptimiserState:
+        """With the moments at these columns, and the step count, of `part`."""
+        first = self.first.index_copy(1, columns, part.first)
+        return OptimiserState(first, self.second.index_copy(1, columns, part.second), part.steps)
+
+
+class Phases(NamedTuple):
+    """What learning in phases remembers; of no width for other step rules.
+
+    Shapes: N rollouts from one auxiliary phase to the next, B samples of a rollout.
+    """
+
+    value: OptimiserState
+    """Of the value epochs, over the parameters these move."""
+    auxiliary: OptimiserState
+    """Of the auxiliary phase, over all parameters and the auxiliary head."""
+    head: Tensor
+    """[R, H + 1]: the auxiliary value head on the policy's trunk; nothing where the trunk has V's own."""
+    observations: Tensor
+    """[R, N, B, ...]: of the last rollouts, raw; update u writes place u mod N."""
+    targets: Tensor
+    """[R, N, B]: their value targets, as their updates had them."""
+
 
 class TrainState(NamedTuple):
     """The learner between two updates; every leaf is [R, ...]."""
@@ -41,26 +68,44 @@ class TrainState(NamedTuple):
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
     coefficient: Tensor
     """[R] float64: what an adaptive penalty's beta has been multiplied by so far."""
+    phases: Phases
     update: Tensor
     """[R] int64: updates done."""
 
 
 def fresh(
-    parameters: Tensor, observation_width: int, num_envs: int, lag: int, second_moment: float = 0.0
+    parameters: Tensor,
+    observation_width: int,
+    num_envs: int,
+    lag: int,
+    phases: Phases,
+    second_moment: float = 0.0,
 ) -> TrainState:
     """The state before the first update, from initial parameters [R, P]."""
     runs = parameters.shape[0]
     policy = Snapshot(parameters, no_moments(runs, observation_width))
-    zeros = torch.zeros_like(parameters)
     return TrainState(
         policy=policy,
-        optimiser=OptimiserState(zeros, torch.full_like(zeros, second_moment), torch.zeros(runs)),
+        optimiser=fresh_optimiser(runs, parameters.shape[1], second_moment),
         reward_moments=no_moments(runs, 1),
         discounted=torch.zeros(runs, num_envs, dtype=torch.float64),
         queue=map_leaves(lambda leaf: torch.stack([leaf] * lag, 1) if lag else leaf[:, None][:, :0], policy),
         coefficient=torch.ones(runs, dtype=torch.float64),
+        phases=phases,
         update=torch.zeros(runs, dtype=torch.int64),
     )
+
+
+def fresh_optimiser(runs: int, width: int, second_moment: float) -> OptimiserState:
+    """An optimiser of `width` parameters before its first step."""
+    zeros = torch.zeros(runs, width)
+    return OptimiserState(zeros, torch.full_like(zeros, second_moment), torch.zeros(runs))
+
+
+def no_phases(runs: int) -> Phases:
+    """Nothing to remember."""
+    nothing, idle = torch.zeros(runs, 0), fresh_optimiser(runs, 0, 0.0)
+    return Phases(idle, idle, nothing, nothing, nothing)
 
 
 def behaviour(state: TrainState) -> Snapshot:

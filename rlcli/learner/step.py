@@ -13,7 +13,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters
-from rlcli.learner.state import OptimiserState
+from rlcli.learner.state import OptimiserState, Phases
 from rlcli.learner.weighting import Weighting
 from rlcli.nets.policy import Model
 
@@ -25,6 +25,20 @@ class Held(NamedTuple):
     """[R, 1, F]: the anchor's free parameters."""
     beta: Tensor
     """[R, 1]."""
+
+
+class Memory(NamedTuple):
+    """What reaches beyond the batch of this update, to those before it."""
+
+    phases: Phases
+    updates: Sequence[int]
+    """Updates each run has done: members of a cohort may stand at different ones."""
+    observations: Tensor
+    """[R, B, ...]: this rollout's, raw."""
+    encode: Callable[[Tensor], Tensor]
+    """Raw observations [R, S, ...] -> inputs [R, S, O], by the statistics of this update."""
+    permutations: Callable[[int], Tensor]
+    """Auxiliary epoch -> each run's order of all samples remembered, [R, S]."""
 
 
 class Step(NamedTuple):
@@ -48,6 +62,7 @@ class Step(NamedTuple):
     """Parameters [R, P] -> advantages and value targets of the whole batch under them, [R, B]."""
     after_epoch: Callable[[Tensor], Tensor | None]
     """Parameters [R, P] -> exact mean KL(anchor||pi) [R] where the stopping rule needs it."""
+    memory: Memory
 
 
 class Losses(NamedTuple):
@@ -76,6 +91,10 @@ class Improvement(NamedTuple):
     """For each epoch the mask [R] of runs that were active when it began."""
     figures: dict[str, Tensor]
     """What only this rule can tell, by catalogue name, each [R] float64."""
+    phases: Phases | None = None
+    """What it remembers for later updates; None: what there was."""
+    unseen: bool = False
+    """Whether the policy moved on after the last epoch, which `after_epoch` has not seen."""
 
 
 StepRule = Callable[[Step], Improvement]

@@ -28,9 +28,10 @@ from rlcli.learner.figures import Reference, as_update, health_figures, referenc
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.measure import EpochMeasure
 from rlcli.learner.natural import natural
+from rlcli.learner.phasic import phasic
 from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
-from rlcli.learner.step import Held, Improvement, Step, StepRule
+from rlcli.learner.step import Held, Improvement, Memory, Step, StepRule
 from rlcli.learner.table import SURROGATES
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distributions import Distribution
@@ -45,7 +46,7 @@ ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
 
 
-STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": natural}
+STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": natural, "phasic": phasic}
 
 
 class Update(NamedTuple):
@@ -112,6 +113,7 @@ def update(
     by_behaviour = config.algo.anchor == "behaviour"
     measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
     beta = hyper.beta * state.coefficient.float().unsqueeze(-1)
+    remembered = config.algo.auxiliary_every * config.batch_size
     step = Step(
         configs,
         hyper,
@@ -125,6 +127,13 @@ def update(
         lambda epoch: permutation(seeds, done, epoch, config.batch_size),
         estimate,
         measure,
+        Memory(
+            state.phases,
+            done,
+            observations,
+            lambda raw: model.encode(state.policy, raw),
+            lambda epoch: permutation(seeds, done, epoch, remembered, "auxiliary"),
+        ),
     )
     improvement = (rule or STEP_RULES[config.algo.step_rule])(step)
     learned = time.perf_counter()
@@ -132,10 +141,10 @@ def update(
     before = _Before(
         hyper, batch, heads.value, actions, judged, mu, anchor, state.policy.parameters, gradient
     )
-    after_it = measure.policy(improvement.parameters)
-    figures = _figures(config, before, improvement, after_it)
+    policy = measure.policy(improvement.parameters, improvement.unseen)
+    figures = _figures(config, before, improvement, policy)
     if weighting is not None:
-        figures |= weighting.figures(after_it.log_prob(actions))
+        figures |= weighting.figures(policy.log_prob(actions))
     if config.algo.penalty != "none":
         figures["update/beta"] = beta.squeeze(-1).double()
     observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)
@@ -152,6 +161,7 @@ def update(
         discounted=carried,
         coefficient=_adapted(config, hyper, state.coefficient, figures[_spent(config)]),
         queue=pushed(state.queue, state.policy),
+        phases=state.phases if improvement.phases is None else improvement.phases,
         update=state.update + 1,
     )
     finished = time.perf_counter()

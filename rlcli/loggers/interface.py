@@ -44,6 +44,8 @@ class RunInfo:
     """Env steps the run will do, rounded up to whole updates."""
     start_steps: int = 0
     """Env steps already done when this process took the run up."""
+    resumed: bool = False
+    """Whether an earlier process logged those; rows it logged after them come again."""
     sweep: str | None = None
     quiet: bool = False
     algo: str = ""

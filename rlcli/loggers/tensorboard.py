@@ -29,12 +29,17 @@ class TensorboardLogger:
         if missing := available():
             raise UserError(missing)
         # FileWriter is what SummaryWriter writes through: a row in one event instead of one for each figure.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
         from torch.utils.tensorboard import FileWriter
         from torch.utils.tensorboard.summary import text
 
         self._summary: Callable[..., Any] = Summary
         self._writer: Any = FileWriter(str(info.dir))
+        if info.resumed:
+            # TensorBoard then leaves out what an earlier process logged from this step on.
+            start = SessionLog(status=SessionLog.START)
+            self._writer.add_event(Event(session_log=start), info.start_steps + 1)
         config = json.dumps(info.config_dict, indent=2, default=str)
         self._writer.add_summary(text("config", f"```json\n{config}\n```"), info.start_steps)  # type: ignore[no-untyped-call]
 

@@ -1,5 +1,9 @@
 """Weights & Biases: one W&B run a run, in the run directory; a copy of the record, never the record.
 
+The W&B run has the run's id, and a row its update as the step. A run that is resumed goes on in the same W&B
+run; offline it is a further segment of that id, and `wandb sync` joins them. Rows that come again after a
+resume have steps that are there already, and W&B passes over them.
+
 Offline unless the user is logged in or says otherwise. Nothing is asked, nothing printed by W&B itself,
 and what costs time beside the rows (system statistics, console capture, code saving) is off.
 """
@@ -99,7 +103,7 @@ class WandbLogger:
 
     def _flush(self, run: Any) -> None:
         for row in self._waiting:
-            run.log(row)
+            run.log(row, step=row["update"])
             self._last.update(row)
         self._waiting.clear()
 
@@ -148,7 +152,15 @@ def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any,
             _tell_once("server", f"W&B: no run could be started on its server: {reason}.", warn)
         for empty in _segments(info.dir) - present:
             shutil.rmtree(empty, ignore_errors=True)
+        # What could not start keeps its id to itself as long as W&B's process lives.
+        return _init(info, "offline", "-offline"), True
     return _init(info, "offline"), True
+
+
+def _id(info: RunInfo) -> str:
+    """The id of the W&B run: that of the first segment in the run directory, else the run's own."""
+    earlier = sorted((info.dir / "wandb").glob("*run-*-*"), key=lambda path: path.name.rpartition("run-")[2])
+    return earlier[0].name.rpartition("run-")[2].partition("-")[2] if earlier else info.id
 
 
 def _segments(directory: Path) -> set[Path]:
@@ -156,11 +168,14 @@ def _segments(directory: Path) -> set[Path]:
     return set((directory / "wandb").glob("run-*"))
 
 
-def _init(info: RunInfo, mode: Literal["online", "offline"]) -> Any:
+def _init(info: RunInfo, mode: Literal["online", "offline"], suffix: str = "") -> Any:
     import wandb
 
     chosen = info.config.wandb
     return wandb.init(
+        id=_id(info) + suffix,
+        # Offline there is nobody to ask what is there; the id alone makes it a segment.
+        resume="allow" if info.resumed and mode == "online" else None,
         project=chosen.project,
         entity=chosen.entity,
         group=chosen.group or info.sweep,

@@ -71,6 +71,9 @@ def conjugate_gradient(operator: Operator, b: Tensor, iterations: int, tolerance
     active = square > enough
     taken = torch.zeros_like(active, dtype=torch.int64)
     for _ in range(iterations):
+        # No number depends on leaving early: a run that is done changes no more.
+        if not active.any():
+            break
         image = operator(direction)
         curvature = _dot(direction, image)
         active = active & (curvature > 0.0) & curvature.isfinite()

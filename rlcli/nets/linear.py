@@ -2,7 +2,8 @@
 
 A width of 1 on either side would take another kernel when G = 1, and another last bit: there products are
 written elementwise. Nothing else in the networks multiplies matrices.
-Shapes: G stacked products (runs, or runs times trunks), B rows, I inputs, O outputs.
+Shapes: G stacked products (runs, or runs times trunks), B rows, I inputs, O outputs. `out` is where a result
+goes; None: into memory of its own.
 """
 
 from __future__ import annotations
@@ -11,24 +12,37 @@ import torch
 from torch import Tensor
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
     """x W + b for x [G, B, I], weight [G, I, O], bias [G, O] -> [G, B, O]."""
     inputs, outputs = weight.shape[-2:]
     if inputs == 1:
-        return x * weight + bias.unsqueeze(-2)
+        return torch.mul(x, weight, out=out).add_(bias.unsqueeze(-2))
     if outputs == 1:
-        return (x * weight.transpose(-1, -2)).sum(-1, keepdim=True) + bias.unsqueeze(-2)
-    return torch.baddbmm(bias.unsqueeze(-2), x, weight)
+        product = torch.sum(x * weight.transpose(-1, -2), -1, keepdim=True, out=out)
+        return product.add_(bias.unsqueeze(-2))
+    return torch.baddbmm(bias.unsqueeze(-2), x, weight, out=out)
 
 
-def input_gradient(gradient: Tensor, weight: Tensor) -> Tensor:
+def add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:
+    """Adds x W to the total [G, B, O] in place, for x [G, B, I], weight [G, I, O]."""
+    inputs, outputs = weight.shape[-2:]
+    if inputs == 1:
+        total.addcmul_(x, weight)
+    elif outputs == 1:
+        total += (x * weight.transpose(-1, -2)).sum(-1, keepdim=True)
+    else:
+        total.baddbmm_(x, weight)
+
+
+def input_gradient(gradient: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """dL/dx = dL/dy Wᵀ for a gradient [G, B, O] -> [G, B, I]."""
     inputs, outputs = weight.shape[-2:]
     if outputs == 1:
-        return gradient * weight.transpose(-1, -2)
+        # Not the transpose, whose strides a single row would inherit, and its next product another kernel.
+        return torch.mul(gradient, weight.squeeze(-1).unsqueeze(-2), out=out)
     if inputs == 1:
-        return (gradient * weight).sum(-1, keepdim=True)
-    return torch.bmm(gradient, weight.transpose(-1, -2))
+        return torch.sum(gradient * weight, -1, keepdim=True, out=out)
+    return torch.bmm(gradient, weight.transpose(-1, -2), out=out)
 
 
 def weight_gradient(x: Tensor, gradient: Tensor) -> Tensor:

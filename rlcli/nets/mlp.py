@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from rlcli.nets.activations import ACTIVATIONS, Activation
-from rlcli.nets.linear import input_gradient, linear, weight_gradient
+from rlcli.nets.linear import add_product, input_gradient, linear, weight_gradient
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ class Initialisation:
 
 @dataclass(frozen=True)
 class MLP:
-    """A policy and a value function over flat observations."""
+    """A policy and a value function over flat observations, or one of them alone."""
 
     inputs: int
     hidden: tuple[int, ...]
@@ -45,6 +45,8 @@ class MLP:
     free: int
     activation: str = "tanh"
     shared: bool = False
+    valued: bool = True
+    """Whether there is a value head; without a policy head there are no outputs."""
 
     @property
     def trunks(self) -> int:
@@ -63,8 +65,8 @@ class MLP:
         shapes["policy.weight"] = (width, self.outputs)
         shapes["policy.bias"] = (self.outputs,)
         shapes["policy.free"] = (1, self.free)
-        shapes["value.weight"] = (width, 1)
-        shapes["value.bias"] = (1,)
+        shapes["value.weight"] = (width, int(self.valued))
+        shapes["value.bias"] = (int(self.valued),)
         return shapes
 
     @cached_property
@@ -74,28 +76,58 @@ class MLP:
 
     @cached_property
     def actor(self) -> MLP:
-        """The policy as a network of its own, without the critic's trunk; its value head is idle."""
-        return replace(self, shared=True)
+        """The policy as a network of its own, without the critic's trunk and the value head."""
+        return replace(self, shared=True, valued=False)
 
-    @property
+    @cached_property
     def critic(self) -> MLP:
-        """The value function as a network of its own, without the actor's trunk; its policy head is idle."""
-        return replace(self, shared=True)
+        """The value function as a network of its own, without the actor's trunk and the policy head."""
+        return replace(self, outputs=0, free=0, shared=True)
+
+    @cached_property
+    def heads(self) -> MLP:
+        """Both heads as a network of their own, whose inputs are the features of the last hidden layer."""
+        width = self.hidden[-1] if self.hidden else self.inputs
+        return replace(self, inputs=width, hidden=(), shared=True)
+
+    @cached_property
+    def auxiliary(self) -> MLP:
+        """With a value head on the actor's trunk as well: its last policy output, unless that has V's own."""
+        return self if self.shared else replace(self, outputs=self.outputs + 1)
 
     @cached_property
     def actor_columns(self) -> Tensor:
         """Where the parameters of `actor` lie in the flat buffer, int64."""
-        return self._columns(0)
+        return self._columns("policy", 0)
 
     @cached_property
     def critic_columns(self) -> Tensor:
         """Where the parameters of `critic` lie in the flat buffer, int64."""
-        return self._columns(self.trunks - 1)
+        return self._columns("value", self.trunks - 1)
 
-    def _columns(self, trunk: int) -> Tensor:
+    @cached_property
+    def head_columns(self) -> Tensor:
+        """Where the parameters of `heads` lie in the flat buffer, int64."""
+        total = sum(self.sizes)
+        return torch.arange(total - sum(self.heads.sizes), total)
+
+    @cached_property
+    def auxiliary_columns(self) -> Tensor:
+        """Where the parameters of `auxiliary` lie in the flat buffer with the added head after it, int64."""
+        columns = torch.arange(sum(self.auxiliary.sizes)).unsqueeze(0)
+        if self.shared:
+            return columns[0]
+        total = sum(self.sizes)
+        parts, weight, bias = self.unflatten(columns[:, :total]), columns[:, total:-1], columns[:, -1:]
+        parts["policy.weight"] = torch.cat((parts["policy.weight"], weight.unsqueeze(-1)), -1)
+        parts["policy.bias"] = torch.cat((parts["policy.bias"], bias), -1)
+        return torch.cat([part.flatten() for part in parts.values()])
+
+    def _columns(self, head: str, trunk: int) -> Tensor:
         parts = self.unflatten(torch.arange(sum(self.sizes)).unsqueeze(0))
-        own = [part[0, trunk] if name.startswith("trunk") else part[0] for name, part in parts.items()]
-        return torch.cat([part.flatten() for part in own])
+        of_trunk = [part[0, trunk] for name, part in parts.items() if name.startswith("trunk")]
+        of_head = [part[0] for name, part in parts.items() if name.startswith(head)]
+        return torch.cat([part.flatten() for part in of_trunk + of_head])
 
     def unflatten(self, parameters: Tensor) -> dict[str, Tensor]:
         """Views of a flat [R, P] buffer by name, each [R, *shape]."""
@@ -137,6 +169,10 @@ class MLP:
         parts = self.unflatten(parameters)
         features = self._features(parts, x, self.trunks - 1)
         return linear(features, parts["value.weight"], parts["value.bias"]).squeeze(-1)
+
+    def features(self, parameters: Tensor, x: Tensor) -> Tensor:
+        """What the value head reads, [R, B, H], at inputs [R, B, I]."""
+        return self._features(self.unflatten(parameters), x, self.trunks - 1)
 
     def policy_on_host(self, parameters: Tensor) -> tuple[Callable[[Array], Array], Array]:
         """The policy head as a numpy function of inputs [R, N, I], and the free parameters [R, 1, F]."""
@@ -185,29 +221,32 @@ class MLP:
         automatic differentiation of `policy` and `value`.
         """
         runs = tape.features.shape[0]
-        of_policy, of_value = tape.features[:, 0], tape.features[:, -1]
-        by_value = gradient.value.unsqueeze(-1)
-        pieces = [
-            weight_gradient(of_policy, gradient.output),
-            gradient.output.sum(1),
-            gradient.free,
-            weight_gradient(of_value, by_value),
-            by_value.sum(1),
-        ]
-        from_policy = input_gradient(gradient.output, tape.parts["policy.weight"])
-        from_value = input_gradient(by_value, tape.parts["value.weight"])
-        back = (
-            from_policy + from_value
-            if self.shared
-            else torch.stack((from_policy, from_value), 1).flatten(0, 1)
-        )
+        room = tape.layers[-1].room if tape.layers and self.shared else None
+        pieces, from_heads = [], []
+        if self.outputs:
+            by_output, weight = gradient.output, tape.parts["policy.weight"]
+            pieces += [weight_gradient(tape.features[:, 0], by_output), by_output.sum(1), gradient.free]
+            from_heads.append(input_gradient(by_output, weight, room))
+        if self.valued:
+            by_value, weight = gradient.value.unsqueeze(-1), tape.parts["value.weight"]
+            pieces += [weight_gradient(tape.features[:, -1], by_value), by_value.sum(1)]
+            from_heads.append(input_gradient(by_value, weight))
+        back = reduce(torch.add, from_heads) if self.shared else torch.stack(from_heads, 1).flatten(0, 1)
         for depth in range(len(self.hidden) - 1, -1, -1):
             layer = tape.layers[depth]
-            back = self._activation.backward(back, layer.pre, layer.post)
+            back = self._through(layer, back)
             pieces = [weight_gradient(layer.inputs, back), back.sum(1), *pieces]
             if depth:
-                back = input_gradient(back, layer.weight)
+                back = input_gradient(back, layer.weight, tape.layers[depth - 1].room)
         return torch.cat([piece.reshape(runs, -1) for piece in pieces], 1)
+
+    def prepared(self, tape: Tape) -> Tape:
+        """The tape with what many passes along it share: the activations' derivatives, memory to work in."""
+        layers = []
+        for layer in tape.layers:
+            slope = self._activation.backward(torch.ones_like(layer.post), layer.pre, layer.post)
+            layers.append(layer._replace(slope=slope, room=torch.empty_like(slope)))
+        return tape._replace(layers=layers)
 
     def jvp(self, tape: Tape, tangent: Tensor) -> Heads:
         """The tangent of both heads along a tangent [R, P] of the parameters; inputs are constants.
@@ -215,21 +254,29 @@ class MLP:
         The transpose of `backward`, in the dtype of the tape.
         """
         parts = self.unflatten(tangent)
-        # The derivative of an elementwise function is its own transpose: `backward` of the activation serves.
         moved: Tensor | None = None
         for depth, layer in enumerate(tape.layers):
             weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
-            pushed = linear(layer.inputs, weight.flatten(0, 1), bias.flatten(0, 1))
+            pushed = linear(layer.inputs, weight.flatten(0, 1), bias.flatten(0, 1), layer.room)
             if moved is not None:
-                pushed += _product(moved, layer.weight)
-            moved = self._activation.backward(pushed, layer.pre, layer.post)
+                add_product(pushed, moved, layer.weight)
+            moved = self._through(layer, pushed)
         output = linear(tape.features[:, 0], parts["policy.weight"], parts["policy.bias"])
         value = linear(tape.features[:, -1], parts["value.weight"], parts["value.bias"])
         if moved is not None:
             features = moved.view(tape.features.shape)
-            output += _product(features[:, 0], tape.parts["policy.weight"])
-            value += _product(features[:, -1], tape.parts["value.weight"])
+            add_product(output, features[:, 0], tape.parts["policy.weight"])
+            add_product(value, features[:, -1], tape.parts["value.weight"])
         return Heads(output, parts["policy.free"], value.squeeze(-1))
+
+    def _through(self, layer: _Layer, slope: Tensor) -> Tensor:
+        """A tangent of a layer's activation, or a gradient, on its other side; may overwrite `slope`.
+
+        The derivative of an elementwise function is its own transpose.
+        """
+        if layer.slope is None:
+            return self._activation.backward(slope, layer.pre, layer.post)
+        return slope.mul_(layer.slope)
 
     @property
     def _activation(self) -> Activation:
@@ -250,7 +297,7 @@ class Heads(NamedTuple):
     free: Tensor
     """[R, 1, F]."""
     value: Tensor
-    """[R, B]."""
+    """[R, B]; without a value head [R, B, 0]."""
 
 
 class _Layer(NamedTuple):
@@ -258,6 +305,10 @@ class _Layer(NamedTuple):
     weight: Tensor
     pre: Tensor
     post: Tensor
+    slope: Tensor | None = None
+    """Derivative of the activation, on a prepared tape."""
+    room: Tensor | None = None
+    """Of the shape of `post`, for passes to work in, on a prepared tape."""
 
 
 class Tape(NamedTuple):
@@ -267,11 +318,6 @@ class Tape(NamedTuple):
     layers: list[_Layer]
     features: Tensor
     """[R, K, B, H]: outputs of the last hidden layer."""
-
-
-def _product(x: Tensor, weight: Tensor) -> Tensor:
-    """x W, [G, B, I] times [G, I, O]: the gradient of a product with the transpose."""
-    return input_gradient(x, weight.transpose(-1, -2))
 
 
 def _orthogonal(shape: torch.Size, gain: float, generator: torch.Generator) -> Tensor:

@@ -1,26 +1,42 @@
-"""Checkpoints: the full state of one run in one safetensors file, and which of them are kept.
+"""Checkpoints: which are written and kept, and which one a run goes on from.
 
-Nothing here is pickled: tensors by name, and JSON beside them.
+The order in which a checkpoint comes to be, so that a kill between any two steps loses nothing: metrics.jsonl
+and digests.txt reach the disk; the checkpoint is written under another name, reaches the disk and is renamed;
+index.json is replaced in the same way; files that are no longer kept go; manifest.json is replaced. After a
+kill there is at worst a whole checkpoint that the index does not list, whose own checksum vouches for it, a
+file too many, or a leftover `*.new`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.files import read_bytes, storage_error, write_atomically
 from rlcli.runs.index import FILE, Index, Kept
+from rlcli.runs.packing import NOTHING, About, Span, pack, unpack
 
-VERSION = 1
-LAST_KEPT = 2
+LARGEST = 2**33
+"""Bytes of a checkpoint that is read without an index to say how many there must be."""
 Which = Literal["last", "best"] | int
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """The newest whole checkpoint of a run, and what was found on the way to it."""
+
+    checkpoint: Checkpoint
+    about: About
+    index: Index
+    """The index as it was when that checkpoint was saved."""
+    faults: list[str]
+    """What is damaged, each in a sentence."""
 
 
 class Checkpoints:
@@ -30,30 +46,50 @@ class Checkpoints:
         self.dir = run_dir / "checkpoints"
         self._keep = keep
 
-    def save(self, checkpoint: Checkpoint, env_steps: int, best_return: float | None = None) -> Path:
+    def save(
+        self,
+        checkpoint: Checkpoint,
+        env_steps: int,
+        best_return: float | None = None,
+        *,
+        due: bool = True,
+        final: bool = False,
+        owed: bool = False,
+        again: bool = False,
+        rows: Span = NOTHING,
+    ) -> Path:
         """Writes a checkpoint, drops those no longer kept; with `best_return` it becomes the best.
+
+        `due`: it is saved on schedule, not because the run ends here; `final`: the evaluation that makes it
+        the best was made because the run ends here; `owed`: its evaluation was cut short; `again`: what is
+        there of this update is written again. `rows` is the span of metrics.jsonl so far.
 
         Raises:
             StorageError: it could not be written; the earlier ones are untouched.
         """
-        index, path = Index.read(self.dir), self._path(checkpoint.update)
-        if checkpoint.update not in index.kept:
-            content = _packed(checkpoint, env_steps)
-            self._make_folder()
-            write_atomically(path, content)
-            index.saved += 1
-            digest = hashlib.sha256(content).hexdigest()
-            index.kept[checkpoint.update] = Kept(index.saved, env_steps, len(content), digest)
-        index.last = checkpoint.update
+        index, update = Index.read(self.dir), checkpoint.update
+        there = index.kept.get(update)
+        on_schedule = best_return is not None and not final
+        due = due or on_schedule or (there is not None and there.due)
         if best_return is not None:
-            index.best, index.best_return = checkpoint.update, best_return
-        dropped = self._dropped(index)
-        for update in dropped:
-            del index.kept[update]
+            index.best, index.best_return = update, best_return
+        if on_schedule:
+            index.course_best, index.course_return = update, best_return
+        if due and not (there is not None and there.due):
+            index.saved += 1
+        if again or there is None or on_schedule or due != there.due:
+            about = About(
+                update, env_steps, index.saved, due, index.course_best, index.course_return, owed, *rows
+            )
+            index.kept[update] = self._write(pack(checkpoint, about), about, replaced=there is not None)
+        index.last = update
+        dropped = index.dropped(self._keep)
+        for other in dropped:
+            del index.kept[other]
         # Written before the files go: a crash in between leaves a file too many, never one too few.
         index.write(self.dir)
-        self._delete(dropped)
-        return path
+        self._delete(self._path(other) for other in dropped)
+        return self._path(update)
 
     def load(self, which: Which = "last") -> Checkpoint:
         """A kept checkpoint, checked against the index.
@@ -64,40 +100,114 @@ class Checkpoints:
         """
         index = Index.read(self.dir)
         if not index.kept and any(self.dir.glob("*.safetensors")):
-            raise StorageError(f"{self.dir / FILE} is missing: without it no checkpoint can be trusted.")
+            raise StorageError(
+                f"{self.dir / FILE} is missing: without it no checkpoint can be trusted; "
+                "`rlcli resume` makes it again."
+            )
         update = which if isinstance(which, int) else {"last": index.last, "best": index.best}[which]
         if update is None or update not in index.kept:
             updates = ", ".join(map(str, sorted(index.kept)))
             there = f"Kept are the updates {updates}." if updates else "None was saved yet."
             raise UserError(f"There is no checkpoint {which!r} in {self.dir.parent}. {there}")
         try:
-            return _unpacked(self._path(update), update, index.kept[update])
+            return self._read(update, index.kept[update])[0]
         except StorageError as error:
             others = ", ".join(str(other) for other in sorted(index.kept) if other != update)
             raise StorageError(f"{error} {f'Kept besides: {others}.' if others else ''}".strip()) from error
+
+    def recover(self) -> Recovered | None:
+        """The newest whole checkpoint, with an index for it; None if none was ever saved. Changes nothing.
+
+        Raises:
+            StorageError: there are checkpoints, and all are damaged.
+        """
+        faults: list[str] = []
+        try:
+            index = Index.read(self.dir)
+            if not index.kept and self._updates():
+                faults.append(f"{self.dir / FILE} is missing: each checkpoint vouches for itself.")
+        except StorageError as error:
+            faults.append(f"{error} Each checkpoint vouches for itself.")
+            index = Index()
+        for update in sorted({*self._updates(), *index.kept}, reverse=True):
+            try:
+                checkpoint, about = self._read(update, index.kept.get(update))
+            except StorageError as error:
+                faults.append(f"{error} The one before it is used.")
+                continue
+            return Recovered(checkpoint, about, self._as_of(about, index), faults)
+        if index.kept or self._updates():
+            raise StorageError(" ".join(faults).replace(" The one before it is used.", ""))
+        return None
+
+    def adopt(self, index: Index) -> None:
+        """Makes a recovered index that of the folder, and removes what it does not list."""
+        index.write(self.dir)
+        listed = {self._path(update).name for update in index.kept} | {FILE}
+        self._delete(path for path in self.dir.iterdir() if path.name not in listed and path.is_file())
 
     @property
     def best_return(self) -> float | None:
         """The evaluation return of the best checkpoint."""
         return Index.read(self.dir).best_return
 
-    def _dropped(self, index: Index) -> list[int]:
-        """Kept are the last two, the best, and every keep-th."""
-        updates = sorted(index.kept)
-        kept = {*updates[-LAST_KEPT:], index.best}
-        if self._keep:
-            kept |= {update for update in updates if index.kept[update].number % self._keep == 0}
-        return [update for update in updates if update not in kept]
-
-    def _make_folder(self) -> None:
+    def _write(self, content: bytes, about: About, replaced: bool) -> Kept:
+        """Writes a file; one that is replaced leaves the index first, which would call it damaged."""
         try:
             self.dir.mkdir(exist_ok=True)
         except OSError as error:
             raise storage_error(self.dir, error) from error
+        if replaced:
+            without = Index.read(self.dir)
+            del without.kept[about.update]
+            without.write(self.dir)
+        write_atomically(self._path(about.update), content)
+        digest = hashlib.sha256(content).hexdigest()
+        return Kept(about.number, about.due, about.env_steps, len(content), digest)
 
-    def _delete(self, updates: list[int]) -> None:
-        for update in updates:
-            path = self._path(update)
+    def _read(self, update: int, kept: Kept | None) -> tuple[Checkpoint, About]:
+        """The checkpoint in a file that the index describes as `kept`, or does not know."""
+        path = self._path(update)
+        content = read_bytes(path, largest=LARGEST if kept is None else kept.bytes)
+        if kept is not None and len(content) < kept.bytes:
+            raise StorageError(f"{path} is damaged: it has {len(content)} of its {kept.bytes} bytes.")
+        if kept is not None and hashlib.sha256(content).hexdigest() != kept.sha256:
+            raise StorageError(f"{path} is damaged: its checksum is not the one in {FILE}.")
+        checkpoint, about = unpack(content, path)
+        if about.update != update:
+            raise StorageError(f"{path} is the checkpoint of update {about.update}, not of {update}.")
+        return checkpoint, about
+
+    def _as_of(self, about: About, index: Index) -> Index:
+        """The index when a checkpoint was saved, less what is damaged or gone since."""
+        kept: dict[int, Kept] = {}
+        for update in self._updates():
+            if update > about.update:
+                continue
+            if update in index.kept and update != about.update:
+                kept[update] = index.kept[update]
+                continue
+            with contextlib.suppress(StorageError):
+                own = self._read(update, None)[1]
+                content = read_bytes(self._path(update), LARGEST)
+                digest = hashlib.sha256(content).hexdigest()
+                kept[update] = Kept(own.number, own.due, own.env_steps, len(content), digest)
+        best = about.best if about.best in kept else None
+        found = Index(
+            saved=about.number, last=about.update, best=best, best_return=about.best_return,
+            course_best=best, course_return=about.best_return, kept=kept,
+        )  # fmt: skip
+        for update in found.dropped(self._keep):  # files whose removal a kill came before
+            del found.kept[update]
+        return found
+
+    def _updates(self) -> list[int]:
+        """Of the files there are."""
+        names = (path.stem for path in self.dir.glob("*.safetensors"))
+        return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 19)
+
+    def _delete(self, paths: Iterator[Path]) -> None:
+        for path in list(paths):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -105,32 +215,3 @@ class Checkpoints:
 
     def _path(self, update: int) -> Path:
         return self.dir / f"{update}.safetensors"
-
-
-def _packed(checkpoint: Checkpoint, env_steps: int) -> bytes:
-    about = {"version": VERSION, "update": checkpoint.update, "env_steps": env_steps}
-    return save(checkpoint.tensors, metadata={"rlcli": json.dumps(about)})
-
-
-def _unpacked(path: Path, update: int, kept: Kept) -> Checkpoint:
-    """The checkpoint in a file that the index describes as `kept`."""
-    content = read_bytes(path, largest=kept.bytes)
-    if len(content) < kept.bytes:
-        raise StorageError(f"{path} is damaged: it has {len(content)} of its {kept.bytes} bytes.")
-    if hashlib.sha256(content).hexdigest() != kept.sha256:
-        raise StorageError(f"{path} is damaged: its checksum is not the one in {FILE}.")
-    try:
-        tensors, about = load(content), _metadata(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise StorageError(f"{path} is damaged: {error}.") from error
-    if about.get("version") != VERSION:
-        raise StorageError(f"{path} has version {about.get('version')!r}; this rlcli reads {VERSION}.")
-    if about.get("update") != update:
-        raise StorageError(f"{path} is the checkpoint of update {about.get('update')!r}, not of {update}.")
-    return Checkpoint(tensors, update)
-
-
-def _metadata(content: bytes) -> dict[str, Any]:
-    """The JSON in the header of a safetensors file, whose length its first eight bytes are."""
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return dict(json.loads(header["__metadata__"]["rlcli"]))

@@ -12,6 +12,7 @@ from typing import Any
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
 from rlcli.runs.files import storage_error
+from rlcli.runs.lock import holder
 from rlcli.runs.manifest import FIELDS, FILE, Manifest
 
 DEFAULT_ROOT = "runs"
@@ -90,11 +91,16 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
 def summary(run_dir: Path) -> dict[str, Any]:
     """What `rlcli show` and `rlcli runs` tell of a run, from its manifest.
 
+    A run that says it is running, while no process holds its lock, was killed.
+
     Raises:
         StorageError: the manifest is damaged.
     """
     content = Manifest.read(run_dir).content
-    return {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
+    told = {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
+    if told["status"] == "running" and holder(run_dir) is None:
+        told |= {"status": "killed", "message": f"its process is gone; go on with: rlcli resume {told['id']}"}
+    return told
 
 
 def _damaged(directory: Path, root: Path, reason: str) -> dict[str, Any]:

@@ -115,6 +115,21 @@ class LineFile:
                 self._file.close()
 
 
+def settle(path: Path) -> None:
+    """Has what was written to a file so far reach the disk; nothing where there is no such file.
+
+    Raises:
+        StorageError: the disk is full, or refuses.
+    """
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """An OSError as one readable message."""
     if error.errno in FULL:

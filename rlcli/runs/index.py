@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any, TypeVar
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_json
 
-VERSION = 1
+VERSION = 2
 FILE = "index.json"
+CHECKSUM = "sha256"
 Number = TypeVar("Number", int, float)
 
 
@@ -21,7 +24,9 @@ class Kept:
     """One checkpoint file."""
 
     number: int
-    """How many checkpoints the run had saved with this one."""
+    """How many checkpoints had been saved on schedule by then, with this one if it was."""
+    due: bool
+    """Whether it was saved on schedule, rather than because the run ended there."""
     env_steps: int
     bytes: int
     sha256: str
@@ -29,14 +34,20 @@ class Kept:
 
 @dataclasses.dataclass
 class Index:
-    """The checkpoints of a run, by the update after which they were saved."""
+    """The checkpoints of a run, by the update after which they were saved.
+
+    The best of the course leaves out an evaluation that was made only because the run ended: the run that
+    goes on never had it.
+    """
 
     saved: int = 0
-    """Checkpoints saved since the run began, kept or not."""
+    """Checkpoints saved on schedule since the run began, kept or not."""
     last: int | None = None
     best: int | None = None
     best_return: float | None = None
     """Evaluation return of the best."""
+    course_best: int | None = None
+    course_return: float | None = None
     kept: dict[int, Kept] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -53,27 +64,58 @@ class Index:
         if content.get("version") != VERSION:
             raise StorageError(f"{path} has version {content.get('version')!r}; this rlcli reads {VERSION}.")
         try:
-            return cls(
+            found = cls(
                 saved=_whole(content["saved"]),
                 last=_optional(_whole, content["last"]),
                 best=_optional(_whole, content["best"]),
                 best_return=_optional(_number, content["best_return"]),
+                course_best=_optional(_whole, content["course_best"]),
+                course_return=_optional(_number, content["course_return"]),
                 kept={_update(name): _kept(about) for name, about in content["kept"].items()},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{path} is damaged: {error}.") from error
+        if content.pop(CHECKSUM, None) != checksum(content):
+            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+        return found
 
     def write(self, folder: Path) -> None:
         """Replaces the file, whole or not at all."""
         content = {"version": VERSION, **dataclasses.asdict(self)}
-        write_json(folder / FILE, content)
+        # Numbers of updates become text in JSON; the checksum is of what will be read.
+        content["kept"] = {str(update): about for update, about in content["kept"].items()}
+        write_json(folder / FILE, content | {CHECKSUM: checksum(content)})
+
+    def dropped(self, every: int) -> list[int]:
+        """Checkpoints that need not be kept.
+
+        Kept are the last two, the best, and every `every`-th on schedule. One that was saved only because the
+        run ended goes as soon as there is a later one, so that a run that went on keeps what it would have.
+        """
+        updates = sorted(self.kept)
+        if not updates:
+            return []
+        due = [update for update in updates if self.kept[update].due]
+        kept = {updates[-1], self.best, self.course_best, *due[-1:], *([] if due else updates[-2:])}
+        if self.kept[updates[-1]].due:
+            kept |= set(due[-2:])
+        if every:
+            kept |= {update for update in due if self.kept[update].number % every == 0}
+        return [update for update in updates if update not in kept]
+
+
+def checksum(content: dict[str, Any]) -> str:
+    """Of a JSON object, however it is set."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _kept(about: dict[str, Any]) -> Kept:
-    digest = about["sha256"]
+    digest, due = about["sha256"], about["due"]
     if not isinstance(digest, str):
         raise TypeError(f"{digest!r} is no checksum")
-    return Kept(_whole(about["number"]), _whole(about["env_steps"]), _whole(about["bytes"]), digest)
+    if type(due) is not bool:
+        raise TypeError(f"{due!r} is neither true nor false")
+    return Kept(_whole(about["number"]), due, _whole(about["env_steps"]), _whole(about["bytes"]), digest)
 
 
 def _update(name: str) -> int:

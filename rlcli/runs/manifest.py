@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import secrets
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from types import NoneType
 from typing import Any
 
 from rlcli.config.schema import RunConfig
+from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
 from rlcli.runs.files import read_json, write_atomically, write_json
@@ -27,9 +29,16 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "env_steps": (int,), "updates": (int,), "eval_return_mean": (float, int, NoneType), "name": (str,),
     "sweep": (str, NoneType), "started": (str,), "finished": (str, NoneType), "total_steps": (int,),
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
-    "tags": (list,), "notes": (str,), "exact_resume": (bool,),
+    "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
+    "config_sha256": (str, NoneType),
 }  # fmt: skip
 """What is told of a run, each with the types it may have."""
+
+RESUME: dict[str, tuple[type, ...]] = {
+    "time": (str,), "update": (int,), "command": (list,), "overrides": (list,), "changed": (dict,),
+    "config_before": (str,), "packages": (dict,), "exact": (bool,),
+}  # fmt: skip
+"""What is kept of each time the run went on: `changed` and `packages` hold [before, since] by name."""
 
 
 class Manifest:
@@ -79,6 +88,8 @@ class Manifest:
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
+            "resumes": [],
+            "config_sha256": fingerprint(config),
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -101,6 +112,8 @@ class Manifest:
         wrong = [name for name, types in FIELDS.items() if type(content[name]) not in types]
         if content["status"] not in STATUSES:
             wrong.append("status")
+        if "resumes" not in wrong and not all(map(_is_resume, content["resumes"])):
+            wrong.append("resumes")
         if wrong:
             raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
@@ -113,6 +126,20 @@ class Manifest:
     def write(self) -> None:
         """Writes the file, whole or not at all."""
         write_json(self.path, self.content)
+
+
+def _is_resume(entry: Any) -> bool:
+    """Whether this is what a resume leaves."""
+    if not isinstance(entry, dict) or any(
+        type(entry.get(name)) not in types for name, types in RESUME.items()
+    ):
+        return False
+    return all(isinstance(pair, list) and len(pair) == 2 for pair in entry["packages"].values())
+
+
+def fingerprint(config: RunConfig) -> str:
+    """The checksum of a config as config.yaml holds it."""
+    return hashlib.sha256(to_yaml(config).encode()).hexdigest()
 
 
 def now() -> str:

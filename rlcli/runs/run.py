@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,12 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError, UserError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs.checkpoint import Checkpoints
+from rlcli.runs.digests import FILE as DIGESTS
 from rlcli.runs.digests import Digests
-from rlcli.runs.files import LineFile, storage_error, write_atomically
+from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
+from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
+from rlcli.runs.rows import Rows, differing
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -47,11 +50,65 @@ class Result:
     message: str | None
 
 
+@dataclass(frozen=True)
+class TakenUp:
+    """What a run that goes on brings with it from the process before."""
+
+    last_return: float | None
+    """Mean return of the last evaluation."""
+    owed: Row | None
+    """The row of an update whose evaluation was cut short: it is evaluated and recorded again."""
+    rows: Mapping[int, Row]
+    """Rows that will be computed again, by their update."""
+
+
+NEW = TakenUp(None, None, {})
+
+
 class Run:
     """Records one run; knows nothing of how it is trained."""
 
     def __init__(
         self,
+        config: RunConfig,
+        manifest: Manifest,
+        lock: Lock,
+        spec: EnvSpec,
+        *,
+        updates: int = 0,
+        taken_up: TakenUp = NEW,
+        quiet: bool = False,
+    ) -> None:
+        """Opens the files of a run whose config and manifest are written; `updates` are done."""
+        self.config = config
+        self.dir = manifest.path.parent
+        self.updates = updates
+        self.owed = taken_up.owed
+        self._manifest, self._lock, self._spec = manifest, lock, spec
+        self._started = time.perf_counter()
+        self._logging = 0.0
+        self._cut = False
+        """Whether the evaluation after the last update was cut short."""
+        self._last_return = taken_up.last_return
+        self._past = dict(taken_up.rows)
+        self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
+        self._best_return = self._checkpoints.best_return
+        self._rows = Rows(self.dir)
+        self._log, self._digests = LineFile(self.dir / "train.log"), Digests(self.dir, after=updates)
+        self._loggers = Loggers({}, self.warn)
+        try:
+            begun = f"resumed after update {updates}" if self._resumed else "started"
+            self.say(f"{begun}: {shlex.join(sys.argv)}")
+            self._loggers = make_loggers(self._info(quiet), self.warn)
+            if not spec.exact_resume and not self._resumed:
+                self.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}")
+        except StorageError as error:
+            self.fail(Failure(error, updates), None)
+            raise
+
+    @classmethod
+    def begin(
+        cls,
         config: RunConfig,
         run_dir: Path,
         spec: EnvSpec,
@@ -60,33 +117,26 @@ class Run:
         cohort: Sequence[str] = (),
         updates: int = 0,
         quiet: bool = False,
-    ) -> None:
-        self.config = config
-        self.dir = run_dir
-        self.updates = updates
-        self._spec = spec
-        self._started = time.perf_counter()
-        self._logging = 0.0
-        self._last_return: float | None = None
+    ) -> Run:
+        """A new run in its directory; `updates` were done elsewhere.
+
+        Raises:
+            UserError: the directory holds a run, or another process is at it.
+            StorageError: it cannot be written to.
+        """
         if (run_dir / FILE).exists():
             raise UserError(f"{run_dir} already holds a run.")
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(run_dir, error) from error
-        self._checkpoints = Checkpoints(run_dir, config.checkpoint.keep)
-        self._best_return = self._checkpoints.best_return
-        write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
-        self._manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
-        self._log, self._digests = LineFile(run_dir / "train.log"), Digests(run_dir)
-        self._loggers = Loggers({}, self.warn)
+        lock = Lock(run_dir)
         try:
-            self.say(f"started: {shlex.join(self._manifest.content['command'])}")
-            self._loggers = make_loggers(self._info(quiet), self.warn)
-            if not spec.exact_resume:
-                self.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}")
-        except StorageError as error:
-            self.fail(Failure(error, updates), None)
+            write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
+            manifest = Manifest.begin(run_dir, config, overrides, spec, cohort)
+            return cls(config, manifest, lock, spec, updates=updates, quiet=quiet)
+        except BaseException:
+            lock.release()
             raise
 
     @property
@@ -114,11 +164,18 @@ class Run:
         """Whether the last update is one whose state is saved."""
         return self.done or self._reached(self.config.checkpoint.every)
 
+    @property
+    def _resumed(self) -> bool:
+        return bool(self._manifest.content["resumes"])
+
     def record(self, row: Row, evaluation: Evaluation | None, seconds: float, policy: Policy) -> None:
         """Logs the row of an update, with the evaluation that followed it and the seconds that took."""
         if evaluation is not None:
             row |= evaluation.figures()
+            if not self._reached(self.config.eval.every):
+                row["eval/final"] = 1.0
             self._last_return = row["eval/return_mean"]
+        self._cut = self.evaluation_due and evaluation is None
         if self.evaluation_due:
             row["time/evaluate"] = seconds
         spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._logging
@@ -127,6 +184,7 @@ class Run:
             "time/elapsed": time.perf_counter() - self._started,
             "time/log": self._logging,
         }
+        self._compare(row)
         begun = time.perf_counter()
         self._loggers.log(row)
         self._digests.add(row, policy)
@@ -138,12 +196,26 @@ class Run:
             return False
         return self._best_return is None or float(evaluation.returns.mean()) > self._best_return
 
-    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
-        """Saves a state, with `best` as that of the highest evaluation, which was the last."""
+    def save(self, checkpoint: Checkpoint, best: bool = False, again: bool = False) -> None:
+        """Saves a state, with `best` as that of the highest evaluation, which was the last.
+
+        `again` writes what is there of the same update anew.
+        """
         if best:
             self._best_return = self._last_return
-        env_steps = checkpoint.update * self.config.batch_size
-        path = self._checkpoints.save(checkpoint, env_steps, self._best_return if best else None)
+        # What the checkpoint follows is on the disk before it is.
+        rows = self._rows.settle()
+        settle(self.dir / DIGESTS)
+        path = self._checkpoints.save(
+            checkpoint,
+            checkpoint.update * self.config.batch_size,
+            self._best_return if best else None,
+            due=self._reached(self.config.checkpoint.every),
+            final=not self._reached(self.config.eval.every),
+            owed=self._cut,
+            again=again,
+            rows=rows,
+        )
         self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
         self._manifest.update(**self._standing(), **self._exactness(checkpoint))
 
@@ -184,6 +256,7 @@ class Run:
             status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
             **self._standing(),
         )  # fmt: skip
+        self._lock.release()
 
     def say(self, text: str) -> None:
         """A line in train.log."""
@@ -201,15 +274,15 @@ class Run:
     def _reached(self, every: int) -> bool:
         """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
         before = self.env_steps - self.config.batch_size
-        return every > 0 and self.env_steps // every > before // every
+        return every > 0 and self.updates > 0 and self.env_steps // every > before // every
 
     def _info(self, quiet: bool) -> RunInfo:
         config = self.config
         return RunInfo(
             id=self.id, name=self.dir.name, dir=self.dir, config=config, config_dict=to_dict(config),
             total_steps=config.updates * config.batch_size, start_steps=self.env_steps,
-            sweep=self._manifest.content["sweep"], quiet=quiet, algo=config.algo.name, env=config.env.id,
-            seed=config.seed,
+            resumed=self._resumed, sweep=self._manifest.content["sweep"], quiet=quiet,
+            algo=config.algo.name, env=config.env.id, seed=config.seed,
         )  # fmt: skip
 
     def _standing(self) -> dict[str, Any]:
@@ -232,6 +305,15 @@ class Run:
             )
         return {"exact_resume": exact, "inexact_reason": reason}
 
+    def _compare(self, row: Row) -> None:
+        """Holds a row against the one an earlier process computed; tells of the first that differs."""
+        before = self._past.pop(row["update"], None)
+        names = [] if before is None else differing(before, row)
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
+            self._past.clear()
+
     def _explain(self, failure: Failure) -> None:
         """Why the run failed, for whoever looks afterwards."""
         self.say("".join(traceback.format_exception(failure.error)).rstrip())
@@ -252,6 +334,7 @@ class Run:
     def _close_files(self) -> None:
         self._log.close()
         self._digests.close()
+        self._lock.release()
 
     def _result(self, status: str, exit_code: int, message: str | None) -> Result:
         return Result(

@@ -62,10 +62,34 @@ def train(
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     _check_one_shape(configs)
-    spec = registry.describe(configs[0].env)
-    typed = overrides or [()] * len(configs)
-    done = [0] * len(configs) if checkpoints is None else [saved.update for saved in checkpoints]
+    frozen = [_with_schedule(config) for config in configs]
+    spec = registry.describe(frozen[0].env)
+    typed = overrides or [()] * len(frozen)
+    done = [0] * len(frozen) if checkpoints is None else [saved.update for saved in checkpoints]
     names = [directory.name for directory in dirs] if len(dirs) > 1 else []
+
+    def start(run: int, restarted: int) -> Run:
+        record = Run.begin(
+            frozen[run], dirs[run], spec, overrides=typed[run], cohort=names, updates=done[run], quiet=quiet
+        )
+        if restarted:
+            record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
+        return record
+
+    return train_all(frozen, start, checkpoints, on_row)
+
+
+def train_all(
+    configs: Sequence[RunConfig],
+    start: Callable[[int, int], Run],
+    checkpoints: Sequence[Checkpoint] | None,
+    on_row: OnRow,
+) -> list[Result]:
+    """Trains a session of runs to their end.
+
+    `start(run, restarted)` gives the record of a run once its state is there; `restarted` of its environments
+    could not be put back into their episode.
+    """
     runs: dict[int, Run] = {}
 
     def announce() -> None:
@@ -77,12 +101,11 @@ def train(
             run.abandon(code)
 
     with stop_on_signals(announce, abandon) as stop:
-        loop = _Loop(BACKENDS[configs[0].backend](configs, checkpoints), runs, on_row, stop)
+        session = BACKENDS[configs[0].backend](configs, checkpoints)
+        loop = _Loop(session, runs, on_row, stop)
         try:
-            for config, directory, words, updates in zip(configs, dirs, typed, done, strict=True):
-                loop.add(
-                    Run(config, directory, spec, overrides=words, cohort=names, updates=updates, quiet=quiet)
-                )
+            for run in range(len(configs)):
+                loop.add(start(run, session.restarted(run)))
             return loop.to_the_end()
         except Exception as error:
             loop.fail_all(error)
@@ -110,7 +133,9 @@ class _Loop:
     def to_the_end(self) -> list[Result]:
         """Updates until every run has ended; a signal ends them all after the update in progress."""
         for run, record in tuple(self._runs.items()):
-            if record.done:
+            if record.owed is not None:
+                self._conclude(run, record.owed)
+            elif record.done:
                 self._leave(run, record.end("finished"))
         while self._runs and not self._stop:
             try:
@@ -141,11 +166,12 @@ class _Loop:
         """Everything that follows one update of one run."""
         record = self._runs[run]
         record.updates = row["update"]
+        again, record.owed = record.owed is not None, None
         try:
             evaluation = self._evaluate_and_record(run, row)
             best = record.improves(evaluation)
-            if best or record.checkpoint_due:
-                record.save(self._session.state(run), best)
+            if best or again or record.checkpoint_due:
+                record.save(self._session.state(run), best, again)
             pruned = self._on_row(run, row) is Verdict.PRUNE
             cut_short = record.evaluation_due and evaluation is None
             if record.done and not cut_short:
@@ -213,6 +239,11 @@ class _Loop:
         if self._evaluation_env is not None:
             self._evaluation_env.close()
             self._evaluation_env = None
+
+
+def _with_schedule(config: RunConfig) -> RunConfig:
+    """Schedules run over what the run was first started for, however long it goes on."""
+    return dataclasses.replace(config, schedule_steps=config.schedule_steps or config.total_steps)
 
 
 def _check_one_shape(configs: Sequence[RunConfig]) -> None:

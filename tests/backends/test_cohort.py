@@ -51,6 +51,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+PHASES = {"auxiliary_every": 2, "auxiliary_epochs": 2, "auxiliary_minibatches": 4}
 ALGORITHMS: dict[str, list[dict[str, Any]]] = {
     "a2c": [
         {"learning_rate": 0.1, "gamma": 0.9, "rmsprop_eps": 1e-2},
@@ -76,6 +77,11 @@ ALGORITHMS: dict[str, list[dict[str, Any]]] = {
         {"weight_cap": None, "learning_rate": 1e-2},
         {"weight_cap": 1.05, "gamma": 0.9, "learning_rate": 3e-2},
         {"weight_cap": "sqrt_n", "entropy_coef": 0.01, "learning_rate": 3e-2},
+    ],
+    "ppg": [
+        {**PHASES, "beta_clone": 0.1, "learning_rate": 3e-2},
+        {**PHASES, "beta_clone": 10.0, "gamma": 0.9, "value_coef": 2.0, "max_grad_norm": 0.1},
+        {**PHASES, "entropy_coef": -0.01, "target_kl": 1e-5, "learning_rate": 1e-2},
     ],
 }
 """For each algorithm three runs that differ in its own hyperparameters."""
@@ -139,13 +145,28 @@ def test_three_runs_of_any_algorithm_together_are_the_three_alone(name, lag, env
         "mdpo": "update/beta",
         "trpo": "update/step_accepted",
         "reinforce": "weights/max",
+        "ppg": "auxiliary/clone_kl",
     }
     assert len({row[told[name]] for row in found[-1].values()}) >= 2
 
 
-@pytest.mark.parametrize("name", ["ppo_kl", "trpo"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("lag", [0, 2])
+def test_three_runs_in_phases_on_one_trunk_are_the_three_alone(lag, env):
+    shape = {"env": env, "lag": lag, "envs": SHORT | NORMALISED, "algo": ROWS["ppg"]}
+    configs = members(shape | {"network": {"shared": True}}, ALGORITHMS["ppg"])
+    together = NativeSession(configs)
+    found = rows(together, 4)
+    assert "auxiliary/value_aux" not in found[-1][0]
+    for run, config in enumerate(configs):
+        alone = NativeSession([config])
+        assert [row[run] for row in found] == [row[0] for row in rows(alone, 4)]
+        assert_same_state(together, run, alone, 0)
+
+
+@pytest.mark.parametrize("name", ["ppo_kl", "trpo", "ppg"])
 def test_a_run_of_any_algorithm_goes_on_in_another_cohort(name):
-    """The adaptive coefficient goes with its run."""
+    """The adaptive coefficient goes with its run, its rollouts too; its neighbour stands elsewhere."""
     shape = {"env": "Pendulum-v1", "envs": SHORT, "algo": ROWS[name]}
     configs = members(shape, ALGORITHMS[name])
     wanted = NativeSession(configs[:1])

@@ -16,10 +16,12 @@ ALGO = {
 UPDATES = 40
 
 
-def trained(name: str, updates: int = UPDATES, envs: dict | None = None, **algo) -> Policy:
+def trained(
+    name: str, updates: int = UPDATES, envs: dict | None = None, shared: bool = False, **algo
+) -> Policy:
     config = small(
         f"{PROBES}Probe{name}-v0", total_steps=80 * updates, algo=ALGO | algo, envs=envs,
-        network={"hidden": (16,), "policy_gain": 0.01},
+        network={"hidden": (16,), "policy_gain": 0.01, "shared": shared},
     )  # fmt: skip
     session = NativeSession([config])
     for _ in range(updates):
@@ -45,6 +47,17 @@ ALGORITHMS: dict[str, tuple[int, dict]] = {
     "mdpo": (40, ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01}),
     "trpo": (40, ROWS["trpo"] | {"delta": 0.05, "epochs": 8, "minibatches": 2}),
     "reinforce": (60, ROWS["reinforce"] | {"epochs": 4, "learning_rate": 0.01}),
+    "ppg": (
+        40,
+        ROWS["ppg"]
+        | {
+            "epochs": 8,
+            "value_epochs": 8,
+            "entropy_coef": 0.0,
+            "auxiliary_every": 4,
+            "auxiliary_minibatches": 4,
+        },
+    ),
 }
 """For each algorithm the updates it needs, and its row with rates for so small a thing."""
 
@@ -70,6 +83,13 @@ def test_any_algorithm_learns_the_best_real_number(name):
 def test_any_algorithm_discounts_a_reward_one_step_ahead_once(name):
     updates, row = ALGORITHMS[name]
     assert values(trained("Discounted", updates, **row), [0.0, 1.0]) == pytest.approx([0.9, 1.0], abs=0.03)
+
+
+def test_phases_learn_on_one_trunk_too():
+    updates, row = ALGORITHMS["ppg"]
+    policy = trained("Match", updates, shared=True, **row)
+    assert (outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal() > 0.95).all()
+    assert values(policy, [-1.0, 1.0]) == pytest.approx([1.0, 1.0], abs=0.1)
 
 
 @pytest.mark.parametrize(

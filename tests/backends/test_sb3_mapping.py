@@ -30,7 +30,7 @@ def test_the_rows_are_taken_as_they_are(row, env):
     assert mapping.algorithm(composed.config) == row.partition("_")[0].upper()
 
 
-@pytest.mark.parametrize("row", ["ppo_kl", "mdpo"])
+@pytest.mark.parametrize("row", ["ppo_kl", "mdpo", "ppg"])
 def test_rows_without_a_peer_are_refused(row):
     with pytest.raises(UserError, match="backend=sb3, which has PPO"):
         compose([f"algo={row}", "backend=sb3"], checks=CHECKS)

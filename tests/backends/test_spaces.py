@@ -89,9 +89,12 @@ def test_every_algorithm_takes_structured_spaces(algo: str, action: str) -> None
         f"algo={algo}", f"env={WANDERING}", f"env.kwargs={{action: {action}}}", "env.num_envs=4",
         "algo.rollout_steps=16", "total_steps=640", "network.hidden=[8]", "tuned=none",
     ]  # fmt: skip
+    if algo == "ppg":
+        common += ["algo.auxiliary_every=2", "algo.auxiliary_minibatches=4"]
     configs = [compose([*common, f"seed={seed}"]).config for seed in range(3)]
     together = NativeSession(configs)
     found = rows(together, 2)
+    assert ("auxiliary/clone_kl" in found[-1][0]) == (algo == "ppg")
     for run, config in enumerate(configs):
         alone = NativeSession([config])
         assert [row[run] for row in found] == [row[0] for row in rows(alone, 2)]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from rlcli.cli.main import app
 
-ALGORITHMS = ["a2c", "impala", "mdpo", "ppo", "ppo_clip", "ppo_kl", "reinforce", "trpo"]
+ALGORITHMS = ["a2c", "impala", "mdpo", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce", "trpo"]
 """Every row there is, and every other name of one."""
 
 

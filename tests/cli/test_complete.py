@@ -24,7 +24,7 @@ def words(line: str, current: str) -> list[str]:
     ("line", "current", "expected"),
     [
         ("", "tr", ["train"]),
-        ("", "", ["train", "eval", "runs", "show", "list", "explain"]),
+        ("", "", ["train", "resume", "eval", "runs", "show", "list", "explain"]),
         ("", "--ver", ["--version"]),
         ("train", "algo=ppo_", ["algo=ppo_clip", "algo=ppo_kl"]),
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),
@@ -44,6 +44,11 @@ def words(line: str, current: str) -> list[str]:
         ("explain", "behaviour/es", ["behaviour/ess"]),
         ("eval last", "--chec", ["--checkpoint"]),
         ("eval last --checkpoint", "b", ["best"]),
+        ("resume last", "checkpoint.k", ["checkpoint.keep="]),
+        ("resume -q last", "see", []),
+        ("resume last tags=[a]", "wandb.mode=off", ["wandb.mode=offline"]),
+        ("resume last", "logger=[jsonl,te", ["logger=[jsonl,tensorboard"]),
+        ("resume", "la", ["last"]),
         ("nosuchverb", "x", []),
     ],
 )

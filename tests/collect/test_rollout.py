@@ -12,7 +12,6 @@ import torch
 from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.envs import registry
-from rlcli.errors import StorageError
 from rlcli.maths.draws import generator
 from tests.collect import environments
 from tests.collect.environments import HERE, length
@@ -163,14 +162,35 @@ def test_an_episode_too_long_to_be_kept_is_given_up_for_the_next():
     assert np.array_equal(rollout.observations[0, 0, 2].numpy(), first)
 
 
-def test_an_environment_that_does_not_repeat_its_episode_is_found(monkeypatch):
+def test_an_environment_that_ends_its_episode_sooner_than_before_begins_the_next(monkeypatch):
     monkeypatch.setattr(environments, "length", lambda seed: 30)
     now = stage(small(HERE + "Countdown-v0"))
     now.collect()
-    again(now)
+    assert not again(now).collector.given_up.any()
     monkeypatch.setattr(environments, "length", lambda seed: 10)
-    with pytest.raises(StorageError, match="did not repeat"):
-        again(now)
+    assert_next_episodes_began(again(now).collector, now)
+
+
+def test_an_environment_that_shows_something_else_begins_its_next_episode():
+    now = stage(small(HERE + "Countdown-v0"))
+    now.collect()
+    [state] = now.collector.states
+    shown = state.observations.copy()
+    shown[1] += 1
+    now.collector.states = [state._replace(observations=shown)]
+    collector = again(now).collector
+    assert collector.given_up.tolist() == [[False, True, False, False]]
+    assert (collector.states[0].episodes == state.episodes + np.array([0, 1, 0, 0])).all()
+    assert collector.states[0].lengths[1] == collector.states[0].returns[1] == 0
+    assert (collector.states[0].observations[[0, 2, 3]] == state.observations[[0, 2, 3]]).all()
+
+
+def assert_next_episodes_began(collector, before):
+    assert collector.given_up.all()
+    [state], [old] = collector.states, before.collector.states
+    assert (state.episodes == old.episodes + 1).all()
+    assert not state.lengths.any()
+    assert not state.returns.any()
 
 
 def test_runs_that_are_left_go_on_as_they_were():

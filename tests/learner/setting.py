@@ -13,6 +13,7 @@ from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
 from rlcli.envs import registry
 from rlcli.learner.model import initial_parameters, make_model
 from rlcli.learner.optimisers import INITIAL_SECOND
+from rlcli.learner.phasic import initial_phases
 from rlcli.learner.state import TrainState, behaviour, fresh
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model
@@ -42,6 +43,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "targets": "monte_carlo", "surrogate": "weighted", "weights": "per_decision", "anchor": "behaviour",
         "step_rule": "sgd", "minibatches": 1, "learning_rate_schedule": "constant",
         "normalize_advantage": "none", "max_grad_norm": None,
+    },
+    "ppg": {
+        "targets": "gae", "surrogate": "clipped", "step_rule": "phasic", "epochs": 1, "value_epochs": 1,
+        "learning_rate_schedule": "constant", "entropy_coef": 0.01, "beta_clone": 1.0,
+        "normalize_advantage": "batch", "max_grad_norm": None,
     },
 }  # fmt: skip
 """What makes each algorithm what it is, apart from sizes and rates; conf/algo/ has the whole rows."""
@@ -95,7 +101,8 @@ class Stage(NamedTuple):
 def stage(*configs: RunConfig) -> Stage:
     """A cohort before its first update."""
     config, seeds = configs[0], [one.seed for one in configs]
-    model = make_model(config, registry.describe(config.env))
+    spec = registry.describe(config.env)
+    model = make_model(config, spec)
     env = registry.make(config.env, len(configs))
     whole = config.collect.whole_episodes
     collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu", whole_episodes=whole)
@@ -104,6 +111,7 @@ def stage(*configs: RunConfig) -> Stage:
         model.encoder.width,
         config.env.num_envs,
         config.lag,
+        initial_phases(configs, model, spec.observation),
         INITIAL_SECOND[config.algo.optimiser],
     )
     return Stage(configs, model, collector, state)

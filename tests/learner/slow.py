@@ -142,6 +142,7 @@ class SlowLearner:
             for rows in order.chunk(algo.minibatches):
                 batch = [part[rows] for part in (x, actions, log_mu, advantages, judged, targets, values)]
                 steps.append(self.step(*batch, clip, rate, beta, lambda rows=rows: chosen(mu, rows)))
+        self.afterwards(run, x, targets)
         with torch.no_grad():
             pi = self.policy(x)
         self.remember(run)
@@ -169,6 +170,9 @@ class SlowLearner:
         else:
             del found["loss/penalty"]
         return {name: float(value) for name, value in found.items()}
+
+    def afterwards(self, run: Rollout, x: Tensor, targets: Tensor) -> None:
+        """What else an algorithm does after its epochs, on inputs [B, O] and value targets [B]."""
 
     def beta(self) -> float:
         """The penalty's coefficient at update k of K."""

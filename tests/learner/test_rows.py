@@ -34,6 +34,13 @@ REFUSED = {
     "algo=ppo algo.beta=2": "algo.beta has no effect with algo.penalty=none",
     "algo=mdpo algo.kl_target=0.1": "algo.kl_target has no effect with algo.beta_schedule=linear",
     "algo=ppo_kl algo.penalty=none algo.kl_target=0.1": "algo.kl_target has no effect with algo.penalty=none",
+    "algo=ppo algo.beta_clone=2": "algo.beta_clone has no effect with algo.step_rule=sgd",
+    "algo=trpo algo.auxiliary_every=2": "algo.auxiliary_every has no effect with algo.step_rule=natural",
+    "algo=ppg algo.delta=0.1": "algo.delta has no effect with algo.step_rule=phasic",
+    "algo=ppg algo.beta_clone=-1": "algo.beta_clone=-1: must be >= 0",
+    "algo=ppg tuned=none algo.auxiliary_every=3 algo.auxiliary_minibatches=7": "algo.auxiliary_minibatches=7 "
+    "does not divide algo.auxiliary_every x algo.rollout_steps x env.num_envs = 3 x 256 x 8 = 6144; "
+    "nearest: 6 or 8.",
     "algo=trpo algo.delta=0": "algo.delta=0: must be > 0",
     "algo=trpo algo.line_search_shrink=1": "must be > 0, < 1",
     "algo=reinforce algo.minibatches=4": "cannot have algo.minibatches=4: its weights are of whole rollouts",
@@ -60,6 +67,9 @@ def test_what_has_no_effect_or_no_meaning_is_refused(line):
     assert REFUSED[line] in caught.value.faults[0]
 
 
+PHASES = "algo=ppg algo.auxiliary_every=2 algo.auxiliary_minibatches=4"
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -78,6 +88,11 @@ def test_what_has_no_effect_or_no_meaning_is_refused(line):
         "algo=reinforce algo.self_normalise=true algo.weight_cap=sqrt_n lag=2",
         "algo=reinforce algo.baseline=none algo.weights=prefix algo.discount_states=true",
         "algo=reinforce algo.targets=gae algo.weights=trajectory",
+        "algo=ppg algo.auxiliary_every=1 algo.auxiliary_minibatches=4 lag=2",
+        f"{PHASES} network.shared=true algo.penalty=kl_pi_anchor algo.beta=0.5",
+        f"{PHASES} algo.epochs=3 algo.recompute=epoch algo.targets=vtrace lag=1",
+        f"{PHASES} algo.loss_reduction=sum algo.value_clip=0.2 algo.target_kl=0.01",
+        "algo=a2c algo.step_rule=phasic algo.auxiliary_every=2 algo.auxiliary_minibatches=4",
     ],
 )
 def test_ablations_need_no_code(line):

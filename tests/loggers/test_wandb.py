@@ -12,7 +12,7 @@ import pytest
 from rlcli.errors import UserError
 from rlcli.loggers import wandb as wandb_logger
 from rlcli.loggers.wandb import WandbLogger
-from tests.loggers.wandb_file import finished, of_type, rows
+from tests.loggers.wandb_file import finished, of_type, records_to_the_end, rows
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,8 @@ def test_rows_are_handed_over_together_and_keep_their_times(info, make_row, monk
         def define_metric(self, *_, **__):
             pass
 
-        def log(self, row):
+        def log(self, row, step):
+            assert step == row["update"]
             self.logged.append((row["update"], row["_timestamp"]))
 
         def finish(self, exit_code):
@@ -128,7 +129,8 @@ def test_it_is_finished_with_the_run_s_outcome(make_info, status, code):
 
 def test_runs_side_by_side_keep_their_own_rows(make_info, make_row, tmp_path):
     infos = [
-        make_info(wandb={"mode": "offline"}, dir=tmp_path / name, name=name) for name in ("left", "right")
+        make_info(wandb={"mode": "offline"}, dir=tmp_path / name, name=name, id=name)
+        for name in ("left", "right")
     ]
     for info in infos:
         info.dir.mkdir()
@@ -214,6 +216,39 @@ def test_without_the_sdk_the_message_says_how_to_install_it(info, monkeypatch):
         WandbLogger(info)
 
 
+def segments(run_dir):
+    return sorted((run_dir / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_a_resumed_run_adds_a_segment_of_the_same_id(make_info, make_row):
+    for start, updates in ((0, (1, 2, 3)), (2, (3, 4))):
+        info = make_info(wandb={"mode": "offline"}, start_steps=1024 * start, resumed=start > 0)
+        logger = WandbLogger(info, pytest.fail)
+        for update in updates:
+            logger.log(make_row(update))
+        logger.close("interrupted")
+    found = [records_to_the_end(path) for path in segments(info.dir)]
+    assert [[row["update"] for row in rows(segment)] for segment in found] == [[1, 2, 3], [3, 4]]
+    assert [[run.run_id for run in of_type(segment, "run")] for segment in found] == [["k3x9"], ["k3x9"]]
+    steps = [[record.step.num for record in of_type(segment, "history")] for segment in found]
+    assert steps == [[1, 2, 3], [3, 4]], "rows that come again have the steps they had"
+
+
+def test_a_run_resumed_online_goes_on_in_the_same_run(make_info, monkeypatch):
+    import wandb
+
+    asked = []
+    monkeypatch.setattr(wandb, "init", lambda **settings: asked.append((settings["id"], settings["resume"])))
+    wandb_logger._init(make_info(), "online")
+    wandb_logger._init(make_info(resumed=True), "online")
+    wandb_logger._init(make_info(resumed=True), "offline")
+    earlier = make_info(resumed=True).dir / "wandb"
+    for name in ("run-20240102_000000-later", "offline-run-20240101_000000-k3x9-offline", "cache"):
+        (earlier / name).mkdir(parents=True)
+    wandb_logger._init(make_info(resumed=True), "online")
+    assert asked == [("k3x9", None), ("k3x9", "allow"), ("k3x9", None), ("k3x9-offline", "allow")]
+
+
 def test_what_starting_needs_is_not_left_to_child_processes(make_info, monkeypatch):
     ours = ("WANDB_CACHE_DIR", "WANDB_ERROR_REPORTING")
     for name in ours:
@@ -229,8 +264,8 @@ def test_a_server_that_is_away_is_waited_for_once_and_earlier_segments_are_kept(
     earlier.mkdir(parents=True)
     tried: list[str] = []
 
-    def init(_, mode):
-        tried.append(mode)
+    def init(_, mode, suffix=""):
+        tried.append(mode + suffix)
         if mode == "online":
             empty.mkdir()
             raise wandb.errors.CommError("Timed out\nConsider something")
@@ -239,7 +274,7 @@ def test_a_server_that_is_away_is_waited_for_once_and_earlier_segments_are_kept(
     monkeypatch.setattr(wandb_logger, "_init", init)
     said: list[str] = []
     assert [wandb_logger._start(info, "online", said.append) for _ in range(2)] == [("offline", True)] * 2
-    assert tried == ["online", "offline", "offline"]
+    assert tried == ["online", "offline-offline", "offline"]
     assert said == [
         "W&B: no run could be started on its server: Timed out. "
         "Runs are logged offline; `wandb sync` uploads them later."

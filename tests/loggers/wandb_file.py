@@ -14,6 +14,11 @@ FULL, LAST = 1, 4
 def finished(run_dir: Path, patience: float = 20.0) -> list[Any]:
     """All records of a run directory's W&B run, whose last ones are written shortly after it was finished."""
     (path,) = (run_dir / "wandb").glob("offline-run-*/run-*.wandb")
+    return records_to_the_end(path, patience)
+
+
+def records_to_the_end(path: Path, patience: float = 20.0) -> list[Any]:
+    """All records of one file, as `finished`."""
     given_up = time.monotonic() + patience
     while True:
         found = records(path)

@@ -48,12 +48,13 @@ def setting(family, shape, activation="tanh", shared=False, runs=2, rows=7):
 def fisher_of(network, kind, parameters, x):
     """The Fisher-vector product at `parameters`, as an update makes it."""
     heads, tape = network.forward(network.unflatten(parameters), x)
+    prepared = network.prepared(tape)
 
     def vjp(by_output: Tensor, by_free: Tensor) -> Tensor:
-        return network.backward(tape, Heads(by_output, by_free, torch.zeros_like(heads.value)))
+        return network.backward(prepared, Heads(by_output, by_free, torch.zeros_like(heads.value)))
 
     return fisher_vector_product(
-        kind.distribution(heads.output, heads.free), lambda tangent: network.jvp(tape, tangent)[:2], vjp
+        kind.distribution(heads.output, heads.free), lambda tangent: network.jvp(prepared, tangent)[:2], vjp
     )
 
 
@@ -87,6 +88,22 @@ def test_jvp_and_backward_are_transposes(activation, shared):
     pushed = sum((a * b).flatten(1).sum(-1) for a, b in zip(network.jvp(tape, tangent), by, strict=True))
     torch.testing.assert_close(pushed, (network.backward(tape, by) * tangent).sum(-1))
     assert all(torch.equal(*pair) for pair in zip((tangent, *by), given, strict=True))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_prepared_tape_gives_the_same_passes_again_and_again(shape, activation, shared):
+    network, _, parameters, x = setting(GaussianFamily, shape, activation, shared)
+    heads, tape = network.forward(network.unflatten(parameters), x)
+    prepared = network.prepared(tape)
+    found, wanted = [], []
+    for _ in range(2):
+        tangent, by = torch.randn_like(parameters), Heads(*(torch.randn_like(part) for part in heads))
+        found += [*network.jvp(prepared, tangent), network.backward(prepared, by)]
+        wanted += [*network.jvp(tape, tangent), network.backward(tape, by)]
+    for part, same in zip(found, wanted, strict=True):
+        torch.testing.assert_close(part, same, rtol=1e-12, atol=1e-14)
 
 
 # Fisher
@@ -194,6 +211,25 @@ def test_the_actor_alone_has_the_same_policy_and_fisher_matrix(shape, family, sh
     assert len(columns) == len(columns.unique()) == sum(network.actor.sizes)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_critic_alone_has_the_same_values_and_slopes(shape, shared):
+    network, _, parameters, x = setting(GaussianFamily, shape, shared=shared)
+    columns = network.critic_columns
+    own = parameters[:, columns]
+    heads, tape = network.forward(network.unflatten(parameters), x)
+    alone, tape_alone = network.critic.forward(network.critic.unflatten(own), x)
+    assert torch.equal(alone.value, heads.value)
+    assert torch.equal(network.critic.value(own, x), heads.value)
+    by_value = torch.randn_like(heads.value)
+    nothing = heads._replace(output=torch.zeros_like(heads.output), free=torch.zeros_like(heads.free))
+    whole = network.backward(tape, nothing._replace(value=by_value))
+    found = torch.zeros_like(whole)
+    found[:, columns] = network.critic.backward(tape_alone, alone._replace(value=by_value))
+    torch.testing.assert_close(found, whole, rtol=1e-12, atol=1e-14)
+    assert len(columns) == len(columns.unique()) == sum(network.critic.sizes)
+
+
 # Conjugate gradients
 
 
@@ -244,6 +280,20 @@ def test_a_run_stops_at_its_own_tolerance_and_stays_there():
         assert torch.equal(stopped.x[run], found.x[run])
         earlier = conjugate_gradient(times(matrix), b, count - 1, torch.zeros(3, 1)).x[run]
         assert (b[run] - times(matrix)(earlier[None])[0]).norm() > tolerance[run] * b[run].norm()
+
+
+def test_no_product_is_computed_for_runs_that_are_all_done():
+    matrices, products = positive_matrices(2, 12), []
+
+    def counted(tangent: Tensor) -> Tensor:
+        products.append(tangent)
+        return times(matrices)(tangent)
+
+    b = torch.randn(2, 12, dtype=torch.float64)
+    b[1] = 0.0
+    found = conjugate_gradient(counted, b, 40, column(1e-3, 1e-3))
+    assert 0 < found.iterations[0].item() == len(products) < 40
+    assert found.iterations[1].item() == 0
 
 
 def test_a_direction_without_curvature_ends_the_search_with_what_was_found():

@@ -213,6 +213,20 @@ MUTATIONS = (
         "learner/test_natural.py::test_without_line_search_the_full_step_is_taken",
     ),
     Mutation(
+        "conjugate gradients that end with their first run",
+        "maths/natural.py",
+        "if not active.any():",
+        "if not active.all():",
+        "maths/test_natural.py::test_a_run_stops_at_its_own_tolerance_and_stays_there",
+    ),
+    Mutation(
+        "passes along a prepared tape without the activations' derivatives",
+        "nets/mlp.py",
+        "return slope.mul_(layer.slope)",
+        "return slope",
+        "maths/test_natural.py::test_fisher_product_is_the_explicit_matrix",
+    ),
+    Mutation(
         "value epochs that move the policy",
         "learner/critic.py",
         "network, columns = whole.critic, whole.critic_columns",
@@ -264,8 +278,8 @@ MUTATIONS = (
     Mutation(
         "one order of the batch for all epochs",
         "learner/sgd.py",
-        'generator(seed, "permutation", update, epoch)',
-        'generator(seed, "permutation", update)',
+        "generator(seed, stream, update, epoch)",
+        "generator(seed, stream, update)",
         "learner/test_update.py::test_every_epoch_has_its_own_order_of_the_batch",
     ),
     Mutation(
@@ -274,6 +288,70 @@ MUTATIONS = (
         "return any(config.algo.target_kl is not None for config in configs)",
         "return configs[0].algo.target_kl is not None",
         "learner/test_target_kl.py::test_each_run_of_a_cohort_stops_as_it_would_alone",
+    ),
+    # Phases
+    Mutation(
+        "the clone term by the other KL",
+        "learner/phasic.py",
+        "policy.pullback_kl_from(before, by_kl)",
+        "policy.pullback_kl_to(before, by_kl)",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes",
+    ),
+    Mutation(
+        "cloning the policy of the moment",
+        "learner/phasic.py",
+        "return distribution(outputs, heads.free), distribution(samples.outputs, self._free), auxiliary",
+        "return distribution(outputs, heads.free), distribution(outputs, heads.free), auxiliary",
+        "learner/test_phasic.py::test_the_clone_term_holds_the_policy",
+    ),
+    Mutation(
+        "the auxiliary phase one update late",
+        "learner/phasic.py",
+        "turns = [(done + 1) % every == 0 for done in step.memory.updates]",
+        "turns = [done > 0 and done % every == 0 for done in step.memory.updates]",
+        "learner/test_phasic.py::test_the_auxiliary_phase_comes_after_every_nth_update",
+    ),
+    Mutation(
+        "values in the shared trunk in the policy phase",
+        "learner/phasic.py",
+        "hyper=hyper._replace(value_coef=torch.zeros_like(hyper.value_coef)),",
+        "hyper=hyper,",
+        "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
+    ),
+    Mutation(
+        "values in the shared trunk in the value epochs",
+        "learner/phasic.py",
+        "        return network.heads, network.head_columns\n",
+        "        return network.critic, network.critic_columns\n",
+        "learner/test_phasic.py::test_each_phase_moves_its_own_alone",
+    ),
+    Mutation(
+        "one optimiser for the policy and the value function",
+        "learner/phasic.py",
+        "optimiser=step.memory.phases.value,",
+        "optimiser=step.optimiser,",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes[two trunks]",
+    ),
+    Mutation(
+        "no value taught to the policy's trunk",
+        "learner/phasic.py",
+        "by_auxiliary = (auxiliary - samples.targets) * scale",
+        "by_auxiliary = 0.0 * (auxiliary - samples.targets) * scale",
+        "learner/test_phasic.py::test_phases_come_to_where_the_slow_learner_comes[two trunks]",
+    ),
+    Mutation(
+        "an auxiliary phase for runs whose turn it is not",
+        "learner/phasic.py",
+        "rule.step(gradients, due)",
+        "rule.step(gradients)",
+        "learner/test_phasic.py::test_members_at_different_updates_have_their_phases_when_they_would_alone",
+    ),
+    Mutation(
+        "health before the auxiliary phase",
+        "learner/phasic.py",
+        "unseen=any(turns),",
+        "unseen=False,",
+        "learner/test_phasic.py::test_health_is_that_of_the_policy_after_the_auxiliary_phase",
     ),
     # What acted, and what is taken for it
     Mutation(
@@ -466,5 +544,81 @@ MUTATIONS = (
         "torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)",
         "discounts * coefficients if discount_states else coefficients",
         "learner/test_weighting.py::test_what_does_not_count_moves_nothing",
+    ),
+    # What a run that goes on brings with it
+    Mutation(
+        "an RNG stream carried over from update to update",
+        "collect/rollout.py",
+        'generator(seed, "action", update)',
+        'self.__dict__.setdefault(f"carried {seed}", generator(seed, "action"))',
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "a queue entry dropped on the way into a checkpoint",
+        "backends/native.py",
+        "    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)",
+        "    kept = states.with_leaves(states.take(blank, 0), trained)\n"
+        "    queue = states.map_leaves(lambda leaf: torch.cat((leaf[1:], leaf[-1:])), kept.queue)\n"
+        "    return kept._replace(queue=queue), CollectorState(**fields)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "the optimiser's step count from 0",
+        "backends/native.py",
+        "    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)",
+        "    kept = states.with_leaves(states.take(blank, 0), trained)\n"
+        "    optimiser = kept.optimiser._replace(steps=torch.zeros(()))\n"
+        "    return kept._replace(optimiser=optimiser), CollectorState(**fields)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "elapsed steps of a time limit forgotten",
+        "collect/state.py",
+        "    steps = max(len(state.history) for state in found)\n",
+        "    steps = 0\n    found = [state._replace(observations=observations[0]) for state in found]\n"
+        "    states = found\n",
+        "runs/test_resume.py::test_the_time_limit_goes_on_counting",
+    ),
+    Mutation(
+        "environments not held against what they showed",
+        "collect/state.py",
+        "    broken = ~lost & (ended | other)\n",
+        "    broken = ~lost & ended\n",
+        "collect/test_rollout.py::test_an_environment_that_shows_something_else_begins_its_next_episode",
+    ),
+    Mutation(
+        "rows after the checkpoint kept",
+        "runs/rows.py",
+        "os.truncate(self._path, sum(map(len, self._kept)))",
+        "os.truncate(self._path, self._path.stat().st_size)",
+        "runs/test_resume.py::test_everything_on_goes_on",
+    ),
+    Mutation(
+        "an evaluation cut short not made again",
+        "runs/run.py",
+        "owed=self._cut,",
+        "owed=False,",
+        "runs/test_resume.py::test_a_final_evaluation_that_was_cut_short_is_made_again",
+    ),
+    Mutation(
+        "a final evaluation taken for one of the course",
+        "runs/checkpoint.py",
+        "on_schedule = best_return is not None and not final",
+        "on_schedule = best_return is not None",
+        "runs/test_checkpoints.py::test_saving_twice_writes_once_unless_there_is_news",
+    ),
+    Mutation(
+        "a checkpoint's own checksum not looked at",
+        "runs/packing.py",
+        "hashlib.sha256(unsigned).hexdigest() != signed",
+        "len(unsigned) != len(content)",
+        "runs/test_checkpoints.py::test_a_flip_of_any_bit_is_found_without_an_index",
+    ),
+    Mutation(
+        "a process taken for another of the same number",
+        "runs/lock.py",
+        "_exists(self.pid) and self.started == _started(self.pid)",
+        "_exists(self.pid)",
+        "runs/test_lock.py::test_a_number_that_was_given_again_is_no_holder",
     ),
 )

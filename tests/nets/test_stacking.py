@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,28 +22,43 @@ WIDTHS = [(), (1,), (5,), (1, 5), (5, 1), (64, 64), (256,)]
 ROWS = [1, 2, 8, 10, 33, 256, 1000]
 
 
+NETWORKS: dict[str, Callable[..., MLP]] = {
+    "separate": MLP,
+    "shared": partial(MLP, shared=True),
+    "actor": lambda *sizes: MLP(*sizes).actor,
+    "critic": lambda *sizes: MLP(*sizes).critic,
+}
+
+
 def passes(network: MLP, parameters, x, by: Heads) -> dict[str, torch.Tensor]:
     heads, tape = network.forward(network.unflatten(parameters), x)
+    prepared, tangent = network.prepared(tape), parameters.flip(-1)
+    moved, pulled = network.jvp(prepared, tangent), network.backward(prepared, by)
     return {
         "output": heads.output,
         "value": heads.value,
         "gradient": network.backward(tape, by),
+        "gradient, prepared": pulled,
+        "output moved": moved.output,
+        "value moved": moved.value,
+        "output moved, unprepared": network.jvp(tape, tangent).output,
         "policy": network.policy(parameters, x)[0],
         "critic": network.value(parameters, x),
     }
 
 
 @pytest.mark.parametrize("hidden", WIDTHS, ids=str)
-@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_networks(activation, hidden, shared):
+def test_networks(activation, hidden, kind):
     thorough = activation == "tanh"
     inputs_tried, outputs_tried = ((1, 2, 4, 17), (1, 2, 6)) if thorough else ((3,), (2,))
     for inputs, outputs, rows in itertools.product(inputs_tried, outputs_tried, ROWS):
-        network = MLP(inputs, hidden, outputs, outputs, activation, shared)
+        network = NETWORKS[kind](inputs, hidden, outputs, outputs, activation)
         parameters = 0.5 * torch.randn(5, sum(network.sizes))
         x = torch.randn(5, rows, inputs)
-        by = Heads(torch.randn(5, rows, outputs), torch.randn(5, 1, outputs), torch.randn(5, rows))
+        heads, _ = network.forward(network.unflatten(parameters), x)
+        by = Heads(*(torch.randn_like(part) for part in heads))
         whole = passes(network, parameters, x, by)
         # The policy acts through its own trunk alone, and is judged in one pass with the critic.
         assert torch.equal(whole["output"], whole["policy"])

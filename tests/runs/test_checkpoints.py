@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from safetensors import safe_open
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.checkpoint import Checkpoints
+from rlcli.runs.index import Index, checksum
+from rlcli.runs.packing import unpack
 from tests.runs.conftest import index_of
 
 
@@ -44,7 +47,35 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_file_says_what_it_is(tmp_path: Path) -> None:
     saved(tmp_path, 3)
     with safe_open(tmp_path / "checkpoints" / "3.safetensors", "pt") as file:
-        assert json.loads(file.metadata()["rlcli"]) == {"version": 1, "update": 3, "env_steps": 300}
+        said = json.loads(file.metadata()["rlcli"])
+    assert said | {"rows_sha256": "", "sha256": ""} == {
+        "version": 2, "update": 3, "env_steps": 300, "number": 1, "due": True, "best": None,
+        "best_return": None, "owed": False, "rows": 0, "rows_sha256": "", "sha256": "",
+    }  # fmt: skip
+
+
+def test_one_saved_because_the_run_ended_goes_with_the_next(tmp_path: Path) -> None:
+    """And what a run keeps later is what it keeps when it never stopped."""
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    straight = Checkpoints(tmp_path / "straight", keep=2)
+    (tmp_path / "straight").mkdir()
+    kept = []
+    for update, due in (
+        (10, True),
+        (13, False),
+        (20, True),
+        (24, False),
+        (27, False),
+        (30, True),
+        (40, True),
+    ):
+        checkpoints.save(state(update), update * 100, due=due)
+        if due:
+            straight.save(state(update), update * 100)
+        kept.append(sorted(Index.read(checkpoints.dir).kept))
+    assert kept == [[10], [10, 13], [10, 20], [20, 24], [20, 27], [20, 30], [20, 30, 40]]
+    assert index_of(tmp_path) == index_of(tmp_path / "straight")
+    assert files(tmp_path) == files(tmp_path / "straight")
 
 
 def test_the_last_two_are_kept(tmp_path: Path) -> None:
@@ -69,11 +100,17 @@ def test_the_best_is_kept(tmp_path: Path) -> None:
     assert checkpoints.load(4).update == 4
 
 
-def test_saving_twice_writes_once(tmp_path: Path) -> None:
+def test_saving_twice_writes_once_unless_there_is_news(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
-    before = (tmp_path / "checkpoints" / "1.safetensors").stat().st_mtime_ns
+    path = tmp_path / "checkpoints" / "1.safetensors"
+    before = path.stat().st_mtime_ns
+    checkpoints.save(state(1), 100, due=False)
+    assert path.stat().st_mtime_ns == before
+    checkpoints.save(state(1), 100, 7.0, final=True)
+    assert path.stat().st_mtime_ns == before
+    assert checkpoints.load("best").update == 1
     checkpoints.save(state(1), 100, 7.0)
-    assert (tmp_path / "checkpoints" / "1.safetensors").stat().st_mtime_ns == before
+    assert path.stat().st_mtime_ns > before
     assert index_of(tmp_path)["saved"] == 1
     assert checkpoints.load("best").update == 1
 
@@ -121,9 +158,111 @@ def test_a_file_under_another_name_is_seen(tmp_path: Path) -> None:
     (folder / "2.safetensors").write_bytes((folder / "1.safetensors").read_bytes())
     index = index_of(tmp_path)
     index["kept"]["2"] = index["kept"]["1"]
-    (folder / "index.json").write_text(json.dumps(index))
+    rewrite(folder / "index.json", index)
     with pytest.raises(StorageError, match="is the checkpoint of update 1, not of 2"):
         checkpoints.load(2)
+
+
+def rewrite(path: Path, content: dict[str, Any]) -> None:
+    """An index with a checksum that is right."""
+    bare = {name: value for name, value in content.items() if name != "sha256"}
+    path.write_text(json.dumps(bare | {"sha256": checksum(bare)}))
+
+
+def test_an_index_changed_by_a_digit_is_seen(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(state(1), 100, 5.0)
+    path = tmp_path / "checkpoints" / "index.json"
+    path.write_text(path.read_text().replace('"best_return": 5.0', '"best_return": 9.0'))
+    with pytest.raises(StorageError, match=r"index\.json is damaged: its content is not what"):
+        checkpoints.load()
+
+
+def test_the_newest_whole_one_is_recovered_with_its_index(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for update, best in ((1, 5.0), (2, None), (3, 9.0), (4, None)):
+        checkpoints.save(state(update), update * 100, best)
+    folder = tmp_path / "checkpoints"
+    damage(folder / "4.safetensors", "bit")
+    damage(folder / "3.safetensors", "truncated")
+    found = checkpoints.recover()
+    assert found is not None
+    assert (found.checkpoint.update, found.about.best, found.about.best_return) == (2, 1, 5.0)
+    assert [text.split(" is damaged")[0] for text in found.faults] == [
+        str(folder / "4.safetensors"), str(folder / "3.safetensors"),
+    ]  # fmt: skip
+    assert files(tmp_path) == {f"{update}.safetensors" for update in (1, 2, 3, 4)} | {"index.json"}
+    checkpoints.adopt(found.index)
+    assert files(tmp_path) == {"1.safetensors", "2.safetensors", "index.json"}
+    straight = Checkpoints(tmp_path / "straight", keep=1)
+    (tmp_path / "straight").mkdir()
+    for update, best in ((1, 5.0), (2, None)):
+        straight.save(state(update), update * 100, best)
+    assert index_of(tmp_path) == index_of(tmp_path / "straight")
+
+
+@pytest.mark.parametrize("kind", ["bit", "truncated", "empty", "missing"])
+def test_without_an_index_checkpoints_vouch_for_themselves(kind: str, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    for update, best in ((1, 5.0), (2, None), (3, None)):
+        checkpoints.save(state(update), update * 100, best)
+    whole, path = index_of(tmp_path), tmp_path / "checkpoints" / "index.json"
+    if kind == "truncated":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        damage(path, kind)
+    found = checkpoints.recover()
+    assert found is not None
+    assert "index.json" in found.faults[0]
+    assert found.checkpoint.update == 3
+    checkpoints.adopt(found.index)
+    assert index_of(tmp_path) == whole
+
+
+def test_a_flip_of_any_bit_is_found_without_an_index(tmp_path: Path) -> None:
+    saved(tmp_path, 1)
+    path = tmp_path / "checkpoints" / "1.safetensors"
+    content = path.read_bytes()
+    assert unpack(content, path)[0].update == 1
+    for place in range(0, 8 * len(content), 7):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        with pytest.raises(StorageError, match=r"1\.safetensors"):
+            unpack(bytes(flipped), path)
+    for length in range(0, len(content), 11):
+        with pytest.raises(StorageError, match=r"1\.safetensors"):
+            unpack(content[:length], path)
+
+
+def test_a_checkpoint_the_index_does_not_list_yet_is_used(tmp_path: Path) -> None:
+    """As after a kill between the two renames."""
+    checkpoints = saved(tmp_path, 1, 2)
+    index = (tmp_path / "checkpoints" / "index.json").read_bytes()
+    checkpoints.save(state(3), 300)
+    (tmp_path / "checkpoints" / "index.json").write_bytes(index)
+    found = checkpoints.recover()
+    assert found is not None
+    assert (found.checkpoint.update, found.faults, found.index.saved) == (3, [], 3)
+
+
+def test_a_file_whose_removal_a_kill_came_before_goes(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    first = (tmp_path / "checkpoints" / "1.safetensors").read_bytes()
+    checkpoints.save(state(3), 300)
+    (tmp_path / "checkpoints" / "1.safetensors").write_bytes(first)
+    found = checkpoints.recover()
+    assert found is not None
+    checkpoints.adopt(found.index)
+    assert files(tmp_path) == {"2.safetensors", "3.safetensors", "index.json"}
+
+
+def test_when_all_are_damaged_each_is_named(tmp_path: Path) -> None:
+    checkpoints = saved(tmp_path, 1, 2)
+    for update in (1, 2):
+        damage(tmp_path / "checkpoints" / f"{update}.safetensors", "bit")
+    with pytest.raises(StorageError, match=r"2\.safetensors.*1\.safetensors"):
+        checkpoints.recover()
+    assert Checkpoints(tmp_path / "none").recover() is None
 
 
 def test_a_lost_index_is_not_taken_for_none(tmp_path: Path) -> None:
@@ -133,18 +272,23 @@ def test_a_lost_index_is_not_taken_for_none(tmp_path: Path) -> None:
         checkpoints.load()
 
 
+KEPT: dict[str, Any] = {"number": 1, "due": True, "env_steps": 1, "bytes": 1, "sha256": ""}
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 3},
         {"kept": []},
-        {"kept": {"../../etc/passwd": {"number": 1, "env_steps": 1, "bytes": 1, "sha256": ""}}},
-        {"kept": {"9" * 5000: {"number": 1, "env_steps": 1, "bytes": 1, "sha256": ""}}},
+        {"kept": {"../../etc/passwd": KEPT}},
+        {"kept": {"9" * 5000: KEPT}},
         {"kept": {"2": {}}},
         {"kept": {"2": None}},
-        {"kept": {"2": {"number": "1", "env_steps": 1, "bytes": 1, "sha256": ""}}},
-        {"kept": {"2": {"number": 1, "env_steps": 1, "bytes": -1, "sha256": ""}}},
-        {"kept": {"2": {"number": 1, "env_steps": 1, "bytes": 1, "sha256": 7}}},
+        {"kept": {"2": KEPT | {"number": "1"}}},
+        {"kept": {"2": KEPT | {"bytes": -1}}},
+        {"kept": {"2": KEPT | {"sha256": 7}}},
+        {"kept": {"2": KEPT | {"due": 1}}},
+        {"course_best": "2"},
         {"last": "2"},
         {"last": [2]},
         {"best": {}},
@@ -157,7 +301,7 @@ def test_a_lost_index_is_not_taken_for_none(tmp_path: Path) -> None:
 def test_a_hostile_index_is_named(change: dict[str, object], tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2)
     path = tmp_path / "checkpoints" / "index.json"
-    path.write_text(json.dumps(index_of(tmp_path) | change))
+    rewrite(path, index_of(tmp_path) | change)
     with pytest.raises(StorageError, match=r"index\.json"):
         checkpoints.load()
     with pytest.raises(StorageError, match=r"index\.json"):

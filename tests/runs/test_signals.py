@@ -29,7 +29,7 @@ import json, sys
 from pathlib import Path
 from rlcli.runs.train import train
 from tests.runs.conftest import tiny
-[result] = train([tiny(total_steps=10**9, **json.loads(sys.argv[2]))], [Path(sys.argv[1])])
+[result] = train([tiny(**{"total_steps": 10**9} | json.loads(sys.argv[2]))], [Path(sys.argv[1])])
 sys.exit(result.exit_code)
 """
 PATIENCE = 60.0

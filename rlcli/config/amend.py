@@ -1,0 +1,85 @@
+"""The configuration of a run that goes on, with what was typed: keys that leave its past as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from rlcli.config.faults import Check, Fault
+from rlcli.config.overrides import Setting, read, texts
+from rlcli.config.rules import RULES
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import build, flatten
+from rlcli.config.values import convert, display
+from rlcli.errors import UserError
+
+RESUMABLE = tuple(name for name, key in KEYS.items() if key.declaration.resumable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Amended:
+    """The configuration a run goes on with."""
+
+    config: RunConfig
+    changed: dict[str, list[Any]]
+    """Keys whose value is another now: [before, now], as plain data."""
+
+
+def amend(
+    config: RunConfig, overrides: Sequence[str], *, updates: int, checks: Iterable[Check] = ()
+) -> Amended:
+    """The configuration with overrides; `updates` are done. `checks` are those of a new run.
+
+    Raises:
+        UserError: everything that is wrong with the overrides, or that `checks` find now.
+    """
+    found = read(overrides, multirun=False)
+    flat = flatten(config)
+    faults = [*found.faults, *(fault for setting in found.settings for fault in _refused(setting, flat))]
+    if faults:
+        raise UserError(*texts(faults), hint="A resumed run may change: " + ", ".join(RESUMABLE) + ".")
+    typed = {setting.key: _value(setting) for setting in found.settings}
+    before = {name: convert(KEYS[name], value) for name, value in flat.items()}
+    amended = build(before | typed)
+    provenance = dict.fromkeys(KEYS, "the run") | dict.fromkeys(typed, "command line")
+    faults = [fault for check in (*RULES, *checks) for fault in check(amended, provenance)]
+    faults += _too_short(amended, updates)
+    if faults:
+        raise UserError(*texts(faults))
+    now = flatten(amended)
+    return Amended(amended, {name: [flat[name], now[name]] for name in KEYS if now[name] != flat[name]})
+
+
+def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
+    """What is wrong with a setting of a run that goes on."""
+    [text] = setting.values
+    if setting.kind == "hydra":
+        yield Fault(f"{setting.key}: Hydra composes nothing when a run is resumed.")
+    elif setting.kind == "group":
+        now = {"algo": flat["algo.name"], "env": flat["env.id"], "network": flat["network.name"]}
+        has = f"; it was started with {setting.key}={now[setting.key]}" if setting.key in now else ""
+        yield Fault(f"{setting.key}={text} cannot be chosen for a run that was started{has}.")
+    elif setting.key not in RESUMABLE:
+        has = f"={display(flat[setting.key])}" if setting.key in flat else ""
+        yield Fault(
+            f"{setting.key}={text}: a resumed run keeps its {setting.key}{has}, which made its past; "
+            "train a new run instead."
+        )
+    elif "${" in text:
+        yield Fault(f"{setting.key}={text}: give a value, nothing is composed when a run is resumed.")
+
+
+def _value(setting: Setting) -> Any:
+    from rlcli.config.hydra_bridge import parse
+
+    [(_, value)] = parse(f"{setting.key}={setting.values[0]}", lambda _: ()).values
+    return convert(KEYS[setting.key], value)
+
+
+def _too_short(config: RunConfig, updates: int) -> Iterator[Fault]:
+    if config.updates < updates:
+        done = updates * config.batch_size
+        yield Fault(
+            f"total_steps={config.total_steps}: the run has done {done} steps already; give no fewer."
+        )

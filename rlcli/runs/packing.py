@@ -1,0 +1,110 @@
+"""One checkpoint as the bytes of a safetensors file that says itself what it is and whether it is whole.
+
+Nothing is pickled: tensors by name, and JSON in the header. The checksum stands in the header too, and is of
+all bytes of the file with sixty-four zeros in its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from rlcli.backends.session import Checkpoint
+from rlcli.errors import StorageError
+
+VERSION = 2
+UNSIGNED = "0" * 64
+TYPES: dict[str, tuple[type, ...]] = {
+    "version": (int,), "update": (int,), "env_steps": (int,), "number": (int,), "due": (bool,),
+    "best": (int, type(None)), "best_return": (float, int, type(None)), "owed": (bool,), "rows": (int,),
+    "rows_sha256": (str,),
+}  # fmt: skip
+
+
+class Span(NamedTuple):
+    """The first rows of metrics.jsonl: how many, and the checksum of them without their times."""
+
+    rows: int
+    sha256: str
+
+
+NOTHING = Span(0, hashlib.sha256().hexdigest())
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What a run that goes on from a checkpoint must know beside the state."""
+
+    update: int
+    env_steps: int
+    number: int
+    """As `Kept.number`."""
+    due: bool
+    """As `Kept.due`."""
+    best: int | None
+    best_return: float | None
+    """As `Index.course_best` and `course_return`."""
+    owed: bool
+    """Whether an evaluation was due after this update and ended before its last episode."""
+    rows: int
+    rows_sha256: str
+    """The span of metrics.jsonl that was written by then."""
+
+    @property
+    def span(self) -> Span:
+        """The rows that were written by then."""
+        return Span(self.rows, self.rows_sha256)
+
+
+def pack(checkpoint: Checkpoint, about: About) -> bytes:
+    """The file of a checkpoint."""
+    content = {"version": VERSION, **dataclasses.asdict(about), "sha256": UNSIGNED}
+    unsigned = save(checkpoint.tensors, metadata={"rlcli": json.dumps(content)})
+    return unsigned.replace(UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+
+
+def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
+    """The checkpoint in the bytes of a file.
+
+    Raises:
+        StorageError: they are not what `pack` made, or of another version.
+    """
+    try:
+        header = _header(content)
+        signed = header.pop("sha256")
+        place = signed.encode()
+        unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
+        version = header["version"]
+        if version == VERSION and hashlib.sha256(unsigned).hexdigest() != signed:
+            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageError(f"{path} is damaged: {error}.") from error
+    if version != VERSION:
+        raise StorageError(f"{path} has version {version!r}; this rlcli reads {VERSION}.")
+    wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
+    if wrong:
+        raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+    del header["version"]
+    about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
+    return Checkpoint(tensors, about.update), about
+
+
+def _is_one(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; numbers are finite, whole ones count something."""
+    if type(value) is float and not math.isfinite(value):
+        return False
+    return type(value) in types and (type(value) is not int or float in types or value >= 0)
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """The JSON in the header of a safetensors file, whose length its first eight bytes are."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return dict(json.loads(header["__metadata__"]["rlcli"]))

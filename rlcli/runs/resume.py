@@ -1,0 +1,239 @@
+"""`rlcli resume`: a run goes on in its own directory, as if it had never stopped.
+
+Everything is looked at before anything is changed: the lock, the config, the newest whole checkpoint, the
+rows up to it, the overrides, and whether the environments can be put back. Then, in this order, each step
+safe to be killed after: manifest.json (with the resume recorded), config.yaml, leftovers go, metrics.jsonl is
+cut after the checkpoint's row, index.json is put back to the checkpoint's moment, digests.txt is cut. A kill
+in between leaves what the next resume begins with again; a config.yaml that the manifest is ahead of is
+recognised by the checksum of the one before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from rlcli.config.amend import amend
+from rlcli.config.faults import Check
+from rlcli.config.schema import RunConfig
+from rlcli.config.serialise import from_yaml, to_yaml
+from rlcli.envs import registry
+from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.runs.checkpoint import Checkpoints, Recovered
+from rlcli.runs.files import read_text, storage_error, write_atomically
+from rlcli.runs.index import Index
+from rlcli.runs.lock import Lock
+from rlcli.runs.machine import packages
+from rlcli.runs.manifest import Manifest, fingerprint, now
+from rlcli.runs.rows import Past
+from rlcli.runs.run import Result, Run, TakenUp
+from rlcli.runs.train import OnRow, Verdict, train_all
+
+Tell = Callable[[str], None]
+
+
+def resume(
+    run_dir: Path,
+    overrides: Sequence[str] = (),
+    *,
+    checks: Iterable[Check] = (),
+    on_row: OnRow = lambda run, row: Verdict.CONTINUE,
+    tell: Tell = lambda _: None,
+    quiet: bool = False,
+) -> Result:
+    """Goes on with a run that was killed, interrupted, failed, pruned, or finished with fewer steps.
+
+    `overrides` may set resumable keys; `checks` are asked of the config as for a new run; `tell` hears from
+    where it goes on. A run that has nothing left to do is left as it is, and its result says so.
+
+    Raises:
+        UserError: the overrides are refused, or another process is at the run; nothing was changed.
+        StorageError: what a run needs to go on is damaged, or the directory cannot be written to.
+    """
+    lock = Lock(run_dir)
+    try:
+        manifest = Manifest.read(run_dir)
+        taken = _Taken(run_dir, manifest, overrides, checks)
+        if taken.nothing_to_do:
+            return taken.as_it_is(overrides, tell)
+
+        def start(_: int, restarted: int) -> Run:
+            return taken.up(lock, overrides, restarted, tell, quiet)
+
+        found = taken.found
+        return train_all([taken.config], start, None if found is None else [found.checkpoint], on_row)[0]
+    finally:
+        lock.release()
+
+
+class _Taken:
+    """A run directory as it was found, and what is to become of it."""
+
+    def __init__(
+        self, run_dir: Path, manifest: Manifest, overrides: Sequence[str], checks: Iterable[Check]
+    ) -> None:
+        self._dir, self._manifest = run_dir, manifest
+        before, self._config_sha256 = _config(run_dir, manifest)
+        self.found: Recovered | None = _recovered(run_dir, before.checkpoint.keep)
+        about = None if self.found is None else self.found.about
+        self._past = Past(run_dir, about)
+        self._done = 0 if about is None else about.update
+        self._owed = about is not None and about.owed and self._past.last is not None
+        done = max([self._done, *self._past.after])
+        amended = amend(before, overrides, updates=done, checks=checks)
+        self.config, self._changed = amended.config, amended.changed
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the run had come to its end."""
+        over = self.config.updates <= self._done and not self._owed
+        return over and self._manifest.content["status"] == "finished"
+
+    def as_it_is(self, overrides: Sequence[str], tell: Tell) -> Result:
+        """The result of a run that is left alone, but for an index that can be made whole."""
+        content = self._manifest.content
+        further = 2 * self.config.updates * self.config.batch_size
+        hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}"
+        if overrides:
+            raise UserError(
+                f"{self._dir} is finished: {' '.join(overrides)} has nothing left to apply to.", hint=hint
+            )
+        if self.found is not None and self.found.faults:
+            Checkpoints(self._dir).adopt(self._index(self.found))
+            for fault in self.found.faults:
+                tell(fault)
+        return Result(
+            self._dir, content["id"], "finished", content["env_steps"], content["updates"],
+            content["eval_return_mean"], EXIT_DONE, f"It is finished, there is nothing to do. {hint}",
+        )  # fmt: skip
+
+    def up(self, lock: Lock, overrides: Sequence[str], restarted: int, tell: Tell, quiet: bool) -> Run:
+        """The record of the run that goes on; from here on the directory changes."""
+        spec = registry.describe(self.config.env)
+        exact = spec.exact_resume and restarted == 0
+        owed = self._past.drop_last() if self._owed else None
+        updates = self._done - (owed is not None)
+        rows = self._past.after if exact else {}
+        last_return = self._past.last_return
+        updated = self._packages()
+        tell(self._from_where(updates))
+        self._record(overrides, updates, exact, updated)
+        self._bring_to_the_checkpoint()
+        run = Run(
+            self.config, self._manifest, lock, spec, updates=updates,
+            taken_up=TakenUp(last_return, owed, rows), quiet=quiet,
+        )  # fmt: skip
+        for warning in self._warnings(exact, spec.inexact_reason, restarted, updated):
+            run.warn(warning)
+        return run
+
+    def _from_where(self, updates: int) -> str:
+        again = f"; {len(self._past.after)} rows after it are computed again" if self._past.after else ""
+        if self.found is None:
+            return f"No checkpoint was saved yet: the run begins again{again}."
+        steps, total = updates * self.config.batch_size, self.config.updates
+        return f"Going on after update {updates:,} of {total:,}, {steps:,} steps{again}."
+
+    def _warnings(
+        self, exact: bool, reason: str | None, restarted: int, updated: dict[str, list[str | None]]
+    ) -> list[str]:
+        said = [] if self.found is None else list(self.found.faults)
+        if not self._past.intact:
+            said.append(
+                f"{self._dir / 'metrics.jsonl'}: the rows up to update {self._done} are not those that were "
+                "written; they stay as they are."
+            )
+        if updated:
+            named = ", ".join(
+                f"{name} {old or 'none'} -> {new or 'none'}" for name, (old, new) in updated.items()
+            )
+            said.append(f"Packages have changed since the run trained last, numbers may too: {named}.")
+        if not exact and self.found is not None:
+            why = reason or f"{restarted} environments did not come back to where they had been"
+            said.append(f"Not resumed exactly: unfinished episodes are given up. {why}.")
+        return said
+
+    def _packages(self) -> dict[str, list[str | None]]:
+        """Packages that are of another version than when the run trained last: [then, now]."""
+        content = self._manifest.content
+        recorded = content.get("packages")
+        then = dict(recorded) if isinstance(recorded, dict) else {}
+        for entry in content["resumes"]:
+            then |= {name: pair[1] for name, pair in entry["packages"].items()}
+        current = packages()
+        names = sorted({*then, *current})
+        return {
+            name: [then.get(name), current.get(name)] for name in names if then.get(name) != current.get(name)
+        }
+
+    def _record(
+        self, overrides: Sequence[str], updates: int, exact: bool, updated: dict[str, list[str | None]]
+    ) -> None:
+        """Tells the manifest, then replaces the config."""
+        config, content = self.config, self._manifest.content
+        entry = {
+            "time": now(),
+            "update": updates,
+            "command": sys.argv,
+            "overrides": list(overrides),
+            "changed": self._changed,
+            "config_before": self._config_sha256,
+            "packages": updated,
+            "exact": exact,
+        }
+        self._manifest.update(
+            status="running", finished=None, exit_code=None, message=None, updates=updates,
+            env_steps=updates * config.batch_size, total_steps=config.updates * config.batch_size,
+            tags=list(config.tags), notes=config.notes, config_sha256=fingerprint(config),
+            resumes=[*content["resumes"], entry],
+        )  # fmt: skip
+        write_atomically(self._dir / "config.yaml", to_yaml(config).encode())
+
+    def _bring_to_the_checkpoint(self) -> None:
+        """Files hold what they held when the checkpoint was saved, and nothing half written."""
+        try:
+            for leftover in self._dir.glob("*.new"):
+                leftover.unlink()
+        except OSError as error:
+            raise storage_error(self._dir, error) from error
+        self._past.cut()
+        if self.found is not None:
+            Checkpoints(self._dir).adopt(self._index(self.found))
+
+    def _index(self, found: Recovered) -> Index:
+        """The index of a recovered checkpoint; the final evaluation of a run that goes no further counts."""
+        shown = self._past.final_return if self.config.updates <= self._done else None
+        if shown is None or (found.index.best_return is not None and shown <= found.index.best_return):
+            return found.index
+        return dataclasses.replace(found.index, best=self._done, best_return=shown)
+
+
+def _recovered(run_dir: Path, keep: int) -> Recovered | None:
+    try:
+        return Checkpoints(run_dir, keep).recover()
+    except StorageError as error:
+        raise StorageError(
+            f"{error} No whole checkpoint is left to go on from; `rlcli reproduce` trains the run again."
+        ) from error
+
+
+def _config(run_dir: Path, manifest: Manifest) -> tuple[RunConfig, str]:
+    """The config of a run, the very one it trained with last, and its file's checksum.
+
+    Raises:
+        StorageError: it is missing or damaged, or was changed by hand.
+    """
+    path = run_dir / "config.yaml"
+    text = read_text(path)
+    resumes, recorded = manifest.content["resumes"], manifest.content["config_sha256"]
+    found = hashlib.sha256(text.encode()).hexdigest()
+    known = {recorded, resumes[-1]["config_before"] if resumes else recorded}
+    if recorded is not None and found not in known:
+        raise StorageError(
+            f"{path} is not the config this run trained with: it is damaged, or was changed by hand. "
+            "Settings of a resumed run are changed with overrides."
+        )
+    return from_yaml(text, str(path)), found
