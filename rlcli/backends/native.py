@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
+from rlcli.collect.device import DeviceCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
+from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
 from rlcli.learner.model import initial_parameters, make_model
@@ -35,7 +37,8 @@ RAW_ACTIONS = (torch.int64, torch.float32)
 class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
 
-    _collectors: type[Collector] = Collector
+    _collectors: type[Collector] | None = None
+    """Who collects; None: on the host or on the device, as the environments are."""
     _step_rule: StepRule | None = None
     """How parameters move; None: as the row says."""
 
@@ -52,9 +55,11 @@ class NativeSession:
             trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
             blank = states.stack(trained)
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
-        self._collector = self._collectors(
+        env = registry.make(config.env, len(configs), device=config.device)
+        collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
+        self._collector = collector(
             self._model,
-            registry.make(config.env, len(configs)),
+            env,
             [one.seed for one in configs],
             config.algo.rollout_steps,
             config.env.replay_limit,

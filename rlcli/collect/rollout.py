@@ -81,15 +81,14 @@ class Collector:
 
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
-        noise = self._noise(updates)
+        noise = self._noise(updates).numpy()
         act = Actor(self.model, behaviour)
         record = self._begin()
         for t in range(self.rollout_steps):
             self._step(record, *act(self._observations, noise[t]))
         if self.whole_episodes:
-            unfinished = record.ongoing.lengths > 0
-            record.ongoing.leave(unfinished)
-            self._observations = self._begin_episodes(record.ongoing, unfinished)
+            unfinished = record.ongoing.leave_unfinished()
+            self._observations = self.env.reset(self._starts(record.ongoing, unfinished), unfinished)
         return self._end(record)
 
     def select(self, rows: Sequence[int]) -> None:
@@ -100,17 +99,17 @@ class Collector:
         self._observations = self._observations[list(rows)]
         self.given_up = self.given_up[list(rows)]
 
-    def _noise(self, updates: Sequence[int]) -> Array:
+    def _noise(self, updates: Sequence[int]) -> Tensor:
         """[T, R, N, ...]: each run's noise drawn by itself, then stacked."""
         shape = (self.rollout_steps, self.env.num_envs)
         draws = [
             self.model.family.noise(shape, generator(seed, "action", update))
             for seed, update in zip(self.seeds, updates, strict=True)
         ]
-        return torch.stack(draws, 1).numpy()
+        return torch.stack(draws, 1)
 
     def _begin(self) -> Record:
-        return Record(_Ongoing(self.states))
+        return Record(Ongoing(self.states))
 
     def _step(self, record: Record, actions: Array, outputs: Array) -> Step:
         """Takes the actions [R, N, ...] that a policy with these outputs chose, and books what came of it."""
@@ -124,51 +123,57 @@ class Collector:
 
     def _end(self, record: Record) -> tuple[Rollout, list[Episodes]]:
         """The rollout that was booked, and the episodes that ended in it."""
-        actions = np.stack(record.actions)
-        history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape)
+        actions = _stack(record.actions)
+        history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape).cpu().numpy()
         self.states = record.ongoing.states(self.states, history, self._observations, self.replay_limit)
-        successors, *outcomes = (np.stack(part) for part in zip(*record.steps, strict=True))
+        successors, *outcomes = (_stack(part) for part in zip(*record.steps, strict=True))
         counted = self._counted(outcomes[1] | outcomes[2])
-        outputs = np.stack(record.outputs)
-        arrays = (np.stack(record.observations), actions, *outcomes, successors, outputs, counted)
-        return Rollout(*(torch.from_numpy(array).to(self.device) for array in arrays)), record.ongoing.ended
+        parts = (_stack(record.observations), actions, *outcomes, successors, _stack(record.outputs), counted)
+        return Rollout(*(part.to(self.device) for part in parts)), record.ongoing.ended
 
-    def _counted(self, ended: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _counted(self, ended: Tensor) -> Tensor:
         """Which steps [T, R, N] belong to episodes that count."""
         if not self.whole_episodes:
-            return np.ones_like(ended)
-        parts = segments(torch.from_numpy(ended), self.env.spec.max_episode_steps)
-        return parts.counted.numpy()
+            return torch.ones_like(ended)
+        return segments(ended, self.env.spec.max_episode_steps).counted
 
-    def _advance(self, ongoing: _Ongoing, step: Step) -> Array:
+    def _advance(self, ongoing: Ongoing, step: Step) -> Array:
         """Books the step and begins the next episode where one ended; the observations to act on next."""
         ended = step.terminated | step.truncated
         ongoing.add(step.rewards)
         if not ended.any():
             return step.observations
         ongoing.end(ended)
-        return self._begin_episodes(ongoing, ended)
+        return self.env.reset(self._starts(ongoing, ended), ended)
 
-    def _begin_episodes(self, ongoing: _Ongoing, where: npt.NDArray[np.bool_]) -> Array:
-        """The observations after resets with the seeds of the episodes that are next."""
+    def _starts(self, ongoing: Ongoing, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+        """The seeds [R, N] of the episodes that are next."""
         starts = np.zeros(where.shape, np.int64)
         for r, n in np.argwhere(where).tolist():
             starts[r, n] = episode_seed(self.seeds[r], n, int(ongoing.episodes[r, n]))
-        return self.env.reset(starts, where)
+        return starts
 
 
 class Record:
-    """A rollout in the making, step by step."""
+    """A rollout in the making, step by step: arrays, or tensors where a device holds them."""
 
-    def __init__(self, ongoing: _Ongoing) -> None:
+    def __init__(self, ongoing: Ongoing) -> None:
         self.ongoing = ongoing
-        self.observations: list[Array] = []
-        self.actions: list[Array] = []
-        self.outputs: list[Array] = []
-        self.steps: list[Step] = []
+        self.observations: list[Array | Tensor] = []
+        self.actions: list[Array | Tensor] = []
+        self.outputs: list[Array | Tensor] = []
+        self.steps: list[tuple[Array | Tensor, Array, Array, Array]] = []
+        """As `Step`."""
 
 
-class _Ongoing:
+def _stack(parts: Sequence[Array | Tensor]) -> Tensor:
+    """[T, ...], where the parts are."""
+    if isinstance(parts[0], Tensor):
+        return torch.stack([part for part in parts if isinstance(part, Tensor)])
+    return torch.from_numpy(np.stack(parts))
+
+
+class Ongoing:
     """The unfinished episodes of R x N environments during a rollout."""
 
     def __init__(self, states: Sequence[CollectorState]) -> None:
@@ -178,14 +183,22 @@ class _Ongoing:
         self.ended = [Episodes([], []) for _ in states]
 
     def add(self, rewards: npt.NDArray[np.float64]) -> None:
+        """One step further, everywhere."""
         self.returns += rewards
         self.lengths += 1
 
     def end(self, ended: npt.NDArray[np.bool_]) -> None:
+        """Books the episodes that ended, and goes on to the next."""
         for r, n in np.argwhere(ended).tolist():
             self.ended[r].returns.append(float(self.returns[r, n]))
             self.ended[r].lengths.append(int(self.lengths[r, n]))
         self.leave(ended)
+
+    def leave_unfinished(self) -> npt.NDArray[np.bool_]:
+        """On to the next episode wherever one has begun; where that is, [R, N]."""
+        unfinished = self.lengths > 0
+        self.leave(unfinished)
+        return unfinished
 
     def leave(self, where: npt.NDArray[np.bool_]) -> None:
         """On to the next episode, whether or not the last one has ended."""

@@ -404,8 +404,9 @@ class EnvConfig:
     backend: str = key(
         "auto",
         "array: our batched numpy copy, bit for bit Gymnasium's; gymnasium: the library itself; "
-        "auto: array where there is one.",
-        choices=("auto", "gymnasium", "array"),
+        "auto: array where there is one; torch: the array one's equations on `device`, equal within a "
+        "tolerance, for training (evaluation takes array).",
+        choices=("auto", "gymnasium", "array", "torch"),
         effect="maybe",
     )
     normalize_observation: bool = key(

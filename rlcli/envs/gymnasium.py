@@ -16,9 +16,9 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
-from rlcli.errors import NonFiniteError
 
 Env = gymnasium.Env[Any, Any]
 
@@ -30,7 +30,7 @@ class GymnasiumVectorEnv:
         self.spec = spec
         self.num_runs = num_runs
         self.num_envs = num_envs
-        self.failures: dict[int, Exception] = {}
+        self.failures: Failures = {}
         self._create = create
         self._envs = [[create() for _ in range(num_envs)] for _ in range(num_runs)]
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
@@ -45,8 +45,8 @@ class GymnasiumVectorEnv:
                 current[run, index] = self._start_episode(run, index, int(seeds[run, index]))
             except Exception as error:
                 self.failures[run] = error
-        self._check_finite(current, "observation after a reset")
-        self._clear_failed(current)
+        check_finite(self.failures, self.spec.id, current, "observation after a reset")
+        clear_rows(self.failures, current)
         self._current = current
         return current
 
@@ -72,9 +72,9 @@ class GymnasiumVectorEnv:
                 self.failures[run] = error
         if self.spec.observation.start:
             observations -= self.spec.observation.start
-        self._check_finite(observations, "observation")
-        self._check_finite(rewards, "reward")
-        self._clear_failed(observations, rewards, terminated, truncated)
+        check_finite(self.failures, self.spec.id, observations, "observation")
+        check_finite(self.failures, self.spec.id, rewards, "reward")
+        clear_rows(self.failures, observations, rewards, terminated, truncated)
         self._current = observations
         return Step(observations, rewards, terminated, truncated)
 
@@ -83,7 +83,7 @@ class GymnasiumVectorEnv:
         _close(env for run, envs in enumerate(self._envs) if run not in rows for env in envs)
         self._envs = [self._envs[run] for run in rows]
         self._current = self._current[list(rows)]
-        self.failures = {new: self.failures[old] for new, old in enumerate(rows) if old in self.failures}
+        self.failures = keep_rows(self.failures, rows)
         self.num_runs = len(rows)
 
     def close(self) -> None:
@@ -113,22 +113,6 @@ class GymnasiumVectorEnv:
         if not spec.members:
             return given
         return spec.vectors([np.array([member.of(one) for one in given]) for member in spec.members])
-
-    def _check_finite(self, values: Array, what: str) -> None:
-        if values.dtype.kind != "f" or np.isfinite(values).all():
-            return
-        for run in range(self.num_runs):
-            wrong = ~np.isfinite(values[run])
-            if run not in self.failures and wrong.any():
-                index, value = int(np.argwhere(wrong)[0][0]), values[run][wrong][0]
-                self.failures[run] = NonFiniteError(
-                    f"{self.spec.id}: environment {index} gave a non-finite {what} ({value})."
-                )
-
-    def _clear_failed(self, *arrays: Array) -> None:
-        for run in self.failures:
-            for array in arrays:
-                array[run] = 0
 
 
 def _close(envs: Iterable[Env]) -> None:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
+from rlcli.envs.array.acrobot import ArrayAcrobot
+from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.array.cartpole import ArrayCartPole
+from rlcli.envs.array.mountain_car import ArrayMountainCar
+from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
+from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
@@ -17,8 +23,14 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.errors import UserError
 
-ARRAY_ENVS = {"CartPole-v1": ArrayCartPole}
-"""Ids with an array version."""
+ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
+    "CartPole-v1": ArrayCartPole,
+    "Acrobot-v1": ArrayAcrobot,
+    "MountainCar-v0": ArrayMountainCar,
+    "MountainCarContinuous-v0": ArrayMountainCarContinuous,
+    "Pendulum-v1": ArrayPendulum,
+}
+"""Ids with an array version; each has one in torch too."""
 
 REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 """Environments measured to depend on seed and actions alone."""
@@ -52,10 +64,19 @@ def describe(config: EnvConfig) -> EnvSpec:
     return _described[key]
 
 
-def make(config: EnvConfig, num_runs: int, *, num_envs: int | None = None) -> VectorEnv:
-    """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet."""
+def make(
+    config: EnvConfig, num_runs: int, *, num_envs: int | None = None, device: str | None = None
+) -> VectorEnv:
+    """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
+
+    `backend=torch` is meant for training on `device`; without one the array version stands in.
+    """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
+    if config.backend == "torch" and device is not None:
+        from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
+
+        return TORCH_ENVS[config.id](spec, num_runs, count, config.kwargs, device)
     if _uses_array(config):
         return ARRAY_ENVS[config.id](spec, num_runs, count, config.kwargs)
     return GymnasiumVectorEnv(
@@ -66,21 +87,33 @@ def make(config: EnvConfig, num_runs: int, *, num_envs: int | None = None) -> Ve
 def _uses_array(config: EnvConfig) -> bool:
     if config.backend == "gymnasium" or config.id not in ARRAY_ENVS:
         return False
-    return ARRAY_ENVS[config.id].honoured.issuperset(config.kwargs)
+    honoured = ARRAY_ENVS[config.id].honoured
+    return all(name in honoured and _is_number(value) for name, value in config.kwargs.items())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < math.inf
 
 
 def _check_array(config: EnvConfig) -> None:
-    """Raises `UserError` when `backend=array` was asked for and cannot be had."""
-    if config.backend != "array" or _uses_array(config):
+    """Raises `UserError` when `backend=array` or `torch` was asked for and cannot be had."""
+    if config.backend not in ("array", "torch") or _uses_array(config):
         return
     if config.id not in ARRAY_ENVS:
-        fault = f"There is no array version of {config.id}. Array environments: {', '.join(ARRAY_ENVS)}."
+        fault = (
+            f"There is no {config.backend} version of {config.id}. "
+            f"Array environments: {', '.join(ARRAY_ENVS)}."
+        )
     else:
         honoured = sorted(ARRAY_ENVS[config.id].honoured)
-        others = sorted(set(config.kwargs) - set(honoured))
+        others = [
+            name if name not in honoured else f"{name}={value!r}"
+            for name, value in sorted(config.kwargs.items())
+            if name not in honoured or not _is_number(value)
+        ]
         fault = (
-            f"The array version of {config.id} takes env.kwargs {', '.join(honoured)}; "
-            f"not {', '.join(others)}."
+            f"The {config.backend} version of {config.id} takes numbers for env.kwargs "
+            f"{', '.join(honoured)}; not {', '.join(others)}."
         )
     raise UserError(
         fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."

@@ -211,6 +211,8 @@ def _why_not_bitwise(config: RunConfig) -> str | None:
     """Why the numbers may differ in their last bits from run to run; None when they may not."""
     if config.device != "cpu":
         return f"{config.device} sums in an order of its own"
+    if config.env.backend == "torch":
+        return "with env.backend=torch sines round by their place among the environments"
     if config.compute.threads > 1:
         return f"with compute.threads={config.compute.threads} large products may differ in the last bit"
     return None

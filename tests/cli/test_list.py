@@ -30,14 +30,15 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
     assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
     envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
     assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": TUNED}
-    assert envs["MountainCar-v0"] == {"name": "MountainCar-v0", "array": False, "tuned": []}
+    assert envs["MountainCar-v0"] == {"name": "MountainCar-v0", "array": True, "tuned": []}
+    assert envs["FrozenLake-v1"] == {"name": "FrozenLake-v1", "array": False, "tuned": []}
 
 
 def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
     lines = rlcli("list", "envs").out.splitlines()
     assert lines[0].split() == ["name", "array", "tuned"]
     assert lines[1].split() == ["CartPole-v1", "array", *TUNED]
-    assert "MountainCar-v0" in lines
+    assert "FrozenLake-v1" in lines
 
 
 def test_ones_own_configs_are_listed(rlcli: Rlcli, workplace: Path) -> None:

@@ -72,3 +72,25 @@ def test_failures_are_renumbered_by_select() -> None:
     env.select([0])
     assert env.failures == {}
     assert (env.step(ACTIONS[:1]).observations == np.float32(0.02)).all()
+
+
+@pytest.mark.parametrize("env_id", ["Pendulum-v1", "MountainCarContinuous-v0"])
+def test_an_action_that_is_no_number_fails_one_run_alike_in_both_backends(env_id: str) -> None:
+    backends = [make(EnvConfig(id=env_id, backend=name), 3, num_envs=2) for name in ("gymnasium", "array")]
+    actions = np.full((3, 2, 1), 0.5, np.float32)
+    actions[1, 1] = np.nan
+    for env in backends:
+        env.reset(SEEDS, EVERYWHERE)
+    for _ in range(2):
+        steps = [env.step(actions) for env in backends]
+        for theirs, ours in zip(*steps, strict=True):
+            assert theirs.tobytes() == ours.tobytes()
+        assert (steps[1].observations[1] == 0).all()
+    assert [str(env.failures[1]) for env in backends] == [
+        f"{env_id}: environment 1 gave a non-finite observation (nan)."
+    ] * 2
+    for env in backends:
+        env.select([2, 1])
+        assert list(env.failures) == [1]
+        assert (env.reset(SEEDS[1:], EVERYWHERE[1:])[1] == 0).all()
+        assert np.isfinite(env.step(actions[[2, 0]]).rewards[0]).all()

@@ -9,27 +9,35 @@ import pytest
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
-from rlcli.envs.array.cartpole import ArrayCartPole
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
-from rlcli.envs.registry import describe, known_ids, make, validate_id
+from rlcli.envs.registry import ARRAY_ENVS, describe, known_ids, make, validate_id
 from rlcli.errors import UserError
 
 PROBE = "tests.envs.probes:ProbeConstant-v0"
 
 
 def test_backend_auto_takes_the_array_version_where_it_gives_the_same() -> None:
-    assert isinstance(make(EnvConfig(), 1), ArrayCartPole)
-    assert isinstance(make(EnvConfig(backend="gymnasium"), 1), GymnasiumVectorEnv)
-    assert isinstance(make(EnvConfig(id="Acrobot-v1"), 1), GymnasiumVectorEnv)
-    drawn = EnvConfig(kwargs={"render_mode": "rgb_array"})
-    assert isinstance(make(drawn, 1), GymnasiumVectorEnv)
+    assert len(ARRAY_ENVS) == 5
+    for env_id, version in ARRAY_ENVS.items():
+        assert type(make(EnvConfig(id=env_id), 1)) is version
+        assert isinstance(make(EnvConfig(id=env_id, backend="gymnasium"), 1), GymnasiumVectorEnv)
+        drawn = EnvConfig(id=env_id, kwargs={"render_mode": "rgb_array"})
+        assert isinstance(make(drawn, 1), GymnasiumVectorEnv)
+    assert isinstance(make(EnvConfig(id="FrozenLake-v1"), 1), GymnasiumVectorEnv)
+    # Gymnasium takes this, and fails when it steps; what it says then is said to the user.
+    words = EnvConfig(id="Pendulum-v1", kwargs={"g": "much"})
+    assert isinstance(make(words, 1), GymnasiumVectorEnv)
 
 
 def test_backend_array_is_refused_where_there_is_none() -> None:
-    with pytest.raises(UserError, match=r"no array version of Acrobot-v1\. Array environments: CartPole-v1"):
-        describe(EnvConfig(id="Acrobot-v1", backend="array"))
+    with pytest.raises(
+        UserError, match=r"no array version of Taxi-v4\. Array environments: CartPole-v1, Acro"
+    ):
+        describe(EnvConfig(id="Taxi-v4", backend="array"))
     with pytest.raises(UserError, match="max_episode_steps, sutton_barto_reward; not render_mode"):
         make(EnvConfig(backend="array", kwargs={"render_mode": "rgb_array"}), 1)
+    with pytest.raises(UserError, match=r"numbers for env\.kwargs g, max_episode_steps; not g=nan"):
+        make(EnvConfig(id="Pendulum-v1", backend="array", kwargs={"g": float("nan")}), 1)
 
 
 @pytest.mark.parametrize("name", ["CartPol-v1", "cartpole-v1", "CartPole", "CartPole-v7"])

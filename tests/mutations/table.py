@@ -428,6 +428,86 @@ MUTATIONS = (
         "return torch.nn.functional.silu(x)",
         "nets/test_stacking.py::test_activations_round_an_element_the_same_wherever_it_stands",
     ),
+    # Array environments
+    Mutation(
+        "a quotient of the cart-pole's as a product",
+        "envs/array/cartpole.py",
+        "np.divide(push, TOTAL_MASS, push)",
+        "np.multiply(push, 1.0 / TOTAL_MASS, push)",
+        "envs/test_array.py::test_the_same_over_runs_and_many_environments[CartPole-v1-3-4-400]",
+    ),
+    Mutation(
+        "the acrobot's squares as products",
+        "envs/array/acrobot.py",
+        "np.float_power(squares, TWO, squares)",
+        "np.multiply(squares, squares, squares)",
+        "envs/test_array.py::test_the_same_over_runs_and_many_environments[Acrobot-v1-3-4-400]",
+    ),
+    Mutation(
+        "a wall that lets the mountain car's speed be",
+        "envs/array/mountain_car.py",
+        "np.equal(position, LEAST)",
+        "np.less(position, LEAST)",
+        "envs/test_array.py::test_mountain_cars_meet_the_wall_and_both_speed_limits",
+    ),
+    Mutation(
+        "the continuous mountain car's first step in float32",
+        "envs/array/mountain_car_continuous.py",
+        "3 * drawn))",
+        "(3 * drawn).astype(np.float32)))",
+        "envs/test_array.py::test_the_same_over_runs_and_many_environments[MountainCarContinuous-v0-3-4-400]",
+    ),
+    Mutation(
+        "the pendulum's torque squared as a product",
+        "envs/array/pendulum.py",
+        "_power_of_two(torque) * TORQUE_COST",
+        "np.square(torque) * TORQUE_COST",
+        "envs/test_array.py::test_the_same_over_runs_and_many_environments[Pendulum-v1-3-4-400]",
+    ),
+    Mutation(
+        "the length of an episode carried into the next",
+        "envs/array/base.py",
+        "self._elapsed.reshape(-1)[where] = 0",
+        "self._elapsed.reshape(-1)[where] -= 0",
+        "envs/test_array.py::test_the_same_over_runs_and_many_environments[Pendulum-v1-2-25-250]",
+    ),
+    Mutation(
+        "a torque that is no number goes unnoticed",
+        "envs/array/base.py",
+        'self._may_fail = spec.action.kind == "box"',
+        'self._may_fail = spec.action.kind == "discrete"',
+        "envs/test_failures.py::test_an_action_that_is_no_number_fails_one_run_alike_in_both_backends",
+    ),
+    Mutation(
+        "a draw's sum of halves without its carry",
+        "envs/array/draws.py",
+        " + (total < low[0])",
+        "",
+        "envs/test_draws.py::test_uniform_draws_are_those_of_numpys_generators",
+    ),
+    Mutation(
+        "a sign in the torch acrobot's equations",
+        "envs/torch/classic.py",
+        "- (0.5 * speed2 + speed1) * speed2 * sine",
+        "- (0.5 * speed2 - speed1) * speed2 * sine",
+        "envs/test_torch.py::test_torch_environments_keep_within_the_tolerance",
+    ),
+    Mutation(
+        "the torch pendulum's speed from before its step",
+        "envs/torch/classic.py",
+        "angle = angle + 0.05 * speed\n",
+        "angle = angle + 0.05 * state[2]\n",
+        "envs/test_torch.py::test_torch_environments_keep_within_the_tolerance",
+    ),
+    Mutation(
+        "seeds on the device of episodes that are over",
+        "collect/device.py",
+        "                ongoing.end(ended)\n"
+        "                env.begin(self._starts(ongoing, ended), ended)\n",
+        "                env.begin(self._starts(ongoing, ended), ended)\n"
+        "                ongoing.end(ended)\n",
+        "collect/test_device.py::test_rollouts_are_those_of_the_host_within_the_tolerance",
+    ),
     # Importance weighting
     Mutation(
         "importance weights against the policy before the update",

@@ -1,0 +1,59 @@
+"""Rollouts on a device: policy and environments in torch, only what ends episodes comes to the host.
+
+Every step waits once, for rewards and ends: the host numbers episodes and seeds their resets. Shapes: T time,
+R runs, N environments of one run, D policy outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlcli.collect.rollout import Collector, Episodes, Rollout
+from rlcli.envs.torch.base import TorchEnv
+from rlcli.maths.distributions import CategoricalFamily
+from rlcli.nets.policy import Snapshot
+
+
+class DeviceCollector(Collector):
+    """A collector whose observations, actions and policy outputs do not leave the device within a rollout.
+
+    Noise, episodes and seeds are the ones of `Collector`.
+    """
+
+    env: TorchEnv
+
+    def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
+        """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
+        record = self._begin()
+        ongoing, env = record.ongoing, self.env
+        observations = torch.from_numpy(self._observations).to(self.device)
+        for noise in self._noise(updates).to(self.device):
+            outputs, free = self.model.outputs(behaviour, observations)
+            actions = self._choose(outputs, free, noise)
+            outcome = env.move(actions.reshape(*actions.shape[:2], *env.spec.action.shape))
+            record.observations.append(observations)
+            record.actions.append(actions)
+            record.outputs.append(outputs)
+            observations = env.observed()
+            record.steps.append((observations, *outcome))
+            ongoing.add(outcome.rewards)
+            ended = outcome.terminated | outcome.truncated
+            if ended.any():
+                ongoing.end(ended)
+                env.begin(self._starts(ongoing, ended), ended)
+                observations = env.observed()
+        if self.whole_episodes:
+            unfinished = ongoing.leave_unfinished()
+            env.begin(self._starts(ongoing, unfinished), unfinished)
+            observations = env.observed()
+        self._observations = observations.cpu().numpy()
+        return self._end(record)
+
+    def _choose(self, outputs: Tensor, free: Tensor, noise: Tensor) -> Tensor:
+        """The family's `act` in torch, for the two kinds of action there are here."""
+        if isinstance(self.model.family, CategoricalFamily):
+            return (outputs + noise).argmax(-1)
+        return outputs + free.exp() * noise

@@ -1,0 +1,61 @@
+"""MountainCar-v0 over `[R, N]`, bit for bit Gymnasium's.
+
+State: position, velocity.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rlcli.envs.array.base import ArrayEnv, Doubles, Flags, clamp, constant
+from rlcli.envs.interface import Array
+from rlcli.envs.spec import EnvSpec
+
+THREE = constant(3.0)
+SLOPE = constant(-0.0025)
+FORCES = np.array([-0.001, 0.0, 0.001])
+LEAST, MOST = constant(-1.2), constant(0.6)
+SLOWEST, FASTEST = constant(-0.07), constant(0.07)
+ZERO = constant(0.0)
+GOAL = constant(0.5)
+
+
+class ArrayMountainCar(ArrayEnv):
+    """A car too weak for the hill on its right is pushed to the left, not at all, to the right (0, 1, 2)."""
+
+    honoured = frozenset({"goal_velocity", "max_episode_steps"})
+    width = 2
+    low, high = np.array([-0.6]), np.array([-0.4])
+
+    def __init__(self, spec: EnvSpec, num_runs: int, num_envs: int, kwargs: dict[str, Any]) -> None:
+        super().__init__(spec, num_runs, num_envs, kwargs)
+        self._goal_velocity = constant(kwargs.get("goal_velocity", 0))
+
+    def _prepare(self) -> None:
+        self._change = np.empty_like(self._state[0])
+
+    @staticmethod
+    def first_states(drawn: Doubles) -> Doubles:
+        """At rest at the bottom of the valley."""
+        return np.concatenate((drawn, np.zeros_like(drawn)))
+
+    def _advance(self, actions: Array) -> tuple[Doubles, Flags]:
+        position, velocity = self._state
+        # v <- v + (push - 0.0025 cos 3x)
+        np.multiply(position, THREE, self._change)
+        np.cos(self._change, self._change)
+        np.multiply(self._change, SLOPE, self._change)
+        np.add(FORCES[actions], self._change, self._change)
+        np.add(velocity, self._change, velocity)
+        clamp(velocity, SLOWEST, FASTEST)
+        np.add(position, velocity, position)
+        clamp(position, LEAST, MOST)
+        # The wall on the left stops the car.
+        stopped = np.equal(position, LEAST)
+        np.logical_and(stopped, np.less(velocity, ZERO), stopped)
+        np.copyto(velocity, ZERO, where=stopped)
+        terminated = np.greater_equal(position, GOAL)
+        np.logical_and(terminated, np.greater_equal(velocity, self._goal_velocity), terminated)
+        return np.full(terminated.shape, -1.0), terminated

@@ -1,0 +1,41 @@
+"""Runs set aside: those whose environments raised, or gave numbers that are not finite.
+
+Shapes: R runs, N environments of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlcli.envs.interface import Array
+from rlcli.errors import NonFiniteError
+
+Failures = dict[int, Exception]
+"""By run, what went wrong first."""
+
+
+def check_finite(failures: Failures, env_id: str, values: Array, what: str) -> None:
+    """Sets aside every run of `values [R, N, ...]` that holds a number which is not finite."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    for run, row in enumerate(values):
+        wrong = ~np.isfinite(row)
+        if run not in failures and wrong.any():
+            index, value = int(np.argwhere(wrong)[0][0]), row[wrong][0]
+            failures[run] = NonFiniteError(
+                f"{env_id}: environment {index} gave a non-finite {what} ({value})."
+            )
+
+
+def clear_rows(failures: Failures, *arrays: Array) -> None:
+    """Zeros in the rows of runs set aside."""
+    for run in failures:
+        for array in arrays:
+            array[run] = 0
+
+
+def keep_rows(failures: Failures, rows: Sequence[int]) -> Failures:
+    """What belongs to these runs, renumbered."""
+    return {new: failures[old] for new, old in enumerate(rows) if old in failures}

@@ -1,0 +1,1 @@
+"""The array environments in torch, for a device of its own."""
