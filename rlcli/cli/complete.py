@@ -129,7 +129,8 @@ def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: A
 
     yield "last", "the run started last"
     for run in list_runs(runs_root()):
-        yield visible(str(run["id"])), visible(f"{run.get('algo')} {run.get('env')} {run.get('status')}")
+        if run["id"] != "-":
+            yield visible(str(run["id"])), visible(f"{run.get('algo')} {run.get('env')} {run.get('status')}")
 
 
 def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:

@@ -31,7 +31,7 @@ app = typer.Typer(
     "\b\nExamples:\n"
     "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
     "  rlcli train algo=ppo env=Pendulum-v1   another environment\n"
-    "  rlcli train -m seed=0,1,2              three runs, one after another\n"
+    "  rlcli train -m seed=0,1,2              three runs, trained together\n"
     "  rlcli resume last                      go on where it stopped\n"
     "  rlcli eval last                        how good is the run started last?\n"
     "  rlcli explain behaviour/ess            what does this figure mean?\n",

@@ -1,13 +1,14 @@
-"""What is said when a run has ended: the same after `rlcli train` and `rlcli resume`."""
+"""What is said when a run or a sweep has ended: the same after `rlcli train` and `rlcli resume`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlcli.cli.output import count, emit, number, result, say
+from rlcli.cli.output import count, emit, number, result, say, table
 
 if TYPE_CHECKING:
     from rlcli.runs.train import Result
+    from rlcli.sweeps.sweep import Sweep
 
 
 def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
@@ -26,6 +27,38 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
         if outcome.status != "finished":
             say(f"Go on with: rlcli resume {reference}{own}")
     return int(outcome.exit_code)
+
+
+def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
+    """Tells how a sweep ended. The exit code."""
+    if as_json:
+        for job in sweep.jobs:
+            emit(job.row())
+        return sweep.exit_code
+    print_sweep(sweep)
+    result(f"The sweep lies in {sweep.dir}")
+    if sweep.exit_code == 0:
+        result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
+    else:
+        failed = any(job.status == "failed" for job in sweep.jobs)
+        say(f"Go on with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
+    return sweep.exit_code
+
+
+def print_sweep(sweep: Sweep) -> None:
+    """A line a job."""
+    headings = ("job", "status", "steps", "return", "best")
+    rows = [
+        (
+            job.name,
+            job.status,
+            count(job.env_steps),
+            number(job.eval_return_mean),
+            number(job.best_return_mean),
+        )
+        for job in sweep.jobs
+    ]
+    table(headings, rows, right=("steps", "return", "best"))
 
 
 def outcome_row(outcome: Result) -> dict[str, Any]:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from rlcli.cli.options import AsJson, Imports, Quiet, Run
-from rlcli.cli.outcome import conclude, outcome_row
+from rlcli.cli.options import AsJson, Imports, Quiet
+from rlcli.cli.outcome import conclude, conclude_sweep, outcome_row
 from rlcli.cli.output import emit, result, say
+from rlcli.errors import UserError
 
 
 def resume(
     context: typer.Context,
-    run: Run,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A run's folder, a prefix of its id, last, or a sweep.", show_default=False
+        ),
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="OVERRIDE", help="KEY=VALUE of a key that leaves the past as it was."),
     ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Of a sweep: the jobs that failed, too.")] = False,
     imports: Imports = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -32,18 +40,30 @@ def resume(
     with), eval.*, checkpoint.*, logger, wandb.mode, tags and notes. Everything else made the past of the run
     and is refused. Each resume is recorded in manifest.json.
 
+    Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
+    With --retry those that failed go on too.
+
     Examples:
       rlcli resume last
+      rlcli resume runs/my-sweep
       rlcli resume 73973d4e total_steps=200000
       rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
-    from rlcli.runs.directory import find_run, runs_root, summary
+    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
     from rlcli.runs.resume import resume as go_on
     from rlcli.sweeps.preflight import CHECKS
 
     root = runs_root()
+    sweep_dir = find_sweep(run, root)
+    if sweep_dir is not None:
+        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, quiet, as_json)
+        if code != 0:
+            raise typer.Exit(code)
+        return
+    if retry:
+        raise UserError("--retry is for sweeps: a run that failed goes on without it.")
     found = find_run(run, root)
     about = summary(found)
 
@@ -63,3 +83,16 @@ def resume(
     code = conclude(outcome, title, str(about["env"]), known, as_json)
     if code != 0:
         raise typer.Exit(code)
+
+
+def _resume_sweep(
+    directory: Path, overrides: list[str], imports: list[str], retry: bool, quiet: bool, as_json: bool
+) -> int:
+    from rlcli.sweeps.multirun import resume_sweep
+
+    if overrides:
+        raise UserError(
+            f"A sweep's jobs are what they were when it began: {' '.join(overrides)} cannot be set.",
+            hint="Runs of it can be resumed one by one, with overrides.",
+        )
+    return conclude_sweep(resume_sweep(directory, imports=imports, retry=retry, quiet=quiet), as_json)

@@ -91,7 +91,7 @@ def _row(members: Sequence[dict[str, Any]]) -> Sequence[str]:
 
 
 def _joined(members: Sequence[dict[str, Any]], field: str) -> str:
-    return ",".join(dict.fromkeys(str(run[field]) for run in members))
+    return ",".join(dict.fromkeys(str(run[field]) for run in members if run[field] is not None)) or "-"
 
 
 def _moment(run: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rlcli.cli.options import AsJson, Run
+from rlcli.cli.outcome import print_sweep
 from rlcli.cli.output import emit, result, table
 
 UNTOLD = ("config_sha256",)
@@ -13,18 +15,24 @@ UNTOLD = ("config_sha256",)
 
 
 def show(run: Run, as_json: AsJson = False) -> None:
-    """Show a run and how it went.
+    """Show a run and how it went, or the jobs of a sweep.
 
-    Its result, its health at the last update, and the settings that are not defaults.
+    Of a run its result, its health at the last update, and the settings that are not defaults; of a sweep a
+    line a job.
 
     Examples:
       rlcli show last
+      rlcli show runs/my-sweep
       rlcli show last --json
     """
     from rlcli.catalog import HEADLINES
-    from rlcli.runs.directory import find_run, runs_root, summary
+    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
     from rlcli.runs.rows import last_row
 
+    sweep_dir = find_sweep(run, runs_root())
+    if sweep_dir is not None:
+        _show_sweep(sweep_dir, as_json)
+        return
     directory = find_run(run, runs_root())
     about = dict(summary(directory))
     health = last_row(directory)
@@ -44,6 +52,19 @@ def show(run: Run, as_json: AsJson = False) -> None:
     figures = [(name, f"{health[name]:.4g}") for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+
+
+def _show_sweep(directory: Path, as_json: bool) -> None:
+    from rlcli.sweeps.sweep import Sweep
+
+    sweep = Sweep.read(directory)
+    if as_json:
+        for job in sweep.jobs:
+            emit(job.row())
+        return
+    print_sweep(sweep)
+    counts = Counter(job.status for job in sweep.jobs)
+    result(", ".join(f"{number} {status}" for status, number in counts.items()))
 
 
 def _section(title: str, rows: list[tuple[str, str]]) -> None:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlcli.cli.options import AsJson, Quiet
-from rlcli.cli.outcome import conclude
-from rlcli.cli.output import count, emit, number, result, say, table
+from rlcli.cli.outcome import conclude, conclude_sweep
+from rlcli.cli.output import result, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlcli.config.compose import Composed
-    from rlcli.sweeps.multirun import Job, Sweep
 
 
 class Cfg(StrEnum):
@@ -55,6 +54,9 @@ def train(
 
     Overrides and flags may stand in any order. Keys are listed and explained by `rlcli explain`. Settings
     tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
+
+    With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
+    cohort.workers say how, hydra/launcher=basic trains them one by one. rlcli resume takes up a sweep.
 
     Examples:
       rlcli train
@@ -98,27 +100,8 @@ def _train_sweep(
 ) -> int:
     from rlcli.sweeps.multirun import run_sweep
 
-    def tell(job: Job) -> None:
-        if job.status in ("failed", "interrupted"):
-            say(f"{job.name} {job.status}: {job.message or 'no reason given'}")
-
-    sweep = run_sweep(jobs, typed, config_dir=config_dir, quiet=quiet, on_end=tell)
-    if as_json:
-        for job in sweep.jobs:
-            emit(job.row())
-    else:
-        _print_sweep(sweep)
-    return sweep.exit_code
-
-
-def _print_sweep(sweep: Sweep) -> None:
-    headings = ("job", "status", "steps", "return")
-    rows = [
-        (job.name, job.status, count(job.env_steps), number(job.eval_return_mean)) for job in sweep.jobs
-    ]  # fmt: skip
-    table(headings, rows, right=("steps", "return"))
-    result(f"The sweep lies in {sweep.dir}")
-    result(f"Next: rlcli runs {sweep.dir}")
+    sweep = run_sweep(jobs, typed, config_dir=config_dir, quiet=quiet)
+    return conclude_sweep(sweep, as_json)
 
 
 def _announce_tuned(jobs: Sequence[Composed]) -> None:

@@ -1,4 +1,4 @@
-"""The only module that imports Hydra.
+"""What rlcli takes of Hydra to compose configs; with hydra_multirun.py the only modules that import it.
 
 Hydra's public compose API hides the layers a value came through, and `@hydra.main` owns `sys.argv`, the
 messages and the exit codes. So the config loader and the Hydra object are built here by private calls
@@ -11,7 +11,6 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -20,7 +19,6 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType, ValueType
@@ -159,7 +157,7 @@ class Layers:
             ConfigLoaderImpl._apply_overrides_to_config(_parser().parse_overrides(list(overrides)), config)
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+            raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
         if not isinstance(plain, dict):
             raise UserError("The composed configuration is no mapping.")
         return {str(name): value for name, value in plain.items()}
@@ -178,7 +176,7 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
         defaults = loader.compute_defaults_list(PRIMARY, list(groups), run_mode=RunMode.RUN).defaults
         labels = dict(_labels(loader, defaults))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+        raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
     OmegaConf.set_struct(composed, True)
@@ -187,45 +185,13 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
 
 def hydra_yaml(overrides: Sequence[str], config_dir: str | None) -> str:
     """Hydra's own settings under the given overrides, as YAML with the top-level key `hydra`."""
-    with _global_hydra(config_dir) as hydra:
+    with global_hydra(config_dir) as hydra:
         composed = _composed(hydra, overrides)
         sanitized = hydra.get_sanitized_cfg(composed, "hydra")
         return str(OmegaConf.to_yaml(sanitized))
 
 
-def multirun(
-    overrides: Sequence[str],
-    config_dir: str | None,
-    sweep_dir: Path,
-    run_job: Callable[[int], None],
-) -> None:
-    """Run the jobs of a sweep through Hydra's sweeper and launcher.
-
-    `run_job` is called with the number of its job (from 0, the last override varying fastest) and must not
-    raise: Hydra would end the sweep. Hydra's own folders point into `sweep_dir`, its logging is off, and
-    nothing changes the working directory.
-    """
-    silent = [
-        f"hydra.sweep.dir={_quoted(str(sweep_dir))}",
-        "hydra.sweep.subdir=.",
-        f"hydra.run.dir={_quoted(str(sweep_dir))}",
-        "hydra.output_subdir=null",
-        "hydra.job.chdir=false",
-        "hydra/hydra_logging=none",
-        "hydra/job_logging=none",
-    ]
-
-    def task(_: DictConfig) -> None:
-        run_job(int(HydraConfig.get().job.num))
-
-    with _global_hydra(config_dir) as hydra:
-        try:
-            hydra.multirun(PRIMARY, task, [*overrides, *silent], with_log_configuration=False)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(f"Hydra cannot launch the sweep: {_reason(error)}") from None
-
-
-class _global_hydra:
+class global_hydra:
     """Hydra's process-wide object for the length of a `with`, as it was before afterwards."""
 
     def __init__(self, config_dir: str | None) -> None:
@@ -250,7 +216,7 @@ def _composed(hydra: Any, overrides: Sequence[str]) -> DictConfig:
             with_log_configuration=False,
         )
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"Cannot compose the configuration: {_reason(error)}") from None
+        raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
     return config
 
 
@@ -335,7 +301,8 @@ def _nested_defaults() -> dict[str, Any]:
     return root
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Text as a quoted string in Hydra's grammar."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
@@ -343,11 +310,11 @@ def _quoted(text: str) -> str:
 def _unreadable(text: str, error: Exception) -> str:
     if "=" not in text:
         return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
-    reason = str(error).splitlines()[0].partition(": ")[2] or _reason(error)
-    return f"Cannot read the override {text!r}: {reason}."
+    said = str(error).splitlines()[0].partition(": ")[2] or reason(error)
+    return f"Cannot read the override {text!r}: {said}."
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The innermost cause in one line."""
     while error.__cause__ is not None:
         error = error.__cause__

@@ -481,6 +481,19 @@ class DigestConfig:
 
 
 @dataclass(frozen=True)
+class CohortConfig:
+    """How the jobs of a sweep are trained together."""
+
+    max_size: int | None = key(
+        None, "Most jobs that train as one program; null: as many as the memory has room for.", ge=1,
+        effect="nothing",
+    )  # fmt: skip
+    workers: int | None = key(
+        None, "Processes that train cohorts side by side; null: one for each core.", ge=1, effect="nothing"
+    )
+
+
+@dataclass(frozen=True)
 class ComputeConfig:
     """How the machine is used."""
 
@@ -529,10 +542,11 @@ class RunConfig:
         ge=1,
         lt=2**53,
         resumable=True,
+        cohort=True,
     )
     schedule_steps: int | None = key(
         None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
-        unit="env steps", ge=1,
+        unit="env steps", ge=1, cohort=True,
     )  # fmt: skip
     lag: int = key(
         0, "Age of the policy that collects: update u learns from what the policy before update u - lag did.",
@@ -562,6 +576,7 @@ class RunConfig:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     digest: DigestConfig = field(default_factory=DigestConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    cohort: CohortConfig = field(default_factory=CohortConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
 

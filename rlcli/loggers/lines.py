@@ -48,7 +48,7 @@ class LineLogger:
     def __init__(self, info: RunInfo, stream: TextIO, clock: Clock = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._progress = Progress(info, clock)
+        self._progress = Progress(info.start_steps, info.total_steps, clock)
         self._columns = fitting(shutil.get_terminal_size().columns) if stream.isatty() else COLUMNS
         self._lines = 0
         self._tenth = -1

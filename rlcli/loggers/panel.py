@@ -108,7 +108,7 @@ class PanelLogger:
         self._name = Text(info.name, style="dim")
         self._console = console
         self._clock = clock
-        self._progress = Progress(info, clock)
+        self._progress = Progress(info.start_steps, info.total_steps, clock)
         self._blocks = gauges(info.config.batch_size)
         self._series = {gauge.metric: Series() for block in self._blocks for gauge in block}
         self._latest: dict[str, Any] = {"env_steps": info.start_steps}

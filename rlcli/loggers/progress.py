@@ -1,12 +1,10 @@
-"""How far a run is, how fast it goes and how long it will take; and numbers as people read them."""
+"""How far training is, how fast it goes and how long it will take; and numbers as people read them."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from collections.abc import Callable
-
-from rlcli.loggers.interface import RunInfo
 
 WINDOW = 10.0
 """Seconds over which the speed shown is averaged."""
@@ -15,18 +13,18 @@ Clock = Callable[[], float]
 
 
 class Progress:
-    """Position and speed of a run, brought up to date by `reach`. In seconds and env steps."""
+    """Position and speed of training, brought up to date by `reach`. In seconds and env steps."""
 
-    def __init__(self, info: RunInfo, clock: Clock = time.monotonic) -> None:
-        self.steps = info.start_steps
-        self.total = info.total_steps
+    def __init__(self, start: int, total: int, clock: Clock = time.monotonic) -> None:
+        self.steps = start
+        self.total = total
         self._clock = clock
         self._started = clock()
         # Starting up is no part of the speed: it is measured from the first row on.
         self._marks: deque[tuple[float, int]] = deque()
 
     def reach(self, steps: int) -> None:
-        """The run stands at `steps` now."""
+        """It stands at `steps` now."""
         now = self._clock()
         self.steps = steps
         self._marks.append((now, steps))
@@ -35,12 +33,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of the run that is done, 0 to 1."""
-        return min(1.0, self.steps / self.total)
+        """Share of it that is done, 0 to 1."""
+        return min(1.0, self.steps / max(1, self.total))
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this process took the run up."""
+        """Seconds since this process took it up."""
         return self._clock() - self._started
 
     @property

@@ -84,15 +84,25 @@ def find_run(reference: str, root: Path) -> Path:
     )
 
 
+def find_sweep(reference: str, root: Path) -> Path | None:
+    """The sweep that a path or a name means, None when it means none."""
+    folders = (_expanded(reference), root / reference)
+    return next((folder for folder in folders if reference and _has(folder, "sweep.json")), None)
+
+
 def list_runs(root: Path) -> list[dict[str, Any]]:
-    """Summaries of all runs below a folder, oldest first; a damaged one is listed as such."""
+    """Summaries of all runs below a folder, oldest first; a damaged one is listed as such.
+
+    Jobs of a sweep that were not begun come last.
+    """
     found = []
     for directory in _run_dirs(root):
         try:
             found.append(summary(directory))
         except StorageError as error:
-            found.append(_damaged(directory, root, str(error)))
-    return sorted(found, key=lambda run: str(run["started"] or ""))
+            found.append(_untold(directory, root, "damaged", str(error)))
+    found.sort(key=lambda run: str(run["started"] or ""))
+    return found + [_untold(job, root, "waiting", "not begun") for job in _jobs_not_begun(root)]
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
@@ -110,10 +120,10 @@ def summary(run_dir: Path) -> dict[str, Any]:
     return told
 
 
-def _damaged(directory: Path, root: Path, reason: str) -> dict[str, Any]:
-    """The summary of a run whose manifest tells nothing."""
+def _untold(directory: Path, root: Path, status: str, reason: str) -> dict[str, Any]:
+    """The summary of a run whose manifest tells nothing, or is not there yet."""
     sweep = directory.parent.name if directory.parent != root else None
-    known = {"name": directory.name, "status": "damaged", "message": reason, "sweep": sweep}
+    known = {"name": directory.name, "status": status, "message": reason, "sweep": sweep}
     return {"id": "-", "dir": str(directory)} | dict.fromkeys(FIELDS) | {"id": "-"} | known
 
 
@@ -142,6 +152,14 @@ def _run_dirs(root: Path) -> Iterator[Path]:
     for pattern in (FILE, f"*/{FILE}", f"*/*/{FILE}"):
         for found in sorted(root.glob(pattern)):
             if found.parent == root or not (found.parents[1] / FILE).exists():
+                yield found.parent
+
+
+def _jobs_not_begun(root: Path) -> Iterator[Path]:
+    """Folders of jobs with a config and no manifest: in `root`, if that is a sweep, and one level down."""
+    for pattern in ("config.yaml", "*/config.yaml"):
+        for found in sorted(root.glob(f"*/{pattern}")):
+            if _has(found.parents[1], "sweep.json") and not (found.parent / FILE).exists():
                 yield found.parent
 
 

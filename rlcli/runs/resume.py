@@ -10,6 +10,7 @@ recognised by the checksum of the one before.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import sys
@@ -21,7 +22,7 @@ from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.envs import registry
-from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.errors import EXIT_DONE, EXIT_SIGINT, EXIT_SIGTERM, StorageError, UserError
 from rlcli.runs.admission import admit
 from rlcli.runs.checkpoint import Checkpoints, Recovered
 from rlcli.runs.digests import check_digests
@@ -32,9 +33,10 @@ from rlcli.runs.machine import packages
 from rlcli.runs.manifest import Manifest, fingerprint, now
 from rlcli.runs.rows import Past
 from rlcli.runs.run import Result, Run, TakenUp
-from rlcli.runs.train import OnRow, Verdict, train_all
+from rlcli.runs.train import OnRow, Verdict, check_one_shape, train_all
 
 Tell = Callable[[str], None]
+SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)
 
 
 def resume(
@@ -57,20 +59,62 @@ def resume(
         UserError: the overrides are refused, or another process is at the run; nothing was changed.
         StorageError: what a run needs to go on is damaged, or the directory cannot be written to.
     """
-    lock = Lock(run_dir)
-    try:
-        manifest = Manifest.read(run_dir)
-        taken = _Taken(run_dir, manifest, overrides, imports, checks)
-        if taken.nothing_to_do:
-            return taken.as_it_is(overrides, tell)
+    return resume_together(
+        [run_dir], overrides, imports=imports, checks=checks, on_row=on_row, tell=tell, quiet=quiet
+    )[0]
 
-        def start(_: int, restarted: int) -> Run:
-            return taken.up(lock, overrides, restarted, tell, quiet)
 
-        found = taken.found
-        return train_all([taken.config], start, None if found is None else [found.checkpoint], on_row)[0]
-    finally:
-        lock.release()
+def resume_together(
+    run_dirs: Sequence[Path],
+    overrides: Sequence[str] = (),
+    *,
+    imports: Sequence[str] = (),
+    checks: Iterable[Check] = (),
+    on_row: OnRow = lambda run, row: Verdict.CONTINUE,
+    tell: Tell = lambda _: None,
+    announced: Tell = lambda _: None,
+    quiet: bool = False,
+) -> list[Result]:
+    """Goes on with runs of one shape as a cohort, wherever each of them stands; else as `resume`.
+
+    Where one of them cannot go on, none does. `announced` hears that a signal came.
+    """
+    asked = tuple(checks)
+    with contextlib.ExitStack() as held:
+        locks = []
+        for run_dir in run_dirs:
+            locks.append(Lock(run_dir))
+            held.callback(locks[-1].release)
+        taken = [_Taken(one, Manifest.read(one), overrides, imports, asked) for one in run_dirs]
+        check_one_shape([one.config for one in taken])
+        results: dict[int, Result] = {}
+        going: dict[bool, list[int]] = {False: [], True: []}
+        for run, one in enumerate(taken):
+            if one.nothing_to_do:
+                results[run] = one.as_it_is(overrides, tell)
+            else:
+                going[one.found is not None].append(run)
+        for saved, runs in going.items():
+            stopped = next((one.exit_code for one in results.values() if one.exit_code in SIGNALS), None)
+            if stopped is not None:
+                results |= {run: taken[run].not_begun(stopped) for run in runs}
+            if stopped is not None or not runs:
+                continue
+
+            def start(index: int, restarted: int, runs: Sequence[int] = runs) -> Run:
+                run = runs[index]
+                return taken[run].up(locks[run], overrides, restarted, tell, quiet)
+
+            checkpoints = [one.found.checkpoint for run in runs if (one := taken[run]).found is not None]
+            found = train_all(
+                [taken[run].config for run in runs],
+                start,
+                checkpoints if saved else None,
+                lambda index, row, runs=runs: on_row(runs[index], row),  # type: ignore[misc]
+                announced,
+            )
+            results |= dict(zip(runs, found, strict=True))
+        return [results[run] for run in range(len(run_dirs))]
 
 
 class _Taken:
@@ -119,6 +163,14 @@ class _Taken:
         return Result(
             self._dir, content["id"], "finished", content["env_steps"], content["updates"],
             content["eval_return_mean"], EXIT_DONE, f"It is finished, there is nothing to do. {hint}",
+        )  # fmt: skip
+
+    def not_begun(self, exit_code: int) -> Result:
+        """The result of a run that a signal kept from going on."""
+        content = self._manifest.content
+        return Result(
+            self._dir, content["id"], "interrupted", content["env_steps"], content["updates"],
+            content["eval_return_mean"], exit_code, "the signal came before it went on",
         )  # fmt: skip
 
     def up(self, lock: Lock, overrides: Sequence[str], restarted: int, tell: Tell, quiet: bool) -> Run:

@@ -12,6 +12,7 @@ from types import FrameType
 
 from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
 
+STOPPING = "Stopping after this update; once more ends at once."
 CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
-from rlcli.config.schema import KEYS, RunConfig
-from rlcli.config.serialise import flatten
+from rlcli.config.schema import RunConfig
+from rlcli.config.shape import shape
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.run import Result, Run
-from rlcli.runs.stop import Stop, stop_on_signals
+from rlcli.runs.stop import STOPPING, Stop, stop_on_signals
 
 __all__ = ["Result", "Verdict", "train"]
 
@@ -53,17 +53,19 @@ def train(
     quiet: bool = False,
     checkpoints: Sequence[Checkpoint] | None = None,
     reproduces: str | None = None,
+    announced: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
     A run that fails, is pruned or is done leaves; the others' numbers do not change. With `checkpoints` each
-    run goes on from the state given. `reproduces` is the id of the run that a run is to equal.
+    run goes on from the state given. `reproduces` is the id of the run that a run is to equal. `announced`
+    hears that a signal came.
 
     Raises:
         UserError: the configs cannot be trained, or a directory holds a run already.
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
-    _check_one_shape(configs)
+    check_one_shape(configs)
     frozen = [_with_schedule(config) for config in configs]
     spec = registry.describe(frozen[0].env)
     typed = overrides or [()] * len(frozen)
@@ -79,7 +81,7 @@ def train(
             record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return record
 
-    return train_all(frozen, start, checkpoints, on_row)
+    return train_all(frozen, start, checkpoints, on_row, announced)
 
 
 def train_all(
@@ -87,17 +89,19 @@ def train_all(
     start: Callable[[int, int], Run],
     checkpoints: Sequence[Checkpoint] | None,
     on_row: OnRow,
+    announced: Callable[[str], None] = lambda _: None,
 ) -> list[Result]:
     """Trains a session of runs to their end.
 
     `start(run, restarted)` gives the record of a run once its state is there; `restarted` of its environments
-    could not be put back into their episode.
+    could not be put back into their episode. `announced` hears what the console of each run hears.
     """
     runs: dict[int, Run] = {}
 
     def announce() -> None:
         for run in runs.values():
-            run.announce("Stopping after this update; once more ends at once.")
+            run.announce(STOPPING)
+        announced(STOPPING)
 
     def abandon(code: int) -> None:
         for run in runs.values():
@@ -249,15 +253,9 @@ def _with_schedule(config: RunConfig) -> RunConfig:
     return dataclasses.replace(config, schedule_steps=config.schedule_steps or config.total_steps)
 
 
-def _check_one_shape(configs: Sequence[RunConfig]) -> None:
+def check_one_shape(configs: Sequence[RunConfig]) -> None:
     """Raises `UserError` when runs differ in more than may differ within a cohort."""
-    first, *others = (flatten(config) for config in configs)
-    differing = [
-        name
-        for name, key in KEYS.items()
-        if not key.declaration.cohort
-        and key.declaration.effect != "nothing"
-        and any(other[name] != first[name] for other in others)
-    ]
+    first, *others = map(shape, configs)
+    differing = [name for name, value in first.items() if any(other[name] != value for other in others)]
     if differing:
         raise UserError(f"Runs trained together must agree on {', '.join(differing)}.")

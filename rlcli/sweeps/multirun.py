@@ -1,100 +1,43 @@
-"""A sweep through Hydra's launcher: one directory, a job below it each, and sweep.json with how they went."""
+"""A sweep from its composed jobs, or from its directory, to its end."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
+import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlcli.config.compose import Composed, hydra_settings
-from rlcli.errors import (
-    EXIT_CRASH,
-    EXIT_DONE,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-    RlcliError,
-)
+from rlcli.errors import EXIT_CRASH, EXIT_SIGINT, EXIT_SIGTERM
+from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.files import write_json
+from rlcli.runs.lock import Lock
+from rlcli.sweeps.cohorts import cohorts, this_machine, workers
+from rlcli.sweeps.preflight import check
+from rlcli.sweeps.results import write_results
 from rlcli.sweeps.run import root_of
+from rlcli.sweeps.sweep import NOBODY, OVER, Job, Sweep, now
+from rlcli.sweeps.watch import Watch, watch
 
-VERSION = 1
-"""Of sweep.json."""
+if TYPE_CHECKING:
+    from rlcli.runs.train import Result
 
 LONGEST_NAME = 100
 
 
-@dataclasses.dataclass
-class Job:
-    """One job of a sweep and how it went."""
-
-    name: str
-    overrides: tuple[str, ...]
-    status: str = "waiting"
-    """waiting, running, then finished, failed or interrupted; a stopped sweep leaves jobs waiting."""
-    id: str | None = None
-    dir: str | None = None
-    env_steps: int | None = None
-    updates: int | None = None
-    eval_return_mean: float | None = None
-    exit_code: int | None = None
-    message: str | None = None
-
-    def row(self) -> dict[str, Any]:
-        """Plain data, as sweep.json holds it."""
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass
-class Sweep:
-    """The jobs of a sweep and what became of them, mirrored in sweep.json."""
-
-    dir: Path
-    overrides: tuple[str, ...]
-    jobs: list[Job]
-    started: str
-    finished: str | None = None
-    stopped: int | None = None
-    """130 or 143 once a signal stopped it."""
-
-    @property
-    def exit_code(self) -> int:
-        """The signal's, else 1 when a job failed."""
-        if self.stopped is not None:
-            return self.stopped
-        return EXIT_DONE if all(job.exit_code == EXIT_DONE for job in self.jobs) else EXIT_CRASH
-
-    @property
-    def status(self) -> str:
-        """running, finished, failed or interrupted."""
-        if self.stopped is not None:
-            return "interrupted"
-        if self.finished is None:
-            return "running"
-        return "finished" if self.exit_code == EXIT_DONE else "failed"
-
-    def record(self) -> None:
-        """Write sweep.json, whole or not at all."""
-        content = {
-            "version": VERSION,
-            "name": self.dir.name,
-            "status": self.status,
-            "overrides": list(self.overrides),
-            "started": self.started,
-            "finished": self.finished,
-            "jobs": [job.row() for job in self.jobs],
-        }
-        write_json(self.dir / "sweep.json", content)
-
-
 class _Terminated(BaseException):
     """SIGTERM between two jobs; no Exception, so that Hydra does not take it for a failed job."""
+
+
+SIGNALS: Mapping[type[BaseException] | None, int] = {
+    KeyboardInterrupt: EXIT_SIGINT,
+    _Terminated: EXIT_SIGTERM,
+}
+"""What is raised for them, with the exit code."""
 
 
 def run_sweep(
@@ -103,66 +46,192 @@ def run_sweep(
     *,
     config_dir: str | None = None,
     quiet: bool = False,
-    on_end: Callable[[Job], None] = lambda _: None,
 ) -> Sweep:
-    """Run checked jobs one after another, each in its own directory.
+    """Runs checked jobs, each in its own directory, as Hydra's launcher has it; `typed` is whence they come.
 
-    `typed` are the overrides they were composed from, `on_end` hears of every job as it ends. A failed job
-    does not stop the others; a signal stops them all.
+    A failed job does not stop the others; a signal stops them all.
     """
-    from rlcli.config import hydra_bridge
+    from rlcli.config import hydra_multirun
 
     directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
-    names = job_names(composed)
-    jobs = [Job(name, job.overrides) for name, job in zip(names, composed, strict=True)]
-    sweep = Sweep(directory, tuple(typed), jobs, started=_now())
-    sweep.record()
-
-    def run_job(position: int) -> None:
-        if sweep.stopped is None:
-            _run_job(sweep, position, composed[position], quiet)
-            on_end(sweep.jobs[position])
-
     settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
-    with _terminable():
-        try:
-            hydra_bridge.multirun(settings, config_dir, directory, run_job)
-        except KeyboardInterrupt:
-            _stop(sweep, EXIT_SIGINT)
-        except _Terminated:
-            _stop(sweep, EXIT_SIGTERM)
-    sweep.finished = _now()
-    sweep.record()
+    with _alone(directory):
+        sweep = Sweep.begin(directory, typed, job_names(composed), composed)
+        with _Training(sweep, sweep.jobs, quiet) as training:
+
+            def launch(_: str, __: Mapping[str, Any], numbers: Sequence[int]) -> None:
+                training.train([sweep.jobs[number] for number in numbers])
+
+            hydra_multirun.multirun(
+                settings, config_dir, directory, lambda number: launch("", {}, [number]), launch
+            )
     return sweep
 
 
-def _stop(sweep: Sweep, code: int) -> None:
-    sweep.stopped = code
-    for job in sweep.jobs:
-        if job.status == "running":
-            job.status, job.exit_code, job.message = "interrupted", code, "ended at once"
+def resume_sweep(
+    directory: Path, *, imports: Sequence[str] = (), retry: bool = False, quiet: bool = False
+) -> Sweep:
+    """Brings the jobs of an earlier sweep to their end: those never begun and those that were cut.
+
+    With `retry` those that failed too. What is finished stays as it is. `imports` are modules that the
+    environments may come from.
+
+    Raises:
+        UserError: the directory names modules that nobody vouches for, its jobs cannot be trained here, or
+            another process is at it.
+        StorageError: the sweep or a config of it is damaged.
+    """
+    with _alone(directory):
+        sweep = Sweep.read(directory)
+        over = [status for status in OVER if not (retry and status == "failed")]
+        left = [job for job in sweep.jobs if job.status not in over]
+        for job in left:
+            Lock(directory / job.name).release()  # a worker of a sweep that was killed may still be at it
+            config = sweep.config(job)
+            admit(config, directory / job.name, imports)
+            check(config)
+        if imports:  # workers ask again
+            os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
+        with _Training(sweep, left, quiet) as training:
+            training.train(left)
+    return sweep
 
 
-def _run_job(sweep: Sweep, position: int, composed: Composed, quiet: bool) -> None:
-    from rlcli.runs.train import train
-
-    job = sweep.jobs[position]
-    directory = sweep.dir / job.name
-    job.status, job.dir = "running", str(directory)
-    sweep.record()
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """No other process trains the sweep meanwhile."""
+    lock = Lock(directory)
     try:
-        outcome = train([composed.config], [directory], overrides=[composed.overrides], quiet=quiet)[0]
-    except RlcliError as error:
-        job.status, job.exit_code, job.message = "failed", error.exit_code, str(error)
-    except Exception as error:
-        job.status, job.exit_code, job.message = "failed", EXIT_CRASH, f"{type(error).__name__}: {error}"
-    else:
-        job.status, job.exit_code, job.message = outcome.status, outcome.exit_code, outcome.message
-        job.id, job.env_steps, job.updates = outcome.id, outcome.env_steps, outcome.updates
-        job.eval_return_mean = outcome.eval_return_mean
-    if job.exit_code in (EXIT_SIGINT, EXIT_SIGTERM):
-        sweep.stopped = job.exit_code
-    sweep.record()
+        yield
+    finally:
+        lock.release()
+
+
+class _Training:
+    """Jobs of a sweep on their way to their end; what becomes of them is recorded as it is known.
+
+    As a context: Ctrl-C and SIGTERM between two jobs end the sweep in order, and on leaving the record is
+    made whole. While a job trains, training has handlers of its own.
+    """
+
+    def __init__(self, sweep: Sweep, jobs: Sequence[Job], quiet: bool) -> None:
+        self._sweep = sweep
+        self._configs = {job.name: sweep.config(job) for job in jobs}
+        self._by_name = {job.name: job for job in sweep.jobs}
+        totals = {name: one.updates * one.batch_size for name, one in self._configs.items()}
+        self._watch: Watch = watch(sweep.jobs, totals, quiet)
+
+    def __enter__(self) -> _Training:
+        self._listening = ExitStack()
+        self._listening.enter_context(_terminable())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        self._listening.close()
+        self._watch.close()
+        code = SIGNALS.get(kind)
+        if code is not None:
+            self._sweep.stopped = code
+        self._sweep.finished = now()
+        for job in self._sweep.jobs:
+            if job.status == "running":  # cut: its manifest knows
+                self._sweep.refresh(job)
+        self._sweep.record()
+        write_results(self._sweep)
+        return code is not None
+
+    def train(self, jobs: Sequence[Job]) -> None:
+        """Trains jobs in cohorts, in this process or in several."""
+        if self._sweep.stopped is not None or not jobs:
+            return
+        configs = [self._configs[job.name] for job in jobs]
+        machine = this_machine()
+        parts = cohorts(configs, machine)
+        units = [[jobs[position].name for position in part] for part in parts]
+        self._announce(units)
+        count = min(workers(configs[0], machine), len(units))
+        if count > 1:
+            self._in_processes(units, count)
+            return
+        for names in units:
+            if self._sweep.stopped is None:
+                self._here(names)
+
+    def _announce(self, units: Sequence[Sequence[str]]) -> None:
+        jobs = sum(map(len, units))
+        if jobs > 1:
+            sizes = sorted({len(unit) for unit in units})
+            shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+            plural = "cohort" if len(units) == 1 else "cohorts"
+            cohorts = "one by one" if sizes == [1] else f"{len(units)} {plural} of {shown}"
+            self._watch.say(f"{jobs} jobs: {cohorts}")
+
+    def _here(self, names: Sequence[str]) -> None:
+        from rlcli.runs.train import Verdict
+        from rlcli.sweeps.work import work
+
+        def heard(name: str, row: Mapping[str, Any]) -> Verdict:
+            self._watch.row(name, row)
+            return Verdict.CONTINUE
+
+        self._begun(names)
+        jobs = [self._by_name[name] for name in names]
+        results = work(
+            self._sweep.dir,
+            names,
+            [self._configs[name] for name in names],
+            [job.overrides for job in jobs],
+            on_row=heard,
+            tell=self._watch.say,
+            announced=self._watch.say,
+        )
+        for result in results:
+            self._ended(result.dir.name, result)
+            if result.exit_code in SIGNALS.values():
+                self._sweep.stopped = result.exit_code
+        self._sweep.record()
+
+    def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
+        from rlcli.runs.train import Result
+        from rlcli.sweeps.processes import in_processes
+        from rlcli.sweeps.work import failed
+
+        told: set[str] = set()
+
+        def hear(kind: str, content: Any) -> None:
+            if kind == "row":
+                self._watch.row(*content)
+            elif kind == "say":
+                self._watch.say(content)
+            elif kind == "result":
+                name, about = content
+                told.add(name)
+                self._ended(name, Result(**about))
+            elif kind == "begun":
+                self._begun(content)
+            else:
+                names, code = content
+                untold = [name for name in names if code is not None and name not in told]
+                for name in untold:
+                    message = f"its process ended with {code}, without a word"
+                    self._ended(name, failed(self._sweep.dir / name, EXIT_CRASH, message))
+                self._sweep.record()
+
+        stopped = in_processes(self._sweep.dir, units, count, hear)
+        if stopped is not None:
+            self._sweep.stopped = stopped
+
+    def _begun(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._by_name[name].status = "running"
+        self._sweep.record()
+
+    def _ended(self, name: str, result: Result) -> None:
+        job = self._by_name[name]
+        self._sweep.refresh(job)
+        if result.id == NOBODY:  # its manifest, if there is one, does not know
+            job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
+        self._watch.ended(job)
 
 
 def job_names(composed: Sequence[Composed]) -> list[str]:
@@ -199,7 +268,3 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

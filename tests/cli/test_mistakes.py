@@ -28,7 +28,7 @@ MISTAKES = {
     "algo=mdpo algo.clip=0.1": "algo.clip has no effect with algo.surrogate=ratio",
     "env=no_such_module:Thing-v0": "no_such_module",
     "env.kwargs.colour=red": "colour",
-    "env=Taxi-v4 env.backend=array": "CartPole-v1",
+    "env=tests.envs.probes:ProbeChoice-v0 env.backend=array": "CartPole-v1",
     "device=cuda:7": "no CUDA device",
     "device=toaster": "choose cpu, cuda",
     "seed=1,2": "add -m",

@@ -179,5 +179,57 @@ def test_a_signal_ends_the_whole_sweep(rlcli: Rlcli, workplace: Path) -> None:
     words = [*SMALL, "total_steps=1e9", "-m", "seed=0,1", "--json"]
     ended = interrupted(words, signal.SIGTERM, "runs/*/*/metrics.jsonl", workplace)
     assert ended.code == 143
-    assert [row["status"] for row in ended.rows()] == ["interrupted", "waiting"]
-    assert len(rlcli("runs", "--json").rows()) == 1
+    assert [row["status"] for row in ended.rows()] == ["interrupted", "interrupted"]
+    assert "Stopping after this update" in ended.err
+    assert "Traceback" not in ended.err
+    assert [row["exit_code"] for row in rlcli("runs", "--json").rows()] == [143, 143]
+
+
+def test_a_sweep_of_one_job(rlcli: Rlcli) -> None:
+    ended = rlcli("train", "-m", *SMALL, "seed=3", "name=one")
+    assert (ended.code, ended.out.splitlines()[1].split()[:2]) == (0, ["job", "finished"])
+    assert "cohort" not in ended.err
+
+
+def test_what_is_said_of_a_sweep(rlcli: Rlcli, workplace: Path) -> None:
+    words = [*SMALL, "cohort.workers=1", "algo.rollout_steps=8,16", "seed=0,1"]
+    ended = rlcli("train", "-m", *words, "name=said")
+    assert "4 jobs: 2 cohorts of 2\n" in ended.err
+    assert "100% of 256 steps" in ended.err
+    assert "Next: rlcli show runs/said" in ended.out
+    one_by_one = rlcli("train", "-m", *words, "cohort.max_size=1", "name=apart").err
+    assert "4 jobs: one by one\n" in one_by_one
+    quiet = rlcli("train", "-m", *words, "--quiet", "--json")
+    assert [row["status"] for row in quiet.rows()] == ["finished"] * 4
+    assert quiet.err == ""
+    wrong = rlcli("train", "-m", *words, "algo.clipp=0.1", "cohort.max_sizes=2")
+    assert wrong.code == 2
+    assert "Did you mean 'algo.clip'" in wrong.err
+    assert "cohort.max_size" in wrong.err
+    assert sorted(path.name for path in (workplace / "runs").iterdir())[:2] == ["apart", "said"]
+    assert len(list((workplace / "runs").iterdir())) == 3
+
+
+def test_a_member_alone_is_the_same_run(rlcli: Rlcli) -> None:
+    rlcli("train", "-m", *SMALL, "seed=0,1,2", "total_steps=64,32", "name=three", "--quiet")
+    ended = rlcli("reproduce", "runs/three/seed=1,total_steps=64")
+    assert ended.code == 0
+    assert "identical" in ended.out
+
+
+def test_jobs_that_were_not_begun_are_listed_and_taken_up(rlcli: Rlcli, workplace: Path) -> None:
+    rlcli("train", "-m", *SMALL, "seed=0,1", "name=cut", "--quiet")
+    sweep = workplace / "runs" / "cut"
+    for name in ("seed=0", "seed=1"):
+        (sweep / name / "manifest.json").unlink()
+        listed = rlcli("runs", "cut", "--json").rows()
+        assert [row["status"] for row in listed if row["name"] == name] == ["waiting"]
+    assert "2 waiting" in rlcli("runs").out
+    assert rlcli("show", "cut").out.splitlines()[-1] == "2 waiting"
+    assert rlcli("resume", "cut", "seed=3").code == 2
+    ended = rlcli("resume", "cut", "--quiet")
+    assert [line.split()[1] for line in ended.out.splitlines()[1:3]] == ["finished"] * 2
+    assert "2 finished" in rlcli("runs").out
+    again = rlcli("resume", "cut")
+    assert (again.code, again.err) == (0, "")
+    assert rlcli("resume", "runs/cut/seed=0", "--retry").code == 2

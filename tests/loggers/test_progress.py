@@ -29,8 +29,8 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-def test_speed_and_time_left(make_info, clock):
-    progress = Progress(make_info(total_steps=10_000, start_steps=2_000), clock)
+def test_speed_and_time_left(clock):
+    progress = Progress(2_000, 10_000, clock)
     assert (progress.fraction, progress.speed, progress.left) == (0.2, None, None)
     clock.now += 5.0
     progress.reach(3_000)
@@ -41,7 +41,7 @@ def test_speed_and_time_left(make_info, clock):
 
 
 def test_speed_is_of_late(make_info, clock):
-    progress = Progress(make_info(total_steps=1_000_000), clock)
+    progress = Progress(0, 1_000_000, clock)
     for second in range(1, 101):
         clock.now += 1.0
         progress.reach(100 * second if second <= 50 else 5_000 + 300 * (second - 50))

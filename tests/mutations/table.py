@@ -678,4 +678,62 @@ MUTATIONS = (
         "if module in allowed]",
         "runs/test_admission.py::test_nobody_vouches_for_a_module",
     ),
+    # Sweeps
+    Mutation(
+        "a key of the cohort's kept in the shape",
+        "config/shape.py",
+        "if not KEYS[name].declaration.cohort and",
+        "if (name == 'seed' or not KEYS[name].declaration.cohort) and",
+        "sweeps/test_cohorts.py::test_jobs_that_differ_in_cohort_keys_train_together",
+    ),
+    Mutation(
+        "a key that sets a shape left out of it",
+        "config/shape.py",
+        "if not KEYS[name].declaration.cohort and",
+        "if name != 'algo.rollout_steps' and not KEYS[name].declaration.cohort and",
+        "sweeps/test_cohorts.py::test_a_shape_is_a_cohort_of_its_own[algo.rollout_steps=64,128]",
+    ),
+    Mutation(
+        "who has left stays in the cohort",
+        "runs/train.py",
+        "self._session.drop(run)",
+        "pass",
+        "sweeps/test_multirun.py::test_each_job_is_the_lone_run[cohort]",
+    ),
+    Mutation(
+        "finished jobs trained again",
+        "sweeps/multirun.py",
+        "left = [job for job in sweep.jobs if job.status not in over]",
+        "left = list(sweep.jobs)",
+        "sweeps/test_resume.py::test_nobody_trains_what_is_finished",
+    ),
+    Mutation(
+        "jobs of another order given each other's configs",
+        "sweeps/multirun.py",
+        "self._configs = {job.name: sweep.config(job) for job in jobs}",
+        "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, "
+        "key=lambda job: job.name)), strict=True))",
+        "sweeps/test_resume.py::test_jobs_are_what_they_were_when_the_sweep_began",
+    ),
+    Mutation(
+        "the probe of exactness compares names alone",
+        "sweeps/exact.py",
+        "all(torch.equal(left[name], right[name]) for name in left)",
+        "all(left[name].shape == right[name].shape for name in left)",
+        "sweeps/test_multirun.py::test_the_probe_compares_bits",
+    ),
+    Mutation(
+        "jobs that were cut begin again",
+        "sweeps/work.py",
+        "if (directory / name / MANIFEST).is_file()]",
+        "if False]",
+        "sweeps/test_resume.py::test_a_sweep_killed_in_this_process",
+    ),
+    Mutation(
+        "a job that another process trains taken for free",
+        "sweeps/multirun.py",
+        "            Lock(directory / job.name).release()",
+        "            pass",
+        "sweeps/test_resume.py::test_a_sweep_that_another_process_trains_is_left_alone",
+    ),
 )

@@ -1,144 +1,223 @@
-"""Sweeps: their directory and record, failures and signals. Training itself is replaced by a stand-in."""
+"""Sweeps: every job's numbers are those of the lone run; the record, failures, signals, names."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import rlcli.runs.train
+import rlcli.sweeps.work as work
+from rlcli.collect.state import episode_seed
 from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig
-from rlcli.errors import NonFiniteError, StorageError
-from rlcli.runs.train import Result
+from rlcli.errors import StorageError
+from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, job_names, run_sweep
 from rlcli.sweeps.plan import plan
+from tests.runs.conftest import manifest_of
+from tests.runs.resuming import assert_same_run
+from tests.sweeps.conftest import SMALL, Sweeping
 
-Act = Callable[[RunConfig], None]
-
-
-@pytest.fixture
-def sweep(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sweep]:
-    """`sweep(act, *overrides)` runs the jobs, `act(config)` standing in for the training of one."""
-
-    def run(act: Act, *overrides: str) -> Sweep:
-        def train(
-            configs: Sequence[RunConfig],
-            dirs: Sequence[Path],
-            *,
-            overrides: Sequence[Sequence[str]],
-            **_: Any,
-        ) -> list[Result]:
-            for config, directory in zip(configs, dirs, strict=True):
-                directory.mkdir()
-                (directory / "seed").write_text(str(config.seed))
-                act(config)
-            return [outcome(directory, "finished", 0) for directory in dirs]
-
-        monkeypatch.setattr(rlcli.runs.train, "train", train)
-        jobs = plan(["logger=[]", *overrides], multirun=True)
-        return run_sweep(jobs, ["logger=[]", *overrides], quiet=True)
-
-    return run
+PROBE = ("env=tests.envs.probes:ProbeFaulty-v0",)
 
 
-def outcome(directory: Path, status: str, code: int) -> Result:
-    return Result(
-        dir=directory, id=directory.name, status=status, env_steps=10, updates=1,
-        eval_return_mean=1.5, exit_code=code, message=None,
-    )  # fmt: skip
-
-
-def nothing(_: RunConfig) -> None:
-    return
-
-
-def test_each_job_gets_the_configuration_its_name_says(sweep: Callable[..., Sweep], workplace: Path) -> None:
-    done = sweep(nothing, "seed=2,0", "env=CartPole-v1,Acrobot-v1")
-    assert [job.name for job in done.jobs] == [
-        "seed=2,env=CartPole-v1",
-        "seed=2,env=Acrobot-v1",
-        "seed=0,env=CartPole-v1",
-        "seed=0,env=Acrobot-v1",
-    ]
+def assert_as_alone(done: Sweep, place: Path) -> None:
+    """Every job equals a run of its config that trained alone."""
     for job in done.jobs:
-        assert job.name.startswith(f"seed={(done.dir / job.name / 'seed').read_text()},")
-    assert [path.name for path in workplace.iterdir()] == ["runs"]
-    assert [path.name for path in (workplace / "runs").iterdir()] == [done.dir.name]
-    assert done.exit_code == 0
+        train([done.config(job)], [place / job.name], quiet=True)
+        assert_same_run(done.dir / job.name, place / job.name)
 
 
-def test_the_record_says_how_it_went(sweep: Callable[..., Sweep]) -> None:
-    done = sweep(nothing, "seed=0,1")
+@pytest.mark.parametrize("launcher", ["cohort", "basic"])
+def test_each_job_is_the_lone_run(launcher: str, sweep: Sweeping, workplace: Path) -> None:
+    done = sweep(
+        "seed=3,0", "algo.learning_rate=0.01,0.001", "total_steps=96,48", f"hydra/launcher={launcher}"
+    )
+    assert [job.status for job in done.jobs] == ["finished"] * 8
+    assert {len(manifest_of(done.dir / job.name)["cohort"]) for job in done.jobs} == {
+        8 if launcher == "cohort" else 0
+    }
+    assert {job.name: job.updates for job in done.jobs}["seed=3,learning_rate=0.01,total_steps=48"] == 3
+    assert_as_alone(done, workplace / "alone")
+
+
+def test_worker_processes_give_the_same_numbers(
+    sweep: Sweeping, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(work.__file__).parents[2]))
+    done = sweep("seed=0,1,2,3", "cohort.workers=2", "cohort.max_size=2")
+    assert [job.status for job in done.jobs] == ["finished"] * 4
+    assert manifest_of(done.dir / "seed=2")["cohort"] == ["seed=2", "seed=3"]
+    assert_as_alone(done, workplace / "alone")
+
+
+def test_a_broken_environment_takes_its_own_job_alone(sweep: Sweeping, workplace: Path) -> None:
+    """It raises in the episode of one seed of the environment: the first of the second job."""
+    done = sweep(*PROBE, f"env.kwargs.seed={episode_seed(1, 1, 0)}", "seed=0,1,2")
+    assert [job.status for job in done.jobs] == ["finished", "failed", "finished"]
+    assert "broken at step 3" in str(done.jobs[1].message)
+    done.jobs.pop(1)
+    assert_as_alone(done, workplace / "alone")
+
+
+@pytest.mark.parametrize("error", [StorageError("disk full"), ZeroDivisionError("by zero")])
+def test_a_job_that_fails_amid_the_others(
+    error: Exception, sweep: Sweeping, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second of three fails after its second update."""
+    whole = train
+
+    def failing(configs: Sequence[RunConfig], dirs: Sequence[Path], **given: Any) -> list[Result]:
+        hear = given.pop("on_row")
+
+        def on_row(run: int, row: Any) -> Any:
+            if configs[run].seed == 1 and row["update"] == 2:
+                raise error
+            return hear(run, row)
+
+        return whole(configs, dirs, on_row=on_row, **given)
+
+    monkeypatch.setattr(work, "train", failing)
+    done = sweep("seed=0,1,2")
+    assert [job.status for job in done.jobs] == ["finished", "failed", "finished"]
+    assert str(error) in str(done.jobs[1].message)
+    assert (done.exit_code, done.status) == (1, "failed")
+    assert json.loads((done.dir / "sweep.json").read_text())["status"] == "failed"
+    failed = done.jobs.pop(1)
+    assert (failed.env_steps, failed.updates) == (32, 2)
+    assert_as_alone(done, workplace / "alone")
+
+
+def test_a_cohort_that_cannot_begin_is_told_and_the_others_go_on(
+    sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train
+
+    def failing(configs: Sequence[RunConfig], *given: Any, **named: Any) -> list[Result]:
+        if configs[0].network.hidden == (5,):
+            raise StorageError("no place")
+        return whole(configs, *given, **named)
+
+    monkeypatch.setattr(work, "train", failing)
+    done = sweep("network.hidden=[5],[4]", "seed=0,1")
+    assert [job.status for job in done.jobs] == ["failed", "failed", "finished", "finished"]
+    assert [job.message for job in done.jobs[:2]] == ["no place"] * 2
+    again = Sweep.read(done.dir)
+    assert [(job.status, job.message) for job in again.jobs[:2]] == [("failed", "no place")] * 2
+
+
+def test_the_record_and_the_table(sweep: Sweeping) -> None:
+    done = sweep("seed=0,1", "algo.clip=0.1")
     record = json.loads((done.dir / "sweep.json").read_text())
-    assert (record["status"], record["overrides"]) == ("finished", ["logger=[]", "seed=0,1"])
+    assert record["overrides"] == [*SMALL, "seed=0,1", "algo.clip=0.1"]
+    assert (record["status"], record["version"]) == ("finished", 2)
+    assert record["started"] <= record["finished"]
     assert [(job["name"], job["status"], job["exit_code"]) for job in record["jobs"]] == [
         ("seed=0", "finished", 0),
         ("seed=1", "finished", 0),
     ]
-    assert record["jobs"][1]["overrides"] == ["logger=[]", "seed=1"]
-    assert record["started"] <= record["finished"]
+    assert record["jobs"][1]["varied"] == ["seed=1"]
+    assert set(record["jobs"][1]["overrides"]) >= {"seed=1", "algo.clip=0.1"}
+    rows = list(csv.DictReader((done.dir / "results.csv").read_text().splitlines()))
+    for job, row in zip(done.jobs, rows, strict=True):
+        told = manifest_of(done.dir / job.name)
+        assert row["seed"] == job.name.removeprefix("seed=")
+        assert (row["job"], row["status"], row["dir"], row["id"]) == (
+            job.name, "finished", job.name, told["id"],
+        )  # fmt: skip
+        assert float(row["eval_return_mean"]) == told["eval_return_mean"]
+        assert float(row["best_return_mean"]) == told["best_return_mean"]
+        assert int(row["env_steps"]) == 96
+        assert 0 < float(row["behaviour/ess"]) <= 1
     left = {path.name for path in done.dir.iterdir()}
-    assert left <= {"seed=0", "seed=1", "sweep.json", "multirun.yaml"}
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (NonFiniteError("loss is nan"), "loss is nan"),
-        (StorageError("disk full"), "disk full"),
-        (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
-    ],
-)
-def test_a_failed_job_does_not_stop_the_others(
-    error: Exception, said: str, sweep: Callable[..., Sweep]
-) -> None:
-    def act(config: RunConfig) -> None:
-        if config.seed == 1:
-            raise error
-
-    done = sweep(act, "seed=0,1,2")
-    assert [job.status for job in done.jobs] == ["finished", "failed", "finished"]
-    assert done.jobs[1].message == said
-    assert done.exit_code == 1
-    assert json.loads((done.dir / "sweep.json").read_text())["status"] == "failed"
+    assert left == {"seed=0", "seed=1", "sweep.json", "results.csv", "multirun.yaml"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_stops_all_jobs(number: int, code: int, sweep: Callable[..., Sweep]) -> None:
+@pytest.mark.parametrize("launcher", ["cohort", "basic"])
+def test_a_signal_stops_all_jobs(
+    launcher: str, number: int, code: int, sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second update of the second shape, or of the second job."""
     before = signal.getsignal(signal.SIGTERM)
+    whole = train
 
-    def act(config: RunConfig) -> None:
-        if config.seed == 1:
-            os.kill(os.getpid(), number)
+    def stopped(configs: Sequence[RunConfig], dirs: Sequence[Path], **given: Any) -> list[Result]:
+        hear = given.pop("on_row")
 
-    done = sweep(act, "seed=0,1,2")
-    assert done.exit_code == code
-    assert [job.status for job in done.jobs] == ["finished", "interrupted", "waiting"]
+        def on_row(run: int, row: Any) -> Any:
+            if (configs[run].network.hidden, configs[run].seed, row["update"]) == ((5,), 0, 2):
+                os.kill(os.getpid(), number)
+            return hear(run, row)
+
+        return whole(configs, dirs, on_row=on_row, **given)
+
+    monkeypatch.setattr(work, "train", stopped)
+    done = sweep("network.hidden=[4],[5],[6]", "seed=0,1", f"hydra/launcher={launcher}")
+    assert (done.exit_code, done.status) == (code, "interrupted")
+    fourth = "interrupted" if launcher == "cohort" else "waiting"
+    assert [job.status for job in done.jobs] == [
+        "finished", "finished", "interrupted", fourth, "waiting", "waiting",
+    ]  # fmt: skip
     assert json.loads((done.dir / "sweep.json").read_text())["status"] == "interrupted"
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize("code", [130, 143])
-def test_an_interrupted_job_stops_the_sweep(
-    code: int, workplace: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_between_two_cohorts(
+    number: int, code: int, sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train(_: Any, dirs: Sequence[Path], **__: Any) -> list[Result]:
-        return [outcome(dirs[0], "interrupted", code)]
+    def asked(_: Any) -> bool:
+        os.kill(os.getpid(), number)
+        return True
 
-    monkeypatch.setattr(rlcli.runs.train, "train", train)
-    done = run_sweep(plan(["seed=0,1"], multirun=True), ["seed=0,1"], quiet=True)
-    assert [job.status for job in done.jobs] == ["interrupted", "waiting"]
+    monkeypatch.setattr(work, "exact_together", asked)
+    done = sweep("seed=0,1")
     assert done.exit_code == code
+    assert [job.status for job in done.jobs] == ["waiting", "waiting"]
 
 
-def test_a_second_sweep_has_its_own_directory(sweep: Callable[..., Sweep]) -> None:
-    assert sweep(nothing, "seed=0,1").dir != sweep(nothing, "seed=0,1").dir
+def test_where_the_bits_differ_jobs_train_one_by_one(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import rlcli.sweeps.exact as exact
+
+    monkeypatch.setattr(exact, "_found", {})
+    monkeypatch.setattr(exact, "_same", lambda *_: False)
+    words = [*SMALL, "seed=0,1"]
+    done = run_sweep(plan(words, multirun=True), words)
+    assert "2 runs together round otherwise than alone: they train one by one" in capsys.readouterr().err
+    assert [manifest_of(done.dir / job.name)["cohort"] for job in done.jobs] == [[], []]
+    assert done.exit_code == 0
+
+
+def test_the_probe_compares_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import rlcli.sweeps.exact as exact
+
+    configs = [job.config for job in compose_multirun([*SMALL, "seed=0,1,2"])]
+    monkeypatch.setattr(exact, "_found", {})
+    assert exact.exact_together(configs)
+    monkeypatch.setattr(exact, "_found", {})
+    plain = exact._after_an_update
+
+    def rounded(given: Sequence[RunConfig]) -> Any:
+        found = plain(given)
+        if len(given) > 1:
+            found[-1]["train.policy.parameters"][..., 0].mul_(1 + 2**-23)
+        return found
+
+    monkeypatch.setattr(exact, "_after_an_update", rounded)
+    assert not exact.exact_together(configs)
+
+
+def test_a_second_sweep_has_its_own_directory(sweep: Sweeping) -> None:
+    assert sweep("seed=0", "total_steps=16").dir != sweep("seed=0", "total_steps=16").dir
 
 
 def test_names_are_folders_and_each_its_own() -> None:

@@ -1,0 +1,114 @@
+"""Sweeps through Hydra's sweeper and a launcher of our own, which hands all jobs over at once.
+
+Hydra makes launchers only of classes whose module lies among its own plugins or in `hydra_plugins`, a folder
+that every program with Hydra scans. Ours is put among its own, in a module of this process alone.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hydra._internal import core_plugins
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rlcli.config.hydra_bridge import PRIMARY, global_hydra, quoted, reason
+from rlcli.errors import UserError
+
+DEFAULT = "cohort"
+OURS: Mapping[str, Mapping[str, Any]] = {"cohort": {}}
+"""Launchers beside Hydra's own, each with its settings and their defaults."""
+
+Launch = Callable[[str, Mapping[str, Any], Sequence[int]], None]
+"""(launcher, its settings, numbers of the jobs) -> when all have ended."""
+_launch: Launch | None = None
+
+
+class AllAtOnce(Launcher):
+    """Hands the numbers of all jobs to whoever called `multirun`."""
+
+    def __init__(self, name: str, **settings: Any) -> None:
+        self._name, self._settings = name, settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Nothing: the jobs are composed already."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Has the jobs trained."""
+        assert _launch is not None
+        numbers = range(initial_job_idx, initial_job_idx + len(job_overrides))
+        _launch(self._name, self._settings, numbers)
+        done = []
+        for words in job_overrides:
+            job = JobReturn(overrides=list(words), status=JobStatus.COMPLETED)
+            job.return_value = None
+            done.append(job)
+        return done
+
+
+@cache
+def register() -> None:
+    """Makes our launchers known to Hydra."""
+    place = ModuleType(f"{core_plugins.__name__}.rlcli")
+    setattr(place, AllAtOnce.__name__, AllAtOnce)
+    sys.modules[place.__name__] = place
+    setattr(core_plugins, "rlcli", place)  # noqa: B010
+    AllAtOnce.__module__ = place.__name__
+    Plugins.instance().register(AllAtOnce)
+    for name, settings in OURS.items():
+        node = {"_target_": f"{AllAtOnce.__module__}.{AllAtOnce.__name__}", "name": name, **settings}
+        ConfigStore.instance().store(
+            group="hydra/launcher", name=name, node=OmegaConf.create(node), provider="rlcli"
+        )
+
+
+def multirun(
+    overrides: Sequence[str],
+    config_dir: str | None,
+    sweep_dir: Path,
+    run_job: Callable[[int], None],
+    launch: Launch,
+) -> None:
+    """Runs the jobs of a sweep through Hydra's sweeper, and our launcher unless another is chosen.
+
+    Ours calls `launch` once with all of them; Hydra's own call `run_job` with the number of each job (from 0,
+    the last override varying fastest), which must not raise: Hydra would end the sweep. Hydra's folders point
+    into `sweep_dir`, its logging is off, and nothing changes the working directory.
+    """
+    global _launch
+    silent = [
+        f"hydra.sweep.dir={quoted(str(sweep_dir))}",
+        "hydra.sweep.subdir=.",
+        f"hydra.run.dir={quoted(str(sweep_dir))}",
+        "hydra.output_subdir=null",
+        "hydra.job.chdir=false",
+        "hydra/hydra_logging=none",
+        "hydra/job_logging=none",
+    ]
+    if not any(word.startswith("hydra/launcher=") for word in overrides):
+        silent.append(f"hydra/launcher={DEFAULT}")
+
+    def task(_: DictConfig) -> None:
+        run_job(int(HydraConfig.get().job.num))
+
+    with global_hydra(config_dir) as hydra:
+        register()
+        _launch = launch
+        try:
+            hydra.multirun(PRIMARY, task, [*overrides, *silent], with_log_configuration=False)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(f"Hydra cannot launch the sweep: {reason(error)}") from None
+        finally:
+            _launch = None

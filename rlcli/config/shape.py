@@ -1,0 +1,17 @@
+"""What runs must have in common to train together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import flatten
+
+
+def shape(config: RunConfig) -> dict[str, Any]:
+    """The keys that set a shape or a cadence, with their values: no cohort keys, none without effect."""
+    return {
+        name: value
+        for name, value in flatten(config).items()
+        if not KEYS[name].declaration.cohort and KEYS[name].declaration.effect != "nothing"
+    }

@@ -1,0 +1,77 @@
+"""Which jobs of a sweep train together: those of one shape, in parts that fit the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlcli.config.schema import RunConfig
+from rlcli.config.shape import shape
+
+SMALLEST = 8
+"""Members from which on a part is worth a process of its own: fewer cost more apart than together."""
+COPIES = 12
+"""Float32 numbers that a sample of an update costs for each input and hidden unit."""
+SHARE = 0.5
+"""Share of the free memory that cohorts may take."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What there is to train on."""
+
+    cores: int
+    memory: int
+    """Free bytes."""
+
+
+def this_machine() -> Machine:
+    """The cores this process may use and the memory that is free."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Machine(cores, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+def workers(config: RunConfig, machine: Machine) -> int:
+    """Processes that train side by side."""
+    return config.cohort.workers or max(1, machine.cores // config.compute.threads)
+
+
+def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
+    """The positions of the jobs of each cohort, the first job's first; each job is in one.
+
+    A shape with many jobs is divided evenly: into parts of at most `cohort.max_size` that fit the memory, and
+    into one for each worker where parts stay worth it. Stable-Baselines3 trains its runs one by one anyway.
+    """
+    alike: dict[str, list[int]] = {}
+    for position, config in enumerate(configs):
+        alike.setdefault(json.dumps(shape(config), sort_keys=True), []).append(position)
+    found = []
+    for positions in alike.values():
+        config, count = configs[positions[0]], len(positions)
+        parts = max(
+            -(-count // largest(config, machine)),
+            min(workers(config, machine), count // SMALLEST),
+        )
+        sizes = [count // parts + (part < count % parts) for part in range(parts)]
+        for size in sizes:
+            found.append(positions[:size])
+            positions = positions[size:]
+    return sorted(found)
+
+
+def largest(config: RunConfig, machine: Machine) -> int:
+    """The most jobs of this config that may train as one cohort."""
+    if config.backend != "native":
+        return 1
+    memory = SHARE * machine.memory / workers(config, machine)
+    fitting = max(1, int(memory // footprint(config)))
+    return min(fitting, config.cohort.max_size or fitting)
+
+
+def footprint(config: RunConfig) -> int:
+    """About how many bytes one run takes while it learns."""
+    units = sum(config.network.hidden) * (1 if config.network.shared else 2) + 64
+    remembered = config.algo.auxiliary_every if config.algo.step_rule == "phasic" else 1
+    return 4 * COPIES * config.batch_size * remembered * units

@@ -1,0 +1,77 @@
+"""results.csv: a row a job, what was varied and what came of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from rlcli.config.serialise import flatten
+from rlcli.config.values import display
+from rlcli.errors import StorageError
+from rlcli.runs.files import write_atomically
+from rlcli.runs.rows import last_row
+from rlcli.sweeps.sweep import Job, Sweep
+
+FILE = "results.csv"
+HEALTH = (
+    "train/return_100", "behaviour/ess", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "update/entropy",
+    "update/explained_variance",
+)  # fmt: skip
+"""Figures of a job's last update."""
+
+
+def write_results(sweep: Sweep) -> None:
+    """Replaces the table of a sweep.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    rows = [_row(sweep, job) for job in sweep.jobs]
+    text = io.StringIO()
+    table = csv.DictWriter(
+        text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows(rows)
+    write_atomically(sweep.dir / FILE, text.getvalue().encode())
+
+
+def _row(sweep: Sweep, job: Job) -> dict[str, Any]:
+    """One line: what the jobs differ in, results, health at the end, how it stands and where it is."""
+    return {
+        "job": job.name,
+        **_varied(sweep, job),
+        "status": job.status,
+        "eval_return_mean": _number(job.eval_return_mean),
+        "best_return_mean": _number(job.best_return_mean),
+        "env_steps": _number(job.env_steps),
+        **{name: _number(value) for name, value in _health(sweep, job).items()},
+        "id": job.id or "",
+        "dir": job.name,
+    }
+
+
+def _varied(sweep: Sweep, job: Job) -> dict[str, str]:
+    """Each varied setting with its value: as the config has it, or as typed where it chose a group."""
+    try:
+        flat = flatten(sweep.config(job))
+    except StorageError:
+        flat = {}
+    found = {}
+    for text in job.varied:
+        key, _, value = text.partition("=")
+        found[key] = display(flat[key]) if key in flat else value
+    return found
+
+
+def _health(sweep: Sweep, job: Job) -> dict[str, float | None]:
+    try:
+        row = last_row(sweep.dir / job.name)
+    except StorageError:
+        row = {}
+    return {name: row.get(name) for name in HEALTH}
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else repr(value)

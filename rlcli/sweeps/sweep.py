@@ -1,0 +1,197 @@
+"""A sweep on the disk: its jobs, each with its config frozen before the first starts, and how they stand.
+
+    <sweep>/sweep.json           the jobs and what became of them, written whole whenever that changes
+    <sweep>/<job>/config.yaml    there from the start: what the job trains, whatever files change later
+    <sweep>/<job>/manifest.json  from when the job has started on: what is true of it
+
+sweep.json is the overview: a process that was killed leaves jobs in it as they were, and `Sweep.read` asks
+each job's own manifest what is true.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+from rlcli.config.compose import Composed
+from rlcli.config.schema import RunConfig
+from rlcli.config.serialise import from_yaml, to_yaml
+from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
+from rlcli.runs.directory import summary
+from rlcli.runs.files import read_json, read_text, storage_error, write_atomically, write_json
+from rlcli.runs.manifest import FILE as MANIFEST
+from rlcli.runs.versions import migrated
+
+VERSION = 2
+FILE = "sweep.json"
+OVER = ("finished", "failed", "pruned")
+"""How jobs stand that nobody goes on with unless asked."""
+NOBODY = "-"
+"""The id in the result of a job that did not come to have one, or to tell of it."""
+
+
+@dataclasses.dataclass
+class Job:
+    """One job of a sweep and how it went."""
+
+    name: str
+    overrides: tuple[str, ...]
+    varied: tuple[str, ...] = ()
+    """Of the overrides, those in which it differs from its siblings."""
+    status: str = "waiting"
+    """waiting, running, then finished, failed, pruned or interrupted; a stopped sweep leaves jobs waiting.
+    Read from the disk also killed or damaged.
+    """
+    id: str | None = None
+    dir: str | None = None
+    env_steps: int | None = None
+    updates: int | None = None
+    eval_return_mean: float | None = None
+    best_return_mean: float | None = None
+    exit_code: int | None = None
+    message: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Plain data, as sweep.json holds it."""
+        return dataclasses.asdict(self)
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,), "overrides": (list,), "varied": (list,), "status": (str,), "exit_code": (int, NoneType),
+    "message": (str, NoneType),
+}  # fmt: skip
+"""What is read back of a job; the rest its own manifest tells."""
+
+
+@dataclasses.dataclass
+class Sweep:
+    """The jobs of a sweep and what became of them, mirrored in sweep.json."""
+
+    dir: Path
+    overrides: tuple[str, ...]
+    jobs: list[Job]
+    started: str
+    finished: str | None = None
+    stopped: int | None = None
+    """130 or 143 once a signal stopped it."""
+
+    @classmethod
+    def begin(
+        cls, directory: Path, typed: Sequence[str], names: Sequence[str], composed: Sequence[Composed]
+    ) -> Sweep:
+        """A new sweep, every job's config frozen.
+
+        Raises:
+            StorageError: its directory cannot be written to.
+        """
+        jobs = [
+            Job(name, one.overrides, one.varied, dir=str(directory / name))
+            for name, one in zip(names, composed, strict=True)
+        ]
+        for name, one in zip(names, composed, strict=True):
+            try:
+                (directory / name).mkdir()
+            except OSError as error:
+                raise storage_error(directory / name, error) from error
+            write_atomically(directory / name / "config.yaml", to_yaml(one.config).encode())
+        sweep = cls(directory, tuple(typed), jobs, started=now())
+        sweep.record()
+        return sweep
+
+    @classmethod
+    def read(cls, directory: Path) -> Sweep:
+        """An earlier sweep, its jobs as they really are.
+
+        Raises:
+            StorageError: sweep.json is missing, damaged or of another version.
+        """
+        path = directory / FILE
+        content = migrated(path, read_json(path), VERSION)
+        try:
+            jobs = [_job(directory, about) for about in content["jobs"]]
+            if len({job.name for job in jobs}) < len(jobs):
+                raise TypeError("two jobs have one name")
+            sweep = cls(
+                directory, tuple(map(str, content["overrides"])), jobs, started=str(content["started"])
+            )
+        except KeyError as error:
+            raise StorageError(f"{path} is damaged: it lacks {error}.") from error
+        except (TypeError, OSError) as error:
+            raise StorageError(f"{path} is damaged: {error}.") from error
+        for job in sweep.jobs:
+            sweep.refresh(job)
+        return sweep
+
+    def config(self, job: Job) -> RunConfig:
+        """The frozen config of a job."""
+        path = self.dir / job.name / "config.yaml"
+        return from_yaml(read_text(path), str(path))
+
+    def refresh(self, job: Job) -> None:
+        """Asks the job's own manifest, if it has one by now, how it stands; a job may fail before it has."""
+        if not (self.dir / job.name / MANIFEST).exists():
+            if job.status != "failed":
+                job.status, job.exit_code, job.message = "waiting", None, None
+            return
+        try:
+            about = summary(self.dir / job.name)
+        except StorageError as error:
+            job.status, job.exit_code, job.message = "damaged", error.exit_code, str(error)
+            return
+        for name in ("id", "status", "env_steps", "updates", "eval_return_mean", "best_return_mean",
+                     "exit_code", "message"):  # fmt: skip
+            setattr(job, name, about[name])
+
+    @property
+    def exit_code(self) -> int:
+        """The signal's, else 1 when a job did not come to its end."""
+        if self.stopped is not None:
+            return self.stopped
+        ended = all(job.status in ("finished", "pruned") for job in self.jobs)
+        return EXIT_DONE if ended else EXIT_CRASH
+
+    @property
+    def status(self) -> str:
+        """running, finished, failed or interrupted."""
+        if self.stopped is not None:
+            return "interrupted"
+        if self.finished is None:
+            return "running"
+        return "finished" if self.exit_code == EXIT_DONE else "failed"
+
+    def record(self) -> None:
+        """Writes sweep.json, whole or not at all."""
+        content = {
+            "version": VERSION,
+            "name": self.dir.name,
+            "status": self.status,
+            "overrides": list(self.overrides),
+            "started": self.started,
+            "finished": self.finished,
+            "jobs": [job.row() for job in self.jobs],
+        }
+        write_json(self.dir / FILE, content)
+
+
+def _job(directory: Path, about: dict[str, Any]) -> Job:
+    wrong = [name for name, types in TYPES.items() if type(about[name]) not in types]
+    if wrong:
+        raise TypeError(f"it makes no sense of a job's {', '.join(wrong)}")
+    name = about["name"]
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise TypeError(f"{name!r} names no folder of a job")
+    if (directory / name).is_symlink() or not (directory / name).is_dir():
+        raise TypeError(f"there is no folder {name!r}")
+    return Job(
+        name, tuple(map(str, about["overrides"])), tuple(map(str, about["varied"])), about["status"],
+        dir=str(directory / name), exit_code=about["exit_code"], message=about["message"],
+    )  # fmt: skip
+
+
+def now() -> str:
+    """UTC, to the second, as text that sorts by time."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
