@@ -33,7 +33,7 @@ from rlcli.runs.machine import packages
 from rlcli.runs.manifest import Manifest, fingerprint, now
 from rlcli.runs.rows import Past
 from rlcli.runs.run import Result, Run, TakenUp
-from rlcli.runs.train import OnRow, Verdict, check_one_shape, train_all
+from rlcli.runs.train import OnEnd, OnRow, Verdict, check_one_shape, train_all
 
 Tell = Callable[[str], None]
 SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)
@@ -73,6 +73,7 @@ def resume_together(
     on_row: OnRow = lambda run, row: Verdict.CONTINUE,
     tell: Tell = lambda _: None,
     announced: Tell = lambda _: None,
+    on_end: OnEnd = lambda run, result: None,
     quiet: bool = False,
 ) -> list[Result]:
     """Goes on with runs of one shape as a cohort, wherever each of them stands; else as `resume`.
@@ -92,6 +93,7 @@ def resume_together(
         for run, one in enumerate(taken):
             if one.nothing_to_do:
                 results[run] = one.as_it_is(overrides, tell)
+                on_end(run, results[run])
             else:
                 going[one.found is not None].append(run)
         for saved, runs in going.items():
@@ -112,6 +114,7 @@ def resume_together(
                 checkpoints if saved else None,
                 lambda index, row, runs=runs: on_row(runs[index], row),  # type: ignore[misc]
                 announced,
+                lambda index, result, runs=runs: on_end(runs[index], result),  # type: ignore[misc]
             )
             results |= dict(zip(runs, found, strict=True))
         return [results[run] for run in range(len(run_dirs))]

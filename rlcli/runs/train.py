@@ -42,6 +42,8 @@ class Verdict(Enum):
 
 OnRow = Callable[[int, Row], Verdict]
 """(run, row of its last update) -> whether it goes on; pruners and alerts listen here."""
+OnEnd = Callable[[int, Result], None]
+"""(run, its result), as soon as it has ended."""
 
 
 def train(
@@ -54,6 +56,7 @@ def train(
     checkpoints: Sequence[Checkpoint] | None = None,
     reproduces: str | None = None,
     announced: Callable[[str], None] = lambda _: None,
+    on_end: OnEnd = lambda run, result: None,
 ) -> list[Result]:
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
@@ -81,7 +84,7 @@ def train(
             record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return record
 
-    return train_all(frozen, start, checkpoints, on_row, announced)
+    return train_all(frozen, start, checkpoints, on_row, announced, on_end)
 
 
 def train_all(
@@ -90,6 +93,7 @@ def train_all(
     checkpoints: Sequence[Checkpoint] | None,
     on_row: OnRow,
     announced: Callable[[str], None] = lambda _: None,
+    on_end: OnEnd = lambda run, result: None,
 ) -> list[Result]:
     """Trains a session of runs to their end.
 
@@ -109,7 +113,7 @@ def train_all(
 
     with stop_on_signals(announce, abandon) as stop:
         session = BACKENDS[configs[0].backend](configs, checkpoints)
-        loop = _Loop(session, runs, on_row, stop)
+        loop = _Loop(session, runs, on_row, on_end, stop)
         try:
             for run in range(len(configs)):
                 loop.add(start(run, session.restarted(run)))
@@ -124,11 +128,13 @@ def train_all(
 class _Loop:
     """Drives a session until none of its runs is left."""
 
-    def __init__(self, session: Session, runs: dict[int, Run], on_row: OnRow, stop: Stop) -> None:
+    def __init__(
+        self, session: Session, runs: dict[int, Run], on_row: OnRow, on_end: OnEnd, stop: Stop
+    ) -> None:
         self._session = session
         self._runs = runs
         """Runs that have not ended."""
-        self._on_row = on_row
+        self._on_row, self._on_end = on_row, on_end
         self._stop = stop
         self._results: dict[int, Result] = {}
         self._evaluation_env: VectorEnv | None = None
@@ -233,6 +239,7 @@ class _Loop:
         self._results[run] = result
         del self._runs[run]
         self._session.drop(run)
+        self._on_end(run, result)
 
     def _told(self, result: Result) -> Result:
         """A run that was done before it heard the signal stays so, but whoever started it must hear of it."""

@@ -42,7 +42,8 @@ def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
     """The positions of the jobs of each cohort, the first job's first; each job is in one.
 
     A shape with many jobs is divided evenly: into parts of at most `cohort.max_size` that fit the memory, and
-    into one for each worker where parts stay worth it. Stable-Baselines3 trains its runs one by one anyway.
+    so that every worker has one, where parts stay worth it or the number of workers was asked for.
+    Stable-Baselines3 trains its runs one by one anyway.
     """
     alike: dict[str, list[int]] = {}
     for position, config in enumerate(configs):
@@ -50,9 +51,10 @@ def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
     found = []
     for positions in alike.values():
         config, count = configs[positions[0]], len(positions)
+        busy = -(-workers(config, machine) // len(alike))
         parts = max(
             -(-count // largest(config, machine)),
-            min(workers(config, machine), count // SMALLEST),
+            min(busy, count if config.cohort.workers else count // SMALLEST),
         )
         sizes = [count // parts + (part < count % parts) for part in range(parts)]
         for size in sizes:

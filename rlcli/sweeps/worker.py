@@ -3,7 +3,7 @@
 On stdin comes one line, a JSON list of the names of the jobs; then nothing, for as long as whoever started it
 lives. When stdin ends first, the cohort stops as if by SIGTERM: no worker outlives its sweep. On stdout go
 JSON lines: {"row": [name, row]} as often as somebody may want to look, {"say": text}, and
-{"result": [name, result]} for each job at the end.
+{"result": [name, result]} for each job as it ends.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
 
     from rlcli.runs.train import Verdict
     from rlcli.sweeps.sweep import Sweep
-    from rlcli.sweeps.work import work
+    from rlcli.sweeps.work import Jobs, work
 
     due: dict[str, float] = {}
 
@@ -54,16 +54,19 @@ def main() -> None:
 
     sweep = Sweep.read(directory)
     jobs = {job.name: job for job in sweep.jobs}
-    results = work(
-        directory,
-        names,
-        [sweep.config(jobs[name]) for name in names],
-        [jobs[name].overrides for name in names],
+    work(
+        Jobs(
+            directory,
+            names,
+            [sweep.config(jobs[name]) for name in names],
+            [jobs[name].overrides for name in names],
+        ),
         on_row=row,
+        on_end=lambda name, result: tell(
+            result=[name, dataclasses.asdict(result) | {"dir": str(result.dir)}]
+        ),
         tell=lambda text: tell(say=text),
     )
-    for result in results:
-        tell(result=[result.dir.name, {**dataclasses.asdict(result), "dir": str(result.dir)}])
 
 
 def _stop_with_parent() -> None:

@@ -709,7 +709,7 @@ MUTATIONS = (
     ),
     Mutation(
         "jobs of another order given each other's configs",
-        "sweeps/multirun.py",
+        "sweeps/training.py",
         "self._configs = {job.name: sweep.config(job) for job in jobs}",
         "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, "
         "key=lambda job: job.name)), strict=True))",
@@ -725,9 +725,17 @@ MUTATIONS = (
     Mutation(
         "jobs that were cut begin again",
         "sweeps/work.py",
-        "if (directory / name / MANIFEST).is_file()]",
+        "if (one / MANIFEST).is_file()]",
         "if False]",
         "sweeps/test_resume.py::test_a_sweep_killed_in_this_process",
+    ),
+    Mutation(
+        "a job's end told when the last of its cohort ends",
+        "runs/train.py",
+        "        self._on_end(run, result)\n",
+        "        if not self._runs:\n            for one in self._results:\n"
+        "                self._on_end(one, self._results[one])\n",
+        "sweeps/test_multirun.py::test_the_end_of_a_job_is_told_as_it_ends",
     ),
     Mutation(
         "a job that another process trains taken for free",

@@ -64,8 +64,17 @@ def test_each_core_has_a_part_if_parts_are_large_enough(monkeypatch: pytest.Monk
     assert [len(part) for part in cohorts(configs("seed=range(5)"), Machine(8, LARGE))] == [5]
     asked = configs("seed=range(10)", "cohort.workers=1")
     assert [len(part) for part in cohorts(asked, Machine(8, LARGE))] == [10]
+    asked = configs("seed=range(3)", "cohort.workers=2")
+    assert [len(part) for part in cohorts(asked, Machine(1, LARGE))] == [2, 1]
     threads = configs("seed=range(10)", "compute.threads=8")
     assert [len(part) for part in cohorts(threads, Machine(8, LARGE))] == [10]
+
+
+def test_shapes_keep_the_workers_busy_before_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALLEST", 3)
+    two = configs("network.hidden=[8],[9]", "seed=range(6)")
+    assert [len(part) for part in cohorts(two, Machine(2, LARGE))] == [6, 6]
+    assert [len(part) for part in cohorts(two, Machine(3, LARGE))] == [3, 3, 3, 3]
 
 
 def test_stable_baselines3_trains_one_by_one() -> None:

@@ -94,6 +94,30 @@ def test_a_job_that_fails_amid_the_others(
     assert_as_alone(done, workplace / "alone")
 
 
+def test_the_end_of_a_job_is_told_as_it_ends(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of two has half the steps."""
+    told: list[tuple[str, Any]] = []
+    whole = work.work
+
+    def listening(jobs: work.Jobs, **given: Any) -> int | None:
+        heard, ended = given.pop("on_row"), given.pop("on_end")
+
+        def on_row(name: str, row: Any) -> Any:
+            told.append((name, row["update"]))
+            return heard(name, row)
+
+        def on_end(name: str, result: Result) -> None:
+            told.append((name, result.status))
+            ended(name, result)
+
+        return whole(jobs, on_row=on_row, on_end=on_end, **given)
+
+    monkeypatch.setattr(work, "work", listening)
+    short, long = (job.name for job in sweep("total_steps=48,96").jobs)
+    assert told.index((short, "finished")) < told.index((long, 4)) < told.index((long, "finished"))
+    assert [name for name, what in told if what == "finished"] == [short, long]
+
+
 def test_a_cohort_that_cannot_begin_is_told_and_the_others_go_on(
     sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,7 +170,8 @@ def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sw
 
 
 def interrupt(_: Any) -> bool:
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
+    return True
 
 
 def test_failed_jobs_are_tried_again_on_request_only(
@@ -198,9 +199,9 @@ def test_nobody_trains_what_is_finished(sweep: Sweeping, monkeypatch: pytest.Mon
     (done.dir / "seed=0" / "manifest.json").unlink()
     asked: list[str] = []
 
-    def listening(directory: Path, names: Sequence[str], *given: Any, **named: Any) -> list[Result]:
-        asked.extend(names)
-        return whole(directory, names, *given, **named)
+    def listening(jobs: work.Jobs, **named: Any) -> int | None:
+        asked.extend(jobs.names)
+        return whole(jobs, **named)
 
     whole = work.work
     monkeypatch.setattr(work, "work", listening)

@@ -1,0 +1,166 @@
+"""Jobs of a sweep trained to their end, in cohorts, here or in worker processes; the record of it kept."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rlcli.errors import EXIT_CRASH
+from rlcli.runs.stop import CODES
+from rlcli.sweeps.cohorts import cohorts, this_machine, workers
+from rlcli.sweeps.results import write_results
+from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
+from rlcli.sweeps.watch import Watch, watch
+
+if TYPE_CHECKING:
+    from rlcli.runs.train import Result
+
+
+class _Signalled(BaseException):
+    """A signal between two cohorts; no Exception, so that Hydra does not take it for a failed job."""
+
+    def __init__(self, exit_code: int) -> None:
+        self.exit_code = exit_code
+
+
+class Training:
+    """Jobs of a sweep on their way to their end; what becomes of them is recorded as it is known.
+
+    As a context: Ctrl-C and SIGTERM between two jobs end the sweep in order, and on leaving the record is
+    made whole. While a job trains, training has handlers of its own.
+    """
+
+    def __init__(self, sweep: Sweep, jobs: Sequence[Job], quiet: bool) -> None:
+        self._sweep = sweep
+        self._configs = {job.name: sweep.config(job) for job in jobs}
+        self._by_name = {job.name: job for job in sweep.jobs}
+        totals = {name: one.updates * one.batch_size for name, one in self._configs.items()}
+        self._watch: Watch = watch(sweep.jobs, totals, quiet)
+
+    def __enter__(self) -> Training:
+        self._listening = ExitStack()
+        self._listening.enter_context(_ended_by_signals())
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        self._listening.close()
+        self._watch.close()
+        if isinstance(error, _Signalled):
+            self._sweep.stopped = error.exit_code
+        self._sweep.finished = now()
+        for job in self._sweep.jobs:
+            if job.status == "running":  # cut: its manifest knows
+                self._sweep.refresh(job)
+        self._sweep.record()
+        write_results(self._sweep)
+        return isinstance(error, _Signalled)
+
+    def train(self, jobs: Sequence[Job]) -> None:
+        """Trains jobs in cohorts, in this process or in several."""
+        if self._sweep.stopped is not None or not jobs:
+            return
+        configs = [self._configs[job.name] for job in jobs]
+        machine = this_machine()
+        parts = cohorts(configs, machine)
+        units = [[jobs[position].name for position in part] for part in parts]
+        self._announce(units)
+        count = min(workers(configs[0], machine), len(units))
+        if count > 1:
+            self._in_processes(units, count)
+            return
+        for names in units:
+            if self._sweep.stopped is None:
+                self._here(names)
+
+    def _announce(self, units: Sequence[Sequence[str]]) -> None:
+        jobs = sum(map(len, units))
+        if jobs > 1:
+            sizes = sorted({len(unit) for unit in units})
+            shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+            plural = "cohort" if len(units) == 1 else "cohorts"
+            cohorts = "one by one" if sizes == [1] else f"{len(units)} {plural} of {shown}"
+            self._watch.say(f"{jobs} jobs: {cohorts}")
+
+    def _here(self, names: Sequence[str]) -> None:
+        from rlcli.runs.train import Verdict
+        from rlcli.sweeps.work import Jobs, work
+
+        def heard(name: str, row: Mapping[str, Any]) -> Verdict:
+            self._watch.row(name, row)
+            return Verdict.CONTINUE
+
+        self._begun(names)
+        jobs = Jobs(
+            self._sweep.dir,
+            names,
+            [self._configs[name] for name in names],
+            [self._by_name[name].overrides for name in names],
+        )
+        self._sweep.stopped = work(
+            jobs, on_row=heard, on_end=self._ended, tell=self._watch.say, announced=self._watch.say
+        )
+        self._sweep.record()
+
+    def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
+        from rlcli.runs.train import Result
+        from rlcli.sweeps.processes import in_processes
+        from rlcli.sweeps.work import failed
+
+        told: set[str] = set()
+
+        def hear(kind: str, content: Any) -> None:
+            if kind == "row":
+                self._watch.row(*content)
+            elif kind == "say":
+                self._watch.say(content)
+            elif kind == "result":
+                name, about = content
+                told.add(name)
+                self._ended(name, Result(**about))
+            elif kind == "begun":
+                self._begun(content)
+            else:
+                names, code = content
+                untold = [name for name in names if code is not None and name not in told]
+                for name in untold:
+                    message = f"its process ended with {code}, without a word"
+                    self._ended(name, failed(self._sweep.dir / name, EXIT_CRASH, message))
+                self._sweep.record()
+
+        stopped = in_processes(self._sweep.dir, units, count, hear)
+        if stopped is not None:
+            self._sweep.stopped = stopped
+
+    def _begun(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._by_name[name].status = "running"
+        self._sweep.record()
+
+    def _ended(self, name: str, result: Result) -> None:
+        job = self._by_name[name]
+        self._sweep.refresh(job)
+        if result.id == NOBODY:  # its manifest, if there is one, does not know
+            job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
+        self._watch.ended(job)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Between cohorts a signal ends the sweep in order; within one training has handlers of its own."""
+
+    def heard(number: int, _: FrameType | None) -> None:
+        raise _Signalled(CODES[signal.Signals(number)])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, heard) for number in CODES}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
