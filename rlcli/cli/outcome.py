@@ -10,6 +10,16 @@ if TYPE_CHECKING:
     from rlcli.runs.train import Result
     from rlcli.sweeps.sweep import Sweep
 
+HEALTH = (
+    ("training", "train/return_100", 1),
+    ("ESS", "behaviour/ess", 3),
+    ("clip", "behaviour/clip_fraction", 3),
+    ("KL", "behaviour/kl_mu_pi", 4),
+    ("entropy", "update/entropy", 3),
+    ("expl.var", "update/explained_variance", 3),
+)
+"""Figures in a sweep's table with their digits; where there is no room the last are left out."""
+
 
 def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
     """Tells how a run ended; `reference` is what names it on the command line. The exit code."""
@@ -32,8 +42,7 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
 def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
     """Tells how a sweep ended. The exit code."""
     if as_json:
-        for job in sweep.jobs:
-            emit(job.row())
+        emit_sweep(sweep)
         return sweep.exit_code
     print_sweep(sweep)
     result(f"The sweep lies in {sweep.dir}")
@@ -46,19 +55,32 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
 
 
 def print_sweep(sweep: Sweep) -> None:
-    """A line a job."""
-    headings = ("job", "status", "steps", "return", "best")
-    rows = [
-        (
-            job.name,
-            job.status,
-            count(job.env_steps),
-            number(job.eval_return_mean),
-            number(job.best_return_mean),
+    """A line a job: how it stands, its last and best evaluation, health at its last update."""
+    from rlcli.sweeps.results import health
+
+    headings = ("job", "status", "steps", "return", "best", *(heading for heading, _, _ in HEALTH))
+    rows = []
+    for job in sweep.jobs:
+        figures = health(sweep, job)
+        rows.append(
+            (
+                job.name,
+                job.status,
+                count(job.env_steps),
+                number(job.eval_return_mean),
+                number(job.best_return_mean),
+                *(number(figures[name], digits) for _, name, digits in HEALTH),
+            )
         )
-        for job in sweep.jobs
-    ]
-    table(headings, rows, right=("steps", "return", "best"))
+    table(headings, rows, right=headings[2:], optional=len(HEALTH))
+
+
+def emit_sweep(sweep: Sweep) -> None:
+    """A JSON object a job, with its health at its last update."""
+    from rlcli.sweeps.results import health
+
+    for job in sweep.jobs:
+        emit({**job.row(), "health": health(sweep, job)})
 
 
 def outcome_row(outcome: Result) -> dict[str, Any]:

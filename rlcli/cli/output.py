@@ -37,13 +37,22 @@ def paragraph(text: str, indent: str = "") -> None:
     result(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Rows under headings; the columns named in `right` hold numbers."""
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    optional: int = 0,
+) -> None:
+    """Rows under headings; the columns named in `right` hold numbers.
+
+    Of the last `optional` columns those are left out for which a terminal is too narrow.
+    """
     rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _rich_table(headings, rows, right)
+        shown = len(headings) - optional + _fitting(headings, rows, optional)
+        _rich_table(headings[:shown], [row[:shown] for row in rows], right)
         return
-    widths = [max(len(line[column]) for line in (headings, *rows)) for column in range(len(headings))]
+    widths = _widths(headings, rows)
     for line in (headings, *rows):
         cells = (
             cell.rjust(width) if heading in right else cell.ljust(width)
@@ -60,6 +69,21 @@ def number(value: float | None, digits: int = 1) -> str:
 def count(value: int | None) -> str:
     """A whole number with separators; a dash when there is none."""
     return "-" if value is None else f"{value:,}"
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(line[column]) for line in (headings, *rows)) for column in range(len(headings))]
+
+
+def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: int) -> int:
+    """How many of the last columns have room on the terminal beside the others."""
+    widths = [width + 1 for width in _widths(headings, rows)]
+    left = shutil.get_terminal_size().columns - sum(widths[: len(widths) - optional])
+    fitting = 0
+    for width in widths[len(widths) - optional :]:
+        left -= width
+        fitting += left >= 0
+    return fitting
 
 
 def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.cli.options import AsJson, Run
-from rlcli.cli.outcome import print_sweep
+from rlcli.cli.outcome import emit_sweep, print_sweep
 from rlcli.cli.output import emit, result, table
 
 UNTOLD = ("config_sha256",)
@@ -59,8 +59,7 @@ def _show_sweep(directory: Path, as_json: bool) -> None:
 
     sweep = Sweep.read(directory)
     if as_json:
-        for job in sweep.jobs:
-            emit(job.row())
+        emit_sweep(sweep)
         return
     print_sweep(sweep)
     counts = Counter(job.status for job in sweep.jobs)

@@ -104,8 +104,6 @@ class Run:
             begun = f"resumed after update {updates}" if self._resumed else "started"
             self.say(f"{begun}: {shlex.join(sys.argv)}")
             self._loggers = make_loggers(self._info(quiet), self.warn)
-            if not spec.exact_resume and not self._resumed:
-                self.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}")
         except StorageError as error:
             self.fail(Failure(error, updates), None)
             raise
@@ -283,9 +281,10 @@ class Run:
         """A line in train.log."""
         self._log.write(f"{now()} {text}")
 
-    def warn(self, text: str) -> None:
-        """A line in train.log and on stderr."""
-        sys.stderr.write(f"Warning: {visible(text)}\n")
+    def warn(self, text: str, aloud: bool = True) -> None:
+        """A line in train.log and, if it is to be said aloud, on stderr."""
+        if aloud:
+            sys.stderr.write(f"Warning: {visible(text)}\n")
         self.say(f"warning: {text}")
 
     def announce(self, text: str) -> None:

@@ -80,6 +80,8 @@ def train(
             frozen[run], dirs[run], spec, overrides=typed[run], cohort=names, updates=done[run], quiet=quiet,
             reproduces=reproduces,
         )  # fmt: skip
+        if not spec.exact_resume:  # true of all, said once
+            record.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
         if restarted:
             record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return record

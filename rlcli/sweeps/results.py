@@ -46,7 +46,7 @@ def _row(sweep: Sweep, job: Job) -> dict[str, Any]:
         "eval_return_mean": _number(job.eval_return_mean),
         "best_return_mean": _number(job.best_return_mean),
         "env_steps": _number(job.env_steps),
-        **{name: _number(value) for name, value in _health(sweep, job).items()},
+        **{name: _number(value) for name, value in health(sweep, job).items()},
         "id": job.id or "",
         "dir": job.name,
     }
@@ -65,7 +65,8 @@ def _varied(sweep: Sweep, job: Job) -> dict[str, str]:
     return found
 
 
-def _health(sweep: Sweep, job: Job) -> dict[str, float | None]:
+def health(sweep: Sweep, job: Job) -> dict[str, float | None]:
+    """Figures of a job's last update; None for what it does not have."""
     try:
         row = last_row(sweep.dir / job.name)
     except StorageError:

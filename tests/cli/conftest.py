@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,3 +52,26 @@ def rlcli(workplace: Path) -> Rlcli:
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
     return run
+
+
+def on_a_terminal(*words: str, columns: int) -> str:
+    """What a command shows on a terminal of that width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlcli", *words], stdout=theirs, stderr=theirs, env=env | {"TERM": "xterm"}
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    process.wait()
+    return re.sub("\x1b\\[[0-9;]*[mK]", "", shown.decode())

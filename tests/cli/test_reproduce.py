@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import Rlcli, on_a_terminal
 
 SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
          "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]")  # fmt: skip
@@ -102,29 +97,6 @@ def test_diff(one: Path, rlcli: Rlcli) -> None:
     same = rlcli("diff", "one", "one")
     assert same.code == 0
     assert "same: 4 updates are the same up to update 4, in every digest" in same.out
-
-
-def on_a_terminal(*words: str, columns: int) -> str:
-    """What a command shows on a terminal of that width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlcli", *words], stdout=theirs, stderr=theirs, env=env | {"TERM": "xterm"}
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 4096)
-        except OSError:
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
-    process.wait()
-    return re.sub("\x1b\\[[0-9;]*[mK]", "", shown.decode())
 
 
 def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:

@@ -18,7 +18,7 @@ import rlcli as package
 from rlcli.config.compose import compose
 from rlcli.config.serialise import from_yaml
 from rlcli.errors import UserError
-from tests.cli.conftest import Ended, Rlcli
+from tests.cli.conftest import Ended, Rlcli, on_a_terminal
 
 SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
          "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]")  # fmt: skip
@@ -197,6 +197,16 @@ def test_what_is_said_of_a_sweep(rlcli: Rlcli, workplace: Path) -> None:
     assert "4 jobs: 2 cohorts of 2\n" in ended.err
     assert "100% of 256 steps" in ended.err
     assert "Next: rlcli show runs/said" in ended.out
+    shown = rlcli("show", "said")
+    assert shown.out.splitlines()[0].split() == [
+        "job", "status", "steps", "return", "best", "training", "ESS", "clip", "KL", "entropy", "expl.var",
+    ]  # fmt: skip
+    assert shown.out.splitlines()[-1] == "4 finished"
+    row, line = rlcli("show", "said", "--json").rows()[1], shown.out.splitlines()[2].split()
+    assert (row["name"], f"{row['health']['behaviour/ess']:.3f}") == (line[0], line[6])
+    narrow = on_a_terminal("show", "said", columns=70).splitlines()
+    assert narrow[0].split()[-3:] == ["best", "training", "ESS"]
+    assert max(map(len, narrow)) <= 70
     one_by_one = rlcli("train", "-m", *words, "cohort.max_size=1", "name=apart").err
     assert "4 jobs: one by one\n" in one_by_one
     quiet = rlcli("train", "-m", *words, "--quiet", "--json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -62,6 +63,14 @@ def test_it_says_what_is_not_exact_and_why(trained: Trained, capsys: pytest.Capt
     assert manifest["inexact_reason"]
     assert "cannot be resumed exactly" in capsys.readouterr().err
     assert "cannot be resumed exactly" in (result.dir / "train.log").read_text()
+
+
+def test_what_is_true_of_a_cohort_is_said_once(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny(env__id="tests.envs.probes:ProbeUnrepeatable-v0", eval__episodes=0)
+    train([config, dataclasses.replace(config, seed=1)], [workplace / "a", workplace / "b"])
+    assert capsys.readouterr().err.count("cannot be resumed exactly") == 1
+    for name in ("a", "b"):
+        assert (workplace / name / "train.log").read_text().count("cannot be resumed exactly") == 1
 
 
 def test_an_episode_too_long_to_replay_is_told(trained: Trained) -> None:
