@@ -23,7 +23,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
-.PHONY: help install train test smoke check lint format types bench envs figures parity faults docs clean
+.PHONY: help install train test smoke check lint format types bench cohorts envs figures parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -67,6 +67,9 @@ types: $(STAMP) ## mypy --strict over rlcli/
 
 bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
+
+cohorts: $(STAMP) ## cost of a cohort's members, and a sweep's time, beside Stable-Baselines3's: an hour
+	$(QUIET) $(BIN)/python scripts/bench_cohorts.py $(ARGS)
 
 envs: $(STAMP) ## steps and resets a second of the array environments beside Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
