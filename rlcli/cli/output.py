@@ -12,6 +12,9 @@ from typing import Any
 
 from rlcli.text import visible
 
+BETWEEN = "  "
+"""Two columns of a table; rich has as much."""
+
 
 def emit(result: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; numbers that are not finite become null."""
@@ -58,7 +61,7 @@ def table(
             cell.rjust(width) if heading in right else cell.ljust(width)
             for cell, width, heading in zip(line, widths, headings, strict=True)
         )
-        result("  ".join(cells).rstrip())
+        result(BETWEEN.join(cells).rstrip())
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -77,8 +80,8 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]
 
 def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: int) -> int:
     """How many of the last columns have room on the terminal beside the others."""
-    widths = [width + 1 for width in _widths(headings, rows)]
-    left = shutil.get_terminal_size().columns - sum(widths[: len(widths) - optional])
+    widths = [width + len(BETWEEN) for width in _widths(headings, rows)]
+    left = shutil.get_terminal_size().columns + len(BETWEEN) - sum(widths[: len(widths) - optional])
     fitting = 0
     for width in widths[len(widths) - optional :]:
         left -= width

@@ -76,7 +76,10 @@ def find_run(reference: str, root: Path) -> Path:
         raise UserError(
             f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
         )
-    similar = nearest(reference, [directory.name for directory in runs])
+    sweeps = {directory.parent.name for directory in runs if _has(directory.parent, "sweep.json")}
+    names = sorted({*sweeps, *(directory.name for directory in runs)})
+    begun = [name for name in names if reference and name.startswith(reference)]
+    similar = begun[:3] or nearest(reference, names)
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     raise UserError(
         f"There is no run {reference!r} in {root}.{suggestion}",
