@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm
+from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm_
 from rlcli.learner.sgd import minibatches, value_error
 from rlcli.learner.state import OptimiserState
 from rlcli.learner.step import Step
@@ -45,7 +45,7 @@ def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
             heads, tape = network.forward(parts, minibatch.inputs)
             error = value_error(algo, heads.value, minibatch)
             gradients = network.backward(tape, heads._replace(value=scale * error.slope))
-            gradients, norm = clip_by_norm(gradients, hyper.max_grad_norm)
+            gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm)
             rule.step(gradients)
             errors.append(error.value)
             norms.append(norm)

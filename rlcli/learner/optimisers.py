@@ -11,14 +11,14 @@ from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.state import OptimiserState
 
 
-def clip_by_norm(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients [R, P] scaled to a joint norm of at most `limit` [R, 1]; also their norms [R] before.
+def clip_by_norm_(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also their norms [R] before.
 
     The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`.
     """
-    norms = (gradients * gradients).sum(-1, keepdim=True).sqrt_()
+    norms = torch.linalg.vector_norm(gradients, dim=-1, keepdim=True)
     scale = (limit / (norms + 1e-6)).clamp_(max=1.0)
-    return gradients * scale, norms.squeeze(-1)
+    return gradients.mul_(scale), norms.squeeze(-1)
 
 
 class Optimiser(ABC):
@@ -32,6 +32,7 @@ class Optimiser(ABC):
         self._hyper = hyper
         self._first, self._second = state.first.clone(), state.second.clone()
         self._steps = state.steps.clone()
+        self._room = torch.empty_like(self.parameters)
         self._prepare(planned)
 
     @abstractmethod
@@ -39,22 +40,20 @@ class Optimiser(ABC):
         """Computes what does not depend on gradients, for at most `planned` steps."""
 
     @abstractmethod
-    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What a step down the gradients takes from the parameters, and the moments after it."""
+    def _move(self, gradients: Tensor) -> Tensor:
+        """Advances the moments, in place; what a step down the gradients takes from the parameters."""
 
     def step(self, gradients: Tensor, active: Tensor | None = None) -> None:
         """One step down the gradients [R, P] by the runs of the mask `active` [R]; None: by all."""
-        move, first, second = self._move(gradients)
         if active is None:
-            self._first, self._second = first, second
+            self.parameters -= self._move(gradients)
             self._steps += 1.0
-        else:
-            mask = active.unsqueeze(-1)
-            move = torch.where(mask, move, 0.0)
-            self._first = torch.where(mask, first, self._first)
-            self._second = torch.where(mask, second, self._second)
-            self._steps += active.float()
-        self.parameters -= move
+            return
+        mask, first, second = active.unsqueeze(-1), self._first.clone(), self._second.clone()
+        self.parameters -= torch.where(mask, self._move(gradients), 0.0)
+        self._first = torch.where(mask, self._first, first)
+        self._second = torch.where(mask, self._second, second)
+        self._steps += active.float()
 
     def state(self) -> OptimiserState:
         """Moments and step counts to carry on."""
@@ -64,7 +63,8 @@ class Optimiser(ABC):
 class Adam(Optimiser):
     """θ ← θ - α m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma and Ba 2015, 'Adam', algorithm 1).
 
-    The corrections of all planned steps are known in advance: a run that stops early takes none of the later.
+    In the order of their section 2, with α_t = α √(1-β₂ᵗ)/(1-β₁ᵗ) and ε_t = ε √(1-β₂ᵗ), which are the same. The
+    corrections of all planned steps are known in advance: a run that stops early takes none of the later.
     """
 
     def _prepare(self, planned: int) -> None:
@@ -72,16 +72,17 @@ class Adam(Optimiser):
         self._new_first, self._new_second = 1.0 - hyper.adam_beta1, 1.0 - hyper.adam_beta2
         ahead = torch.arange(1.0, planned + 1.0, dtype=torch.float64, device=self.parameters.device)
         counts = (self._steps.double().unsqueeze(-1) + ahead).T.unsqueeze(-1).contiguous()
-        rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)
         roots = (1.0 - hyper.adam_beta2.double() ** counts).sqrt()
-        self._corrections = iter(zip(rates.float().unbind(0), roots.float().unbind(0), strict=True))
+        rates = hyper.learning_rate.double() * roots / (1.0 - hyper.adam_beta1.double() ** counts)
+        floors = hyper.adam_eps.double() * roots
+        self._corrections = iter(zip(rates.float().unbind(0), floors.float().unbind(0), strict=True))
 
-    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        rate, root = next(self._corrections)
-        first = torch.lerp(self._first, gradients, self._new_first)
-        second = torch.lerp(self._second, gradients * gradients, self._new_second)
-        divisor = second.sqrt().div_(root).add_(self._hyper.adam_eps)
-        return first.div(divisor).mul_(rate), first, second
+    def _move(self, gradients: Tensor) -> Tensor:
+        rate, floor = next(self._corrections)
+        self._first.lerp_(gradients, self._new_first)
+        self._second.lerp_(torch.mul(gradients, gradients, out=self._room), self._new_second)
+        divisor = torch.sqrt(self._second, out=self._room).add_(floor)
+        return torch.div(self._first, divisor, out=self._room).mul_(rate)
 
 
 class RmsProp(Optimiser):
@@ -94,10 +95,10 @@ class RmsProp(Optimiser):
     def _prepare(self, planned: int) -> None:
         self._new = 1.0 - self._hyper.rmsprop_decay
 
-    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        second = torch.lerp(self._second, gradients * gradients, self._new)
-        divisor = (second + self._hyper.rmsprop_eps).sqrt_()
-        return (gradients / divisor).mul_(self._hyper.learning_rate), self._first, second
+    def _move(self, gradients: Tensor) -> Tensor:
+        self._second.lerp_(torch.mul(gradients, gradients, out=self._room), self._new)
+        divisor = torch.add(self._second, self._hyper.rmsprop_eps, out=self._room).sqrt_()
+        return torch.div(gradients, divisor, out=self._room).mul_(self._hyper.learning_rate)
 
 
 class Sgd(Optimiser):
@@ -106,8 +107,8 @@ class Sgd(Optimiser):
     def _prepare(self, planned: int) -> None:
         """Nothing: a step depends on its gradient alone."""
 
-    def _move(self, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return gradients * self._hyper.learning_rate, self._first, self._second
+    def _move(self, gradients: Tensor) -> Tensor:
+        return torch.mul(gradients, self._hyper.learning_rate, out=self._room)
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "rmsprop": RmsProp, "sgd": Sgd}

@@ -24,7 +24,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import ObservationSpec
 from rlcli.learner.critic import Fit, fit
 from rlcli.learner.model import initial_auxiliary_head
-from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, clip_by_norm
+from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, clip_by_norm_
 from rlcli.learner.sgd import sgd, shuffle
 from rlcli.learner.state import Phases, fresh_optimiser, no_phases
 from rlcli.learner.step import Improvement, Losses, Step
@@ -191,7 +191,7 @@ def _auxiliary_phase(step: Step, parameters: Tensor, phases: Phases, due: Tensor
         for minibatch in _minibatches(samples, order, algo.auxiliary_minibatches):
             heads, tape = network.forward(parts, minibatch.inputs)
             gradients = network.backward(tape, loss.gradient(heads, minibatch))
-            gradients, norm = clip_by_norm(gradients, step.hyper.max_grad_norm)
+            gradients, norm = clip_by_norm_(gradients, step.hyper.max_grad_norm)
             rule.step(gradients, due)
             norms.append(norm)
     heads, _ = network.forward(parts, samples.inputs)

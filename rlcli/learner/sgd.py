@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcli.config.schema import AlgoConfig, RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters, stops_early
-from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm
+from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm_
 from rlcli.learner.step import Improvement, Losses, Step
 from rlcli.learner.table import SURROGATES
 from rlcli.maths.distributions import Distribution
@@ -66,7 +66,7 @@ def sgd(step: Step) -> Improvement:
             if stops_by_k3:
                 k3 = (torch.expm1(seen.log_ratio) - seen.log_ratio).mean(-1)
                 active = active & (k3 <= K3_FACTOR * target_kl)
-            gradients, norm = clip_by_norm(gradients, hyper.max_grad_norm)
+            gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm)
             rule.step(gradients, active if stops else None)
             samples.append(seen)
             norms.append(norm)

@@ -37,7 +37,6 @@ from rlcli.learner.weighting import Weighting
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
-from rlcli.nets.mlp import Heads
 from rlcli.nets.policy import Model, Outputs, Snapshot
 
 ADAPTIVE_BAND = 1.5
@@ -83,13 +82,13 @@ def update(
 
     observations, actions = by_run(rollout.observations), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
-    heads, tape = model.network.forward(model.network.unflatten(state.policy.parameters), inputs)
-    initial = _policy(model, Outputs(heads.output, heads.free), actions)
+    initial = _policy(model, Outputs(*model.network.policy(state.policy.parameters, inputs)), actions)
+    values = model.network.value(state.policy.parameters, inputs)
     acting = _policy(model, model.outputs(behaviour(state), observations), actions)
     estimator = Estimator(config, hyper, model, state, rollout, acting)
-    seen = estimator.transitions(state.policy.parameters, heads.value, initial.log_prob)
+    seen = estimator.transitions(state.policy.parameters, values, initial.log_prob)
     estimates = estimator(seen)
-    batch = make_batch(config, hyper, rollout, inputs, heads.value, estimates, initial, acting)
+    batch = make_batch(config, hyper, rollout, inputs, values, estimates, initial, acting)
     sound = _assertions(config, rollout, acting.outputs.state, initial.log_prob, acting.log_prob)
     mu = reference("mu", acting.distribution, actions)
     anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
@@ -103,12 +102,12 @@ def update(
     surrogate = SURROGATES[config.algo.surrogate](initial.log_prob, batch.log_anchor, judged, hyper)
     by_log_prob = batch.weighted(surrogate.slope) / config.batch_size
     for_output, for_free = initial.distribution.pullback(actions, by_log_prob, None)
-    gradient = model.network.backward(tape, Heads(for_output, for_free, torch.zeros_like(heads.value)))
+    gradient = model.network.policy_gradient(state.policy.parameters, inputs, for_output, for_free)
 
     def estimate(parameters: Tensor) -> tuple[Tensor, Tensor]:
         now = model.distribution(parameters, inputs)
-        values = model.network.value(parameters, inputs)
-        return estimator(estimator.transitions(parameters, values, now.log_prob(actions)))
+        predicted = model.network.value(parameters, inputs)
+        return estimator(estimator.transitions(parameters, predicted, now.log_prob(actions)))
 
     by_behaviour = config.algo.anchor == "behaviour"
     measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
@@ -138,9 +137,7 @@ def update(
     improvement = (rule or STEP_RULES[config.algo.step_rule])(step)
     learned = time.perf_counter()
 
-    before = _Before(
-        hyper, batch, heads.value, actions, judged, mu, anchor, state.policy.parameters, gradient
-    )
+    before = _Before(hyper, batch, values, actions, judged, mu, anchor, state.policy.parameters, gradient)
     policy = measure.policy(improvement.parameters, improvement.unseen)
     figures = _figures(config, before, improvement, policy)
     if weighting is not None:

@@ -80,8 +80,12 @@ class Categorical:
 
     @cached_property
     def log_probs(self) -> Tensor:
-        """Normalised logits, [..., A]."""
-        return torch.log_softmax(self.logits, -1)
+        """Normalised logits, [..., A]: l - max l - log Σ exp(l - max l).
+
+        Written out, since torch's own is slow on a few actions and wants them side by side in memory.
+        """
+        shifted = self.logits - self.logits.amax(-1, keepdim=True)
+        return shifted - shifted.exp().sum(-1, keepdim=True).log_()
 
     @cached_property
     def probs(self) -> Tensor:

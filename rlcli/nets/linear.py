@@ -12,15 +12,19 @@ import torch
 from torch import Tensor
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
-    """x W + b for x [G, B, I], weight [G, I, O], bias [G, O] -> [G, B, O]."""
+def product(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+    """x W for x [G, B, I], weight [G, I, O] -> [G, B, O]."""
     inputs, outputs = weight.shape[-2:]
     if inputs == 1:
-        return torch.mul(x, weight, out=out).add_(bias.unsqueeze(-2))
+        return torch.mul(x, weight, out=out)
     if outputs == 1:
-        product = torch.sum(x * weight.transpose(-1, -2), -1, keepdim=True, out=out)
-        return product.add_(bias.unsqueeze(-2))
-    return torch.baddbmm(bias.unsqueeze(-2), x, weight, out=out)
+        return torch.sum(x * weight.transpose(-1, -2), -1, keepdim=True, out=out)
+    return torch.bmm(x, weight, out=out)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None) -> Tensor:
+    """x W + b for x [G, B, I], weight [G, I, O], bias [G, O] -> [G, B, O]."""
+    return product(x, weight, out).add_(bias.unsqueeze(-2))
 
 
 def add_product(total: Tensor, x: Tensor, weight: Tensor) -> None:

@@ -19,9 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from rlcli.nets.activations import ACTIVATIONS, Activation
-from rlcli.nets.linear import add_product, input_gradient, linear, weight_gradient
+from rlcli.nets.linear import add_product, input_gradient, linear, product, weight_gradient
 
 Array = npt.NDArray[Any]
+
+BLOCK = 2**18
+"""Numbers of a hidden layer that whole batches are passed through with at a time."""
 
 
 @dataclass(frozen=True)
@@ -159,16 +162,16 @@ class MLP:
         return parameters[0]
 
     def policy(self, parameters: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Policy outputs [R, B, D] and free parameters [R, 1, F] at inputs [R, B, I]."""
+        """Policy outputs [R, B, D] and free parameters [R, 1, F] at inputs [R, B, I].
+
+        Each output lies in memory by itself: what follows works on long rows of states.
+        """
         parts = self.unflatten(parameters)
-        features = self._features(parts, x, 0)
-        return linear(features, parts["policy.weight"], parts["policy.bias"]), parts["policy.free"]
+        return self._said(parts, x, 0)[:, : self.outputs].transpose(-1, -2), parts["policy.free"]
 
     def value(self, parameters: Tensor, x: Tensor) -> Tensor:
         """V [R, B] at inputs [R, B, I]."""
-        parts = self.unflatten(parameters)
-        features = self._features(parts, x, self.trunks - 1)
-        return linear(features, parts["value.weight"], parts["value.bias"]).squeeze(-1)
+        return self._value_in(self._said(self.unflatten(parameters), x, self.trunks - 1))
 
     def features(self, parameters: Tensor, x: Tensor) -> Tensor:
         """What the value head reads, [R, B, H], at inputs [R, B, I]."""
@@ -201,18 +204,17 @@ class MLP:
         `parts` are the views `unflatten` gives. Outside any graph.
         """
         runs, rows, trunks = *x.shape[:2], self.trunks
-        h = x.unsqueeze(1).expand(-1, trunks, -1, -1).reshape(runs * trunks, rows, -1)
+        h = self._entered(x).unsqueeze(1).expand(-1, trunks, -1, -1).reshape(runs * trunks, rows, -1)
         layers = []
         for depth in range(len(self.hidden)):
-            weight = parts[f"trunk.{depth}.weight"].flatten(0, 1)
-            pre = linear(h, weight, parts[f"trunk.{depth}.bias"].flatten(0, 1))
+            weight, bias = (parts[f"trunk.{depth}.{leaf}"].flatten(0, 1) for leaf in ("weight", "bias"))
+            pre = self._affine(depth, h, weight, bias)
             post = self._activation.forward(pre)
             layers.append(_Layer(h, weight, pre, post))
             h = post
-        features = h.view(runs, trunks, rows, -1)
-        output = linear(features[:, 0], parts["policy.weight"], parts["policy.bias"])
-        value = linear(features[:, -1], parts["value.weight"], parts["value.bias"])
-        return Heads(output, parts["policy.free"], value.squeeze(-1)), Tape(parts, layers, features)
+        weight, bias = (part.flatten(0, 1) for part in self._stacked_heads(parts))
+        said = product(weight, h.transpose(-1, -2)).add_(bias)
+        return self._heads(said, parts["policy.free"]), Tape(weight, layers, h)
 
     def backward(self, tape: Tape, gradient: Heads) -> Tensor:
         """The gradient [R, P] of any function of the heads, from its gradient with respect to them.
@@ -220,25 +222,32 @@ class MLP:
         Written out because that halves the cost of a gradient step on small networks; the same numbers as
         automatic differentiation of `policy` and `value`.
         """
-        runs = tape.features.shape[0]
-        room = tape.layers[-1].room if tape.layers and self.shared else None
-        pieces, from_heads = [], []
-        if self.outputs:
-            by_output, weight = gradient.output, tape.parts["policy.weight"]
-            pieces += [weight_gradient(tape.features[:, 0], by_output), by_output.sum(1), gradient.free]
-            from_heads.append(input_gradient(by_output, weight, room))
-        if self.valued:
-            by_value, weight = gradient.value.unsqueeze(-1), tape.parts["value.weight"]
-            pieces += [weight_gradient(tape.features[:, -1], by_value), by_value.sum(1)]
-            from_heads.append(input_gradient(by_value, weight))
-        back = reduce(torch.add, from_heads) if self.shared else torch.stack(from_heads, 1).flatten(0, 1)
+        runs = gradient.output.shape[0]
+        room = tape.layers[-1].room if tape.layers else None
+        by_said = self._stacked_gradient(gradient)
+        pieces = self._head_pieces(product(by_said, tape.features), by_said.sum(-1), gradient.free)
+        back = product(by_said.transpose(-1, -2), tape.weight, room)
         for depth in range(len(self.hidden) - 1, -1, -1):
             layer = tape.layers[depth]
             back = self._through(layer, back)
-            pieces = [weight_gradient(layer.inputs, back), back.sum(1), *pieces]
+            by_weight = weight_gradient(layer.inputs, back)
             if depth:
+                pieces = [by_weight, back.sum(1), *pieces]
                 back = input_gradient(back, layer.weight, tape.layers[depth - 1].room)
+            else:
+                pieces = [by_weight[:, :-1], by_weight[:, -1], *pieces]
         return torch.cat([piece.reshape(runs, -1) for piece in pieces], 1)
+
+    def policy_gradient(self, parameters: Tensor, x: Tensor, by_output: Tensor, by_free: Tensor) -> Tensor:
+        """The gradient [R, P] of any function of `policy`, from that with respect to what it gives."""
+        actor, columns = self.actor, self.actor_columns.to(parameters.device)
+        own = parameters.index_select(1, columns)
+        pieces = []
+        for some in self._blocks(x):
+            heads, tape = actor.forward(actor.unflatten(own[some]), x[some])
+            by_heads = heads._replace(output=by_output[some], free=by_free[some])
+            pieces.append(actor.backward(tape, by_heads))
+        return torch.zeros_like(parameters).index_copy(1, columns, torch.cat(pieces))
 
     def prepared(self, tape: Tape) -> Tape:
         """The tape with what many passes along it share: the activations' derivatives, memory to work in."""
@@ -256,18 +265,16 @@ class MLP:
         parts = self.unflatten(tangent)
         moved: Tensor | None = None
         for depth, layer in enumerate(tape.layers):
-            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
-            pushed = linear(layer.inputs, weight.flatten(0, 1), bias.flatten(0, 1), layer.room)
+            weight, bias = (parts[f"trunk.{depth}.{leaf}"].flatten(0, 1) for leaf in ("weight", "bias"))
+            pushed = self._affine(depth, layer.inputs, weight, bias, layer.room)
             if moved is not None:
                 add_product(pushed, moved, layer.weight)
             moved = self._through(layer, pushed)
-        output = linear(tape.features[:, 0], parts["policy.weight"], parts["policy.bias"])
-        value = linear(tape.features[:, -1], parts["value.weight"], parts["value.bias"])
+        weight, bias = (part.flatten(0, 1) for part in self._stacked_heads(parts))
+        said = product(weight, tape.features.transpose(-1, -2)).add_(bias)
         if moved is not None:
-            features = moved.view(tape.features.shape)
-            add_product(output, features[:, 0], tape.parts["policy.weight"])
-            add_product(value, features[:, -1], tape.parts["value.weight"])
-        return Heads(output, parts["policy.free"], value.squeeze(-1))
+            add_product(said, tape.weight, moved.transpose(-1, -2))
+        return self._heads(said, parts["policy.free"])
 
     def _through(self, layer: _Layer, slope: Tensor) -> Tensor:
         """A tangent of a layer's activation, or a gradient, on its other side; may overwrite `slope`.
@@ -283,10 +290,90 @@ class MLP:
         return ACTIVATIONS[self.activation]
 
     def _features(self, parts: dict[str, Tensor], x: Tensor, trunk: int) -> Tensor:
+        x = self._entered(x)
         for depth in range(len(self.hidden)):
-            weight, bias = parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]
-            x = self._activation.forward(linear(x, weight[:, trunk], bias[:, trunk]))
+            weight, bias = (parts[f"trunk.{depth}.{leaf}"][:, trunk] for leaf in ("weight", "bias"))
+            x = self._activation.forward(self._affine(depth, x, weight, bias))
         return x
+
+    def _said(self, parts: dict[str, Tensor], x: Tensor, trunk: int) -> Tensor:
+        """What a trunk's head says, [R, S, B]."""
+        weight, bias = (part[:, trunk] for part in self._stacked_heads(parts))
+        said = x.new_empty(x.shape[0], weight.shape[1], x.shape[1])
+        for some in self._blocks(x):
+            features = self._features({name: part[some] for name, part in parts.items()}, x[some], trunk)
+            said[some] = product(weight[some], features.transpose(-1, -2)).add_(bias[some])
+        return said
+
+    def _blocks(self, x: Tensor) -> list[slice]:
+        """The runs of x [R, B, I], a few at a time: intermediate results of more would leave the cache."""
+        runs, rows = x.shape[:2]
+        together = max(1, BLOCK // (rows * max(self.hidden, default=self.inputs)))
+        return [slice(first, first + together) for first in range(0, runs, together)]
+
+    def _entered(self, x: Tensor) -> Tensor:
+        """Inputs with a 1 behind them, so that the first layer's product adds its bias."""
+        return torch.cat((x, torch.ones_like(x[..., :1])), -1) if self.hidden else x
+
+    def _affine(
+        self, depth: int, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None
+    ) -> Tensor:
+        if depth:
+            return linear(x, weight, bias, out)
+        return product(x, torch.cat((weight, bias.unsqueeze(1)), 1), out)
+
+    @property
+    def _head_rows(self) -> int:
+        """S: at least two, since one would take another kernel."""
+        return max(2, self.outputs + int(self.valued and self.trunks == 1))
+
+    @property
+    def _value_row(self) -> int:
+        """Of what the last trunk's head says, the row that is V."""
+        return self.outputs if self.trunks == 1 else 0
+
+    def _stacked_heads(self, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """The heads of all trunks as one product: weights [R, K, S, H], biases [R, K, S, 1].
+
+        S rows hold the policy's outputs in the first trunk and V in the last; the others are 0.
+        """
+        into, value = parts["policy.weight"], parts["value.weight"]
+        weight = into.new_zeros(into.shape[0], self.trunks, self._head_rows, into.shape[1])
+        bias = weight.new_zeros(*weight.shape[:-1], 1)
+        weight[:, 0, : self.outputs] = into.transpose(-1, -2)
+        bias[:, 0, : self.outputs, 0] = parts["policy.bias"]
+        if self.valued:
+            weight[:, -1, self._value_row] = value.squeeze(-1)
+            bias[:, -1, self._value_row] = parts["value.bias"]
+        return weight, bias
+
+    def _heads(self, said: Tensor, free: Tensor) -> Heads:
+        """What [R K, S, B] of `_stacked_heads` mean."""
+        said = said.unflatten(0, (-1, self.trunks))
+        return Heads(said[:, 0, : self.outputs].transpose(-1, -2), free, self._value_in(said[:, -1]))
+
+    def _value_in(self, said: Tensor) -> Tensor:
+        """V [R, B] in what the last trunk's head says, [R, S, B]; without a value head [R, B, 0]."""
+        if not self.valued:
+            return said.new_empty(said.shape[0], said.shape[-1], 0)
+        return said[:, self._value_row].contiguous()
+
+    def _stacked_gradient(self, gradient: Heads) -> Tensor:
+        """By what the heads say: [R K, S, B]."""
+        runs, samples = gradient.output.shape[:2]
+        stacked = gradient.output.new_zeros(runs, self.trunks, self._head_rows, samples)
+        stacked[:, 0, : self.outputs] = gradient.output.transpose(-1, -2)
+        if self.valued:
+            stacked[:, -1, self._value_row] = gradient.value
+        return stacked.flatten(0, 1)
+
+    def _head_pieces(self, by_weight: Tensor, by_bias: Tensor, free: Tensor) -> list[Tensor]:
+        """The gradients of the heads' parameters, in their order."""
+        by_weight, by_bias = (part.unflatten(0, (-1, self.trunks)) for part in (by_weight, by_bias))
+        pieces = [by_weight[:, 0, : self.outputs].transpose(-1, -2), by_bias[:, 0, : self.outputs], free]
+        if self.valued:
+            pieces += [by_weight[:, -1, self._value_row], by_bias[:, -1, self._value_row]]
+        return pieces
 
 
 class Heads(NamedTuple):
@@ -314,10 +401,11 @@ class _Layer(NamedTuple):
 class Tape(NamedTuple):
     """A forward pass, kept for its backward pass."""
 
-    parts: dict[str, Tensor]
+    weight: Tensor
+    """[R K, S, H]: of all heads."""
     layers: list[_Layer]
     features: Tensor
-    """[R, K, B, H]: outputs of the last hidden layer."""
+    """[R K, B, H]: outputs of the last hidden layer."""
 
 
 def _orthogonal(shape: torch.Size, gain: float, generator: torch.Generator) -> Tensor:

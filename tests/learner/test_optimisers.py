@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlcli.learner.hyperparameters import hyperparameters
-from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, Adam, clip_by_norm
+from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, Adam, clip_by_norm_
 from rlcli.learner.state import OptimiserState
 from tests.learner.setting import small
 
@@ -73,7 +73,7 @@ def ours(
     for first in range(0, len(gradients), per_update):
         rule = OPTIMISERS[kind](parameters, state, hyper, per_update)
         for step in range(first, min(first + per_update, len(gradients))):
-            clipped, _ = clip_by_norm(gradients[step], hyper.max_grad_norm)
+            clipped, _ = clip_by_norm_(gradients[step].clone(), hyper.max_grad_norm)
             rule.step(clipped, None if active is None else active[step])
         parameters, state = rule.parameters, rule.state()
     return parameters
@@ -147,7 +147,7 @@ def test_runs_together_step_as_each_alone(width, kind):
         state = OptimiserState(*(part[rows] for part in fresh(start, kind)))
         rule = OPTIMISERS[kind](start[rows], state, own, 3)
         for gradient in gradients[:, rows]:
-            clipped, norms = clip_by_norm(gradient.clone(), own.max_grad_norm)
+            clipped, norms = clip_by_norm_(gradient.clone(), own.max_grad_norm)
             rule.step(clipped)
         return [rule.parameters, *rule.state(), norms]
 
@@ -160,9 +160,9 @@ def test_runs_together_step_as_each_alone(width, kind):
 def test_clip_by_norm():
     gradients = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.03, 0.04], [0.0, 0.0]])
     limits = torch.tensor([[1.0], [float("inf")], [1.0], [1.0]])
-    clipped, norms = clip_by_norm(gradients, limits)
+    clipped, norms = clip_by_norm_(gradients, limits)
     assert norms.tolist() == pytest.approx([5.0, 5.0, 0.05, 0.0])
     torch.testing.assert_close(clipped[0], torch.tensor([0.6, 0.8]), rtol=1e-6, atol=1e-6)
     assert torch.equal(clipped[1:], gradients[1:])
-    on_the_limit, _ = clip_by_norm(torch.ones(1, 1), torch.ones(1, 1))
+    on_the_limit, _ = clip_by_norm_(torch.ones(1, 1), torch.ones(1, 1))
     assert on_the_limit.item() == pytest.approx(1 / (1 + 1e-6), abs=1e-7)
