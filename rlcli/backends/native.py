@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.rollout import Collector, Episodes
@@ -44,7 +45,7 @@ class NativeSession:
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
         config = configs[0]
-        torch.set_num_threads(config.compute.threads)
+        prepare(config.compute.threads)
         self._configs = list(configs)
         self._order = list(range(len(configs)))
         self.spec = registry.describe(config.env)
