@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Hashable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import yaml
@@ -157,6 +158,15 @@ def _plain(value: Any) -> Any:
 
 def _inline(value: Any) -> str:
     """A value in flow style on one line."""
+    return _dumped(value) if isinstance(value, (list, dict)) else _dumped_scalar(value)
+
+
+@lru_cache(maxsize=4096, typed=True)  # the configs of a sweep have most values in common
+def _dumped_scalar(value: Any) -> str:
+    return _dumped(value)
+
+
+def _dumped(value: Any) -> str:
     style = '"' if isinstance(value, str) and "\n" in value else None
     dumped: str = yaml.dump(
         [value],
