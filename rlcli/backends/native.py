@@ -55,6 +55,7 @@ class NativeSession:
         if checkpoints is not None:
             trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
             blank = states.stack(trained)
+        self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
@@ -122,11 +123,18 @@ class NativeSession:
     def views(self, run: int) -> dict[str, Array]:
         """The tensors of `state`, which the next update may change."""
         row = self._order.index(run)
-        leaves = states.named_leaves(self._state)
-        found = {f"train.{name}": leaf.cpu().numpy()[row, ...] for name, leaf in leaves.items()}
+        found = {name: array[row, ...] for name, array in self._on_host().items()}
         for name, array in self._collector.states[row]._asdict().items():
             found[f"collector.{name}"] = np.ascontiguousarray(array)
         return found
+
+    def _on_host(self) -> dict[str, Array]:
+        """The arrays of the present state, [R, ...], by their names in a checkpoint."""
+        if self._hosted is None or self._hosted[0] is not self._state:
+            leaves = states.named_leaves(self._state)
+            arrays = {f"train.{name}": leaf.cpu().numpy() for name, leaf in leaves.items()}
+            self._hosted = self._state, arrays
+        return self._hosted[1]
 
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored and was given up for the next."""

@@ -8,19 +8,17 @@ import torch
 
 KEPT = 2**30
 """Bytes of freed memory that stay with the process."""
-LARGEST = 2**25
-"""Bytes up to which an array takes such memory; glibc admits no more."""
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def prepare(threads: int) -> None:
     """For training with so many intra-op threads.
 
-    An update frees what the next one takes again. By default glibc hands that back to the system each time, and
-    touching it anew costs a tenth of the update and more; other C libraries keep their own ways.
+    An update frees what the next one takes again. By default glibc hands that back to the system each time,
+    and touching it anew costs a tenth of the update and more; other C libraries keep their own ways.
     """
     torch.set_num_threads(threads)
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
         set_option(_TRIM_THRESHOLD, KEPT)
-        set_option(_MMAP_THRESHOLD, LARGEST)
+        set_option(_MMAP_MAX, 0)  # no array has pages of its own, to be given back with it

@@ -12,7 +12,8 @@ from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
-from rlcli.nets.mlp import MLP, Initialisation
+from rlcli.nets.layout import Initialisation
+from rlcli.nets.mlp import MLP
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
 

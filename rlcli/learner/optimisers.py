@@ -12,7 +12,7 @@ from rlcli.learner.state import OptimiserState
 
 
 def clip_by_norm_(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also their norms [R] before.
+    """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also the norms [R] before.
 
     The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`.
     """
@@ -63,8 +63,9 @@ class Optimiser(ABC):
 class Adam(Optimiser):
     """θ ← θ - α m̂ / (√v̂ + ε) with bias-corrected moments m̂, v̂ (Kingma and Ba 2015, 'Adam', algorithm 1).
 
-    In the order of their section 2, with α_t = α √(1-β₂ᵗ)/(1-β₁ᵗ) and ε_t = ε √(1-β₂ᵗ), which are the same. The
-    corrections of all planned steps are known in advance: a run that stops early takes none of the later.
+    In the order of their section 2, which is the same: α √(1-β₂ᵗ)/(1-β₁ᵗ) and ε √(1-β₂ᵗ) instead of α and ε,
+    with the moments as they are. The corrections of all planned steps are known in advance: a run that stops
+    early takes none of the later.
     """
 
     def _prepare(self, planned: int) -> None:

@@ -202,11 +202,11 @@ class _Loop:
 
         The update is recorded however the evaluation goes.
         """
-        record, policy = self._runs[run], self._session.policy(run)
+        record = self._runs[run]
         evaluation, begun = None, time.perf_counter()
         try:
             if record.evaluation_due:
-                evaluation = self._evaluate(record.config, *policy)
+                evaluation = self._evaluate(record.config, *self._session.policy(run))
         finally:
             record.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
         return evaluation

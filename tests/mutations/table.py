@@ -180,8 +180,8 @@ MUTATIONS = (
     Mutation(
         "RMSProp's epsilon outside the root",
         "learner/optimisers.py",
-        "divisor = (second + self._hyper.rmsprop_eps).sqrt_()",
-        "divisor = second.sqrt() + self._hyper.rmsprop_eps",
+        "divisor = torch.add(self._second, self._hyper.rmsprop_eps, out=self._room).sqrt_()",
+        "divisor = torch.sqrt(self._second, out=self._room).add_(self._hyper.rmsprop_eps)",
         "learner/test_optimisers.py::test_gradients_much_smaller_than_epsilon_show_where_it_stands",
     ),
     Mutation(
@@ -243,29 +243,29 @@ MUTATIONS = (
     Mutation(
         "Adam without bias correction",
         "learner/optimisers.py",
-        "rates = hyper.learning_rate.double() / (1.0 - hyper.adam_beta1.double() ** counts)",
-        "rates = hyper.learning_rate.double() + 0.0 * counts",
+        "rates = hyper.learning_rate.double() * roots / (1.0 - hyper.adam_beta1.double() ** counts)",
+        "rates = hyper.learning_rate.double() * roots",
         "learner/test_optimisers.py::test_the_first_steps",
     ),
     Mutation(
         "a frozen run moves on",
         "learner/optimisers.py",
-        "move = torch.where(mask, move, 0.0)",
-        "move = 1.0 * move",
+        "self.parameters -= torch.where(mask, self._move(gradients), 0.0)",
+        "self.parameters -= self._move(gradients)",
         "learner/test_optimisers.py::test_a_frozen_run_keeps_what_it_had_and_goes_on_as_if_it_had_stopped",
     ),
     Mutation(
         "gradients not clipped",
         "learner/optimisers.py",
-        "return gradients * scale, norms.squeeze(-1)",
+        "return gradients.mul_(scale), norms.squeeze(-1)",
         "return gradients, norms.squeeze(-1)",
         "learner/test_optimisers.py::test_clip_by_norm",
     ),
     Mutation(
         "one gradient norm for the whole cohort",
         "learner/optimisers.py",
-        "norms = (gradients * gradients).sum(-1, keepdim=True).sqrt_()",
-        "norms = (gradients * gradients).sum().sqrt_().expand(len(gradients), 1)",
+        "norms = torch.linalg.vector_norm(gradients, dim=-1, keepdim=True)",
+        "norms = torch.linalg.vector_norm(gradients).expand(len(gradients), 1)",
         "backends/test_cohort.py::test_three_runs_together_are_the_three_alone",
     ),
     Mutation(
@@ -427,6 +427,34 @@ MUTATIONS = (
         "return x * _sigmoid(x)",
         "return torch.nn.functional.silu(x)",
         "nets/test_stacking.py::test_activations_round_an_element_the_same_wherever_it_stands",
+    ),
+    Mutation(
+        "the critic's head read off the actor's trunk",
+        "nets/mlp.py",
+        "weight[:, -1, self._value_row] = value.squeeze(-1)",
+        "weight[:, 0, self._value_row] = value.squeeze(-1)",
+        "nets/test_mlp.py::test_the_heads_are_those_of_torch_modules",
+    ),
+    Mutation(
+        "the first layer's bias twice",
+        "nets/mlp.py",
+        "torch.cat((x, torch.ones_like(x[..., :1])), -1)",
+        "torch.cat((x, 2.0 * torch.ones_like(x[..., :1])), -1)",
+        "nets/test_mlp.py::test_the_heads_are_those_of_torch_modules",
+    ),
+    Mutation(
+        "the gradients of the first few runs for all of them",
+        "nets/mlp.py",
+        "by_heads = heads._replace(output=by_output[some], free=by_free[some])",
+        "by_heads = heads._replace(output=by_output[: len(heads.output)], free=by_free[some])",
+        "nets/test_mlp.py::test_the_policys_own_gradient_is_that_part_of_the_whole[5-False]",
+    ),
+    Mutation(
+        "freed memory goes back to the system",
+        "backends/process.py",
+        "if set_option is not None:",
+        "if set_option is None:",
+        "backends/test_process.py::test_memory_that_was_freed_is_not_asked_for_again",
     ),
     # Array environments
     Mutation(

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from rlcli.nets.activations import ACTIVATIONS
-from rlcli.nets.mlp import MLP, Heads, Initialisation
+from rlcli.nets.layout import Initialisation
+from rlcli.nets.mlp import MLP, Heads
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
 SHAPES = [
@@ -81,6 +82,28 @@ def test_backward_is_the_gradient_of_policy_and_value(shape, activation, shared)
     torch.testing.assert_close(heads.value, value.detach())
     assert torch.equal(heads.free, free)
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("runs", [1, 5])
+def test_the_policys_own_gradient_is_that_part_of_the_whole(shared, runs, monkeypatch):
+    network = MLP(4, (5, 3), 2, 2, shared=shared)
+    parameters, x = parameters_of(network, runs), torch.randn(runs, 9, 4, dtype=torch.float64)
+    heads, tape = network.forward(network.unflatten(parameters), x)
+    by = Heads(torch.randn_like(heads.output), torch.randn_like(heads.free), torch.zeros_like(heads.value))
+    wanted = network.backward(tape, by)
+    monkeypatch.setattr("rlcli.nets.mlp.BLOCK", 2 * 9 * 5)
+    found = network.policy_gradient(parameters, x, by.output, by.free)
+    torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_a_few_runs_at_a_time_give_what_all_give_at_once(monkeypatch):
+    network = MLP(4, (64, 3), 2, 0)
+    parameters, x = 0.3 * torch.randn(5, sum(network.sizes)), torch.randn(5, 33, 4)
+    at_once = network.policy(parameters, x)[0], network.value(parameters, x)
+    monkeypatch.setattr("rlcli.nets.mlp.BLOCK", 2 * 33 * 64)
+    in_turn = network.policy(parameters, x)[0], network.value(parameters, x)
+    assert all(torch.equal(*pair) for pair in zip(at_once, in_turn, strict=True))
 
 
 def test_backward_leaves_what_it_was_given_alone():

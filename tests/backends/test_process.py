@@ -1,0 +1,33 @@
+"""What training asks of its process."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, torch
+from rlcli.backends.process import prepare
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+prepare(1)
+assert torch.get_num_threads() == 1
+size = 2**21
+for _ in range(12):
+    torch.ones(size), torch.ones(size)
+before = faults()
+for _ in range(5):
+    torch.ones(size), torch.ones(size)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep their own ways")
+def test_memory_that_was_freed_is_not_asked_for_again():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1000  # all of it anew would be 4 bytes * 2**21 * 10 / 4096 = 20,480
