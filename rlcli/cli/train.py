@@ -117,8 +117,8 @@ def _show_config(typed: Sequence[str], cfg: Cfg, multirun: bool, config_dir: str
     documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
     if cfg != Cfg.job:
         from rlcli.config.compose import hydra_settings
-        from rlcli.config.hydra_bridge import hydra_yaml
+        from rlcli.config.hydra_multirun import settings_yaml
 
         settings = hydra_settings(typed, multirun=multirun, config_dir=config_dir)
-        documents[0] += hydra_yaml(settings, config_dir)
+        documents[0] += settings_yaml(settings, config_dir)
     result("---\n".join(documents).rstrip("\n"))
