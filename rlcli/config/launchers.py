@@ -84,7 +84,7 @@ class Ray:
         None, "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null starts one here for the sweep's length."
     )
     num_cpus: float = key(1, "CPUs of the cluster that a cohort takes.", gt=0)
-    num_gpus: float = key(0, "GPUs of the cluster that a cohort takes; with none it sees none.", ge=0)
+    num_gpus: float = key(0, "GPUs of the cluster that a cohort takes.", ge=0)
     resources: dict[str, Any] | None = key(None, "Other resources that a cohort takes, such as {large:1}.")
     max_retries: int = key(3, "How often a cohort whose worker died is taken up by another.", ge=0)
     runtime_env: dict[str, Any] | None = key(

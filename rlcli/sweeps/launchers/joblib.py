@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
@@ -13,7 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 from rlcli.config.launchers import Joblib
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.remote import Outcome, Task, carry_out
+from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
 from rlcli.sweeps.launchers.supervision import supervise
 
 RETRIES = 1
@@ -41,7 +42,8 @@ class Processes:
 
     def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
         """See `Pool`."""
-        self._pool = get_reusable_executor(self._count)  # another one after a worker has died
+        # Another pool after a worker has died. In sessions of their own workers hear no Ctrl-C of the terminal.
+        self._pool = get_reusable_executor(self._count, initializer=os.setsid)
         return [self._pool.submit(carry_out, task) for task in tasks]
 
     def wait(self, handles: Sequence[Future[Outcome]], seconds: float) -> list[Future[Outcome]]:
@@ -51,7 +53,7 @@ class Processes:
     def outcome(self, handle: Future[Outcome]) -> Outcome:
         """See `Pool`."""
         if handle.cancelled():
-            return {"results": {}, "said": [], "code": None, "lost": None}
+            return NOT_BEGUN
         return handle.result()
 
     def withdraw(self, handle: Future[Outcome]) -> None:

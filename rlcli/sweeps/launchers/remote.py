@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from rlcli.errors import EXIT_SIGTERM
+from rlcli.errors import EXIT_SIGTERM, RlcliError
 from rlcli.runs.admission import VARIABLE
 from rlcli.runs.lock import forget
 from rlcli.runs.stop import CODES
@@ -45,6 +45,8 @@ not be trained at all.
 
 class _Halted(BaseException):
     """A signal outside of training; no Exception, so that nothing takes it for a failed job."""
+NOT_BEGUN: Outcome = {"results": {}, "said": [], "code": None, "lost": None}
+"""Of a cohort that no worker took."""
 
 
 def carry_out(task: Task) -> Outcome:
@@ -57,22 +59,25 @@ def carry_out(task: Task) -> Outcome:
             f"{directory} is not to be found on {platform.node()}: workers need the sweep's directory, "
             "on a file system that they share with this machine"
         )
-        return {"results": {}, "said": [], "code": None, "lost": message}
+        return NOT_BEGUN | {"lost": message}
     watcher = Watcher(directory, task.starter)
     if task.retried:
         for name in task.names:
             forget(directory / name)
     code: int | None = EXIT_SIGTERM
+    lost: str | None = None
     try:
         with _halted_by_signals(), watcher.watching():
             if not watcher.told_to_stop:
                 code = _train(task, results, said)
     except _Halted:
         pass
+    except Exception as error:
+        code, lost = None, str(error) if isinstance(error, RlcliError) else f"{type(error).__name__}: {error}"
     finally:
         if watcher.alone:  # nobody waits for what comes of it, and nobody would end this process
             os._exit(EXIT_SIGTERM)
-    return {"results": results, "said": said, "code": code, "lost": None}
+    return {"results": results, "said": said, "code": code, "lost": lost}
 
 
 def _train(task: Task, results: dict[str, Any], said: list[str]) -> int | None:

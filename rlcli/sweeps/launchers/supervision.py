@@ -63,7 +63,11 @@ def supervise(
     def at_once(_: int) -> None:
         pool.kill(list(sent))
 
-    with Order(directory) as order, stop_on_signals(lambda: None, at_once) as stop:
+    def announce() -> None:
+        order.stop()
+        hear("say", STOPPING)
+
+    with Order(directory) as order, stop_on_signals(announce, at_once) as stop:
 
         def hand_over(given: Sequence[_Sent]) -> None:
             tasks = [_task(directory, one, order, retries) for one in given]
@@ -83,8 +87,6 @@ def supervise(
                     del waiting[:free]
                 if stop and not stopping:
                     stopping = True
-                    order.stop()
-                    hear("say", STOPPING)
                     for handle, one in sent.items():
                         if not following.begun(one.names):
                             pool.withdraw(handle)
