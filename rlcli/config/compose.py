@@ -65,16 +65,16 @@ def compose_multirun(
     return _compose_all(found, config_dir, tuple(checks))
 
 
-def launcher_of(
-    overrides: Sequence[str], *, config_dir: str | None = None, alone: bool = False
-) -> Launching:
+def launcher_of(overrides: Sequence[str], *, config_dir: str | None = None, alone: bool = False) -> Launching:
     """Who is to train the jobs of a sweep; `alone`: nothing else may be set, as when one is resumed.
 
     Raises:
         UserError: everything that is wrong with that.
     """
     found = read(overrides, multirun=True, config_dir=config_dir)
-    others = [line for setting in found.settings if not is_of_launcher(setting.key) for line in setting.lines()]
+    others = [
+        line for setting in found.settings if not is_of_launcher(setting.key) for line in setting.lines()
+    ]
     if alone and others:
         raise UserError(
             f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",

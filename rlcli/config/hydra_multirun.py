@@ -70,7 +70,9 @@ def register() -> None:
     for name, declared in LAUNCHERS.items():
         if name in HYDRAS:
             continue
-        settings = {key.name: list(key.default) if key.is_list else key.default for key in declared.keys.values()}
+        settings = {
+            key.name: list(key.default) if key.is_list else key.default for key in declared.keys.values()
+        }
         node = {"_target_": f"{AllAtOnce.__module__}.{AllAtOnce.__name__}", "name": name, **settings}
         ConfigStore.instance().store(
             group="hydra/launcher", name=name, node=OmegaConf.create(node), provider="rlcli"

@@ -1,7 +1,7 @@
 """Who may train the cohorts of a sweep, and what each can be told: `hydra/launcher=NAME hydra.launcher.x=y`.
 
-Declared as the keys of a run are, so that Hydra's nodes, checks, `rlcli list launchers` and completion read one
-declaration. What a launcher does is in rlcli/sweeps/launchers/.
+Declared as the keys of a run are, so that Hydra's nodes, the checks, `rlcli list launchers` and completion
+read one declaration. What a launcher does is in rlcli/sweeps/launchers/.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Submitit:
 
     executor: str = key(
         "auto",
-        "slurm submits to Slurm, local trains in processes of this machine; auto is slurm where there is one.",
+        "slurm submits to Slurm, local trains in processes of this machine; auto is slurm where that is.",
         choices=("auto", "slurm", "local"),
     )
     timeout_min: int | None = key(
@@ -70,8 +70,10 @@ class Submitit:
     qos: str | None = key(None, "Slurm's quality of service.", used_by=ON_SLURM)
     constraint: str | None = key(None, "Features that Slurm's nodes must have.", used_by=ON_SLURM)
     array_parallelism: int = key(256, "Most cohorts in training at a time.", ge=1, used_by=ON_SLURM)
-    setup: tuple[str, ...] = key((), "Shell commands before the program, such as 'module load x'.", used_by=ON_SLURM)
-    additional_parameters: dict[str, Any] | None = key(
+    setup: tuple[str, ...] = key(
+        (), "Shell commands before the program, such as 'module load x'.", used_by=ON_SLURM
+    )
+    additional_parameters: Mapping[str, Any] | None = key(
         None, "Further options of sbatch, such as {reservation:course}.", used_by=ON_SLURM
     )
 
@@ -81,13 +83,14 @@ class Ray:
     """Settings of `ray`."""
 
     address: str | None = key(
-        None, "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null starts one here for the sweep's length."
+        None,
+        "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null starts one here for the sweep's length.",
     )
     num_cpus: float = key(1, "CPUs of the cluster that a cohort takes.", gt=0)
     num_gpus: float = key(0, "GPUs of the cluster that a cohort takes.", ge=0)
-    resources: dict[str, Any] | None = key(None, "Other resources that a cohort takes, such as {large:1}.")
+    resources: Mapping[str, Any] | None = key(None, "Other resources that a cohort takes, such as {large:1}.")
     max_retries: int = key(3, "How often a cohort whose worker died is taken up by another.", ge=0)
-    runtime_env: dict[str, Any] | None = key(
+    runtime_env: Mapping[str, Any] | None = key(
         None, "Ray's runtime environment of the workers, such as {env_vars:{A:b}}."
     )
 
@@ -111,7 +114,9 @@ LAUNCHERS: Mapping[str, Declared] = {
     "cohort": Declared("cohorts in this process, or in cohort.workers processes of this machine"),
     "basic": Declared("every job by itself, one after the other, in this process"),
     "joblib": Declared("cohorts in joblib's processes on this machine", Joblib, "joblib"),
-    "submitit": Declared("cohorts as jobs of a Slurm cluster, or as processes of this machine", Submitit, "submitit"),
+    "submitit": Declared(
+        "cohorts as jobs of a Slurm cluster, or as processes of this machine", Submitit, "submitit"
+    ),
     "ray": Declared("cohorts on a Ray cluster, of this machine or of many", Ray, "ray"),
 }
 

@@ -56,7 +56,7 @@ class Read:
 
     settings: tuple[Setting, ...]
     faults: tuple[Fault, ...]
-    launching: Launching = Launching()
+    launching: Launching
     """Who is to train the jobs of a sweep."""
 
     def of_kind(self, *kinds: str) -> list[Setting]:

@@ -623,7 +623,7 @@ class Key:
     @property
     def is_mapping(self) -> bool:
         """Whether the value is a mapping with names of its own."""
-        return typing.get_origin(self.scalar_type) is dict
+        return typing.get_origin(self.scalar_type) in (dict, Mapping)
 
 
 def walk(cls: type, prefix: str) -> Iterator[Key]:

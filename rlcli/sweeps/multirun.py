@@ -62,9 +62,9 @@ def resume_sweep(
 ) -> Sweep:
     """Brings the jobs of an earlier sweep to their end: those never begun and those that were cut.
 
-    With `retry` those that failed too. What is finished stays as it is. `launching` says who trains them: what
-    the sweep was begun with is not asked, since a launcher's settings may hold commands. `imports` are modules
-    that the environments may come from.
+    With `retry` those that failed too. What is finished stays as it is. `launching` says who trains them; the
+    directory is not asked for that, since a launcher's settings may hold commands. `imports` are modules that
+    the environments may come from.
 
     Raises:
         UserError: the directory names modules that nobody vouches for, its jobs cannot be trained here, or

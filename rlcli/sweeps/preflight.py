@@ -111,5 +111,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def checks(*, elsewhere: bool) -> tuple[Check, ...]:
-    """What is asked before jobs are handed over; when other machines train, their devices are not known here."""
+    """What is asked before jobs are handed over; the devices of other machines are not known here."""
     return tuple(one for one in CHECKS if not (elsewhere and one is device_exists))

@@ -9,7 +9,9 @@ from rlcli.sweeps.sweep import Sweep
 from rlcli.sweeps.work import Jobs, OnEnd, OnRow, Tell, work
 
 
-def train_unit(directory: Path, names: Sequence[str], *, on_row: OnRow, on_end: OnEnd, tell: Tell) -> int | None:
+def train_unit(
+    directory: Path, names: Sequence[str], *, on_row: OnRow, on_end: OnEnd, tell: Tell
+) -> int | None:
     """Brings jobs of the sweep in `directory` to their end, each as its frozen config has it; see `work`."""
     sweep = Sweep.read(directory)
     jobs = {job.name: job for job in sweep.jobs}

@@ -60,7 +60,9 @@ class Following:
         started = time.monotonic()
         if started < self._due:
             return
-        fresh = {name: news for name, job in self._jobs.items() if (news := self._news(name, job)) is not None}
+        fresh = {
+            name: news for name, job in self._jobs.items() if (news := self._news(name, job)) is not None
+        }
         begun = [name for name, news in fresh.items() if news["status"] == "running"]
         if begun:
             self._hear("begun", begun)

@@ -42,7 +42,7 @@ class Processes:
 
     def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
         """See `Pool`."""
-        # Another pool after a worker has died. In sessions of their own workers hear no Ctrl-C of the terminal.
+        # Another pool after a worker has died. Sessions of their own hear no Ctrl-C of the terminal.
         self._pool = get_reusable_executor(self._count, initializer=os.setsid)
         return [self._pool.submit(carry_out, task) for task in tasks]
 

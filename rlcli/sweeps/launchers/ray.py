@@ -35,7 +35,7 @@ class Cluster:
         try:
             if not self._theirs:
                 _connect(settings.address)
-            self._all = ray.cluster_resources()
+            self._all: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._workers = self._room()
         except BaseException:
             self.close()

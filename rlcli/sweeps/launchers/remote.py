@@ -38,13 +38,15 @@ class Task:
 
 
 Outcome = dict[str, Any]
-"""`results`, by name of the job; `said`, messages; `code`, of the signal that stopped it; `lost`, why it could
-not be trained at all.
+"""`results`, by name of the job; `said`, messages; `code`, of the signal that stopped it; `lost`, why it
+could not be trained at all.
 """
 
 
 class _Halted(BaseException):
     """A signal outside of training; no Exception, so that nothing takes it for a failed job."""
+
+
 NOT_BEGUN: Outcome = {"results": {}, "said": [], "code": None, "lost": None}
 """Of a cohort that no worker took."""
 
@@ -89,7 +91,11 @@ def _train(task: Task, results: dict[str, Any], said: list[str]) -> int | None:
 
     with _imports(task.imports):
         return train_unit(
-            Path(task.directory), task.names, on_row=lambda *_: Verdict.CONTINUE, on_end=ended, tell=said.append
+            Path(task.directory),
+            task.names,
+            on_row=lambda *_: Verdict.CONTINUE,
+            on_end=ended,
+            tell=said.append,
         )
 
 
