@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from rlcli.config.launchers import Joblib
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
-from rlcli.sweeps.launchers.supervision import supervise
+from rlcli.sweeps.launchers.supervision import Lost, supervise
 
 RETRIES = 1
 """A worker that dies takes joblib's others with it; all their cohorts are taken up once more."""
@@ -54,7 +54,10 @@ class Processes:
         """See `Pool`."""
         if handle.cancelled():
             return NOT_BEGUN
-        return handle.result()
+        try:
+            return handle.result()
+        except BrokenExecutor as error:
+            raise Lost("a process of joblib was killed, perhaps for want of memory") from error
 
     def withdraw(self, handle: Future[Outcome]) -> None:
         """See `Pool`."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,10 @@ from rlcli.errors import UserError
 from rlcli.sweeps.cohorts import Machine, this_machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
-from rlcli.sweeps.launchers.supervision import supervise
+from rlcli.sweeps.launchers.supervision import Lost, supervise
 
+PATIENCE = 10
+"""Seconds a cluster may take to answer at all."""
 STORE = 10**8
 """Bytes of shared memory of a cluster of our own: what passes through it is a few names."""
 
@@ -90,6 +94,8 @@ class Cluster:
             outcome: Outcome = ray.get(handle)
         except ray.exceptions.TaskCancelledError:
             return NOT_BEGUN
+        except ray.exceptions.RayError as error:
+            raise Lost(f"Ray lost a worker ({type(error).__name__})") from error
         return outcome
 
     def withdraw(self, handle: Any) -> None:
@@ -123,6 +129,8 @@ def _connect(address: str | None) -> None:
             "object_store_memory": STORE,
         }  # fmt: skip
     try:
+        if address is not None:
+            _knock(address)
         with _own_handlers():
             ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
@@ -132,6 +140,13 @@ def _connect(address: str | None) -> None:
             f"{SETTING}.address={address}: no Ray cluster answers there.",
             hint=f"ray status --address {address} asks it; null starts one on this machine.",
         ) from error
+
+
+def _knock(address: str) -> None:
+    """Raises `OSError` unless somebody listens there: Ray would try again for many minutes."""
+    found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address)
+    if found is not None:
+        socket.create_connection((found[1], int(found[2])), timeout=PATIENCE).close()
 
 
 @contextmanager

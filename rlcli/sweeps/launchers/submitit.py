@@ -20,13 +20,14 @@ from typing import Any
 
 import submitit
 from submitit.helpers import DelayedSubmission
+from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from rlcli.config.launchers import Submitit
 from rlcli.runs.files import storage_error
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
-from rlcli.sweeps.launchers.supervision import supervise
+from rlcli.sweeps.launchers.supervision import Lost, supervise
 
 UNLIMITED, ON_SLURM = 60 * 24 * 365, 60
 """Minutes, where no time limit is given."""
@@ -147,8 +148,14 @@ class Submitted:
         if not there and handle.job_id in self._withdrawn:
             return NOT_BEGUN
         if not there and not self._slurm:  # from a shared file system it may still come: submitit waits
-            raise submitit.core.utils.UncompletedJobError(f"its log is {handle.paths.stderr}")
-        return handle.result()
+            raise self._lost(handle)
+        try:
+            return handle.result()
+        except (UncompletedJobError, FailedJobError) as error:
+            raise self._lost(handle) from error
+
+    def _lost(self, handle: Job) -> Lost:
+        return Lost(f"job {handle.job_id} came to no end of its own; its log is {handle.paths.stderr}")
 
     def withdraw(self, handle: Job) -> None:
         """See `Pool`."""

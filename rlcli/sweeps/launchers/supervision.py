@@ -17,11 +17,15 @@ from rlcli.runs.stop import STOPPING, stop_on_signals
 from rlcli.sweeps.launchers.following import Following
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.order import Order
-from rlcli.sweeps.launchers.remote import Outcome, Task
+from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task
 from rlcli.sweeps.work import failed
 
 WAIT = 0.5
 """Most seconds between two looks at signals and run directories."""
+
+
+class Lost(Exception):
+    """A worker that ended without telling what came of its cohort; why, as far as the library knows."""
 
 
 class Pool(Protocol):
@@ -34,7 +38,7 @@ class Pool(Protocol):
         """Those that have ended, after some time at most."""
 
     def outcome(self, handle: Any) -> Outcome:
-        """What came of one that has ended; raises if its worker died, saying how."""
+        """What came of one that has ended; raises `Lost` if its worker died."""
 
     def withdraw(self, handle: Any) -> None:
         """One that seems not to have begun need not begin."""
@@ -114,11 +118,10 @@ def _told(
     """Tells what came of a cohort that has ended; whether that is all, or it is to be tried again."""
     try:
         outcome = pool.outcome(handle)
-    except Exception as error:
-        lost = f"its worker ended without a word: {_line(error)}"
-        outcome = {"results": {}, "said": [], "code": None, "lost": lost}
+    except Lost as error:
+        outcome = NOT_BEGUN | {"lost": str(error)}
         if not final and one.retries > 0:
-            hear("say", f"{one.names[0]} and its cohort are taken up again: {_line(error)}")
+            hear("say", f"{error}; the cohort of {one.names[0]} is taken up again.")
             following.leave(one.names)
             return False
     for text in outcome["said"]:
@@ -132,12 +135,6 @@ def _told(
             hear("result", (name, dataclasses.asdict(failed(directory / name, EXIT_CRASH, message))))
     hear("ended", (one.names, None))
     return True
-
-
-def _line(error: Exception) -> str:
-    """The last line of what an error says: libraries put the cause there."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
 
 
 @contextmanager
