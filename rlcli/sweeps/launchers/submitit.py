@@ -19,8 +19,8 @@ from types import FrameType
 from typing import Any
 
 import submitit
-from submitit.helpers import DelayedSubmission
 from submitit.core.utils import FailedJobError, UncompletedJobError
+from submitit.helpers import DelayedSubmission
 
 from rlcli.config.launchers import Submitit
 from rlcli.runs.files import storage_error
