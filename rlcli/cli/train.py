@@ -56,7 +56,8 @@ def train(
     tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
 
     With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
-    cohort.workers say how, hydra/launcher=basic trains them one by one. rlcli resume takes up a sweep.
+    cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm through submitit, or
+    Ray (rlcli list launchers). rlcli resume takes up a sweep.
 
     Examples:
       rlcli train
@@ -64,6 +65,7 @@ def train(
       rlcli train algo.clip=0.1 network.hidden=[128,128] name=wide
       rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
+      rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train experiment=benchmark_shape --cfg job
     """
     typed = overrides or []

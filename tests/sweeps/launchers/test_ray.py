@@ -51,6 +51,7 @@ def test_each_job_is_the_lone_run(sweep: Sweeping, workplace: Path) -> None:
     train_two_cohorts(sweep, workplace, WORDS)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(sweep: Sweeping, workplace: Path) -> None:
     soon(0, signal.SIGKILL, Path("runs/cut/seed=1"))
     done = sweep(*WORDS, "seed=0,1", "cohort.max_size=1", "cohort.workers=2", *SHORT, "name=cut")

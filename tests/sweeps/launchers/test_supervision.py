@@ -138,6 +138,17 @@ def test_an_order_is_for_the_workers_of_who_gave_it(waiting: Sweep) -> None:
     assert not Watcher(waiting.dir, order.starter).told_to_stop
 
 
+def test_an_order_that_is_a_link_leads_nowhere(waiting: Sweep, workplace: Path) -> None:
+    secret = workplace / "secret"
+    secret.write_text(json.dumps(task_for(waiting.dir).starter | {"stop": True}))
+    before = secret.read_text()
+    (waiting.dir / FILE).symlink_to(secret)
+    assert not Watcher(waiting.dir, task_for(waiting.dir).starter).told_to_stop
+    with Order(waiting.dir):
+        assert not (waiting.dir / FILE).is_symlink()
+    assert secret.read_text() == before
+
+
 @pytest.mark.parametrize(
     ("change", "alone"), [({}, False), ({"started": "before"}, True), ({"host": "x"}, False)]
 )
