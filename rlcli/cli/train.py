@@ -56,8 +56,8 @@ def train(
     tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
 
     With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
-    cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm through submitit, or
-    Ray (rlcli list launchers). rlcli resume takes up a sweep.
+    cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm by way of
+    submitit, or Ray (rlcli list launchers). rlcli resume takes up a sweep.
 
     Examples:
       rlcli train

@@ -746,7 +746,7 @@ MUTATIONS = (
     ),
     # Launchers
     Mutation(
-        "jobs of a cohort trained with each other's names",
+        "jobs of a cohort given each other's configs",
         "sweeps/unit.py",
         "[sweep.config(jobs[name]) for name in names],",
         "[sweep.config(jobs[name]) for name in reversed(names)],",
@@ -769,8 +769,8 @@ MUTATIONS = (
     Mutation(
         "cohorts handed over after a signal",
         "sweeps/launchers/supervision.py",
-        "free = 0 if stop else count - len(sent)",
-        "free = count",
+        "while sent or (waiting and not stop):\n                free = 0 if stop else count - len(sent)",
+        "while sent or waiting:\n                free = count - len(sent)",
         "sweeps/launchers/test_supervision.py::test_after_a_signal_nothing_is_handed_over_and_nothing_failed",
     ),
     Mutation(

@@ -90,7 +90,9 @@ def test_every_job_is_trained_and_told_once(waiting: Sweep, workplace: Path) -> 
     assert [content for kind, content in told if kind == "ended"] == [
         (["seed=0", "seed=1"], None), (["seed=2"], None),
     ]  # fmt: skip
-    assert_as_alone(Sweep.read(waiting.dir), workplace / "alone")
+    done = Sweep.read(waiting.dir)
+    assert [f"seed={done.config(job).seed}" for job in done.jobs] == [job.name for job in done.jobs]
+    assert_as_alone(done, workplace / "alone")
 
 
 def test_a_lost_cohort_is_tried_again_as_often_as_allowed(waiting: Sweep) -> None:
