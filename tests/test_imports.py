@@ -38,13 +38,19 @@ ONLY_IN = {
     "wandb": ("loggers",),
     "stable_baselines3": ("backends",),
     "sb3_contrib": ("backends",),
+    "joblib": ("sweeps",),
+    "submitit": ("sweeps",),
+    "ray": ("sweeps",),
 }
 """Libraries that one folder wraps for all the others."""
 
 PURE = {"maths": {"torch", "numpy"}}
 """Folders of pure functions: besides rlcli and the standard library they know these alone."""
 
-HEAVY = ("torch", "hydra", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard")
+HEAVY = (
+    "torch", "hydra", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard", "joblib", "submitit",
+    "ray",
+)  # fmt: skip
 
 
 def imports(source: str) -> Iterator[str]:

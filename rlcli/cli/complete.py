@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlcli.config import catalogue
+from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
@@ -88,7 +89,8 @@ def _overrides(words: Sequence[str], current: str) -> Iterable[Candidate]:
         cut = max(value.rfind(mark) for mark in ",[") + 1
         found = _values(name, config_dir)
         return [(f"{prefix}{name}={value[:cut]}{choice}", text) for choice, text in found]
-    names = [(name, text) for name, text in _names(config_dir) if name.startswith(bare)]
+    every = [*_names(config_dir), *_of_launchers(words)]
+    names = [(name, text) for name, text in every if name.startswith(bare)]
     if len(names) == 1:  # its values at once: a lone candidate would get a space after it
         name = names[0][0]
         return [(f"{prefix}{name}={choice}", text) for choice, text in [*_values(name, config_dir), ("", "")]]
@@ -102,6 +104,15 @@ def _names(config_dir: str | None) -> Iterator[Candidate]:
     yield from ((name, key.declaration.doc) for name, key in KEYS.items() if name not in chosen)
 
 
+def _of_launchers(words: Sequence[str]) -> Iterator[Candidate]:
+    """The choice of a launcher, and the settings of the one chosen before."""
+    yield CHOICE, "who trains the jobs of a sweep"
+    chosen = [word.partition("=")[2] for word in words if word.startswith(f"{CHOICE}=")]
+    if chosen and chosen[-1] in LAUNCHERS:
+        for key in LAUNCHERS[chosen[-1]].keys.values():
+            yield f"{SETTING}.{key.name}", key.declaration.doc
+
+
 def _values(name: str, config_dir: str | None) -> list[Candidate]:
     if name in ("env", "env.id"):
         from rlcli.envs.registry import known_ids
@@ -113,6 +124,8 @@ def _values(name: str, config_dir: str | None) -> list[Candidate]:
             (choice, catalogue.summary(files[choice]) if choice in files else "")
             for choice in catalogue.choices(name, config_dir)
         ]
+    if name == CHOICE:
+        return [(launcher, declared.doc) for launcher, declared in LAUNCHERS.items()]
     return _key_values(KEYS[name]) if name in KEYS else []
 
 
@@ -140,6 +153,9 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
         return
     name, assigned, value = current.partition("=")
     names = [key for key in KEYS.values() if key.declaration.resumable]
+    if name.startswith(CHOICE[:6]):  # of a sweep
+        yield from _overrides(words, current)
+        return
     if assigned:
         cut = max(value.rfind(mark) for mark in ",[") + 1
         for key in names:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     envs = "envs"
     configs = "configs"
     networks = "networks"
+    launchers = "launchers"
 
 
 def list_(
@@ -27,7 +28,7 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List algorithms, environments, configs or networks.
+    """List algorithms, environments, configs, networks, or launchers of sweeps with their settings.
 
     Environments marked `array` also have a batched numpy version, bit for bit the same and faster; any
     other Gymnasium id, also `module:Id`, works as well.
@@ -87,4 +88,24 @@ def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     return [{"name": name, "array": name in ARRAY_ENVS, "tuned": tuned.get(name, [])} for name in names]
 
 
-_LISTS = {Kind.algos: _algos, Kind.envs: _envs, Kind.configs: _configs, Kind.networks: _networks}
+def _launchers(_: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.launchers import LAUNCHERS
+    from rlcli.config.values import display
+
+    rows = []
+    for name, declared in LAUNCHERS.items():
+        rows.append({"name": name, "setting": "", "default": "", "description": declared.doc})
+        for key in declared.keys.values():
+            default = display(key.default)
+            told = {"setting": key.name, "default": default, "description": key.declaration.doc}
+            rows.append({"name": name, **told})
+    return rows
+
+
+_LISTS = {
+    Kind.algos: _algos,
+    Kind.envs: _envs,
+    Kind.configs: _configs,
+    Kind.networks: _networks,
+    Kind.launchers: _launchers,
+}

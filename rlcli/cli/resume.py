@@ -41,11 +41,12 @@ def resume(
     and is refused. Each resume is recorded in manifest.json.
 
     Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
-    With --retry those that failed go on too.
+    With --retry those that failed go on too. hydra/launcher=... says who trains them, as for rlcli train -m.
 
     Examples:
       rlcli resume last
       rlcli resume runs/my-sweep
+      rlcli resume runs/my-sweep hydra/launcher=submitit hydra.launcher.partition=gpu
       rlcli resume 73973d4e total_steps=200000
       rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
     """
@@ -88,11 +89,9 @@ def resume(
 def _resume_sweep(
     directory: Path, overrides: list[str], imports: list[str], retry: bool, quiet: bool, as_json: bool
 ) -> int:
+    from rlcli.config.compose import launcher_of
     from rlcli.sweeps.multirun import resume_sweep
 
-    if overrides:
-        raise UserError(
-            f"A sweep's jobs are what they were when it began: {' '.join(overrides)} cannot be set.",
-            hint="Runs of it can be resumed one by one, with overrides.",
-        )
-    return conclude_sweep(resume_sweep(directory, imports=imports, retry=retry, quiet=quiet), as_json)
+    launching = launcher_of(overrides, alone=True)
+    sweep = resume_sweep(directory, launching=launching, imports=imports, retry=retry, quiet=quiet)
+    return conclude_sweep(sweep, as_json)

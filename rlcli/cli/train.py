@@ -56,7 +56,8 @@ def train(
     tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
 
     With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
-    cohort.workers say how, hydra/launcher=basic trains them one by one. rlcli resume takes up a sweep.
+    cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm by way of
+    submitit, or Ray (rlcli list launchers). rlcli resume takes up a sweep.
 
     Examples:
       rlcli train
@@ -64,6 +65,7 @@ def train(
       rlcli train algo.clip=0.1 network.hidden=[128,128] name=wide
       rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
+      rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train experiment=benchmark_shape --cfg job
     """
     typed = overrides or []
@@ -117,8 +119,8 @@ def _show_config(typed: Sequence[str], cfg: Cfg, multirun: bool, config_dir: str
     documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
     if cfg != Cfg.job:
         from rlcli.config.compose import hydra_settings
-        from rlcli.config.hydra_bridge import hydra_yaml
+        from rlcli.config.hydra_multirun import settings_yaml
 
         settings = hydra_settings(typed, multirun=multirun, config_dir=config_dir)
-        documents[0] += hydra_yaml(settings, config_dir)
+        documents[0] += settings_yaml(settings, config_dir)
     result("---\n".join(documents).rstrip("\n"))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import catalogue
 from rlcli.config.faults import Check, Fault
-from rlcli.config.overrides import Read, read, texts
+from rlcli.config.launchers import CHOICE, Launching
+from rlcli.config.overrides import Read, is_of_launcher, read, texts
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, from_yaml, leaves, to_dict, to_yaml
@@ -50,6 +51,9 @@ def compose(
         UserError: everything that is wrong, at once.
     """
     found = read(overrides, multirun=False, config_dir=config_dir)
+    if any(is_of_launcher(setting.key) for setting in found.of_kind("hydra")):
+        fault = Fault(f"{CHOICE} is for sweeps: add -m, or leave it out.")
+        found = dataclasses.replace(found, faults=(*found.faults, fault))
     return _compose_all(found, config_dir, tuple(checks))[0]
 
 
@@ -59,6 +63,31 @@ def compose_multirun(
     """The configuration of every job of a sweep, all checked; see `compose`."""
     found = read(overrides, multirun=True, config_dir=config_dir)
     return _compose_all(found, config_dir, tuple(checks))
+
+
+def launcher_of(overrides: Sequence[str], *, config_dir: str | None = None, alone: bool = False) -> Launching:
+    """Who is to train the jobs of a sweep; `alone`: nothing else may be set, as when one is resumed.
+
+    Raises:
+        UserError: everything that is wrong with that.
+    """
+    found = read(overrides, multirun=True, config_dir=config_dir)
+    others = [
+        line for setting in found.settings if not is_of_launcher(setting.key) for line in setting.lines()
+    ]
+    if alone and others:
+        raise UserError(
+            f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",
+            hint=f"Who trains them can: {CHOICE}=NAME. Runs of it can be resumed one by one, with overrides.",
+        )
+    if found.faults:
+        raise UserError(*texts(found.faults))
+    return found.launching
+
+
+def trains_elsewhere(overrides: Sequence[str], *, config_dir: str | None = None) -> bool:
+    """Whether the launcher may take a sweep's jobs to other machines; whatever else is wrong is not asked."""
+    return read(overrides, multirun=True, config_dir=config_dir).launching.elsewhere
 
 
 def hydra_settings(overrides: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> list[str]:

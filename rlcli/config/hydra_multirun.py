@@ -24,12 +24,12 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlcli.config.hydra_bridge import PRIMARY, global_hydra, quoted, reason
+from rlcli.config.hydra_bridge import PRIMARY, global_hydra, hydra_yaml, quoted, reason
+from rlcli.config.launchers import CHOICE, DEFAULT, LAUNCHERS
 from rlcli.errors import UserError
 
-DEFAULT = "cohort"
-OURS: Mapping[str, Mapping[str, Any]] = {"cohort": {}}
-"""Launchers beside Hydra's own, each with its settings and their defaults."""
+HYDRAS = ("basic",)
+"""Launchers that are Hydra's own; it hands over one job at a time."""
 
 Launch = Callable[[str, Mapping[str, Any], Sequence[int]], None]
 """(launcher, its settings, numbers of the jobs) -> when all have ended."""
@@ -67,11 +67,27 @@ def register() -> None:
     setattr(core_plugins, "rlcli", place)  # noqa: B010
     AllAtOnce.__module__ = place.__name__
     Plugins.instance().register(AllAtOnce)
-    for name, settings in OURS.items():
+    for name, declared in LAUNCHERS.items():
+        if name in HYDRAS:
+            continue
+        settings = {
+            key.name: list(key.default) if key.is_list else key.default for key in declared.keys.values()
+        }
         node = {"_target_": f"{AllAtOnce.__module__}.{AllAtOnce.__name__}", "name": name, **settings}
         ConfigStore.instance().store(
             group="hydra/launcher", name=name, node=OmegaConf.create(node), provider="rlcli"
         )
+
+
+def settings_yaml(overrides: Sequence[str], config_dir: str | None) -> str:
+    """Hydra's own settings as a sweep has them, those of its launcher included; see `hydra_yaml`."""
+    register()
+    return hydra_yaml([*overrides, *_default_launcher(overrides)], config_dir)
+
+
+def _default_launcher(overrides: Sequence[str]) -> list[str]:
+    chosen = any(word.startswith(f"{CHOICE}=") for word in overrides)
+    return [] if chosen else [f"{CHOICE}={DEFAULT}"]
 
 
 def multirun(
@@ -96,9 +112,8 @@ def multirun(
         "hydra.job.chdir=false",
         "hydra/hydra_logging=none",
         "hydra/job_logging=none",
+        *_default_launcher(overrides),
     ]
-    if not any(word.startswith("hydra/launcher=") for word in overrides):
-        silent.append(f"hydra/launcher={DEFAULT}")
 
     def task(_: DictConfig) -> None:
         run_job(int(HydraConfig.get().job.num))

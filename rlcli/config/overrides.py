@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import catalogue
 from rlcli.config.faults import Fault
+from rlcli.config.launchers import CHOICE, SETTING, Launching, launching
 from rlcli.config.schema import KEYS
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import UserError, nearest, unknown
@@ -55,6 +56,8 @@ class Read:
 
     settings: tuple[Setting, ...]
     faults: tuple[Fault, ...]
+    launching: Launching
+    """Who is to train the jobs of a sweep."""
 
     def of_kind(self, *kinds: str) -> list[Setting]:
         """The settings of some kinds, in order."""
@@ -78,6 +81,7 @@ def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None)
 
     settings: dict[str, Setting] = {}
     faults: list[Fault] = []
+    launcher: dict[str, Parsed] = {}
     checker = _Checker(multirun, config_dir)
     for text in texts:
         try:
@@ -91,13 +95,22 @@ def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None)
             else:
                 settings.pop(found.key, None)
                 settings[found.key] = found
+                if is_of_launcher(found.key):
+                    launcher[found.key] = parsed
+    chosen, wrong = launching(list(launcher.values()))
+    faults += wrong
     if "env" in settings and "env.id" in settings:
         faults.append(
             Fault("env=... and env.id=... both name the environment; give one.", frozenset({"env.id"}))
         )
     if "env.id" in settings:
         settings["env"] = Setting("env", "group", settings.pop("env.id").values)
-    return Read(tuple(settings.values()), tuple(faults))
+    return Read(tuple(settings.values()), tuple(faults), chosen)
+
+
+def is_of_launcher(key: str) -> bool:
+    """Whether a key chooses the launcher, or is one of its settings."""
+    return key in (CHOICE, SETTING) or key.startswith(SETTING + ".")
 
 
 class _Checker:
@@ -144,6 +157,8 @@ class _Checker:
             return _fault(parsed, f"{parsed.key} is set by rlcli itself; use runs_dir=... and name=...")
         if parsed.sweep != "single":
             return _fault(parsed, f"{parsed.text!r}: Hydra's own settings cannot be swept over.")
+        if is_of_launcher(parsed.key) and (parsed.prefix == "~" or parsed.key == SETTING):
+            return _fault(parsed, f"{parsed.text!r}: write {CHOICE}=NAME and {SETTING}.SETTING=VALUE.")
         return Setting(parsed.key, "hydra", tuple(text for text, _ in parsed.values))
 
     def _removal(self, parsed: Parsed) -> Fault:

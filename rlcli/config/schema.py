@@ -623,20 +623,21 @@ class Key:
     @property
     def is_mapping(self) -> bool:
         """Whether the value is a mapping with names of its own."""
-        return typing.get_origin(self.type) is dict
+        return typing.get_origin(self.scalar_type) in (dict, Mapping)
 
 
-def _walk(cls: type, prefix: str) -> Iterator[Key]:
+def walk(cls: type, prefix: str) -> Iterator[Key]:
+    """The keys that a dataclass of keys declares, those of dataclasses in it too."""
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         hint = hints[item.name]
         if dataclasses.is_dataclass(hint):
-            yield from _walk(typing.cast(type, hint), f"{prefix}{item.name}.")
+            yield from walk(typing.cast(type, hint), f"{prefix}{item.name}.")
             continue
         factory = item.default_factory
         default = item.default if factory is dataclasses.MISSING else factory()
         yield Key(prefix + item.name, hint, default, item.metadata["declaration"])
 
 
-KEYS: Mapping[str, Key] = {found.name: found for found in _walk(RunConfig, "")}
+KEYS: Mapping[str, Key] = {found.name: found for found in walk(RunConfig, "")}
 """Every key by its dotted name, in the order of declaration."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 WINDOW = 10.0
 """Seconds over which the speed shown is averaged."""
+SHORTEST = 0.1
+"""Seconds that say something about speed: rows of many jobs may be told all at once."""
 
 Clock = Callable[[], float]
 
@@ -47,7 +49,7 @@ class Progress:
         if len(self._marks) < 2:
             return None
         (since, before), (now, steps) = self._marks[0], self._marks[-1]
-        return (steps - before) / (now - since) if now > since and steps > before else None
+        return (steps - before) / (now - since) if now - since >= SHORTEST and steps > before else None
 
     @property
     def left(self) -> float | None:

@@ -96,17 +96,30 @@ class Lock:
 
 def holder(run_dir: Path) -> Holder | None:
     """The living process that holds a run directory; None when there is none."""
+    found = _named(run_dir)
+    return found if found is not None and found.alive else None
+
+
+def _named(run_dir: Path) -> Holder | None:
+    """Whom the lock of a run directory names, living or not."""
     try:
         handle = os.open(run_dir / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
-        found = _parsed(os.read(handle, LONGEST))
+        return _parsed(os.read(handle, LONGEST))
     except OSError:
         return None
     finally:
         os.close(handle)
-    return found if found is not None and found.alive else None
+
+
+def forget(run_dir: Path) -> None:
+    """Removes the lock of a process of another host, which is known to be gone."""
+    found = _named(run_dir)
+    if found is not None and not found.here:
+        with contextlib.suppress(OSError):
+            (run_dir / FILE).unlink()
 
 
 def this_process() -> Holder:

@@ -25,6 +25,10 @@ class Machine:
     cores: int
     memory: int
     """Free bytes."""
+    workers: int | None = None
+    """Cohorts that a launcher trains side by side; None: as many as the cores take."""
+    divided: bool = False
+    """Whether each worker is to have a part, however small."""
 
 
 def this_machine() -> Machine:
@@ -35,7 +39,7 @@ def this_machine() -> Machine:
 
 def workers(config: RunConfig, machine: Machine) -> int:
     """Processes that train side by side."""
-    return config.cohort.workers or max(1, machine.cores // config.compute.threads)
+    return config.cohort.workers or machine.workers or max(1, machine.cores // config.compute.threads)
 
 
 def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
@@ -54,7 +58,7 @@ def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
         busy = -(-workers(config, machine) // len(alike))
         parts = max(
             -(-count // largest(config, machine)),
-            min(busy, count if config.cohort.workers else count // SMALLEST),
+            min(busy, count if config.cohort.workers or machine.divided else count // SMALLEST),
         )
         sizes = [count // parts + (part < count % parts) for part in range(parts)]
         for size in sizes:

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rlcli.config.compose import Composed, hydra_settings
+from rlcli.config.compose import Composed, hydra_settings, launcher_of
+from rlcli.config.launchers import Launching
 from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.lock import Lock
-from rlcli.sweeps.preflight import check
+from rlcli.sweeps.launchers.table import opened
+from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of
 from rlcli.sweeps.sweep import OVER, Sweep
 from rlcli.sweeps.training import Training
@@ -34,28 +36,35 @@ def run_sweep(
     """
     from rlcli.config import hydra_multirun
 
-    directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
     settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
-    with _alone(directory):
-        sweep = Sweep.begin(directory, typed, job_names(composed), composed)
-        with Training(sweep, sweep.jobs, quiet) as training:
+    with opened(launcher_of(typed, config_dir=config_dir)) as launcher:
+        directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
+        with _alone(directory):
+            sweep = Sweep.begin(directory, typed, job_names(composed), composed)
+            with Training(sweep, sweep.jobs, quiet, launcher) as training:
 
-            def launch(_: str, __: Mapping[str, Any], numbers: Sequence[int]) -> None:
-                training.train([sweep.jobs[number] for number in numbers])
+                def launch(_: str, __: Mapping[str, Any], numbers: Sequence[int]) -> None:
+                    training.train([sweep.jobs[number] for number in numbers])
 
-            hydra_multirun.multirun(
-                settings, config_dir, directory, lambda number: launch("", {}, [number]), launch
-            )
+                hydra_multirun.multirun(
+                    settings, config_dir, directory, lambda number: launch("", {}, [number]), launch
+                )
     return sweep
 
 
 def resume_sweep(
-    directory: Path, *, imports: Sequence[str] = (), retry: bool = False, quiet: bool = False
+    directory: Path,
+    *,
+    launching: Launching | None = None,
+    imports: Sequence[str] = (),
+    retry: bool = False,
+    quiet: bool = False,
 ) -> Sweep:
     """Brings the jobs of an earlier sweep to their end: those never begun and those that were cut.
 
-    With `retry` those that failed too. What is finished stays as it is. `imports` are modules that the
-    environments may come from.
+    With `retry` those that failed too. What is finished stays as it is. `launching` says who trains them; the
+    directory is not asked for that, since a launcher's settings may hold commands. `imports` are modules that
+    the environments may come from.
 
     Raises:
         UserError: the directory names modules that nobody vouches for, its jobs cannot be trained here, or
@@ -66,14 +75,15 @@ def resume_sweep(
         sweep = Sweep.read(directory)
         over = [status for status in OVER if not (retry and status == "failed")]
         left = [job for job in sweep.jobs if job.status not in over]
+        who = launching if launching is not None and left else Launching()
         for job in left:
             Lock(directory / job.name).release()  # a worker of a sweep that was killed may still be at it
             config = sweep.config(job)
             admit(config, directory / job.name, imports)
-            check(config)
+            check(config, checks(elsewhere=who.elsewhere))
         if imports:  # workers ask again
             os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
-        with Training(sweep, left, quiet) as training:
+        with opened(who) as launcher, Training(sweep, left, quiet, launcher) as training:
             training.train(left)
     return sweep
 

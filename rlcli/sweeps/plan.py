@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlcli.config.compose import Composed, compose, compose_multirun
-from rlcli.sweeps.preflight import CHECKS
+from rlcli.config.compose import Composed, compose, compose_multirun, trains_elsewhere
+from rlcli.sweeps.preflight import CHECKS, checks
 
 
 def plan(
@@ -17,5 +17,6 @@ def plan(
         UserError: everything wrong with any of them.
     """
     if multirun:
-        return compose_multirun(overrides, config_dir=config_dir, checks=CHECKS)
+        asked = checks(elsewhere=trains_elsewhere(overrides, config_dir=config_dir))
+        return compose_multirun(overrides, config_dir=config_dir, checks=asked)
     return [compose(overrides, config_dir=config_dir, checks=CHECKS)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlcli.config.faults import Check, Fault
@@ -93,9 +93,9 @@ def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
         yield Fault(f"runs_dir={config.runs_dir} is a file, not a folder.", frozenset({"runs_dir"}))
 
 
-def check(config: RunConfig) -> None:
+def check(config: RunConfig, asked: Sequence[Check] | None = None) -> None:
     """Raises one `UserError` with everything that keeps a config read from a file from running here."""
-    found = [fault.text for rule in (*RULES, *CHECKS) for fault in rule(config, {})]
+    found = [fault.text for rule in (*RULES, *(asked or CHECKS)) for fault in rule(config, {})]
     if found:
         raise UserError(*found)
 
@@ -108,3 +108,8 @@ CHECKS: tuple[Check, ...] = (
     backend_takes_it,
     runs_dir_is_a_folder,
 )
+
+
+def checks(*, elsewhere: bool) -> tuple[Check, ...]:
+    """What is asked before jobs are handed over; the devices of other machines are not known here."""
+    return tuple(one for one in CHECKS if not (elsewhere and one is device_exists))

@@ -18,6 +18,7 @@ from rlcli.sweeps.watch import Watch, watch
 
 if TYPE_CHECKING:
     from rlcli.runs.train import Result
+    from rlcli.sweeps.launchers.interface import Hear, Launcher
 
 
 class _Signalled(BaseException):
@@ -34,8 +35,10 @@ class Training:
     made whole. While a job trains, training has handlers of its own.
     """
 
-    def __init__(self, sweep: Sweep, jobs: Sequence[Job], quiet: bool) -> None:
-        self._sweep = sweep
+    def __init__(
+        self, sweep: Sweep, jobs: Sequence[Job], quiet: bool, launcher: Launcher | None = None
+    ) -> None:
+        self._sweep, self._launcher = sweep, launcher
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
         totals = {name: one.updates * one.batch_size for name, one in self._configs.items()}
@@ -60,15 +63,20 @@ class Training:
         return isinstance(error, _Signalled)
 
     def train(self, jobs: Sequence[Job]) -> None:
-        """Trains jobs in cohorts, in this process or in several."""
+        """Trains jobs in cohorts: as the launcher does, else in this process or in several."""
         if self._sweep.stopped is not None or not jobs:
             return
         configs = [self._configs[job.name] for job in jobs]
         machine = this_machine()
+        if self._launcher is not None:
+            machine = self._launcher.machine(machine)
         parts = cohorts(configs, machine)
         units = [[jobs[position].name for position in part] for part in parts]
         self._announce(units)
         count = min(workers(configs[0], machine), len(units))
+        if self._launcher is not None:
+            self._sweep.stopped = self._launcher.train(self._sweep.dir, units, count, self._hearing())
+            return
         if count > 1:
             self._in_processes(units, count)
             return
@@ -83,7 +91,8 @@ class Training:
             shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
             plural = "cohort" if len(units) == 1 else "cohorts"
             cohorts = "one by one" if sizes == [1] else f"{len(units)} {plural} of {shown}"
-            self._watch.say(f"{jobs} jobs: {cohorts}")
+            place = "" if self._launcher is None else f", {self._launcher.place}"
+            self._watch.say(f"{jobs} jobs: {cohorts}{place}")
 
     def _here(self, names: Sequence[str]) -> None:
         from rlcli.runs.train import Verdict
@@ -106,8 +115,15 @@ class Training:
         self._sweep.record()
 
     def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
+        from rlcli.sweeps.launchers.processes import in_processes
+
+        stopped = in_processes(self._sweep.dir, units, count, self._hearing())
+        if stopped is not None:
+            self._sweep.stopped = stopped
+
+    def _hearing(self) -> Hear:
+        """Takes in what workers tell."""
         from rlcli.runs.train import Result
-        from rlcli.sweeps.processes import in_processes
         from rlcli.sweeps.work import failed
 
         told: set[str] = set()
@@ -131,9 +147,7 @@ class Training:
                     self._ended(name, failed(self._sweep.dir / name, EXIT_CRASH, message))
                 self._sweep.record()
 
-        stopped = in_processes(self._sweep.dir, units, count, hear)
-        if stopped is not None:
-            self._sweep.stopped = stopped
+        return hear
 
     def _begun(self, names: Sequence[str]) -> None:
         for name in names:

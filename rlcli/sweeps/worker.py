@@ -35,8 +35,7 @@ def main() -> None:
     threading.Thread(target=_stop_with_parent, daemon=True).start()
 
     from rlcli.runs.train import Verdict
-    from rlcli.sweeps.sweep import Sweep
-    from rlcli.sweeps.work import Jobs, work
+    from rlcli.sweeps.unit import train_unit
 
     due: dict[str, float] = {}
 
@@ -52,15 +51,9 @@ def main() -> None:
             tell(row=[name, {key: value for key, value in row.items() if not isinstance(value, list)}])
         return Verdict.CONTINUE
 
-    sweep = Sweep.read(directory)
-    jobs = {job.name: job for job in sweep.jobs}
-    work(
-        Jobs(
-            directory,
-            names,
-            [sweep.config(jobs[name]) for name in names],
-            [jobs[name].overrides for name in names],
-        ),
+    train_unit(
+        directory,
+        names,
         on_row=row,
         on_end=lambda name, result: tell(
             result=[name, dataclasses.asdict(result) | {"dir": str(result.dir)}]

@@ -49,6 +49,13 @@ def words(line: str, current: str) -> list[str]:
         ("resume last tags=[a]", "wandb.mode=off", ["wandb.mode=offline"]),
         ("resume last", "logger=[jsonl,te", ["logger=[jsonl,tensorboard"]),
         ("resume", "la", ["last"]),
+        ("train -m", "hydra/launcher=j", ["hydra/launcher=joblib"]),
+        (
+            "train -m hydra/launcher=ray",
+            "hydra.launcher.num_",
+            ["hydra.launcher.num_cpus=", "hydra.launcher.num_gpus="],
+        ),
+        ("resume sweep", "hydra/launcher=s", ["hydra/launcher=submitit"]),
         ("nosuchverb", "x", []),
     ],
 )
@@ -96,6 +103,7 @@ def test_a_new_word_in_bash(capsys: pytest.CaptureFixture[str]) -> None:
         "envs",
         "configs",
         "networks",
+        "launchers",
     ]
 
 

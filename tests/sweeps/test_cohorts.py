@@ -70,6 +70,15 @@ def test_each_core_has_a_part_if_parts_are_large_enough(monkeypatch: pytest.Monk
     assert [len(part) for part in cohorts(threads, Machine(8, LARGE))] == [10]
 
 
+def test_each_worker_of_a_launcher_has_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALLEST", 4)
+    few, many = configs("seed=range(6)"), configs("seed=range(12)")
+    assert [len(part) for part in cohorts(many, Machine(1, LARGE, workers=5))] == [4, 4, 4]
+    assert [len(part) for part in cohorts(few, Machine(1, LARGE, workers=3, divided=True))] == [2, 2, 2]
+    asked = configs("seed=range(6)", "cohort.workers=2")
+    assert [len(part) for part in cohorts(asked, Machine(1, LARGE, workers=3, divided=True))] == [3, 3]
+
+
 def test_shapes_keep_the_workers_busy_before_they_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SMALLEST", 3)
     two = configs("network.hidden=[8],[9]", "seed=range(6)")

@@ -1,0 +1,214 @@
+"""Who may train the cohorts of a sweep, and what each can be told: `hydra/launcher=NAME hydra.launcher.x=y`.
+
+Declared as the keys of a run are, so that Hydra's nodes, the checks, `rlcli list launchers` and completion
+read one declaration. What a launcher does is in rlcli/sweeps/launchers/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlcli.config.faults import Fault
+from rlcli.config.schema import Key, key, walk
+from rlcli.config.values import RejectedValue, convert
+from rlcli.errors import unknown
+
+if TYPE_CHECKING:
+    from rlcli.config.hydra_bridge import Parsed
+
+CHOICE = "hydra/launcher"
+SETTING = "hydra.launcher"
+DEFAULT = "cohort"
+ON_SLURM = ("executor", ("slurm",))
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Nothing can be told."""
+
+
+@dataclass(frozen=True)
+class Joblib:
+    """Settings of `joblib`."""
+
+    n_jobs: int = key(
+        -1, "Processes; -1 is one a core, -2 one less. A number divides the jobs among so many processes."
+    )
+
+
+@dataclass(frozen=True)
+class Submitit:
+    """Settings of `submitit`."""
+
+    executor: str = key(
+        "auto",
+        "slurm submits to Slurm, local trains in processes of this machine; auto is slurm where that is.",
+        choices=("auto", "slurm", "local"),
+    )
+    timeout_min: int | None = key(
+        None,
+        "Time limit of a cohort, after which it is queued again and goes on; null: 60 on Slurm, else none.",
+        unit="minutes",
+        ge=1,
+    )
+    max_num_timeout: int = key(24, "How often a cohort that reached its time limit is queued again.", ge=0)
+    signal_delay_s: int = key(
+        120, "How long before the time limit a cohort ends its update and saves.", unit="seconds", ge=10
+    )
+    gpus_per_node: int = key(0, "GPUs of a cohort; with none it sees none.", ge=0)
+    cpus_per_task: int = key(1, "CPUs of a cohort.", ge=1, used_by=ON_SLURM)
+    mem_gb: float | None = key(
+        None, "Memory of a cohort; null: what Slurm gives.", unit="GB", gt=0, used_by=ON_SLURM
+    )
+    partition: str | None = key(None, "Slurm's partition.", used_by=ON_SLURM)
+    account: str | None = key(None, "Slurm's account.", used_by=ON_SLURM)
+    qos: str | None = key(None, "Slurm's quality of service.", used_by=ON_SLURM)
+    constraint: str | None = key(None, "Features that Slurm's nodes must have.", used_by=ON_SLURM)
+    array_parallelism: int = key(256, "Most cohorts in training at a time.", ge=1, used_by=ON_SLURM)
+    setup: tuple[str, ...] = key(
+        (), "Shell commands before the program, such as 'module load x'.", used_by=ON_SLURM
+    )
+    additional_parameters: Mapping[str, Any] | None = key(
+        None, "Further options of sbatch, such as {reservation:course}.", used_by=ON_SLURM
+    )
+
+
+@dataclass(frozen=True)
+class Ray:
+    """Settings of `ray`."""
+
+    address: str | None = key(
+        None,
+        "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null starts one here for the sweep's length.",
+    )
+    num_cpus: float = key(1, "CPUs of the cluster that a cohort takes.", gt=0)
+    num_gpus: float = key(0, "GPUs of the cluster that a cohort takes.", ge=0)
+    resources: Mapping[str, Any] | None = key(None, "Other resources that a cohort takes, such as {large:1}.")
+    max_retries: int = key(3, "How often a cohort whose worker died is taken up by another.", ge=0)
+    runtime_env: Mapping[str, Any] | None = key(
+        None, "Ray's runtime environment of the workers, such as {env_vars:{A:b}}."
+    )
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One launcher."""
+
+    doc: str
+    settings: type = NoSettings
+    package: str | None = None
+    """What must be installed; it is also the name of our extra."""
+
+    @property
+    def keys(self) -> dict[str, Key]:
+        """Its settings by name."""
+        return {found.name: found for found in walk(self.settings, "")}
+
+
+LAUNCHERS: Mapping[str, Declared] = {
+    "cohort": Declared("cohorts in this process, or in cohort.workers processes of this machine"),
+    "basic": Declared("every job by itself, one after the other, in this process"),
+    "joblib": Declared("cohorts in joblib's processes on this machine", Joblib, "joblib"),
+    "submitit": Declared(
+        "cohorts as jobs of a Slurm cluster, or as processes of this machine", Submitit, "submitit"
+    ),
+    "ray": Declared("cohorts on a Ray cluster, of this machine or of many", Ray, "ray"),
+}
+
+
+@dataclass(frozen=True)
+class Launching:
+    """A launcher with its settings."""
+
+    name: str = DEFAULT
+    settings: Any = dataclasses.field(default_factory=NoSettings)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another machine may train: what this one lacks, that one may have."""
+        if isinstance(self.settings, Submitit):
+            return self.settings.executor == "slurm"
+        return isinstance(self.settings, Ray) and self.settings.address is not None
+
+
+def launching(words: Sequence[Parsed]) -> tuple[Launching, list[Fault]]:
+    """The launcher that overrides choose, and everything wrong with them."""
+    name = DEFAULT
+    for word in words:
+        if word.key == CHOICE:
+            [(name, _)] = word.values
+    if name not in LAUNCHERS:
+        return Launching(), [Fault(unknown("launcher", name, list(LAUNCHERS)), frozenset({CHOICE}))]
+    declared = LAUNCHERS[name]
+    values: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for word in words:
+        if word.key != CHOICE:
+            faults += _taken(word, name, declared, values)
+    if not faults:
+        settings, faults = _settled(declared, values)
+        return Launching(name, settings), [*faults, *_lacking(declared)]
+    return Launching(name), [*faults, *_lacking(declared)]
+
+
+def _taken(word: Parsed, name: str, declared: Declared, values: dict[str, Any]) -> Iterator[Fault]:
+    """Takes one setting into `values`, or says what is wrong with it."""
+    setting = word.key.removeprefix(SETTING).removeprefix(".")
+    keys = declared.keys
+    [(text, value)] = word.values
+    about = frozenset({word.key})
+    if not keys:
+        others = " or ".join(f"{CHOICE}={other}" for other, it in LAUNCHERS.items() if setting in it.keys)
+        hint = f"; did you mean to choose {others}?" if others else "."
+        yield Fault(f"{word.key}={text}: {CHOICE}={name} has no settings{hint}", about)
+    elif setting not in keys:
+        yield Fault(unknown(f"setting of {CHOICE}={name}", setting, list(keys), shown=len(keys)), about)
+    elif "${" in text:
+        yield Fault(f"{word.key}={text}: give a value, no interpolation.", about)
+    else:
+        try:
+            values[setting] = convert(keys[setting], value)
+        except RejectedValue as error:
+            yield Fault(f"{word.key}={text}: {error} ({keys[setting].declaration.doc.rstrip('.')}).", about)
+
+
+def _settled(declared: Declared, values: dict[str, Any]) -> tuple[Any, list[Fault]]:
+    """The settings, `auto` made out, and what is at odds in them."""
+    settings = declared.settings(**values)
+    faults = []
+    if isinstance(settings, Joblib) and settings.n_jobs == 0:
+        faults.append(Fault(f"{SETTING}.n_jobs=0: give a number of processes, or -1 for one a core."))
+    if isinstance(settings, Submitit):
+        slurm = shutil.which("sbatch") is not None and shutil.which("srun") is not None
+        if settings.executor == "slurm" and not slurm:
+            faults.append(
+                Fault(f"{SETTING}.executor=slurm: sbatch and srun are not here; executor=local trains here.")
+            )
+        if settings.executor == "auto":
+            settings = dataclasses.replace(settings, executor="slurm" if slurm else "local")
+        faults += _without_effect(declared, settings, values)
+    return settings, faults
+
+
+def _without_effect(declared: Declared, settings: Any, values: Mapping[str, Any]) -> Iterator[Fault]:
+    for name in values:
+        used_by = declared.keys[name].declaration.used_by
+        if used_by is not None and getattr(settings, used_by[0]) not in used_by[1]:
+            why = f"{used_by[0]}={getattr(settings, used_by[0])}"
+            if why == "executor=local" and "executor" not in values:
+                why += ", and there is no Slurm here"
+            yield Fault(f"{SETTING}.{name} has no effect with {why}.", frozenset({f"{SETTING}.{name}"}))
+
+
+def _lacking(declared: Declared) -> Iterator[Fault]:
+    package = declared.package
+    if package is not None and importlib.util.find_spec(package) is None:
+        yield Fault(
+            f"{CHOICE}={package} needs {package}, which is not installed: pip install 'rlcli[{package}]'",
+            frozenset({CHOICE}),
+        )

@@ -1,0 +1,74 @@
+"""Cohorts in joblib's processes: the pool of loky that joblib's own `Parallel` works with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from pathlib import Path
+from typing import Any
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+
+from rlcli.config.launchers import Joblib
+from rlcli.sweeps.cohorts import Machine
+from rlcli.sweeps.launchers.interface import Hear, Unit
+from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
+from rlcli.sweeps.launchers.supervision import Lost, supervise
+
+RETRIES = 1
+"""A worker that dies takes joblib's others with it; all their cohorts are taken up once more."""
+
+
+class Processes:
+    """Processes of this machine, kept until the sweep ends; they end with this one, too."""
+
+    place = "in processes of joblib"
+
+    def __init__(self, settings: Joblib) -> None:
+        self._count = joblib.effective_n_jobs(settings.n_jobs)
+        self._asked = settings.n_jobs > 0
+        self._pool: Any = None
+
+    def machine(self, here: Machine) -> Machine:
+        """This one, with as many workers as were asked for."""
+        workers = self._count if self._asked else None
+        return Machine(self._count, here.memory, workers, divided=self._asked)
+
+    def train(self, directory: Path, units: Sequence[Unit], count: int, hear: Hear) -> int | None:
+        """See `Launcher`."""
+        return supervise(self, directory, units, min(count, self._count), hear, retries=RETRIES)
+
+    def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
+        """See `Pool`."""
+        # Another pool after a worker has died. Sessions of their own hear no Ctrl-C of the terminal.
+        self._pool = get_reusable_executor(self._count, initializer=os.setsid)
+        return [self._pool.submit(carry_out, task) for task in tasks]
+
+    def wait(self, handles: Sequence[Future[Outcome]], seconds: float) -> list[Future[Outcome]]:
+        """See `Pool`."""
+        return list(wait(handles, seconds, FIRST_COMPLETED).done)
+
+    def outcome(self, handle: Future[Outcome]) -> Outcome:
+        """See `Pool`."""
+        if handle.cancelled():
+            return NOT_BEGUN
+        try:
+            return handle.result()
+        except BrokenExecutor as error:
+            raise Lost("a process of joblib was killed, perhaps for want of memory") from error
+
+    def withdraw(self, handle: Future[Outcome]) -> None:
+        """See `Pool`."""
+        handle.cancel()
+
+    def kill(self, _: Sequence[Future[Outcome]]) -> None:
+        """Kills the processes."""
+        self._pool.shutdown(wait=False, kill_workers=True)
+
+    def close(self) -> None:
+        """See `Launcher`."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(wait=True)
