@@ -27,6 +27,10 @@ def resume(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Of a sweep: the jobs that failed, too.")] = False,
     imports: Imports = None,
+    config_dir: Annotated[
+        str | None,
+        typer.Option("--config-dir", metavar="DIR", help="Of a sweep with a sampler: the one it began with."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +45,8 @@ def resume(
     and is refused. Each resume is recorded in manifest.json.
 
     Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
-    With --retry those that failed go on too.
+    With --retry those that failed go on too. A sampler then asks for the trials that are left, as it would
+    have without the interruption.
 
     Examples:
       rlcli resume last
@@ -58,12 +63,14 @@ def resume(
     root = runs_root()
     sweep_dir = find_sweep(run, root)
     if sweep_dir is not None:
-        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, quiet, as_json)
+        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, config_dir, quiet, as_json)
         if code != 0:
             raise typer.Exit(code)
         return
     if retry:
         raise UserError("--retry is for sweeps: a run that failed goes on without it.")
+    if config_dir is not None:
+        raise UserError("--config-dir is for sweeps: a run goes on with the config it has.")
     found = find_run(run, root)
     about = summary(found)
 
@@ -86,13 +93,24 @@ def resume(
 
 
 def _resume_sweep(
-    directory: Path, overrides: list[str], imports: list[str], retry: bool, quiet: bool, as_json: bool
+    directory: Path,
+    overrides: list[str],
+    imports: list[str],
+    retry: bool,
+    config_dir: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     from rlcli.sweeps.multirun import resume_sweep
+    from rlcli.sweeps.search import resume_search
+    from rlcli.sweeps.sweep import Sweep
 
     if overrides:
         raise UserError(
             f"A sweep's jobs are what they were when it began: {' '.join(overrides)} cannot be set.",
             hint="Runs of it can be resumed one by one, with overrides.",
         )
+    if Sweep.read(directory).searches:
+        sweep = resume_search(directory, imports=imports, retry=retry, config_dir=config_dir, quiet=quiet)
+        return conclude_sweep(sweep, as_json)
     return conclude_sweep(resume_sweep(directory, imports=imports, retry=retry, quiet=quiet), as_json)

@@ -68,12 +68,13 @@ def hydra_settings(overrides: Sequence[str], *, multirun: bool, config_dir: str 
 
 
 def _compose_all(found: Read, config_dir: str | None, checks: tuple[Check, ...]) -> list[Composed]:
+    found = _without_intervals(found)
     broken = {key for fault in found.faults for key in fault.keys}
     varied = found.varied()
     jobs: list[Composed] = []
     faults: list[list[Fault]] = []
     for chosen, lines in found.jobs():
-        job, wrong = _compose_job(found, chosen, lines, config_dir, checks)
+        job, wrong = compose_job(found, chosen, lines, config_dir, checks)
         faults.append([fault for fault in wrong if not fault.touches(broken)])
         if job is not None:
             jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key]}" for key in varied)))
@@ -85,19 +86,35 @@ def _compose_all(found: Read, config_dir: str | None, checks: tuple[Check, ...])
     return jobs
 
 
-def _compose_job(
+def _without_intervals(found: Read) -> Read:
+    """What was found, with a fault for each interval: only a sampler chooses from one."""
+    intervals = [setting for setting in found.settings if setting.interval is not None]
+    faults = [
+        Fault(
+            f"{setting.key}: an interval has no list of values; use range() or choice(), or have a sampler "
+            "choose: sweep.sampler=tpe (or random).",
+            frozenset({setting.key}),
+        )
+        for setting in intervals
+    ]
+    sound = tuple(setting for setting in found.settings if setting not in intervals)
+    return dataclasses.replace(found, settings=sound, faults=(*found.faults, *faults))
+
+
+def compose_job(
     found: Read,
     chosen: dict[str, str],
     lines: tuple[str, ...],
     config_dir: str | None,
     checks: tuple[Check, ...],
 ) -> tuple[Composed | None, list[Fault]]:
+    """One job with the values `chosen` of what was found, typed as `lines`; and what is wrong with it."""
     groups = tuple(
         f"{setting.hydra_key}={chosen[setting.key]}" for setting in found.of_kind("group")
     )  # fmt: skip
     values = [f"{setting.hydra_key}={chosen[setting.key]}" for setting in found.of_kind("value")]
     try:
-        base, tuned = _with_tuned(groups, config_dir)
+        base, tuned = with_tuned(groups, config_dir)
         nested = base.with_values(values)
     except UserError as error:
         return None, [Fault(text) for text in error.faults]
@@ -114,7 +131,7 @@ def _compose_job(
 
 
 @lru_cache(maxsize=256)
-def _with_tuned(groups: tuple[str, ...], config_dir: str | None) -> tuple[Layers, str]:
+def with_tuned(groups: tuple[str, ...], config_dir: str | None) -> tuple[Layers, str]:
     """The layers of some group choices and the tuned file among them, found by algorithm and environment."""
     from rlcli.config.hydra_bridge import layers
 

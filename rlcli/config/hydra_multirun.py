@@ -20,6 +20,7 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,6 +35,10 @@ OURS: Mapping[str, Mapping[str, Any]] = {"cohort": {}}
 Launch = Callable[[str, Mapping[str, Any], Sequence[int]], None]
 """(launcher, its settings, numbers of the jobs) -> when all have ended."""
 _launch: Launch | None = None
+Ask = Callable[[], Sequence[Sequence[str]]]
+"""-> the overrides of the jobs to be launched next; none at the end."""
+_ask: Ask | None = None
+SWEEPER = "ask_and_tell"
 
 
 class AllAtOnce(Launcher):
@@ -58,15 +63,41 @@ class AllAtOnce(Launcher):
         return done
 
 
+class AskAndTell(Sweeper):
+    """Launches the jobs that whoever called `multirun` asks for, until there are none."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Makes the launcher chosen."""
+        self.config, self.hydra_context = config, hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Asks and launches; what came of the jobs is known to whoever is asked."""
+        assert _ask is not None
+        assert self.launcher is not None
+        number = 0
+        while batch := _ask():
+            for job in self.launcher.launch(batch, initial_job_idx=number):
+                _ = job.return_value  # raises what the launcher itself could not do
+            number += len(batch)
+
+
 @cache
 def register() -> None:
-    """Makes our launchers known to Hydra."""
+    """Makes our launchers and our sweeper known to Hydra."""
     place = ModuleType(f"{core_plugins.__name__}.rlcli")
-    setattr(place, AllAtOnce.__name__, AllAtOnce)
     sys.modules[place.__name__] = place
     setattr(core_plugins, "rlcli", place)  # noqa: B010
-    AllAtOnce.__module__ = place.__name__
-    Plugins.instance().register(AllAtOnce)
+    for plugin in (AllAtOnce, AskAndTell):
+        setattr(place, plugin.__name__, plugin)
+        plugin.__module__ = place.__name__
+        Plugins.instance().register(plugin)
+    ConfigStore.instance().store(
+        group="hydra/sweeper", name=SWEEPER, provider="rlcli",
+        node=OmegaConf.create({"_target_": f"{AskAndTell.__module__}.{AskAndTell.__name__}"}),
+    )  # fmt: skip
     for name, settings in OURS.items():
         node = {"_target_": f"{AllAtOnce.__module__}.{AllAtOnce.__name__}", "name": name, **settings}
         ConfigStore.instance().store(
@@ -80,14 +111,17 @@ def multirun(
     sweep_dir: Path,
     run_job: Callable[[int], None],
     launch: Launch,
+    ask: Ask | None = None,
 ) -> None:
     """Runs the jobs of a sweep through Hydra's sweeper, and our launcher unless another is chosen.
+
+    With `ask` a sweeper of ours launches what that asks for, batch by batch, in the place of Hydra's.
 
     Ours calls `launch` once with all of them; Hydra's own call `run_job` with the number of each job (from 0,
     the last override varying fastest), which must not raise: Hydra would end the sweep. Hydra's folders point
     into `sweep_dir`, its logging is off, and nothing changes the working directory.
     """
-    global _launch
+    global _launch, _ask
     silent = [
         f"hydra.sweep.dir={quoted(str(sweep_dir))}",
         "hydra.sweep.subdir=.",
@@ -99,16 +133,18 @@ def multirun(
     ]
     if not any(word.startswith("hydra/launcher=") for word in overrides):
         silent.append(f"hydra/launcher={DEFAULT}")
+    if ask is not None:
+        silent.append(f"hydra/sweeper={SWEEPER}")
 
     def task(_: DictConfig) -> None:
         run_job(int(HydraConfig.get().job.num))
 
     with global_hydra(config_dir) as hydra:
         register()
-        _launch = launch
+        _launch, _ask = launch, ask
         try:
             hydra.multirun(PRIMARY, task, [*overrides, *silent], with_log_configuration=False)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"Hydra cannot launch the sweep: {reason(error)}") from None
         finally:
-            _launch = None
+            _launch = _ask = None

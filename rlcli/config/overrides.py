@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import UserError, nearest, unknown
 
 if TYPE_CHECKING:
-    from rlcli.config.hydra_bridge import Parsed
+    from rlcli.config.hydra_bridge import Interval, Parsed
 
 SECTIONS = frozenset(name.rpartition(".")[0] for name in KEYS) - {""}
 CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
@@ -23,6 +24,7 @@ OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_
 """Settings of Hydra that rlcli makes itself."""
 
 _KIND = {"tuned": "tuned settings"}
+SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Setting:
     """group, value or hydra."""
     values: tuple[str, ...]
     """In Hydra's grammar; more than one is swept over."""
+    sweep: str = "single"
+    """single, choice, range, glob or interval."""
+    interval: Interval | None = None
+    """Of an interval, whose ends are `values`."""
 
     @property
     def hydra_key(self) -> str:
@@ -71,6 +77,15 @@ class Read:
         """The keys that are swept over."""
         return [setting.key for setting in self.of_kind("group", "value") if len(setting.values) > 1]
 
+    def of_sweep(self) -> list[Setting]:
+        """The settings of the sweep itself, which no job has."""
+        return [setting for setting in self.of_kind("group", "value") if of_sweep(setting.key)]
+
+
+def of_sweep(key: str) -> bool:
+    """Whether a key says how a sweep searches."""
+    return key == "sweep" or key.startswith("sweep.")
+
 
 def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> Read:
     """Parse and check every override; a key given twice has the last of its values."""
@@ -96,7 +111,7 @@ def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None)
             Fault("env=... and env.id=... both name the environment; give one.", frozenset({"env.id"}))
         )
     if "env.id" in settings:
-        settings["env"] = Setting("env", "group", settings.pop("env.id").values)
+        settings["env"] = dataclasses.replace(settings.pop("env.id"), key="env", kind="group")
     return Read(tuple(settings.values()), tuple(faults))
 
 
@@ -160,10 +175,10 @@ class _Checker:
 
     def _sweep_fault(self, parsed: Parsed) -> Fault | None:
         key = parsed.key
-        if parsed.sweep == "interval":
-            return _fault(
-                parsed, f"{parsed.text!r}: an interval has no list of values; use range() or choice()."
-            )
+        if parsed.sweep != "single" and of_sweep(key):
+            return _fault(parsed, f"{parsed.text!r}: {key} is one for the whole sweep; give one value.")
+        if parsed.interval is not None and not self.multirun:
+            return _fault(parsed, f"{parsed.text!r}: an interval is searched by a sampler: {SEARCH}.")
         if parsed.sweep != "single" and not self.multirun:
             advice = "add -m to run one job each"
             if key in KEYS and KEYS[key].is_list:
@@ -192,13 +207,14 @@ class _Checker:
             else:
                 names.append(text)
         if len(names) == len(parsed.values):
-            yield Setting(group, "group", tuple(names))
+            yield Setting(group, "group", tuple(names), parsed.sweep)
 
     def _value(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         faults = [fault for text, value in parsed.values if (fault := _value_fault(parsed, text, value))]
         yield from faults
         if not faults:
-            yield Setting(parsed.key, "value", tuple(text for text, _ in parsed.values))
+            texts = tuple(text for text, _ in parsed.values)
+            yield Setting(parsed.key, "value", texts, parsed.sweep, parsed.interval)
 
     def _section(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """`wandb={mode:offline}` is `wandb.mode=offline`."""

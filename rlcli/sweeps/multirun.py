@@ -15,7 +15,7 @@ from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.lock import Lock
 from rlcli.sweeps.preflight import check
 from rlcli.sweeps.run import root_of
-from rlcli.sweeps.sweep import OVER, Sweep
+from rlcli.sweeps.sweep import OVER, Job, Sweep
 from rlcli.sweeps.training import Training
 
 LONGEST_NAME = 100
@@ -36,7 +36,7 @@ def run_sweep(
 
     directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
     settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
-    with _alone(directory):
+    with alone(directory):
         sweep = Sweep.begin(directory, typed, job_names(composed), composed)
         with Training(sweep, sweep.jobs, quiet) as training:
 
@@ -62,24 +62,40 @@ def resume_sweep(
             another process is at it.
         StorageError: the sweep or a config of it is damaged.
     """
-    with _alone(directory):
+    with alone(directory):
         sweep = Sweep.read(directory)
-        over = [status for status in OVER if not (retry and status == "failed")]
-        left = [job for job in sweep.jobs if job.status not in over]
-        for job in left:
-            Lock(directory / job.name).release()  # a worker of a sweep that was killed may still be at it
-            config = sweep.config(job)
-            admit(config, directory / job.name, imports)
-            check(config)
-        if imports:  # workers ask again
-            os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
+        left = left_over(sweep, retry, imports)
+        vouch(imports)
         with Training(sweep, left, quiet) as training:
             training.train(left)
     return sweep
 
 
+def left_over(sweep: Sweep, retry: bool, imports: Sequence[str]) -> list[Job]:
+    """The jobs of an earlier sweep that are not over, with `retry` those that failed too; all can be trained.
+
+    Raises:
+        UserError: one cannot be trained here, or a process is still at it.
+        StorageError: its config is damaged.
+    """
+    over = [status for status in OVER if not (retry and status == "failed")]
+    left = [job for job in sweep.jobs if job.status not in over]
+    for job in left:
+        Lock(sweep.dir / job.name).release()  # a worker of a sweep that was killed may still be at it
+        config = sweep.config(job)
+        admit(config, sweep.dir / job.name, imports)
+        check(config)
+    return left
+
+
+def vouch(imports: Sequence[str]) -> None:
+    """Lets modules be imported in workers too, which ask again."""
+    if imports:
+        os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
+
+
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
     """No other process trains the sweep meanwhile."""
     lock = Lock(directory)
     try:
@@ -95,7 +111,7 @@ def job_names(composed: Sequence[Composed]) -> list[str]:
         parts = [text.partition("=") for text in job.varied]
         leaves = [key.rpartition(".")[2] for key, _, _ in parts]
         keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in parts]
-        said = ",".join(f"{key}={_safe(value)}" for key, (_, _, value) in zip(keys, parts, strict=True))
+        said = ",".join(f"{key}={safe(value)}" for key, (_, _, value) in zip(keys, parts, strict=True))
         name = said or "job"
         if len(name) > LONGEST_NAME or name in names:
             name = f"{name[:LONGEST_NAME]}-{number}"
@@ -103,5 +119,6 @@ def job_names(composed: Sequence[Composed]) -> list[str]:
     return names
 
 
-def _safe(value: str) -> str:
+def safe(value: str) -> str:
+    """A value as it may stand in the name of a folder."""
     return re.sub(r"[^\w.+-]+", "-", value).strip("-.") or "none"

@@ -38,8 +38,26 @@ class Training:
         self._sweep = sweep
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
-        totals = {name: one.updates * one.batch_size for name, one in self._configs.items()}
-        self._watch: Watch = watch(sweep.jobs, totals, quiet)
+        self._watch: Watch = watch(sweep.jobs, self._totals(jobs), quiet)
+
+    def expect(self, jobs: int, steps: int) -> None:
+        """So many jobs more will be added, or fewer, of about so many env steps each."""
+        self._watch.expect(jobs, steps)
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Jobs that the sweep has come to have since."""
+        self._configs |= {job.name: self._sweep.config(job) for job in jobs}
+        self._by_name |= {job.name: job for job in jobs}
+        self._watch.add(jobs, self._totals(jobs))
+
+    def say(self, text: str) -> None:
+        """Tells whoever watches."""
+        self._watch.say(text)
+
+    def _totals(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """The env steps each job ends at."""
+        configs = {job.name: self._configs[job.name] for job in jobs}
+        return {name: one.updates * one.batch_size for name, one in configs.items()}
 
     def __enter__(self) -> Training:
         self._listening = ExitStack()
@@ -65,7 +83,7 @@ class Training:
             return
         configs = [self._configs[job.name] for job in jobs]
         machine = this_machine()
-        parts = cohorts(configs, machine)
+        parts = cohorts(configs, machine, [job.trial for job in jobs])
         units = [[jobs[position].name for position in part] for part in parts]
         self._announce(units)
         count = min(workers(configs[0], machine), len(units))
@@ -99,6 +117,7 @@ class Training:
             names,
             [self._configs[name] for name in names],
             [self._by_name[name].overrides for name in names],
+            [self._by_name[name].trial for name in names],
         )
         self._sweep.stopped = work(
             jobs, on_row=heard, on_end=self._ended, tell=self._watch.say, announced=self._watch.say

@@ -60,6 +60,7 @@ def main() -> None:
             names,
             [sweep.config(jobs[name]) for name in names],
             [jobs[name].overrides for name in names],
+            [jobs[name].trial for name in names],
         ),
         on_row=row,
         on_end=lambda name, result: tell(
