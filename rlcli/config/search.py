@@ -48,6 +48,11 @@ class Search:
         """The settings of the sweep."""
         return self.config.sweep
 
+    def settled(self) -> RunConfig:
+        """The config of `base`, with how many trials there are where the settings leave it open."""
+        sweep = dataclasses.replace(self.settings, trials=self.trials, parallel=self.parallel)
+        return dataclasses.replace(self.config, sweep=sweep)
+
     @property
     def trials(self) -> int:
         """How many are asked for in all."""

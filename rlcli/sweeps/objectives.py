@@ -34,7 +34,7 @@ def objectives(sweep: SweepConfig) -> list[Objective]:
 
 
 def values_of(rows: Sequence[Mapping[str, float]], wanted: Sequence[Objective]) -> list[float] | None:
-    """The interquartile mean of each objective over the last rows of a trial's seeds; None if one lacks it."""
+    """The interquartile mean of each objective over the last rows of seeds; None if one lacks it."""
     if not rows or any(one.metric not in row for row in rows for one in wanted):
         return None
     return [interquartile_mean([row[one.metric] for row in rows]) for one in wanted]
@@ -99,8 +99,8 @@ def _objective_faults(config: RunConfig) -> Iterator[Fault]:
             yield Fault(f"sweep.objective: {unknown('metric', name, list(METRICS))}", keys)
         elif metric.direction == "neither" and text == name and not sweep.direction:
             yield Fault(
-                f"sweep.objective: {name} is neither better high nor low by itself: write -{name} where lower is "
-                "better, or sweep.direction=[higher].",
+                f"sweep.objective: {name} is neither better high nor low by itself: write -{name} if low is, "
+                "or sweep.direction=[higher].",
                 keys,
             )
         elif name.startswith("eval/") and config.eval.episodes == 0:

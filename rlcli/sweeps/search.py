@@ -23,18 +23,18 @@ from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
 from rlcli.runs.admission import admit
 from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.rows import last_row
 from rlcli.sweeps.base import FILE as BASE
 from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.multirun import LONGEST_NAME, alone, left_over, safe, vouch
-from rlcli.sweeps.objectives import Objective, best, objectives, values_of
+from rlcli.sweeps.objectives import best, objectives
 from rlcli.sweeps.preflight import CHECKS
 from rlcli.sweeps.run import root_of
+from rlcli.sweeps.standing import outcome
 from rlcli.sweeps.sweep import OVER, Job, Sweep, now
 from rlcli.sweeps.training import Training
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.study import Study, Trial
+    from rlcli.sweeps.study import Study
 
 
 def run_search(search: Search, typed: Sequence[str], *, quiet: bool = False) -> Sweep:
@@ -45,7 +45,7 @@ def run_search(search: Search, typed: Sequence[str], *, quiet: bool = False) -> 
     wanted = objectives(search.settings)
     directory = new_sweep_dir(search.config, root_of(search.base))
     with alone(directory):
-        write_base(directory, search.config)
+        write_base(directory, search.settled())
         study = Study.begin(directory, wanted)
         sweep = Sweep(
             directory, tuple(typed), [], started=now(), searches=True, config_dir=search.config_dir
@@ -156,7 +156,8 @@ class Trials:
         for trial in self._study.trials():
             jobs = [job for job in self._sweep.jobs if job.trial == trial.number]
             if trial.status == "running" and jobs and all(job.status in OVER for job in jobs):
-                self._tell(trial, jobs)
+                status, values, reason = outcome(self._sweep, jobs, self._wanted)
+                self._study.tell(trial.number, status, values, reason)
                 told += 1
         if told:
             self._training.say(self.standing())
@@ -166,28 +167,14 @@ class Trials:
         trials = self._study.trials()
         over = sum(trial.status != "running" for trial in trials)
         line = f"{over} of {self._search.trials} trials"
-        front = best_trials(trials, self._wanted)
+        finished = [one for one in trials if one.values is not None and one.status == "finished"]
+        front = [finished[place] for place in best([one.values or () for one in finished], self._wanted)]
         if len(self._wanted) > 1:
             return f"{line}: {len(front)} on the Pareto front" if front else line
         if not front:
             return line
         params = ", ".join(f"{key}={text}" for key, text in self._texts(front[0].params, short=True).items())
         return f"{line}: best {figure((front[0].values or (0.0,))[0])}, trial {front[0].number} ({params})"
-
-    def _tell(self, trial: Trial, jobs: Sequence[Job]) -> None:
-        failed = [job for job in jobs if job.status == "failed"]
-        if failed:
-            self._study.tell(trial.number, "failed", reason=f"{failed[0].name}: {failed[0].message}")
-        elif any(job.status == "pruned" for job in jobs):
-            self._study.tell(trial.number, "pruned")
-        else:
-            rows = [last_row(self._sweep.dir / job.name) for job in jobs]
-            values = values_of(rows, self._wanted)
-            if values is None:
-                names = ", ".join(one.metric for one in self._wanted)
-                self._study.tell(trial.number, "failed", reason=f"a last row lacks one of {names}")
-            else:
-                self._study.tell(trial.number, "finished", values)
 
     def _ask(self, up_to: int) -> list[Job]:
         """Asks for trials until there are so many; the jobs of those without jobs."""
@@ -231,13 +218,6 @@ class Trials:
         return {key: _rounded(text) for key, text in texts.items()} if short else texts
 
 
-def best_trials(trials: Sequence[Trial], wanted: Sequence[Objective]) -> list[Trial]:
-    """The best finished trial, the first of equals; of several objectives the Pareto front."""
-    finished = [one for one in trials if one.status == "finished" and one.values is not None]
-    found = [finished[place] for place in best([one.values or () for one in finished], wanted)]
-    return found if len(wanted) > 1 else found[:1]
-
-
 def trial_name(number: int, varied: Sequence[str]) -> str:
     """The folder of a trial's job, its trial first and its seed last: `t003,clip=0.1234,seed=1`."""
     pairs = [text.partition("=") for text in varied]
@@ -268,7 +248,7 @@ def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], confi
             "read because a sweep says so."
         )
     search = compose_search(sweep.overrides, config_dir=config_dir, checks=[_admitted(sweep.dir, imports)])
-    now, then = flatten(search.config) if search else {}, flatten(base)
+    now, then = flatten(search.settled()) if search else {}, flatten(base)
     differing = [key for key in KEYS if now.get(key) != then[key]]
     if search is None or differing:
         raise UserError(
