@@ -10,7 +10,6 @@ from rlcli.config.compose import MOST_FAULTS, Composed, compose_job, with_tuned
 from rlcli.config.faults import Check
 from rlcli.config.overrides import Read, Setting, read, texts
 from rlcli.config.schema import RunConfig, SweepConfig
-from rlcli.config.serialise import to_yaml
 from rlcli.config.space import Dimension, dimensions
 from rlcli.errors import UserError
 
@@ -71,20 +70,26 @@ class Search:
         """The seeds of each trial."""
         return range(self.config.seed, self.config.seed + self.settings.replicas)
 
-    def compose(self, values: Mapping[str, str], seed: int) -> Composed:
-        """One seed of a trial; `values` are texts by key.
+    def compose(self, values: Mapping[str, str]) -> list[Composed]:
+        """A trial, a job for each seed; `values` are texts by key.
 
         Raises:
             UserError: this combination cannot be trained; everything that is wrong with it.
         """
-        job, faults = self._composed(values, seed, self.checks)
+        seeds = self.seeds()
+        job, faults = self._composed(values, seeds[0], self.checks)
         if faults or job is None:
             raise UserError(*faults)
-        plain = dataclasses.replace(job.config, sweep=SweepConfig())
-        varied = [f"{key}={text}" for key, text in values.items()]
-        if self.settings.replicas > 1:
-            varied.append(f"seed={seed}")
-        return dataclasses.replace(job, config=plain, yaml=to_yaml(plain), varied=tuple(varied))
+        varied = tuple(f"{key}={text}" for key, text in values.items())
+        return [
+            dataclasses.replace(
+                job,
+                config=dataclasses.replace(job.config, sweep=SweepConfig(), seed=seed),
+                overrides=(*job.overrides[:-1], f"seed={seed}"),
+                varied=(*varied, f"seed={seed}") if len(seeds) > 1 else varied,
+            )
+            for seed in seeds
+        ]
 
     def words(self, values: Mapping[str, str], seed: int) -> list[str]:
         """What Hydra composes to the same."""

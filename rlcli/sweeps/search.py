@@ -95,18 +95,13 @@ def resume_search(
         study.fits(search.dimensions)
         left = left_over(sweep, retry, imports)
         vouch(imports)
-        if retry:
-            again = {job.trial for job in left if job.status == "failed"}
-            failed = [one.number for one in study.trials() if one.status == "failed"]
-            if again & {*failed}:
-                study = study.reopened([number for number in failed if number in again])
+        study = _opened_again(study, left)
         with Training(sweep, left, quiet) as training:
             trials = Trials(sweep, search, study, training)
             trials.tell()
-            batch = [*left, *trials.begun()]
-            while batch:
+            training.train([*left, *trials.begun()])
+            while batch := trials.batch():
                 training.train(batch)
-                batch = trials.batch()
     return sweep
 
 
@@ -129,12 +124,15 @@ class Trials:
         """The jobs of the next trials, frozen; none at the end, or once a signal came."""
         self.tell()
         while self._sweep.stopped is None and (asked := len(self._study.trials())) < self._search.trials:
-            jobs = self._ask(
-                min(self._search.trials, asked + self._search.parallel - asked % self._search.parallel)
-            )
+            jobs = self._ask(self._batch_end(asked))
             if jobs:
                 return jobs
         return []
+
+    def _batch_end(self, asked: int) -> int:
+        """How many trials there are when the batch is complete that so many have begun."""
+        parallel = self._search.parallel
+        return min(self._search.trials, (asked // parallel + 1) * parallel)
 
     def begun(self) -> list[Job]:
         """The jobs of trials that were asked for and have none yet, and of those that their batch lacks."""
@@ -143,12 +141,9 @@ class Trials:
         jobs = []
         for trial in cut:
             jobs += self._freeze(trial.number, self._compose(trial.params))
+        self._take_in(jobs)
         asked, parallel = len(self._study.trials()), self._search.parallel
-        if self._sweep.stopped is None and asked % parallel:
-            jobs += self._ask(min(self._search.trials, asked + parallel - asked % parallel))
-        elif jobs:
-            self._take_in(jobs)
-        return jobs
+        return [*jobs, *self._ask(self._batch_end(asked))] if asked % parallel else jobs
 
     def tell(self) -> None:
         """Tells the study of every trial whose jobs are over."""
@@ -200,8 +195,7 @@ class Trials:
         self._training.add(jobs)
 
     def _compose(self, params: Mapping[str, Value]) -> list[Composed]:
-        texts = self._texts(params)
-        return [self._search.compose(texts, seed) for seed in self._search.seeds()]
+        return self._search.compose(self._texts(params))
 
     def _freeze(self, number: int, composed: Sequence[Composed]) -> list[Job]:
         names = [trial_name(number, one.varied) for one in composed]
@@ -257,6 +251,16 @@ def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], confi
             hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
         )
     return search
+
+
+def _opened_again(study: Study, left: Sequence[Job]) -> Study:
+    """The study with the trials of failed jobs that are to be tried again as running ones."""
+    failed = [job for job in left if job.status == "failed"]
+    for job in failed:
+        job.status = "waiting"
+    again = {job.trial for job in failed}
+    numbers = [one.number for one in study.trials() if one.status == "failed" and one.number in again]
+    return study.reopened(numbers) if numbers else study
 
 
 def _admitted(directory: Path, imports: Sequence[str]) -> Check:

@@ -207,7 +207,9 @@ def pruner(config: RunConfig) -> BasePruner:
 def _sampler(search: Search, number: int) -> BaseSampler:
     """The sampler that chooses one trial."""
     kind = search.settings.sampler
-    digest = hashlib.sha256(f"{search.settings.sampler_seed}:{number}".encode()).digest()
+    # The order of a grid's points is drawn once for all.
+    draw = "grid" if kind == "grid" else str(number)
+    digest = hashlib.sha256(f"{search.settings.sampler_seed}:{draw}".encode()).digest()
     seed = int.from_bytes(digest[:4], "little")
     if kind == "tpe":
         return TPESampler(seed=seed, constant_liar=search.parallel > 1)
