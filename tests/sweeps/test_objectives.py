@@ -42,7 +42,7 @@ def test_the_pareto_front() -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (("sweep.objective=[eval/return]",), "Did you mean 'eval/return_m"),
+        (("sweep.objective=[eval/return]",), "Did you mean 'eval/return_std'"),
         (("sweep.objective=[epochs/ess]",), "Unknown metric"),
         (("sweep.objective=[]",), "sweep.objective is empty"),
         (("sweep.objective=[time/elapsed,-time/elapsed]",), "names a metric twice"),
@@ -73,7 +73,7 @@ def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):
         plan_search(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"])
-    assert plan(["seed=0,1"], multirun=True)
+    assert plan(["seed=0,1", "logger=[]"], multirun=True)
 
 
 def test_a_sampler_needs_multirun() -> None:
