@@ -46,11 +46,12 @@ def resume(
 
     Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
     With --retry those that failed go on too. A sampler then asks for the trials that are left, as it would
-    have without the interruption.
+    have without the interruption; with sweep.trials=N more of them.
 
     Examples:
       rlcli resume last
       rlcli resume runs/my-sweep
+      rlcli resume runs/my-search sweep.trials=100
       rlcli resume 73973d4e total_steps=200000
       rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
     """
@@ -105,12 +106,27 @@ def _resume_sweep(
     from rlcli.sweeps.search import resume_search
     from rlcli.sweeps.sweep import Sweep
 
+    if Sweep.read(directory).searches:
+        sweep = resume_search(
+            directory, imports=imports, retry=retry, config_dir=config_dir, trials=_trials(overrides),
+            quiet=quiet,
+        )  # fmt: skip
+        return conclude_sweep(sweep, as_json)
     if overrides:
         raise UserError(
             f"A sweep's jobs are what they were when it began: {' '.join(overrides)} cannot be set.",
             hint="Runs of it can be resumed one by one, with overrides.",
         )
-    if Sweep.read(directory).searches:
-        sweep = resume_search(directory, imports=imports, retry=retry, config_dir=config_dir, quiet=quiet)
-        return conclude_sweep(sweep, as_json)
     return conclude_sweep(resume_sweep(directory, imports=imports, retry=retry, quiet=quiet), as_json)
+
+
+def _trials(overrides: list[str]) -> int | None:
+    """How many trials there are to be, where that is said; nothing else can be."""
+    from rlcli.config.overrides import read, texts
+
+    found = read(overrides, multirun=False)
+    others = [one.key for one in found.settings if one.key != "sweep.trials" or one.values == ("null",)]
+    if found.faults or others:
+        refused = [f"{key} cannot be set: its trials are what they were asked for." for key in others]
+        raise UserError(*texts(found.faults), *refused, hint="A resumed sweep may change: sweep.trials.")
+    return int(float(found.settings[0].values[0])) if found.settings else None

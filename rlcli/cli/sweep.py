@@ -104,4 +104,6 @@ def _headline(one: Attempt, stands: Standing) -> str:
 
 
 def _params(one: Attempt) -> str:
-    return ", ".join(f"{key}={text}" for key, text in one.params.items())
+    from rlcli.sweeps.search import rounded
+
+    return ", ".join(f"{key}={rounded(text)}" for key, text in one.params.items())

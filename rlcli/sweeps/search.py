@@ -8,6 +8,7 @@ they are over. So whatever a kill leaves, what is there says what comes next, an
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config.compose import Composed
 from rlcli.config.faults import Check, Fault
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import RunConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.config.serialise import flatten
 from rlcli.config.space import Value
@@ -73,12 +74,14 @@ def resume_search(
     imports: Sequence[str] = (),
     retry: bool = False,
     config_dir: str | None = None,
+    trials: int | None = None,
     quiet: bool = False,
 ) -> Sweep:
     """Brings an earlier sweep to its end: trials that were cut go on, the rest is asked for.
 
     With `retry` jobs that failed are tried again, and their trials count as they end then. `config_dir` is
-    the folder of configs that it was begun with: none is read because a directory says so.
+    the folder of configs that it was begun with: none is read because a directory says so. `trials` is how
+    many there are to be in all now.
 
     Raises:
         UserError: as `resume_sweep`; or its settings do not compose to what they were.
@@ -91,16 +94,19 @@ def resume_search(
         base = read_base(directory)
         admit(base, directory, imports)
         study = Study.open(directory, objectives(base.sweep))
+        if trials is not None:
+            base = _longer(base, trials, len(study.trials()))
         search = _composed_again(sweep, base, imports, config_dir)
         study.fits(search.dimensions)
         left = left_over(sweep, retry, imports)
         vouch(imports)
+        write_base(directory, search.settled())
         study = _opened_again(study, left)
         with Training(sweep, left, quiet) as training:
-            trials = Trials(sweep, search, study, training)
-            trials.tell()
-            training.train([*left, *trials.begun()])
-            while batch := trials.batch():
+            left_of_it = Trials(sweep, search, study, training)
+            left_of_it.tell()
+            training.train([*left, *left_of_it.begun()])
+            while batch := left_of_it.batch():
                 training.train(batch)
     return sweep
 
@@ -209,7 +215,7 @@ class Trials:
     def _texts(self, params: Mapping[str, Value], short: bool = False) -> dict[str, str]:
         """Values as they are typed; `short` ones only as they are read."""
         texts = {one.key: one.text(params[one.key]) for one in self._search.dimensions}
-        return {key: _rounded(text) for key, text in texts.items()} if short else texts
+        return {key: rounded(text) for key, text in texts.items()} if short else texts
 
 
 def trial_name(number: int, varied: Sequence[str]) -> str:
@@ -217,17 +223,24 @@ def trial_name(number: int, varied: Sequence[str]) -> str:
     pairs = [text.partition("=") for text in varied]
     leaves = [key.rpartition(".")[2] for key, _, _ in pairs]
     keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in pairs]
-    words = [f"{key}={safe(_rounded(value))}" for key, (_, _, value) in zip(keys, pairs, strict=True)]
+    words = [f"{key}={safe(rounded(value))}" for key, (_, _, value) in zip(keys, pairs, strict=True)]
     seed = words.pop() if pairs and pairs[-1][0] == "seed" else None
     said = ",".join([f"t{number:03d}", *words])[:LONGEST_NAME]
     return f"{said},{seed}" if seed else said
 
 
-def _rounded(text: str) -> str:
+def rounded(text: str) -> str:
     """A number in four digits; other text as it is."""
     if not re.fullmatch(r"-?\d+\.\d+(e-?\d+)?|-?\d+e-?\d+", text):
         return text
     return f"{float(text):.4g}"
+
+
+def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:
+    """The settings with another number of trials."""
+    if trials < asked:
+        raise UserError(f"sweep.trials={trials}: {asked} have been asked for already; give no fewer.")
+    return dataclasses.replace(base, sweep=dataclasses.replace(base.sweep, trials=trials))
 
 
 def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], config_dir: str | None) -> Search:
@@ -242,15 +255,21 @@ def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], confi
             "read because a sweep says so."
         )
     search = compose_search(sweep.overrides, config_dir=config_dir, checks=[_admitted(sweep.dir, imports)])
-    now, then = flatten(search.settled()) if search else {}, flatten(base)
-    differing = [key for key in KEYS if now.get(key) != then[key]]
-    if search is None or differing:
-        raise UserError(
-            f"{sweep.dir}: what it was begun with composes otherwise now, in {', '.join(differing[:8])}; its "
-            f"remaining trials would not be comparable.",
-            hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
-        )
-    return search
+    if search is not None:  # how many there are to be is what the settings say
+        settings = dataclasses.replace(
+            search.settings, trials=base.sweep.trials, parallel=base.sweep.parallel
+        )  # fmt: skip
+        config = dataclasses.replace(search.config, sweep=settings)
+        search = dataclasses.replace(search, base=dataclasses.replace(search.base, config=config))
+        differing = [key for key, value in flatten(config).items() if value != flatten(base)[key]]
+        if not differing:
+            return search
+    said = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
+    raise UserError(
+        f"{sweep.dir}: what it was begun with composes otherwise now, in {said}; its remaining trials would "
+        "not be comparable.",
+        hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
+    )
 
 
 def _opened_again(study: Study, left: Sequence[Job]) -> Study:

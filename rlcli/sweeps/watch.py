@@ -286,6 +286,8 @@ class Panel:
 
 def ending(job: Job) -> str:
     """How a job ended, in a line."""
+    if job.status == "pruned":
+        return f"{job.name} pruned after {job.env_steps or 0:,} steps"
     return f"{job.name} {job.status}: {job.message or 'no reason given'}"
 
 

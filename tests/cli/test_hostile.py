@@ -691,7 +691,6 @@ def honest_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def goes_on(sweep: Path) -> None:
-    recorded("sweep.trials=2", "sweep.trials=3")(sweep)
     base("trials", "3")(sweep)
     base("parallel", "3")(sweep)
 

@@ -325,3 +325,18 @@ def test_names_of_trials() -> None:
     long = [trial_name(3, [f"notes={'x' * 300}", f"seed={seed}"]) for seed in (1, 2)]
     assert len(set(long)) == 2
     assert max(map(len, long)) < 120
+
+
+def test_a_sweep_that_goes_on_longer_begins_with_the_trials_it_had(searched: Sweeping) -> None:
+    tpe = ("sweep.sampler=tpe", "sweep.parallel=2", "total_steps=32", "algo.clip=interval(0.1,0.4)")
+    short = searched(*tpe, "sweep.trials=3")
+    with pytest.raises(UserError, match="3 have been asked for already"):
+        resume_search(short.dir, trials=2, quiet=True)
+    longer = resume_search(short.dir, trials=4, quiet=True)
+    whole = searched(*tpe, "sweep.trials=4")
+    assert len(longer.jobs) == 4
+    assert [one.params for one in trials_of(longer.dir)][:3] == [one.params for one in trials_of(short.dir)][
+        :3
+    ]
+    assert [job.name for job in longer.jobs] == [job.name for job in whole.jobs]
+    assert len(resume_search(short.dir, quiet=True).jobs) == 4
