@@ -120,7 +120,7 @@ class Trials:
         self._words: dict[str, list[str]] = {}
         base, jobs = search.config, search.settings.replicas
         self._steps = base.updates * base.batch_size
-        training.expect((search.trials - len(study.trials())) * jobs, self._steps)
+        training.expect((search.trials - study.count) * jobs, self._steps)
 
     def words(self, job: Job) -> list[str]:
         """What Hydra composes to a job."""
@@ -129,7 +129,7 @@ class Trials:
     def batch(self) -> list[Job]:
         """The jobs of the next trials, frozen; none at the end, or once a signal came."""
         self.tell()
-        while self._sweep.stopped is None and (asked := len(self._study.trials())) < self._search.trials:
+        while self._sweep.stopped is None and (asked := self._study.count) < self._search.trials:
             jobs = self._ask(self._batch_end(asked))
             if jobs:
                 return jobs
@@ -148,7 +148,7 @@ class Trials:
         for trial in cut:
             jobs += self._freeze(trial.number, self._compose(trial.params))
         self._take_in(jobs)
-        asked, parallel = len(self._study.trials()), self._search.parallel
+        asked, parallel = self._study.count, self._search.parallel
         return [*jobs, *self._ask(self._batch_end(asked))] if asked % parallel else jobs
 
     def tell(self) -> None:
@@ -180,7 +180,7 @@ class Trials:
     def _ask(self, up_to: int) -> list[Job]:
         """Asks for trials until there are so many; the jobs of those without jobs."""
         jobs: list[Job] = []
-        while len(self._study.trials()) < up_to:
+        while self._study.count < up_to:
             proposal = self._study.ask(self._search)
             try:
                 composed = self._compose(proposal.params)

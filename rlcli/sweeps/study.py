@@ -24,7 +24,7 @@ from optuna.distributions import (
 )
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, GridSampler, NSGAIISampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
+from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -81,6 +81,8 @@ class Study:
 
     def __init__(self, path: Path, storage: JournalStorage) -> None:
         self._path, self._storage = path, storage
+        self._draft: optuna.Study | None = None
+        """The trials in memory, with those asked for since the last was told."""
         self._study = optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
 
     @classmethod
@@ -116,6 +118,12 @@ class Study:
         with _damage_told(self._path):
             return [_trial(found) for found in self._study.get_trials(deepcopy=False)]
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        with _damage_told(self._path):
+            return len(self._study.get_trials(deepcopy=False))
+
     def fits(self, searched: Sequence[Dimension]) -> None:
         """Raises `StorageError` unless every trial is of this space."""
         space = {one.key: _distribution(one) for one in searched}
@@ -126,15 +134,18 @@ class Study:
     def ask(self, search: Search) -> Proposal:
         """What is to be tried next."""
         with _damage_told(self._path):
-            earlier = self._study.get_trials(deepcopy=False)
-            number = len(earlier)
-            study = optuna.create_study(
-                study_name=NAME, directions=self._study.directions,
-                sampler=_sampler(search, number), pruner=pruner(search.config),
-            )  # fmt: skip
-            study.add_trials(earlier)
-            study.ask({one.key: _distribution(one) for one in search.dimensions})
-            [asked] = study.get_trials(deepcopy=False)[number:]
+            number = self.count
+            # NSGA-II keeps a note of its parents in the draft, which the file would not have.
+            if self._draft is None or search.settings.sampler == "nsgaii":
+                self._memory = InMemoryStorage()
+                self._draft = optuna.create_study(
+                    study_name=NAME, storage=self._memory, directions=self._study.directions,
+                    pruner=pruner(search.config),
+                )  # fmt: skip
+                self._draft.add_trials(self._study.get_trials(deepcopy=False))
+            self._draft.sampler = _sampler(search, number)
+            self._draft.ask({one.key: _distribution(one) for one in search.dimensions})
+            asked = self._draft.get_trials(deepcopy=False)[number]
             return Proposal(number, asked.params, asked.system_attrs)
 
     def record(self, proposal: Proposal, search: Search, refused: str | None = None) -> None:
@@ -149,12 +160,18 @@ class Study:
                     user_attrs={} if refused is None else {REASON: refused},
                 )
             )
+            if self._draft is not None and refused is not None:
+                identity = self._memory.get_trial_id_from_study_id_trial_number(
+                    self._draft._study_id, proposal.number
+                )
+                self._memory.set_trial_state_values(identity, TrialState.FAIL)
 
     def tell(
         self, number: int, status: str, values: Sequence[float] | None = None, reason: str | None = None
     ) -> None:
         """Writes down how a trial ended; `values` are those of a finished one."""
         with _damage_told(self._path):
+            self._draft = None
             if reason is not None:
                 self._storage.set_trial_user_attr(self._id(number), REASON, reason)
             self._study.tell(number, values, state=ENDED[status])

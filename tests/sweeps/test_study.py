@@ -35,7 +35,7 @@ def score(params: Any) -> float:
 
 
 def asked(place: Path, what: Search, count: int, again: Callable[[int], bool]) -> list[dict[str, Any]]:
-    """The parameters of trials, every third pruned; the study is opened anew where `again` says so."""
+    """The parameters of trials, some refused, some failed; the study is opened anew where `again` says so."""
     study = begin(place, what)
     found = []
     while len(found) < count:
@@ -44,9 +44,11 @@ def asked(place: Path, what: Search, count: int, again: Callable[[int], bool]) -
             if again(len(found)):
                 study = Study.open(place, objectives(what.settings))
             proposals.append(study.ask(what))
-            study.record(proposals[-1], what)
+            study.record(proposals[-1], what, refused="no" if len(found) % 5 == 4 else None)
             found.append(dict(proposals[-1].params))
         for proposal in proposals:
+            if proposal.number % 5 == 4:
+                continue
             values = [score(proposal.params)] * len(what.settings.objective)
             study.tell(proposal.number, "failed" if proposal.number % 3 == 2 else "finished",
                        None if proposal.number % 3 == 2 else values)  # fmt: skip
