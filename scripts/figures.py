@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+from rlcli.maths.location import interquartile_mean
 
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 EPISODES = 100
@@ -96,12 +97,6 @@ def campaign(cell: Cell, root: Path, jobs: int) -> dict[str, Any]:
     return result
 
 
-def interquartile_mean(values: list[float]) -> float:
-    """The mean without the lowest and the highest quarter, each rounded down to whole values."""
-    cut = len(values) // 4
-    return statistics.fmean(sorted(values)[cut : len(values) - cut])
-
-
 def period(measured: list[dict[str, Any]]) -> str:
     """The day of all measurements, or the first and the last."""
     first, last = (choose(one["date"] for one in measured) for choose in (min, max))
@@ -123,8 +118,8 @@ def table(cells: list[dict[str, Any]]) -> str:
         lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
     lines += [
         "",
-        f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean without the lowest and "
-        f"the highest quarter of the seeds; {period(cells)}.",
+        f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean of the middle half of the "
+        f"seeds; {period(cells)}.",
         "",
         *machine.table(*(cell["with"] for cell in cells)),
         "",

@@ -42,7 +42,10 @@ def verbs() -> list[str]:
 
     from rlcli.cli.main import app
 
-    return list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    found: list[str] = []
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found += [name, *(f"{name} {inner}" for inner in getattr(command, "commands", ()))]
+    return found
 
 
 def cli_page() -> str:

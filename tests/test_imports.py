@@ -36,6 +36,7 @@ ONLY_IN = {
     # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants
     "gymnasium": ("envs", "config", "backends"),
     "wandb": ("loggers",),
+    "optuna": ("sweeps",),
     "stable_baselines3": ("backends",),
     "sb3_contrib": ("backends",),
     "joblib": ("sweeps",),
@@ -48,8 +49,8 @@ PURE = {"maths": {"torch", "numpy"}}
 """Folders of pure functions: besides rlcli and the standard library they know these alone."""
 
 HEAVY = (
-    "torch", "hydra", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard", "joblib", "submitit",
-    "ray",
+    "torch", "hydra", "optuna", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard", "joblib",
+    "submitit", "ray",
 )  # fmt: skip
 
 

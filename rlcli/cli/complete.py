@@ -165,6 +165,19 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
     yield from ((f"{key.name}=", key.declaration.doc) for key in names)
 
 
+def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    """What of a sweep first, then which."""
+    from rlcli.runs.directory import runs_root
+
+    if len([word for word in words if not word.startswith("-")]) < 2:
+        commands = _command().commands["sweep"].commands
+        yield from ((name, command.get_short_help_str()) for name, command in commands.items())
+        return
+    yield "last", "the sweep begun last"
+    for path in sorted(runs_root().glob("*/sweep.json")):
+        yield visible(path.parent.name), "a sweep"
+
+
 def _explained(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     from rlcli.catalog import METRICS
 
@@ -185,6 +198,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "show": _runs,
     "reproduce": _runs,
     "diff": _runs,
+    "sweep": _sweeps,
     "explain": _explained,
     "list": _kinds,
 }
@@ -205,7 +219,8 @@ def _verbs() -> Iterator[Candidate]:
 
 def _flags(verb: str | None) -> Iterator[Candidate]:
     root = _command()
-    for parameter in root.commands.get(verb, root).params:
+    found = root.commands.get(verb, root)
+    for parameter in getattr(found, "commands", {}).get("status", found).params:
         for flag in parameter.opts:
             if flag.startswith("--"):
                 yield flag, getattr(parameter, "help", None) or ""

@@ -19,6 +19,7 @@ from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
+from rlcli.cli.sweep import best, status
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
 
@@ -60,6 +61,15 @@ def _help(verb: Callable[..., None]) -> str:
 
 for name, verb in _VERBS.items():
     app.command(name, cls=Verb, help=_help(verb))(verb)
+
+sweeps = typer.Typer(
+    help="Tell how a sweep stands, or show the best of its trials.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+for name, verb in (("status", status), ("best", best)):
+    sweeps.command(name, cls=Verb, help=_help(verb))(verb)
+app.add_typer(sweeps, name="sweep")
 
 
 def _version(asked: bool) -> None:

@@ -46,7 +46,9 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         return sweep.exit_code
     print_sweep(sweep)
     result(f"The sweep lies in {sweep.dir}")
-    if sweep.exit_code == 0:
+    if sweep.exit_code == 0 and sweep.searches:
+        result(f"Next: rlcli sweep best {sweep.dir}, or rlcli show {sweep.dir}")
+    elif sweep.exit_code == 0:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
     else:
         failed = any(job.status == "failed" for job in sweep.jobs)
@@ -58,12 +60,14 @@ def print_sweep(sweep: Sweep) -> None:
     """A line a job: how it stands, its last and best evaluation, health at its last update."""
     from rlcli.sweeps.results import health
 
-    headings = ("job", "status", "steps", "return", "best", *(heading for heading, _, _ in HEALTH))
+    trial = ("trial",) if sweep.searches else ()
+    headings = (*trial, "job", "status", "steps", "return", "best", *(heading for heading, _, _ in HEALTH))
     rows = []
     for job in sweep.jobs:
         figures = health(sweep, job)
         rows.append(
             (
+                *([count(job.trial)] if trial else []),
                 job.name,
                 job.status,
                 count(job.env_steps),
@@ -72,7 +76,7 @@ def print_sweep(sweep: Sweep) -> None:
                 *(number(figures[name], digits) for _, name, digits in HEALTH),
             )
         )
-    table(headings, rows, right=headings[2:], optional=len(HEALTH))
+    table(headings, rows, right=(*trial, *headings[len(trial) + 2 :]), optional=len(HEALTH))
 
 
 def emit_sweep(sweep: Sweep) -> None:

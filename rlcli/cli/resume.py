@@ -27,6 +27,10 @@ def resume(
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Of a sweep: the jobs that failed, too.")] = False,
     imports: Imports = None,
+    config_dir: Annotated[
+        str | None,
+        typer.Option("--config-dir", metavar="DIR", help="Of a sweep with a sampler: the one it began with."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -42,11 +46,14 @@ def resume(
 
     Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
     With --retry those that failed go on too. hydra/launcher=... says who trains them, as for rlcli train -m.
+    A sampler then asks for the trials that are left, as it would have without the interruption; with
+    sweep.trials=N more of them.
 
     Examples:
       rlcli resume last
       rlcli resume runs/my-sweep
       rlcli resume runs/my-sweep hydra/launcher=submitit hydra.launcher.partition=gpu
+      rlcli resume runs/my-search sweep.trials=100
       rlcli resume 73973d4e total_steps=200000
       rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
     """
@@ -59,12 +66,14 @@ def resume(
     root = runs_root()
     sweep_dir = find_sweep(run, root)
     if sweep_dir is not None:
-        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, quiet, as_json)
+        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, config_dir, quiet, as_json)
         if code != 0:
             raise typer.Exit(code)
         return
     if retry:
         raise UserError("--retry is for sweeps: a run that failed goes on without it.")
+    if config_dir is not None:
+        raise UserError("--config-dir is for sweeps: a run goes on with the config it has.")
     found = find_run(run, root)
     about = summary(found)
 
@@ -87,11 +96,53 @@ def resume(
 
 
 def _resume_sweep(
-    directory: Path, overrides: list[str], imports: list[str], retry: bool, quiet: bool, as_json: bool
+    directory: Path,
+    overrides: list[str],
+    imports: list[str],
+    retry: bool,
+    config_dir: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     from rlcli.config.compose import launcher_of
     from rlcli.sweeps.multirun import resume_sweep
+    from rlcli.sweeps.search import resume_search
+    from rlcli.sweeps.sweep import Sweep
 
-    launching = launcher_of(overrides, alone=True)
-    sweep = resume_sweep(directory, launching=launching, imports=imports, retry=retry, quiet=quiet)
+    mine, others = _parted(overrides)
+    if Sweep.read(directory).searches:
+        sweep = resume_search(
+            directory, launching=launcher_of(mine), imports=imports, retry=retry, config_dir=config_dir,
+            trials=_trials(others), quiet=quiet,
+        )  # fmt: skip
+        return conclude_sweep(sweep, as_json)
+    if others:
+        raise UserError(
+            f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",
+            hint="Who trains them can: hydra/launcher=NAME. "
+            "Runs of it can be resumed one by one, with overrides.",
+        )
+    sweep = resume_sweep(directory, launching=launcher_of(mine), imports=imports, retry=retry, quiet=quiet)
     return conclude_sweep(sweep, as_json)
+
+
+def _parted(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """What is said of the launcher, and all else."""
+    from rlcli.config.launchers import is_of_launcher
+
+    mine = [text for text in overrides if is_of_launcher(text.partition("=")[0].strip())]
+    return mine, [text for text in overrides if text not in mine]
+
+
+def _trials(overrides: list[str]) -> int | None:
+    """How many trials there are to be, where that is said; nothing else can be."""
+    from rlcli.config.overrides import read, texts
+
+    found = read(overrides, multirun=False)
+    others = [one.key for one in found.settings if one.key != "sweep.trials" or one.values == ("null",)]
+    if found.faults or others:
+        refused = [f"{key} cannot be set: its trials are what they were asked for." for key in others]
+        raise UserError(
+            *texts(found.faults), *refused, hint="A resumed sweep may change: sweep.trials, hydra/launcher."
+        )
+    return int(float(found.settings[0].values[0])) if found.settings else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlcli.config.compose import Composed
+    from rlcli.config.search import Search
 
 
 class Cfg(StrEnum):
@@ -55,6 +56,9 @@ def train(
     Overrides and flags may stand in any order. Keys are listed and explained by `rlcli explain`. Settings
     tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
 
+    With sweep.sampler a sampler of Optuna's chooses what is tried, from sweep=NAME (`rlcli list configs`) or
+    from what you type; each trial is trained with sweep.replicas seeds. rlcli sweep tells how it stands.
+
     With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
     cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm by way of
     submitit, or Ray (rlcli list launchers). rlcli resume takes up a sweep.
@@ -66,6 +70,7 @@ def train(
       rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
       rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
+      rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
     """
     typed = overrides or []
@@ -74,12 +79,15 @@ def train(
         _show_config(typed, cfg, multirun, config_dir)
         return
 
-    from rlcli.sweeps.plan import plan
+    from rlcli.sweeps.plan import plan, plan_search
 
-    jobs = plan(typed, multirun=multirun, config_dir=config_dir)
+    search = plan_search(typed, config_dir=config_dir) if multirun else None
+    jobs = [search.base] if search else plan(typed, multirun=multirun, config_dir=config_dir)
     if not quiet:
         _announce_tuned(jobs)
-    if multirun:
+    if search is not None:
+        code = _search(search, typed, quiet, as_json)
+    elif multirun:
         code = _train_sweep(jobs, typed, config_dir, quiet, as_json)
     else:
         code = _train_one(jobs[0], quiet, as_json)
@@ -106,6 +114,12 @@ def _train_sweep(
     return conclude_sweep(sweep, as_json)
 
 
+def _search(search: Search, typed: Sequence[str], quiet: bool, as_json: bool) -> int:
+    from rlcli.sweeps.search import run_search
+
+    return conclude_sweep(run_search(search, typed, quiet=quiet), as_json)
+
+
 def _announce_tuned(jobs: Sequence[Composed]) -> None:
     applied = dict.fromkeys(job.config.tuned for job in jobs if job.config.tuned != "none")
     if applied:
@@ -113,14 +127,17 @@ def _announce_tuned(jobs: Sequence[Composed]) -> None:
 
 
 def _show_config(typed: Sequence[str], cfg: Cfg, multirun: bool, config_dir: str | None) -> None:
-    from rlcli.sweeps.plan import plan
+    from rlcli.sweeps.plan import plan, plan_search
 
-    jobs = plan(typed, multirun=multirun, config_dir=config_dir)
+    search = plan_search(typed, config_dir=config_dir) if multirun else None
+    jobs = [search.base] if search else plan(typed, multirun=multirun, config_dir=config_dir)
     documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
     if cfg != Cfg.job:
         from rlcli.config.compose import hydra_settings
         from rlcli.config.hydra_multirun import settings_yaml
 
-        settings = hydra_settings(typed, multirun=multirun, config_dir=config_dir)
+        settings = search.shared_words() if search else hydra_settings(
+            typed, multirun=multirun, config_dir=config_dir
+        )  # fmt: skip
         documents[0] += settings_yaml(settings, config_dir)
     result("---\n".join(documents).rstrip("\n"))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rlcli.errors import UserError
 
-GROUPS = ("algo", "env", "network", "tuned", "experiment")
+GROUPS = ("algo", "env", "network", "sweep", "tuned", "experiment")
 """The groups of the defaults list in conf/train.yaml."""
 
-SYNTHESISED = {"tuned": ("auto", "none"), "experiment": ("none",)}
+SYNTHESISED = {"sweep": ("none",), "tuned": ("auto", "none"), "experiment": ("none",)}
 """Choices that need no file; `env` takes any id besides."""
 
 

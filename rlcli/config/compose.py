@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import catalogue
 from rlcli.config.faults import Check, Fault
-from rlcli.config.launchers import CHOICE, Launching
-from rlcli.config.overrides import Read, is_of_launcher, read, texts
+from rlcli.config.launchers import CHOICE, Launching, is_of_launcher
+from rlcli.config.overrides import Read, read, texts
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, from_yaml, leaves, to_dict, to_yaml
@@ -65,21 +65,13 @@ def compose_multirun(
     return _compose_all(found, config_dir, tuple(checks))
 
 
-def launcher_of(overrides: Sequence[str], *, config_dir: str | None = None, alone: bool = False) -> Launching:
-    """Who is to train the jobs of a sweep; `alone`: nothing else may be set, as when one is resumed.
+def launcher_of(overrides: Sequence[str], *, config_dir: str | None = None) -> Launching:
+    """Who is to train the jobs of a sweep.
 
     Raises:
-        UserError: everything that is wrong with that.
+        UserError: everything that is wrong with what is said of that.
     """
     found = read(overrides, multirun=True, config_dir=config_dir)
-    others = [
-        line for setting in found.settings if not is_of_launcher(setting.key) for line in setting.lines()
-    ]
-    if alone and others:
-        raise UserError(
-            f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",
-            hint=f"Who trains them can: {CHOICE}=NAME. Runs of it can be resumed one by one, with overrides.",
-        )
     if found.faults:
         raise UserError(*texts(found.faults))
     return found.launching
@@ -97,12 +89,13 @@ def hydra_settings(overrides: Sequence[str], *, multirun: bool, config_dir: str 
 
 
 def _compose_all(found: Read, config_dir: str | None, checks: tuple[Check, ...]) -> list[Composed]:
+    found = _without_intervals(found)
     broken = {key for fault in found.faults for key in fault.keys}
     varied = found.varied()
     jobs: list[Composed] = []
     faults: list[list[Fault]] = []
     for chosen, lines in found.jobs():
-        job, wrong = _compose_job(found, chosen, lines, config_dir, checks)
+        job, wrong = compose_job(found, chosen, lines, config_dir, checks)
         faults.append([fault for fault in wrong if not fault.touches(broken)])
         if job is not None:
             jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key]}" for key in varied)))
@@ -114,19 +107,35 @@ def _compose_all(found: Read, config_dir: str | None, checks: tuple[Check, ...])
     return jobs
 
 
-def _compose_job(
+def _without_intervals(found: Read) -> Read:
+    """What was found, with a fault for each interval: only a sampler chooses from one."""
+    intervals = [setting for setting in found.settings if setting.interval is not None]
+    faults = [
+        Fault(
+            f"{setting.key}: an interval has no list of values; use range() or choice(), or have a sampler "
+            "choose: sweep.sampler=tpe (or random).",
+            frozenset({setting.key}),
+        )
+        for setting in intervals
+    ]
+    sound = tuple(setting for setting in found.settings if setting not in intervals)
+    return dataclasses.replace(found, settings=sound, faults=(*found.faults, *faults))
+
+
+def compose_job(
     found: Read,
     chosen: dict[str, str],
     lines: tuple[str, ...],
     config_dir: str | None,
     checks: tuple[Check, ...],
 ) -> tuple[Composed | None, list[Fault]]:
+    """One job with the values `chosen` of what was found, typed as `lines`; and what is wrong with it."""
     groups = tuple(
         f"{setting.hydra_key}={chosen[setting.key]}" for setting in found.of_kind("group")
     )  # fmt: skip
     values = [f"{setting.hydra_key}={chosen[setting.key]}" for setting in found.of_kind("value")]
     try:
-        base, tuned = _with_tuned(groups, config_dir)
+        base, tuned = with_tuned(groups, config_dir)
         nested = base.with_values(values)
     except UserError as error:
         return None, [Fault(text) for text in error.faults]
@@ -143,7 +152,7 @@ def _compose_job(
 
 
 @lru_cache(maxsize=256)
-def _with_tuned(groups: tuple[str, ...], config_dir: str | None) -> tuple[Layers, str]:
+def with_tuned(groups: tuple[str, ...], config_dir: str | None) -> tuple[Layers, str]:
     """The layers of some group choices and the tuned file among them, found by algorithm and environment."""
     from rlcli.config.hydra_bridge import layers
 

@@ -21,7 +21,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, OverrideType, ValueType
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType, ValueType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.errors import HydraException
@@ -52,6 +52,18 @@ PREFIXES = {
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Numbers between two ends."""
+
+    low: float
+    high: float
+    log: bool
+    """Whether orders of magnitude are what is alike."""
+    whole: bool
+    """Whether it was cast to whole numbers."""
+
+
+@dataclass(frozen=True)
 class Parsed:
     """One override as Hydra's grammar reads it."""
 
@@ -62,7 +74,8 @@ class Parsed:
     sweep: str
     """single, choice, range, glob or interval."""
     values: tuple[tuple[str, Any], ...]
-    """Each value as text in Hydra's grammar and as plain data; empty for an interval."""
+    """Each value as text in Hydra's grammar and as plain data; the two ends of an interval."""
+    interval: Interval | None = None
 
 
 class SynthesisedConfigs(ConfigSource):
@@ -133,6 +146,7 @@ def parse(text: str, choices_of: Callable[[str], Sequence[str]]) -> Parsed:
         package=override.package,
         sweep="single" if override.value_type is None else SWEEPS[override.value_type],
         values=values,
+        interval=_interval(override),
     )
 
 
@@ -250,7 +264,10 @@ def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
 
 
 def _values(override: Override, choices_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[str, Any]]:
-    if override.value_type in (None, ValueType.INTERVAL_SWEEP):
+    if override.value_type is None:
+        return
+    if (interval := _interval(override)) is not None:
+        yield from ((repr(end), end) for end in (interval.low, interval.high))
         return
     if not override.is_sweep_override():
         yield str(override.input_line).partition("=")[2], override.value()
@@ -265,6 +282,16 @@ def _values(override: Override, choices_of: Callable[[str], Sequence[str]]) -> I
         value = Override._convert_value(element)
         interpolated = isinstance(value, str) and "${" in value  # Hydra's text of it would be escaped
         yield str(value) if interpolated else Override._get_value_element_as_str(element), value
+
+
+def _interval(override: Override) -> Interval | None:
+    """The interval that an override gives as its value."""
+    value: Any = override._value
+    if not isinstance(value, IntervalSweep):
+        return None
+    low: Any = value.start
+    high: Any = value.end
+    return Interval(low, high, "log" in value.tags, isinstance(low, int) and isinstance(high, int))
 
 
 def _labels(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, str]]:

@@ -27,6 +27,11 @@ DEFAULT = "cohort"
 ON_SLURM = ("executor", ("slurm",))
 
 
+def is_of_launcher(key: str) -> bool:
+    """Whether a key chooses the launcher, or is one of its settings."""
+    return key in (CHOICE, SETTING) or key.startswith(SETTING + ".")
+
+
 @dataclass(frozen=True)
 class NoSettings:
     """Nothing can be told."""
@@ -136,6 +141,10 @@ class Launching:
         return isinstance(self.settings, Ray) and self.settings.address is not None
 
 
+HERE = Launching()
+"""This process, and workers of its own."""
+
+
 def launching(words: Sequence[Parsed]) -> tuple[Launching, list[Fault]]:
     """The launcher that overrides choose, and everything wrong with them."""
     name = DEFAULT
@@ -143,7 +152,7 @@ def launching(words: Sequence[Parsed]) -> tuple[Launching, list[Fault]]:
         if word.key == CHOICE:
             [(name, _)] = word.values
     if name not in LAUNCHERS:
-        return Launching(), [Fault(unknown("launcher", name, list(LAUNCHERS)), frozenset({CHOICE}))]
+        return HERE, [Fault(unknown("launcher", name, list(LAUNCHERS)), frozenset({CHOICE}))]
     declared = LAUNCHERS[name]
     values: dict[str, Any] = {}
     faults: list[Fault] = []

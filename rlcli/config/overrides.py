@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import catalogue
 from rlcli.config.faults import Fault
-from rlcli.config.launchers import CHOICE, SETTING, Launching, launching
+from rlcli.config.launchers import CHOICE, HERE, SETTING, Launching, is_of_launcher, launching
 from rlcli.config.schema import KEYS
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import UserError, nearest, unknown
 
 if TYPE_CHECKING:
-    from rlcli.config.hydra_bridge import Parsed
+    from rlcli.config.hydra_bridge import Interval, Parsed
 
 SECTIONS = frozenset(name.rpartition(".")[0] for name in KEYS) - {""}
 CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
@@ -24,6 +25,7 @@ OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_
 """Settings of Hydra that rlcli makes itself."""
 
 _KIND = {"tuned": "tuned settings"}
+SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class Setting:
     """group, value or hydra."""
     values: tuple[str, ...]
     """In Hydra's grammar; more than one is swept over."""
+    sweep: str = "single"
+    """single, choice, range, glob or interval."""
+    interval: Interval | None = None
+    """Of an interval, whose ends are `values`."""
 
     @property
     def hydra_key(self) -> str:
@@ -56,7 +62,7 @@ class Read:
 
     settings: tuple[Setting, ...]
     faults: tuple[Fault, ...]
-    launching: Launching
+    launching: Launching = HERE
     """Who is to train the jobs of a sweep."""
 
     def of_kind(self, *kinds: str) -> list[Setting]:
@@ -73,6 +79,15 @@ class Read:
     def varied(self) -> list[str]:
         """The keys that are swept over."""
         return [setting.key for setting in self.of_kind("group", "value") if len(setting.values) > 1]
+
+    def of_sweep(self) -> list[Setting]:
+        """The settings of the sweep itself, which no job has."""
+        return [setting for setting in self.of_kind("group", "value") if of_sweep(setting.key)]
+
+
+def of_sweep(key: str) -> bool:
+    """Whether a key says how a sweep searches."""
+    return key == "sweep" or key.startswith("sweep.")
 
 
 def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> Read:
@@ -104,13 +119,8 @@ def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None)
             Fault("env=... and env.id=... both name the environment; give one.", frozenset({"env.id"}))
         )
     if "env.id" in settings:
-        settings["env"] = Setting("env", "group", settings.pop("env.id").values)
+        settings["env"] = dataclasses.replace(settings.pop("env.id"), key="env", kind="group")
     return Read(tuple(settings.values()), tuple(faults), chosen)
-
-
-def is_of_launcher(key: str) -> bool:
-    """Whether a key chooses the launcher, or is one of its settings."""
-    return key in (CHOICE, SETTING) or key.startswith(SETTING + ".")
 
 
 class _Checker:
@@ -175,10 +185,10 @@ class _Checker:
 
     def _sweep_fault(self, parsed: Parsed) -> Fault | None:
         key = parsed.key
-        if parsed.sweep == "interval":
-            return _fault(
-                parsed, f"{parsed.text!r}: an interval has no list of values; use range() or choice()."
-            )
+        if parsed.sweep != "single" and of_sweep(key):
+            return _fault(parsed, f"{parsed.text!r}: {key} is one for the whole sweep; give one value.")
+        if parsed.interval is not None and not self.multirun:
+            return _fault(parsed, f"{parsed.text!r}: an interval is searched by a sampler: {SEARCH}.")
         if parsed.sweep != "single" and not self.multirun:
             advice = "add -m to run one job each"
             if key in KEYS and KEYS[key].is_list:
@@ -207,13 +217,14 @@ class _Checker:
             else:
                 names.append(text)
         if len(names) == len(parsed.values):
-            yield Setting(group, "group", tuple(names))
+            yield Setting(group, "group", tuple(names), parsed.sweep)
 
     def _value(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         faults = [fault for text, value in parsed.values if (fault := _value_fault(parsed, text, value))]
         yield from faults
         if not faults:
-            yield Setting(parsed.key, "value", tuple(text for text, _ in parsed.values))
+            texts = tuple(text for text, _ in parsed.values)
+            yield Setting(parsed.key, "value", texts, parsed.sweep, parsed.interval)
 
     def _section(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """`wandb={mode:offline}` is `wandb.mode=offline`."""

@@ -493,6 +493,83 @@ class CohortConfig:
     )
 
 
+_SAMPLED = ("sampler", ("tpe", "random", "grid", "nsgaii"))
+_PRUNED = ("pruner", ("median", "halving", "hyperband"))
+
+
+@dataclass(frozen=True)
+class SweepConfig:
+    """How `rlcli train -m` searches; jobs themselves do not have these."""
+
+    sampler: str = key(
+        "none",
+        "Who chooses what is tried: nobody, every combination of the values given is trained; or Optuna's "
+        "tree-structured Parzen estimator, random draws, the points of a grid, or the genetic NSGA-II.",
+        choices=("none", "tpe", "random", "grid", "nsgaii"), effect="nothing",
+    )  # fmt: skip
+    trials: int | None = key(
+        None, "Trials in all; null: 20, with sampler=grid every point.", ge=1, le=1_000_000, effect="nothing",
+        used_by=_SAMPLED,
+    )  # fmt: skip
+    replicas: int = key(
+        1,
+        "Seeds of each trial, from `seed` on; a trial's value is the interquartile mean over them. Seeds are "
+        "never searched over.",
+        ge=1, le=10_000, effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    parallel: int | None = key(
+        None,
+        "Trials asked for at once and trained together; null: 8, and all where nothing is learnt between "
+        "them (random and grid without a pruner).",
+        unit="trials", ge=1, le=100_000, effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    sampler_seed: int = key(
+        0, "Seed of the sampler: with equal results the same trials.", ge=0, lt=2**63, effect="nothing",
+        used_by=_SAMPLED,
+    )  # fmt: skip
+    objective: tuple[str, ...] = key(
+        ("eval/return_mean",),
+        "Metrics of a job's last row that are searched for; several: the Pareto front. -NAME: lower is "
+        "better.",
+        effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    direction: tuple[str, ...] = key(
+        (), "Which way each objective is better; empty: as `rlcli explain` tells of the metric.",
+        choices=("higher", "lower"), effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    space: dict[str, Any] = key(  # noqa: RUF009
+        {},
+        "What is searched over: keys, each with a text in Hydra's grammar, such as choice(2,4,8), "
+        "range(1,9), interval(0.9,1), tag(log,interval(1e-5,1e-2)), int(interval(1,8)). The same is typed "
+        "as KEY=..., which wins.",
+        effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    pruner: str = key(
+        "none",
+        "Who ends trials early that do badly: nobody; whoever is below the median of finished trials at the "
+        "same step; successive halving; or hyperband, which is that from several starts.",
+        choices=("none", "median", "halving", "hyperband"), effect="nothing", used_by=_SAMPLED,
+    )  # fmt: skip
+    prune_every: int = key(
+        10_000,
+        "A trial is judged by train/return_100 once all its seeds have reached a multiple of this, and ends "
+        "one update later.",
+        unit="env steps", ge=1, lt=2**53, effect="nothing", used_by=_PRUNED,
+    )  # fmt: skip
+    prune_warmup: int = key(
+        0, "No trial is ended before so many steps.", unit="env steps", ge=0, lt=2**53, effect="nothing",
+        used_by=_PRUNED,
+    )  # fmt: skip
+    prune_startup: int = key(
+        5, "Trials that must have finished before the median says anything.", unit="trials", ge=1,
+        effect="nothing", used_by=("pruner", ("median",)),
+    )  # fmt: skip
+    prune_factor: int = key(
+        3, "One trial in so many survives each rung.", ge=2, le=1_000, effect="nothing",
+        used_by=("pruner", ("halving", "hyperband")),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ComputeConfig:
     """How the machine is used."""
@@ -577,6 +654,7 @@ class RunConfig:
     digest: DigestConfig = field(default_factory=DigestConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     cohort: CohortConfig = field(default_factory=CohortConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
 

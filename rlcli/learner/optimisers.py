@@ -12,7 +12,7 @@ from rlcli.learner.state import OptimiserState
 
 
 def clip_by_norm_(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
-    """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also the norms [R] before.
+    """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also the norms before.
 
     The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`.
     """

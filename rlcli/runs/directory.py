@@ -93,6 +93,37 @@ def find_sweep(reference: str, root: Path) -> Path | None:
     return next((folder for folder in folders if reference and _has(folder, "sweep.json")), None)
 
 
+def the_sweep(reference: str, root: Path) -> Path:
+    """The sweep that a path, a name, the beginning of one, or `last` means.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    found = find_sweep(reference, root)
+    if found is not None:
+        return found
+    sweeps = sorted(path.parent for path in root.glob("*/sweep.json"))
+    if not sweeps:
+        raise UserError(
+            f"There is no sweep {reference!r}: none lie in {root}.",
+            hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
+        )
+    if reference == LAST:
+        return max(sweeps, key=lambda folder: (folder / "sweep.json").lstat().st_mtime)
+    begun = [folder for folder in sweeps if reference and folder.name.startswith(reference)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        names = ", ".join(folder.name for folder in begun[:8])
+        raise UserError(f"{reference!r} means several sweeps: {names}.", hint="Give more of the name.")
+    similar = nearest(reference, [folder.name for folder in sweeps])
+    suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+    raise UserError(
+        f"There is no sweep {reference!r} in {root}.{suggestion}",
+        hint="A sweep is named by its path, the beginning of its name, or 'last'; see: rlcli runs",
+    )
+
+
 def list_runs(root: Path) -> list[dict[str, Any]]:
     """Summaries of all runs below a folder, oldest first; a damaged one is listed as such.
 

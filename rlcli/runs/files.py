@@ -94,15 +94,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict):
         raise StorageError(f"{path} is damaged: it holds no JSON object.")
-    if _deeper(content, DEEPEST):
+    if deeper(content, DEEPEST):
         raise StorageError(f"{path} is damaged: it is nested deeper than {DEEPEST} levels.")
     return content
 
 
-def _deeper(value: Any, allowed: int) -> bool:
+def deeper(value: Any, allowed: int) -> bool:
     """Whether containers lie in containers more than `allowed` deep."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return bool(inner) and (allowed == 0 or any(_deeper(item, allowed - 1) for item in inner))
+    return bool(inner) and (allowed == 0 or any(deeper(item, allowed - 1) for item in inner))
 
 
 def read_text(path: Path) -> str:

@@ -42,29 +42,43 @@ def workers(config: RunConfig, machine: Machine) -> int:
     return config.cohort.workers or machine.workers or max(1, machine.cores // config.compute.threads)
 
 
-def cohorts(configs: Sequence[RunConfig], machine: Machine) -> list[list[int]]:
+def cohorts(
+    configs: Sequence[RunConfig], machine: Machine, trials: Sequence[int | None] = ()
+) -> list[list[int]]:
     """The positions of the jobs of each cohort, the first job's first; each job is in one.
 
     A shape with many jobs is divided evenly: into parts of at most `cohort.max_size` that fit the memory, and
     so that every worker has one, where parts stay worth it or the number of workers was asked for.
-    Stable-Baselines3 trains its runs one by one anyway.
+    Stable-Baselines3 trains its runs one by one anyway. The seeds of a trial (`trials` has the trial of each
+    job) stay together where a cohort has room for them, since they are judged together.
     """
     alike: dict[str, list[int]] = {}
     for position, config in enumerate(configs):
         alike.setdefault(json.dumps(shape(config), sort_keys=True), []).append(position)
     found = []
     for positions in alike.values():
-        config, count = configs[positions[0]], len(positions)
+        config, count, room = configs[positions[0]], len(positions), largest(configs[positions[0]], machine)
+        blocks = _blocks(positions, trials, room)
         busy = -(-workers(config, machine) // len(alike))
         parts = max(
-            -(-count // largest(config, machine)),
-            min(busy, count if config.cohort.workers or machine.divided else count // SMALLEST),
+            -(-len(blocks) // (room // max(map(len, blocks)))),
+            min(busy, len(blocks), count if config.cohort.workers or machine.divided else count // SMALLEST),
         )
-        sizes = [count // parts + (part < count % parts) for part in range(parts)]
+        sizes = [len(blocks) // parts + (part < len(blocks) % parts) for part in range(parts)]
         for size in sizes:
-            found.append(positions[:size])
-            positions = positions[size:]
+            found.append([position for block in blocks[:size] for position in block])
+            blocks = blocks[size:]
     return sorted(found)
+
+
+def _blocks(positions: Sequence[int], trials: Sequence[int | None], room: int) -> list[list[int]]:
+    """Jobs that stay together: those of a trial, if a cohort has room for them; others by themselves."""
+    together: dict[tuple[int, int], list[int]] = {}
+    for position in positions:
+        trial = trials[position] if trials else None
+        together.setdefault((1, trial) if trial is not None else (0, position), []).append(position)
+    blocks = list(together.values())
+    return blocks if max(map(len, blocks)) <= room else [[position] for position in positions]
 
 
 def largest(config: RunConfig, machine: Machine) -> int:

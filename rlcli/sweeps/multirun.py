@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rlcli.config.compose import Composed, hydra_settings, launcher_of
-from rlcli.config.launchers import Launching
+from rlcli.config.launchers import HERE, Launching
 from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.lock import Lock
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of
-from rlcli.sweeps.sweep import OVER, Sweep
+from rlcli.sweeps.sweep import OVER, Job, Sweep
 from rlcli.sweeps.training import Training
 
 LONGEST_NAME = 100
@@ -34,28 +33,35 @@ def run_sweep(
 
     A failed job does not stop the others; a signal stops them all.
     """
-    from rlcli.config import hydra_multirun
-
     settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
     with opened(launcher_of(typed, config_dir=config_dir)) as launcher:
         directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
-        with _alone(directory):
+        with alone(directory):
             sweep = Sweep.begin(directory, typed, job_names(composed), composed)
             with Training(sweep, sweep.jobs, quiet, launcher) as training:
-
-                def launch(_: str, __: Mapping[str, Any], numbers: Sequence[int]) -> None:
-                    training.train([sweep.jobs[number] for number in numbers])
-
-                hydra_multirun.multirun(
-                    settings, config_dir, directory, lambda number: launch("", {}, [number]), launch
-                )
+                batches = iter([[list(job.overrides) for job in sweep.jobs]])
+                through_hydra(settings, config_dir, training, lambda: next(batches, []))
     return sweep
+
+
+def through_hydra(
+    settings: Sequence[str], config_dir: str | None, training: Training, ask: Callable[[], list[list[str]]]
+) -> None:
+    """Trains the jobs whose overrides `ask` gives, batch by batch, by the launcher chosen."""
+    from rlcli.config.hydra_multirun import multirun
+
+    sweep = training.sweep
+
+    def launch(numbers: Sequence[int]) -> None:
+        training.train([sweep.jobs[number] for number in numbers])
+
+    multirun(settings, config_dir, sweep.dir, ask, launch)
 
 
 def resume_sweep(
     directory: Path,
     *,
-    launching: Launching | None = None,
+    launching: Launching = HERE,
     imports: Sequence[str] = (),
     retry: bool = False,
     quiet: bool = False,
@@ -71,25 +77,43 @@ def resume_sweep(
             another process is at it.
         StorageError: the sweep or a config of it is damaged.
     """
-    with _alone(directory):
+    with alone(directory):
         sweep = Sweep.read(directory)
-        over = [status for status in OVER if not (retry and status == "failed")]
-        left = [job for job in sweep.jobs if job.status not in over]
-        who = launching if launching is not None and left else Launching()
-        for job in left:
-            Lock(directory / job.name).release()  # a worker of a sweep that was killed may still be at it
-            config = sweep.config(job)
-            admit(config, directory / job.name, imports)
-            check(config, checks(elsewhere=who.elsewhere))
-        if imports:  # workers ask again
-            os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
-        with opened(who) as launcher, Training(sweep, left, quiet, launcher) as training:
+        left = left_over(sweep, retry, imports, launching)
+        vouch(imports)
+        with (
+            opened(launching if left else None) as launcher,
+            Training(sweep, left, quiet, launcher) as training,
+        ):
             training.train(left)
     return sweep
 
 
+def left_over(sweep: Sweep, retry: bool, imports: Sequence[str], launching: Launching) -> list[Job]:
+    """The jobs of an earlier sweep that are not over, with `retry` those that failed too; all can be trained.
+
+    Raises:
+        UserError: one cannot be trained here, or a process is still at it.
+        StorageError: its config is damaged.
+    """
+    over = [status for status in OVER if not (retry and status == "failed")]
+    left = [job for job in sweep.jobs if job.status not in over]
+    for job in left:
+        Lock(sweep.dir / job.name).release()  # a worker of a sweep that was killed may still be at it
+        config = sweep.config(job)
+        admit(config, sweep.dir / job.name, imports)
+        check(config, checks(elsewhere=launching.elsewhere))
+    return left
+
+
+def vouch(imports: Sequence[str]) -> None:
+    """Lets modules be imported in workers too, which ask again."""
+    if imports:
+        os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
+
+
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def alone(directory: Path) -> Iterator[None]:
     """No other process trains the sweep meanwhile."""
     lock = Lock(directory)
     try:
@@ -105,7 +129,7 @@ def job_names(composed: Sequence[Composed]) -> list[str]:
         parts = [text.partition("=") for text in job.varied]
         leaves = [key.rpartition(".")[2] for key, _, _ in parts]
         keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in parts]
-        said = ",".join(f"{key}={_safe(value)}" for key, (_, _, value) in zip(keys, parts, strict=True))
+        said = ",".join(f"{key}={safe(value)}" for key, (_, _, value) in zip(keys, parts, strict=True))
         name = said or "job"
         if len(name) > LONGEST_NAME or name in names:
             name = f"{name[:LONGEST_NAME]}-{number}"
@@ -113,5 +137,6 @@ def job_names(composed: Sequence[Composed]) -> list[str]:
     return names
 
 
-def _safe(value: str) -> str:
+def safe(value: str) -> str:
+    """A value as it may stand in the name of a folder."""
     return re.sub(r"[^\w.+-]+", "-", value).strip("-.") or "none"

@@ -10,6 +10,7 @@ from rlcli.config.faults import Check, Fault
 from rlcli.config.rules import RULES
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
+from rlcli.sweeps.objectives import search_fits
 
 
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -107,6 +108,7 @@ CHECKS: tuple[Check, ...] = (
     device_exists,
     backend_takes_it,
     runs_dir_is_a_folder,
+    search_fits,
 )
 
 

@@ -41,6 +41,7 @@ def _row(sweep: Sweep, job: Job) -> dict[str, Any]:
     """One line: what the jobs differ in, results, health at the end, how it stands and where it is."""
     return {
         "job": job.name,
+        **({"trial": job.trial} if sweep.searches else {}),
         **_varied(sweep, job),
         "status": job.status,
         "eval_return_mean": _number(job.eval_return_mean),

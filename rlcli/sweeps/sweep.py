@@ -3,6 +3,7 @@
     <sweep>/sweep.json           the jobs and what became of them, written whole whenever that changes
     <sweep>/<job>/config.yaml    there from the start: what the job trains, whatever files change later
     <sweep>/<job>/manifest.json  from when the job has started on: what is true of it
+    <sweep>/base.yaml, study.log where a sampler asks for jobs: its settings, and the trials (study.py)
 
 sweep.json is the overview: a process that was killed leaves jobs in it as they were, and `Sweep.read` asks
 each job's own manifest what is true.
@@ -42,6 +43,8 @@ class Job:
     overrides: tuple[str, ...]
     varied: tuple[str, ...] = ()
     """Of the overrides, those in which it differs from its siblings."""
+    trial: int | None = None
+    """The number of the trial whose seed it is, where a sampler asks for trials."""
     status: str = "waiting"
     """waiting, running, then finished, failed, pruned or interrupted; a stopped sweep leaves jobs waiting.
     Read from the disk also killed or damaged.
@@ -78,6 +81,12 @@ class Sweep:
     finished: str | None = None
     stopped: int | None = None
     """130 or 143 once a signal stopped it."""
+    searches: bool = False
+    """Whether a sampler asks for its jobs, trial by trial."""
+    config_dir: str | None = None
+    """The folder of configs it was begun with, which trials are composed from."""
+    _configs: dict[str, RunConfig] = dataclasses.field(default_factory=dict)
+    """Of jobs, as far as they are known; frozen, so that none is read twice."""
 
     @classmethod
     def begin(
@@ -88,19 +97,34 @@ class Sweep:
         Raises:
             StorageError: its directory cannot be written to.
         """
-        jobs = [
-            Job(name, one.overrides, one.varied, dir=str(directory / name))
-            for name, one in zip(names, composed, strict=True)
-        ]
-        for name, one in zip(names, composed, strict=True):
-            try:
-                (directory / name).mkdir()
-            except OSError as error:
-                raise storage_error(directory / name, error) from error
-            write_atomically(directory / name / "config.yaml", to_yaml(one.config).encode())
-        sweep = cls(directory, tuple(typed), jobs, started=now())
+        sweep = cls(directory, tuple(typed), [], started=now())
+        sweep.add(names, composed)
         sweep.record()
         return sweep
+
+    def add(self, names: Sequence[str], composed: Sequence[Composed], trial: int | None = None) -> list[Job]:
+        """More jobs, their configs frozen, not recorded yet; those of one trial, say.
+
+        The folder of a trial's job that is there already was left by a kill before the record.
+
+        Raises:
+            StorageError: they cannot be written, or another job's folder is there.
+        """
+        for name, one in zip(names, composed, strict=True):
+            folder = self.dir / name
+            try:
+                left = trial is not None and not folder.is_symlink() and not (folder / MANIFEST).exists()
+                folder.mkdir(exist_ok=left)
+            except OSError as error:
+                raise storage_error(folder, error) from error
+            write_atomically(folder / "config.yaml", to_yaml(one.config).encode())
+            self._configs[name] = one.config
+        jobs = [
+            Job(name, one.overrides, one.varied, trial, dir=str(self.dir / name))
+            for name, one in zip(names, composed, strict=True)
+        ]
+        self.jobs += jobs
+        return jobs
 
     @classmethod
     def read(cls, directory: Path) -> Sweep:
@@ -116,8 +140,9 @@ class Sweep:
             if len({job.name for job in jobs}) < len(jobs):
                 raise TypeError("two jobs have one name")
             sweep = cls(
-                directory, tuple(map(str, content["overrides"])), jobs, started=str(content["started"])
-            )
+                directory, tuple(map(str, content["overrides"])), jobs, started=str(content["started"]),
+                searches=content.get("searches") is True, config_dir=_text(content.get("config_dir")),
+            )  # fmt: skip
         except KeyError as error:
             raise StorageError(f"{path} is damaged: it lacks {error}.") from error
         except (TypeError, OSError) as error:
@@ -128,8 +153,10 @@ class Sweep:
 
     def config(self, job: Job) -> RunConfig:
         """The frozen config of a job."""
-        path = self.dir / job.name / "config.yaml"
-        return from_yaml(read_text(path), str(path))
+        if job.name not in self._configs:
+            path = self.dir / job.name / "config.yaml"
+            self._configs[job.name] = from_yaml(read_text(path), str(path))
+        return self._configs[job.name]
 
     def refresh(self, job: Job) -> None:
         """Asks the job's own manifest, if it has one by now, how it stands; a job may fail before it has."""
@@ -172,6 +199,8 @@ class Sweep:
             "overrides": list(self.overrides),
             "started": self.started,
             "finished": self.finished,
+            "searches": self.searches,
+            "config_dir": self.config_dir,
             "jobs": [job.row() for job in self.jobs],
         }
         write_json(self.dir / FILE, content)
@@ -179,6 +208,9 @@ class Sweep:
 
 def _job(directory: Path, about: dict[str, Any]) -> Job:
     wrong = [name for name, types in TYPES.items() if type(about[name]) not in types]
+    trial = about.get("trial")  # sweeps of before there were trials have none
+    if not (trial is None or (type(trial) is int and trial >= 0)):
+        wrong.append("trial")
     if wrong:
         raise TypeError(f"it makes no sense of a job's {', '.join(wrong)}")
     name = about["name"]
@@ -187,9 +219,13 @@ def _job(directory: Path, about: dict[str, Any]) -> Job:
     if (directory / name).is_symlink() or not (directory / name).is_dir():
         raise TypeError(f"there is no folder {name!r}")
     return Job(
-        name, tuple(map(str, about["overrides"])), tuple(map(str, about["varied"])), about["status"],
+        name, tuple(map(str, about["overrides"])), tuple(map(str, about["varied"])), trial, about["status"],
         dir=str(directory / name), exit_code=about["exit_code"], message=about["message"],
     )  # fmt: skip
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def now() -> str:

@@ -38,11 +38,29 @@ class Training:
     def __init__(
         self, sweep: Sweep, jobs: Sequence[Job], quiet: bool, launcher: Launcher | None = None
     ) -> None:
-        self._sweep, self._launcher = sweep, launcher
+        self.sweep, self._launcher = sweep, launcher
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
-        totals = {name: one.updates * one.batch_size for name, one in self._configs.items()}
-        self._watch: Watch = watch(sweep.jobs, totals, quiet)
+        self._watch: Watch = watch(sweep.jobs, self._totals(jobs), quiet)
+
+    def expect(self, jobs: int, steps: int) -> None:
+        """So many jobs more will be added, or fewer, of about so many env steps each."""
+        self._watch.expect(jobs, steps)
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Jobs that the sweep has come to have since."""
+        self._configs |= {job.name: self.sweep.config(job) for job in jobs}
+        self._by_name |= {job.name: job for job in jobs}
+        self._watch.add(jobs, self._totals(jobs))
+
+    def say(self, text: str) -> None:
+        """Tells whoever watches."""
+        self._watch.say(text)
+
+    def _totals(self, jobs: Sequence[Job]) -> dict[str, int]:
+        """The env steps each job ends at."""
+        configs = {job.name: self._configs[job.name] for job in jobs}
+        return {name: one.updates * one.batch_size for name, one in configs.items()}
 
     def __enter__(self) -> Training:
         self._listening = ExitStack()
@@ -53,35 +71,35 @@ class Training:
         self._listening.close()
         self._watch.close()
         if isinstance(error, _Signalled):
-            self._sweep.stopped = error.exit_code
-        self._sweep.finished = now()
-        for job in self._sweep.jobs:
+            self.sweep.stopped = error.exit_code
+        self.sweep.finished = now()
+        for job in self.sweep.jobs:
             if job.status == "running":  # cut: its manifest knows
-                self._sweep.refresh(job)
-        self._sweep.record()
-        write_results(self._sweep)
+                self.sweep.refresh(job)
+        self.sweep.record()
+        write_results(self.sweep)
         return isinstance(error, _Signalled)
 
     def train(self, jobs: Sequence[Job]) -> None:
         """Trains jobs in cohorts: as the launcher does, else in this process or in several."""
-        if self._sweep.stopped is not None or not jobs:
+        if self.sweep.stopped is not None or not jobs:
             return
         configs = [self._configs[job.name] for job in jobs]
         machine = this_machine()
         if self._launcher is not None:
             machine = self._launcher.machine(machine)
-        parts = cohorts(configs, machine)
+        parts = cohorts(configs, machine, [job.trial for job in jobs])
         units = [[jobs[position].name for position in part] for part in parts]
         self._announce(units)
         count = min(workers(configs[0], machine), len(units))
         if self._launcher is not None:
-            self._sweep.stopped = self._launcher.train(self._sweep.dir, units, count, self._hearing())
+            self.sweep.stopped = self._launcher.train(self.sweep.dir, units, count, self._hearing())
             return
         if count > 1:
             self._in_processes(units, count)
             return
         for names in units:
-            if self._sweep.stopped is None:
+            if self.sweep.stopped is None:
                 self._here(names)
 
     def _announce(self, units: Sequence[Sequence[str]]) -> None:
@@ -104,22 +122,23 @@ class Training:
 
         self._begun(names)
         jobs = Jobs(
-            self._sweep.dir,
+            self.sweep.dir,
             names,
             [self._configs[name] for name in names],
             [self._by_name[name].overrides for name in names],
+            [self._by_name[name].trial for name in names],
         )
-        self._sweep.stopped = work(
+        self.sweep.stopped = work(
             jobs, on_row=heard, on_end=self._ended, tell=self._watch.say, announced=self._watch.say
         )
-        self._sweep.record()
+        self.sweep.record()
 
     def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
         from rlcli.sweeps.launchers.processes import in_processes
 
-        stopped = in_processes(self._sweep.dir, units, count, self._hearing())
+        stopped = in_processes(self.sweep.dir, units, count, self._hearing())
         if stopped is not None:
-            self._sweep.stopped = stopped
+            self.sweep.stopped = stopped
 
     def _hearing(self) -> Hear:
         """Takes in what workers tell."""
@@ -144,19 +163,19 @@ class Training:
                 untold = [name for name in names if code is not None and name not in told]
                 for name in untold:
                     message = f"its process ended with {code}, without a word"
-                    self._ended(name, failed(self._sweep.dir / name, EXIT_CRASH, message))
-                self._sweep.record()
+                    self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
+                self.sweep.record()
 
         return hear
 
     def _begun(self, names: Sequence[str]) -> None:
         for name in names:
             self._by_name[name].status = "running"
-        self._sweep.record()
+        self.sweep.record()
 
     def _ended(self, name: str, result: Result) -> None:
         job = self._by_name[name]
-        self._sweep.refresh(job)
+        self.sweep.refresh(job)
         if result.id == NOBODY:  # its manifest, if there is one, does not know
             job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
         self._watch.ended(job)

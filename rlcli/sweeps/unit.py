@@ -21,6 +21,7 @@ def train_unit(
             names,
             [sweep.config(jobs[name]) for name in names],
             [jobs[name].overrides for name in names],
+            [jobs[name].trial for name in names],
         ),
         on_row=on_row,
         on_end=on_end,

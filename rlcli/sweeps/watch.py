@@ -44,6 +44,12 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 class Watch(Protocol):
     """Who hears how a sweep goes."""
 
+    def expect(self, jobs: int, steps: int) -> None:
+        """So many jobs are to come beside those known, or fewer, of about so many env steps each."""
+
+    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        """Jobs that were to come."""
+
     def row(self, name: str, row: Row) -> None:
         """An update of a job."""
 
@@ -62,6 +68,12 @@ class Silent:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+
+    def expect(self, jobs: int, steps: int) -> None:
+        """Nothing."""
+
+    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        """Nothing."""
 
     def row(self, name: str, row: Row) -> None:
         """Nothing."""
@@ -93,7 +105,7 @@ class _Standing:
     """How far the jobs are."""
 
     def __init__(self, jobs: Sequence[Job], totals: Mapping[str, int], clock: Clock) -> None:
-        self.totals = totals
+        self.totals = dict(totals)
         self.latest: dict[str, Row] = {}
         """The last row of each job in training, in the order in which they began."""
         self.over = {job.name: job for job in jobs if job.name not in totals}
@@ -101,6 +113,19 @@ class _Standing:
         self._steps = {job.name: job.env_steps or 0 for job in jobs if job.name in totals}
         self._all = sum(self._steps.values())
         self.progress = Progress(self._all, sum(totals.values()), clock)
+        self._to_come, self._steps_each = 0, 0
+
+    def expect(self, jobs: int, steps: int) -> None:
+        self._to_come, self._steps_each = self._to_come + jobs, steps
+        self.count += jobs
+        self.progress.total += jobs * steps
+
+    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        self.expect(-min(len(jobs), self._to_come), self._steps_each)
+        self.count += len(jobs)
+        self.totals |= totals
+        self._steps |= {job.name: job.env_steps or 0 for job in jobs}
+        self.progress.total += sum(totals.values())
 
     def row(self, name: str, row: Row) -> None:
         self.latest[name] = {**self.latest.get(name, {}), **row}
@@ -147,6 +172,14 @@ class Lines:
         self._stream, self._clock = stream, clock
         self._due, self._tenth = clock() + EVERY, 0
 
+    def expect(self, jobs: int, steps: int) -> None:
+        """Counts jobs that are to come."""
+        self._standing.expect(jobs, steps)
+
+    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        """Takes jobs in."""
+        self._standing.add(jobs, totals)
+
     def row(self, name: str, row: Row) -> None:
         """Prints the total if it is due."""
         self._standing.row(name, row)
@@ -190,6 +223,14 @@ class Panel:
             vertical_overflow="crop",
         )
         self._live.start(refresh=True)
+
+    def expect(self, jobs: int, steps: int) -> None:
+        """Counts jobs that are to come."""
+        self._standing.expect(jobs, steps)
+
+    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        """Takes jobs in."""
+        self._standing.add(jobs, totals)
 
     def row(self, name: str, row: Row) -> None:
         """Takes a row in, and draws if a drawing is due."""
@@ -245,6 +286,8 @@ class Panel:
 
 def ending(job: Job) -> str:
     """How a job ended, in a line."""
+    if job.status == "pruned":
+        return f"{job.name} pruned after {job.env_steps or 0:,} steps"
     return f"{job.name} {job.status}: {job.message or 'no reason given'}"
 
 

@@ -14,6 +14,7 @@ from rlcli.runs.resume import resume_together
 from rlcli.runs.stop import CODES
 from rlcli.runs.train import Result, Verdict, train
 from rlcli.sweeps.exact import exact_together
+from rlcli.sweeps.judge import judge
 from rlcli.sweeps.preflight import CHECKS
 from rlcli.sweeps.sweep import NOBODY
 
@@ -32,6 +33,8 @@ class Jobs:
     names: Sequence[str]
     configs: Sequence[RunConfig]
     overrides: Sequence[Sequence[str]]
+    trials: Sequence[int | None]
+    """The trial whose seed each is; None where no sampler asked for it."""
 
     @property
     def dirs(self) -> list[Path]:
@@ -45,6 +48,7 @@ class Jobs:
             [self.names[one] for one in positions],
             [self.configs[one] for one in positions],
             [self.overrides[one] for one in positions],
+            [self.trials[one] for one in positions],
         )
 
 
@@ -105,8 +109,13 @@ class _Part:
         return None
 
     def _train(self, jobs: Jobs) -> int | None:
+        judged = judge(jobs.directory, jobs.names, jobs.configs, jobs.trials)
+
         def heard(run: int, row: Row) -> Verdict:
-            return self._on_row(jobs.names[run], row)
+            verdict = self._on_row(jobs.names[run], row)
+            if judged is not None and judged.ends(jobs.names[run], row):
+                return Verdict.PRUNE
+            return verdict
 
         def ended(run: int, result: Result) -> None:
             self._told.add(jobs.names[run])

@@ -24,8 +24,21 @@ def words(line: str, current: str) -> list[str]:
     ("line", "current", "expected"),
     [
         ("", "tr", ["train"]),
-        ("", "", ["train", "resume", "eval", "runs", "show", "reproduce", "diff", "list", "explain"]),
+        (
+            "",
+            "",
+            ["train", "resume", "eval", "runs", "show", "reproduce", "diff", "list", "explain", "sweep"],
+        ),
         ("", "--ver", ["--version"]),
+        ("sweep", "", ["status", "best"]),
+        ("sweep best", "la", ["last"]),
+        ("sweep best", "--j", ["--json"]),
+        ("train -m", "sweep=tr", ["sweep=trpo"]),
+        (
+            "train -m",
+            "sweep.sampler=",
+            [f"sweep.sampler={name}" for name in ("none", "tpe", "random", "grid", "nsgaii")],
+        ),
         ("train", "algo=ppo_", ["algo=ppo_clip", "algo=ppo_kl"]),
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),
         ("train", "tuned=ppo/P", ["tuned=ppo/Pendulum-v1"]),

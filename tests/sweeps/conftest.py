@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlcli.sweeps.multirun import Sweep, run_sweep
-from rlcli.sweeps.plan import plan
+from rlcli.sweeps.plan import plan, plan_search
+from rlcli.sweeps.search import run_search
 
 SMALL = (
     "total_steps=96", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=2", "algo.minibatches=2",
@@ -27,5 +28,18 @@ def sweep(workplace: Path) -> Sweeping:
     def run(*overrides: str) -> Sweep:
         words = [*SMALL, *overrides]
         return run_sweep(plan(words, multirun=True), words, quiet=True)
+
+    return run
+
+
+@pytest.fixture
+def searched(workplace: Path) -> Sweeping:
+    """`searched(*overrides)` runs a small sweep with a sampler in an empty directory."""
+
+    def run(*overrides: str, config_dir: str | None = None) -> Sweep:
+        words = [*SMALL, *overrides]
+        search = plan_search(words, config_dir=config_dir)
+        assert search is not None
+        return run_search(search, words, quiet=True)
 
     return run

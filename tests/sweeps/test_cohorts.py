@@ -88,3 +88,16 @@ def test_shapes_keep_the_workers_busy_before_they_are_divided(monkeypatch: pytes
 
 def test_stable_baselines3_trains_one_by_one() -> None:
     assert cohorts(configs("seed=0,1", "backend=native,sb3"), ONE) == [[0, 2], [1], [3]]
+
+
+def test_the_seeds_of_a_trial_stay_together() -> None:
+    varied = configs("algo.clip=0.1,0.2,0.3,0.4,0.5", "seed=0,1,2", "cohort.max_size=7")
+    trials = [number // 3 for number in range(15)]
+    assert cohorts(varied, ONE) == [list(range(5)), list(range(5, 10)), list(range(10, 15))]
+    assert cohorts(varied, ONE, trials) == [list(range(6)), list(range(6, 12)), [12, 13, 14]]
+    scattered = [number % 5 for number in range(15)]
+    assert cohorts(varied, ONE, scattered)[0] == [0, 5, 10, 1, 6, 11]
+    small = configs("algo.clip=0.1,0.2", "seed=0,1,2", "cohort.max_size=2")
+    assert cohorts(small, ONE, [0, 0, 0, 1, 1, 1]) == [[0, 1], [2, 3], [4, 5]]
+    workers = configs("algo.clip=0.1,0.2,0.3", "seed=0,1", "cohort.workers=4")
+    assert cohorts(workers, ONE, [0, 0, 1, 1, 2, 2]) == [[0, 1], [2, 3], [4, 5]]

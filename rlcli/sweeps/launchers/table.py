@@ -33,14 +33,16 @@ MAKERS: Mapping[str, Callable[[Any], Launcher]] = {"joblib": _joblib, "submitit"
 
 
 @contextmanager
-def opened(launching: Launching) -> Iterator[Launcher | None]:
+def opened(launching: Launching | None) -> Iterator[Launcher | None]:
     """The launcher, ready to take cohorts, and closed afterwards; None is this process and its own workers.
+
+    So is what comes of None, where there is nothing to be launched.
 
     Raises:
         UserError: it cannot be had: a cluster that does not answer, say.
     """
-    maker = MAKERS.get(launching.name)
-    if maker is None:
+    maker = None if launching is None else MAKERS.get(launching.name)
+    if launching is None or maker is None:
         yield None
         return
     launcher = maker(launching.settings)

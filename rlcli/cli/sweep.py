@@ -1,0 +1,109 @@
+"""`rlcli sweep`: how a sweep stands, and the best of its trials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rlcli.cli.options import AsJson
+from rlcli.cli.output import emit, number, result, table
+
+if TYPE_CHECKING:
+    from rlcli.sweeps.standing import Attempt, Standing
+
+Directory = Annotated[
+    str,
+    typer.Argument(metavar="SWEEP", help="A sweep's folder, its name, or last.", show_default=False),
+]
+SHOWN = 5
+"""Reasons of failed trials that are shown."""
+
+
+def status(sweep: Directory, as_json: AsJson = False) -> None:
+    """Tell how a sweep stands: its trials, how far it is, and the best so far.
+
+    Jobs that differ in their seeds alone are one trial, also where no sampler asked for them.
+
+    Examples:
+      rlcli sweep status last
+      rlcli sweep status runs/my-sweep --json
+    """
+    stands = _standing(sweep)
+    if as_json:
+        emit(stands.row())
+        return
+
+    from rlcli.loggers.progress import duration
+
+    about = stands.row()
+    sampler = "" if stands.settings.sampler == "none" else f", sampler {stands.settings.sampler}"
+    result(f"{stands.sweep.dir}: {stands.status}{sampler}")
+    counts = ", ".join(f"{many} {way}" for way, many in stands.by_status().items() if many)
+    result(f"trials: {len(stands.attempts)} of {stands.trials}" + (f", {counts}" if counts else ""))
+    share = about["env_steps"] / max(1, about["env_steps_in_all"])
+    result(f"env steps: {about['env_steps']:,} of {about['env_steps_in_all']:,} ({share:.0%})")
+    result(f"time: {duration(stands.seconds)}, since {stands.sweep.started}")
+    for one in stands.best()[:SHOWN]:
+        result(f"best: {_headline(one, stands)} ({_params(one) or 'nothing varied'})")
+    for one in [one for one in stands.attempts if one.status == "failed"][:SHOWN]:
+        result(f"failed: trial {one.number} ({_params(one)}): {one.reason}")
+    if stands.status not in ("running", "finished"):
+        result(f"Go on with: rlcli resume {stands.sweep.dir}")
+
+
+def best(sweep: Directory, as_json: AsJson = False) -> None:
+    """Show the best trial of a sweep, or the Pareto front where there are several objectives.
+
+    With its values, its parameters, what each seed reached, and the command line that trains it again. A
+    trial's value is the interquartile mean over its seeds; without a sampler, of their returns.
+
+    Examples:
+      rlcli sweep best last
+      rlcli sweep best runs/my-sweep --json
+    """
+    stands = _standing(sweep)
+    found = stands.best()
+    if as_json:
+        for one in found:
+            emit(one.row(stands.wanted, stands.sweep.config_dir))
+        return
+    if not found:
+        result(f"No trial of {stands.sweep.dir} has finished yet: rlcli sweep status {stands.sweep.dir}")
+        return
+    if len(stands.wanted) > 1:
+        result(f"{len(found)} trials that no other is better than in every objective:")
+    for one in found:
+        _print(one, stands)
+
+
+def _standing(reference: str) -> Standing:
+    from rlcli.runs.directory import runs_root, the_sweep
+    from rlcli.sweeps.standing import standing
+    from rlcli.sweeps.sweep import Sweep
+
+    return standing(Sweep.read(the_sweep(reference, runs_root())))
+
+
+def _print(one: Attempt, stands: Standing) -> None:
+    seeds = len(one.jobs)
+    over = f", interquartile mean of {seeds} seeds" if seeds > 1 else ""
+    result(f"{_headline(one, stands)}{over}")
+    for key, text in one.params.items():
+        result(f"  {key}={text}")
+    rows = [(job.name, number(job.eval_return_mean), number(job.best_return_mean)) for job in one.jobs]
+    table(("job", "return", "best"), rows, right=("return", "best"))
+    result(f"Train it again: {one.command(stands.sweep.config_dir)}")
+
+
+def _headline(one: Attempt, stands: Standing) -> str:
+    from rlcli.loggers.progress import figure
+
+    pairs = zip(stands.wanted, one.values or [], strict=False)
+    return f"trial {one.number}, " + ", ".join(f"{wanted.metric} {figure(value)}" for wanted, value in pairs)
+
+
+def _params(one: Attempt) -> str:
+    from rlcli.sweeps.search import rounded
+
+    return ", ".join(f"{key}={rounded(text)}" for key, text in one.params.items())

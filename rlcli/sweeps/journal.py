@@ -1,0 +1,106 @@
+"""The file in which Optuna's study lies: a line an event, JSON, only ever added to.
+
+Optuna's own file of this kind is not used for three reasons: a line torn by a kill would be joined with the
+next one and spoil the study for good; its lock outlives a process that was killed, and is waited for; and it
+follows links. Optuna's database cannot be used on network file systems at all. What Optuna does with the
+lines is its own: reading them is data into dictionaries, nothing is executed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import BaseJournalBackend
+
+from rlcli.errors import StorageError
+from rlcli.runs.files import DEEPEST, deeper, open_plain, storage_error, write_atomically
+
+LARGEST = 2**28
+"""Bytes of a study that is read; a trial takes about a thousand."""
+BLOCK = 2**16
+
+
+class Journal(BaseJournalBackend):
+    """Events of a study in a file that several processes, also of several machines, add to.
+
+    An event is there whole or not at all: what a kill tore is cut off by whoever writes next, under a lock
+    of the operating system's, which goes with its process.
+
+    Raises:
+        StorageError: the file cannot be read or written, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._count = 0
+
+    @staticmethod
+    def create(path: Path) -> Journal:
+        """A new file, empty."""
+        write_atomically(path, b"")
+        return Journal(path)
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        """The events from that number on."""
+        number, offset = (self._count, self._read) if log_number_from >= self._count else (0, 0)
+        for line in self._lines(offset):
+            number, offset = number + 1, offset + len(line)
+            if number > self._count:
+                self._count, self._read = number, offset
+            if number > log_number_from:
+                yield self._event(line, number)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Adds events, which are on the disk when this returns."""
+        content = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        try:
+            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                with contextlib.suppress(OSError):  # a file system without locks has none
+                    fcntl.flock(handle, fcntl.LOCK_EX)
+                os.ftruncate(handle, _whole(handle))
+                while content:
+                    content = content[os.write(handle, content) :]
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+
+    def _lines(self, offset: int) -> list[bytes]:
+        """Whole lines from an offset on; one that is being written, or was torn, is none yet."""
+        with open_plain(self._path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise StorageError(f"{self._path} is too large to be what rlcli wrote.")
+            file.seek(offset)
+            content = file.read(size - offset if size > offset else 0)
+        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+    def _event(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise StorageError(f"{self._path} is damaged in line {number}: {error}.") from None
+        if not isinstance(event, dict) or deeper(event, DEEPEST):
+            raise StorageError(f"{self._path} is damaged in line {number}: it holds no event.")
+        return event
+
+
+def _whole(handle: int) -> int:
+    """Bytes of an open file up to the end of its last whole line."""
+    end = os.fstat(handle).st_size
+    while end > 0:
+        start = max(0, end - BLOCK)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -1,0 +1,295 @@
+"""A sweep whose jobs a sampler asks for: ask, train, tell, until all trials are over.
+
+Trials come in batches of sweep.parallel, and their numbers say in which: all of a batch are asked for before
+any of them trains, and all are told before the next is asked for. A trial is written to study.log, then its
+jobs' configs to their folders, then the jobs to sweep.json, before they train; its values to study.log once
+they are over. So whatever a kill leaves, what is there says what comes next, and it is what would have come.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlcli.config.compose import Composed, launcher_of
+from rlcli.config.faults import Check, Fault
+from rlcli.config.launchers import HERE, Launching
+from rlcli.config.schema import RunConfig
+from rlcli.config.search import Search, compose_search
+from rlcli.config.serialise import flatten
+from rlcli.config.space import Value
+from rlcli.errors import UserError
+from rlcli.loggers.progress import figure
+from rlcli.runs.admission import admit
+from rlcli.runs.directory import new_sweep_dir
+from rlcli.sweeps.base import FILE as BASE
+from rlcli.sweeps.base import read_base, write_base
+from rlcli.sweeps.launchers.table import opened
+from rlcli.sweeps.multirun import LONGEST_NAME, alone, left_over, safe, through_hydra, vouch
+from rlcli.sweeps.objectives import best, objectives
+from rlcli.sweeps.preflight import CHECKS
+from rlcli.sweeps.run import root_of
+from rlcli.sweeps.standing import outcome
+from rlcli.sweeps.sweep import OVER, Job, Sweep, now
+from rlcli.sweeps.training import Training
+
+if TYPE_CHECKING:
+    from rlcli.sweeps.study import Study
+
+
+def run_search(search: Search, typed: Sequence[str], *, quiet: bool = False) -> Sweep:
+    """Runs a new sweep through Hydra: a sweeper of ours asks, and the launcher that was chosen trains."""
+    from rlcli.sweeps.study import Study
+
+    wanted = objectives(search.settings)
+    with opened(launcher_of(typed, config_dir=search.config_dir)) as launcher:
+        directory = new_sweep_dir(search.config, root_of(search.base))
+        with alone(directory):
+            write_base(directory, search.settled())
+            study = Study.begin(directory, wanted)
+            sweep = Sweep(
+                directory, tuple(typed), [], started=now(), searches=True, config_dir=search.config_dir
+            )  # fmt: skip
+            sweep.record()
+            with Training(sweep, [], quiet, launcher) as training:
+                trials = Trials(sweep, search, study, training)
+                through_hydra(
+                    search.shared_words(),
+                    search.config_dir,
+                    training,
+                    lambda: [trials.words(job) for job in trials.batch()],
+                )
+    return sweep
+
+
+def resume_search(
+    directory: Path,
+    *,
+    launching: Launching = HERE,
+    imports: Sequence[str] = (),
+    retry: bool = False,
+    config_dir: str | None = None,
+    trials: int | None = None,
+    quiet: bool = False,
+) -> Sweep:
+    """Brings an earlier sweep to its end: trials that were cut go on, the rest is asked for.
+
+    With `retry` jobs that failed are tried again, and their trials count as they end then. `config_dir` is
+    the folder of configs that it was begun with: none is read because a directory says so. `trials` is how
+    many there are to be in all now.
+
+    Raises:
+        UserError: as `resume_sweep`; or its settings do not compose to what they were.
+        StorageError: the sweep, its settings or its study are damaged.
+    """
+    from rlcli.sweeps.study import Study
+
+    with alone(directory):
+        sweep = Sweep.read(directory)
+        base = read_base(directory)
+        admit(base, directory, imports)
+        study = Study.open(directory, objectives(base.sweep))
+        if trials is not None:
+            base = _longer(base, trials, len(study.trials()))
+        search = _composed_again(sweep, base, imports, config_dir)
+        study.fits(search.dimensions)
+        left = left_over(sweep, retry, imports, launching)
+        vouch(imports)
+        write_base(directory, search.settled())
+        study = _opened_again(study, left)
+        with opened(launching) as launcher, Training(sweep, left, quiet, launcher) as training:
+            left_of_it = Trials(sweep, search, study, training)
+            left_of_it.tell()
+            training.train([*left, *left_of_it.begun()])
+            while batch := left_of_it.batch():
+                training.train(batch)
+    return sweep
+
+
+class Trials:
+    """The trials of a sweep on their way: what is over is told, what is next is asked for."""
+
+    def __init__(self, sweep: Sweep, search: Search, study: Study, training: Training) -> None:
+        self._sweep, self._search, self._study, self._training = sweep, search, study, training
+        self._wanted = objectives(search.settings)
+        self._words: dict[str, list[str]] = {}
+        base, jobs = search.config, search.settings.replicas
+        self._steps = base.updates * base.batch_size
+        training.expect((search.trials - study.count) * jobs, self._steps)
+
+    def words(self, job: Job) -> list[str]:
+        """What Hydra composes to a job."""
+        return self._words[job.name]
+
+    def batch(self) -> list[Job]:
+        """The jobs of the next trials, frozen; none at the end, or once a signal came."""
+        self.tell()
+        while self._sweep.stopped is None and (asked := self._study.count) < self._search.trials:
+            jobs = self._ask(self._batch_end(asked))
+            if jobs:
+                return jobs
+        return []
+
+    def _batch_end(self, asked: int) -> int:
+        """How many trials there are when the batch is complete that so many have begun."""
+        parallel = self._search.parallel
+        return min(self._search.trials, (asked // parallel + 1) * parallel)
+
+    def begun(self) -> list[Job]:
+        """The jobs of trials that were asked for and have none yet, and of those that their batch lacks."""
+        have = {job.trial for job in self._sweep.jobs}
+        cut = [one for one in self._study.trials() if one.status == "running" and one.number not in have]
+        jobs = []
+        for trial in cut:
+            jobs += self._freeze(trial.number, self._compose(trial.params))
+        self._take_in(jobs)
+        asked, parallel = self._study.count, self._search.parallel
+        return [*jobs, *self._ask(self._batch_end(asked))] if asked % parallel else jobs
+
+    def tell(self) -> None:
+        """Tells the study of every trial whose jobs are over."""
+        told = 0
+        for trial in self._study.trials():
+            jobs = [job for job in self._sweep.jobs if job.trial == trial.number]
+            if trial.status == "running" and jobs and all(job.status in OVER for job in jobs):
+                status, values, reason = outcome(self._sweep, jobs, self._wanted)
+                self._study.tell(trial.number, status, values, reason)
+                told += 1
+        if told:
+            self._training.say(self.standing())
+
+    def standing(self) -> str:
+        """How far it is, and the best so far, in a line."""
+        trials = self._study.trials()
+        over = sum(trial.status != "running" for trial in trials)
+        line = f"{over} of {self._search.trials} trials"
+        finished = [one for one in trials if one.values is not None and one.status == "finished"]
+        front = [finished[place] for place in best([one.values or () for one in finished], self._wanted)]
+        if len(self._wanted) > 1:
+            return f"{line}: {len(front)} on the Pareto front" if front else line
+        if not front:
+            return line
+        params = ", ".join(f"{key}={text}" for key, text in self._texts(front[0].params, short=True).items())
+        return f"{line}: best {figure((front[0].values or (0.0,))[0])}, trial {front[0].number} ({params})"
+
+    def _ask(self, up_to: int) -> list[Job]:
+        """Asks for trials until there are so many; the jobs of those without jobs."""
+        jobs: list[Job] = []
+        while self._study.count < up_to:
+            proposal = self._study.ask(self._search)
+            try:
+                composed = self._compose(proposal.params)
+            except UserError as error:
+                self._study.record(proposal, self._search, refused=" ".join(error.faults))
+                params = self._texts(proposal.params, short=True)
+                tried = ", ".join(f"{key}={text}" for key, text in params.items())
+                self._training.say(f"trial {proposal.number} ({tried}) cannot be trained: {error.faults[0]}")
+                self._training.expect(-self._search.settings.replicas, self._steps)
+                continue
+            self._study.record(proposal, self._search)
+            jobs += self._freeze(proposal.number, composed)
+        self._take_in(jobs)
+        return jobs
+
+    def _take_in(self, jobs: Sequence[Job]) -> None:
+        self._sweep.record()
+        self._training.add(jobs)
+
+    def _compose(self, params: Mapping[str, Value]) -> list[Composed]:
+        return self._search.compose(self._texts(params))
+
+    def _freeze(self, number: int, composed: Sequence[Composed]) -> list[Job]:
+        names = [trial_name(number, one.varied) for one in composed]
+        jobs = self._sweep.add(names, composed, number)
+        for job, one in zip(jobs, composed, strict=True):
+            values = dict(text.split("=", 1) for text in one.varied)
+            values.pop("seed", None)
+            self._words[job.name] = self._search.words(values, one.config.seed)
+        return jobs
+
+    def _texts(self, params: Mapping[str, Value], short: bool = False) -> dict[str, str]:
+        """Values as they are typed; `short` ones only as they are read."""
+        texts = {one.key: one.text(params[one.key]) for one in self._search.dimensions}
+        return {key: rounded(text) for key, text in texts.items()} if short else texts
+
+
+def trial_name(number: int, varied: Sequence[str]) -> str:
+    """The folder of a trial's job, its trial first and its seed last: `t003,clip=0.1234,seed=1`."""
+    pairs = [text.partition("=") for text in varied]
+    leaves = [key.rpartition(".")[2] for key, _, _ in pairs]
+    keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in pairs]
+    words = [f"{key}={safe(rounded(value))}" for key, (_, _, value) in zip(keys, pairs, strict=True)]
+    seed = words.pop() if pairs and pairs[-1][0] == "seed" else None
+    said = ",".join([f"t{number:03d}", *words])[:LONGEST_NAME]
+    return f"{said},{seed}" if seed else said
+
+
+def rounded(text: str) -> str:
+    """A number in four digits; other text as it is."""
+    if not re.fullmatch(r"-?\d+\.\d+(e-?\d+)?|-?\d+e-?\d+", text):
+        return text
+    return f"{float(text):.4g}"
+
+
+def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:
+    """The settings with another number of trials."""
+    if trials < asked:
+        raise UserError(f"sweep.trials={trials}: {asked} have been asked for already; give no fewer.")
+    return dataclasses.replace(base, sweep=dataclasses.replace(base.sweep, trials=trials))
+
+
+def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], config_dir: str | None) -> Search:
+    """What a sweep searches, from what was typed then.
+
+    Raises:
+        UserError: it needs the folder of configs it was begun with, or its settings are others now.
+    """
+    if sweep.config_dir is not None and config_dir is None:
+        raise UserError(
+            f"This sweep was begun with --config-dir {sweep.config_dir}; give it again: no folder is "
+            "read because a sweep says so."
+        )
+    search = compose_search(sweep.overrides, config_dir=config_dir, checks=[_admitted(sweep.dir, imports)])
+    if search is not None:  # how many there are to be is what the settings say
+        settings = dataclasses.replace(
+            search.settings, trials=base.sweep.trials, parallel=base.sweep.parallel
+        )  # fmt: skip
+        config = dataclasses.replace(search.config, sweep=settings)
+        search = dataclasses.replace(search, base=dataclasses.replace(search.base, config=config))
+        differing = [key for key, value in flatten(config).items() if value != flatten(base)[key]]
+        if not differing:
+            return search
+    said = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
+    raise UserError(
+        f"{sweep.dir}: what it was begun with composes otherwise now, in {said}; its remaining trials would "
+        "not be comparable.",
+        hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
+    )
+
+
+def _opened_again(study: Study, left: Sequence[Job]) -> Study:
+    """The study with the trials of failed jobs that are to be tried again as running ones."""
+    failed = [job for job in left if job.status == "failed"]
+    for job in failed:
+        job.status = "waiting"
+    again = {job.trial for job in failed}
+    numbers = [one.number for one in study.trials() if one.status == "failed" and one.number in again]
+    return study.reopened(numbers) if numbers else study
+
+
+def _admitted(directory: Path, imports: Sequence[str]) -> Check:
+    """The checks of a config that a directory asks for: it is admitted before anything is made of it."""
+
+    def check(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+        try:
+            admit(config, directory, imports)
+        except UserError as error:
+            yield from (Fault(text) for text in error.faults)
+            return
+        for one in CHECKS:
+            yield from one(config, provenance)
+
+    return check
