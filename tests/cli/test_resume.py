@@ -91,3 +91,14 @@ def test_a_stopped_run_names_the_command_that_goes_on(workplace: Path) -> None:
     identity = json.loads((workplace / "runs" / "mine" / "manifest.json").read_text())["id"]
     assert err.endswith(f"Go on with: rlcli resume {identity}\n")
     assert out == ""
+
+
+def test_of_a_sweep_only_who_trains_it_can_be_said(rlcli: Rlcli, workplace: Path) -> None:
+    assert rlcli("train", "-m", *SMALL, "seed=0,1", "name=pair", "--quiet").code == 0
+    refused = rlcli("resume", "pair", "hydra/launcher=cohort", "seed=3")
+    assert refused.code == 2
+    assert "seed=3 cannot be set" in refused.err
+    misspelt = rlcli("resume", "pair", "hydra/launcher=jobli")
+    assert misspelt.code == 2
+    assert "Did you mean 'joblib'?" in misspelt.err
+    assert rlcli("resume", "pair", "hydra/launcher=cohort").code == 0

@@ -84,12 +84,6 @@ def test_slurm_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_when_a_sweep_is_resumed_nothing_else_is_chosen() -> None:
-    with pytest.raises(UserError, match="what they were when it began: seed=3 cannot be set"):
-        launcher_of(["hydra/launcher=joblib", "seed=3"], alone=True)
-    assert launcher_of(["hydra/launcher=joblib"], alone=True).name == "joblib"
-
-
 def test_hydra_takes_what_passed() -> None:
     """Every launcher with every setting, those that are mappings and lists too."""
     for name, declared in LAUNCHERS.items():

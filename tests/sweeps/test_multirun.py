@@ -160,7 +160,7 @@ def test_the_record_and_the_table(sweep: Sweeping) -> None:
         assert int(row["env_steps"]) == 96
         assert 0 < float(row["behaviour/ess"]) <= 1
     left = {path.name for path in done.dir.iterdir()}
-    assert left == {"seed=0", "seed=1", "sweep.json", "results.csv", "multirun.yaml"}
+    assert left == {"seed=0", "seed=1", "sweep.json", "results.csv"}
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

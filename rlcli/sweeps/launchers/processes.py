@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -74,6 +75,8 @@ def _start(directory: Path, names: Sequence[str], events: queue.Queue[Event]) ->
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "rlcli.sweeps.worker", str(directory)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # What this process can import, for environments' modules are found there.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         # A group of its own: what is typed at the terminal reaches it once, passed on.
         start_new_session=True,
     )  # fmt: skip
