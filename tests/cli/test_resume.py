@@ -94,7 +94,7 @@ def test_a_stopped_run_names_the_command_that_goes_on(workplace: Path) -> None:
 
 
 def test_of_a_sweep_only_who_trains_it_can_be_said(rlcli: Rlcli, workplace: Path) -> None:
-    assert rlcli("train", "-m", *SMALL, "seed=0,1", "name=pair", "--quiet").code == 0
+    assert rlcli("train", "-m", *TINY[:-1], "seed=0,1", "name=pair", "--quiet").code == 0
     refused = rlcli("resume", "pair", "hydra/launcher=cohort", "seed=3")
     assert refused.code == 2
     assert "seed=3 cannot be set" in refused.err
