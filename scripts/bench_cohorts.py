@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,9 @@ SIZES = (1, 4, 16, 64, 256)
 PEER_RUNS = 2
 """Runs of the peer that are timed in a round; the others would take as long."""
 PEER = bench.CONTESTS["PPO"].peer
+OURS = {"rlcli, cohort": (), "rlcli, cohort, without W&B": ("logger=[console,jsonl]",)}
+COUNTED = 320
+"""Updates after the first ones that all members of a measured cohort make together, within bounds."""
 
 
 class Cohort(NamedTuple):
@@ -51,14 +55,14 @@ class Cohort(NamedTuple):
     """From the command to the prompt."""
 
 
-def cohort(name: str, members: int, updates: int) -> Cohort:
+def cohort(name: str, members: int, updates: int, settings: Sequence[str] = ()) -> Cohort:
     """Trains so many seeds of a contest as one cohort."""
     contest = bench.CONTESTS[name]
     with tempfile.TemporaryDirectory(prefix="rlcli-cohorts-") as root:
         begin = time.perf_counter()
         process = subprocess.Popen(
             [bench.RLCLI, contest.command[0], "-m", *contest.command[1:], f"seed=range({members})",
-             f"total_steps={updates * contest.batch}", "cohort.workers=1", f"runs_dir={root}"],
+             f"total_steps={updates * contest.batch}", "cohort.workers=1", f"runs_dir={root}", *settings],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)
@@ -102,10 +106,11 @@ def peer_sweep() -> float:
 
 def speeds(repeats: int, updates: int) -> dict[str, Any]:
     """Steps a second of the peer's run and of our cohort."""
-    found: dict[str, list[float]] = {PEER: [], "rlcli, cohort": []}
+    found: dict[str, list[float]] = {name: [] for name in (PEER, *OURS)}
     for _ in range(repeats):
         found[PEER].append(bench.measure("PPO", PEER, 2 * updates))
-        found["rlcli, cohort"].append(cohort("PPO", MEMBERS, updates).steps_per_second)
+        for name, settings in OURS.items():
+            found[name].append(cohort("PPO", MEMBERS, updates, settings).steps_per_second)
         print(", ".join(f"{name} {values[-1]:,.0f} steps/s" for name, values in found.items()), flush=True)
     return {
         name: bench.summary(values) | {"times_the_peer": bench.ratio(values, found[PEER])}
@@ -113,7 +118,7 @@ def speeds(repeats: int, updates: int) -> dict[str, Any]:
     }
 
 
-def costs(repeats: int, updates: int) -> dict[str, Any]:
+def costs(repeats: int) -> dict[str, Any]:
     """For each algorithm and size: microseconds an env step, and memory."""
     found: dict[str, dict[str, list[Cohort]]] = {
         name: {str(size): [] for size in SIZES} for name in bench.CONTESTS
@@ -121,6 +126,7 @@ def costs(repeats: int, updates: int) -> dict[str, Any]:
     for _ in range(repeats):
         for name, sizes in found.items():
             for size, measured in sizes.items():
+                updates = bench.WARM_UP + max(3, min(20, COUNTED // int(size)))
                 measured.append(cohort(name, int(size), updates))
                 one = measured[-1]
                 print(
@@ -231,7 +237,7 @@ def plot(cost: dict[str, Any], path: Path) -> None:
 def main() -> None:
     """Measure, print the page, write it, its numbers and its plot under docs/results/."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--updates", type=int, default=25, help="updates of each run")
+    parser.add_argument("--updates", type=int, default=25, help="updates of each run beside the peer's")
     parser.add_argument("--repeats", type=int, default=3, help="rounds")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where cohorts.* go")
     parser.add_argument("--peer-runs", type=int, help=argparse.SUPPRESS)
@@ -249,7 +255,7 @@ def main() -> None:
         "repeats": options.repeats,
         "load_before": load,
         "speed": speeds(options.repeats, options.updates),
-        "cost": costs(options.repeats, options.updates),
+        "cost": costs(options.repeats),
         "sweep": sweeps(options.repeats),
         "with": machine.description(),
     }

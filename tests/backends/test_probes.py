@@ -52,6 +52,7 @@ ALGORITHMS: dict[str, tuple[int, dict]] = {
         ROWS["ppg"]
         | {
             "epochs": 8,
+            "learning_rate": 0.003,
             "value_epochs": 8,
             "entropy_coef": 0.0,
             "auxiliary_every": 4,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+import rlcli
 
 FAULTS = """
 import resource, torch
@@ -29,5 +33,8 @@ print(faults() - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep their own ways")
 def test_memory_that_was_freed_is_not_asked_for_again():
-    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    found = os.environ | {"PYTHONPATH": str(Path(rlcli.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env=found, capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) < 1000  # all of it anew would be 4 bytes * 2**21 * 10 / 4096 = 20,480

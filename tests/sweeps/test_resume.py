@@ -163,7 +163,7 @@ def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sw
     record = json.loads((cut.dir / "sweep.json").read_text())
     record["jobs"].reverse()
     (cut.dir / "sweep.json").write_text(json.dumps(record))
-    done = resume_sweep(cut.dir, quiet=True)
+    done = Sweep.read(resume_sweep(cut.dir, quiet=True).dir)
     for job in done.jobs:
         config = done.config(job)
         assert (f"seed={config.seed}", config.algo.clip, job.status) == (job.name, 0.05, "finished")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -185,7 +186,7 @@ def test_only_a_lock_of_another_host_is_forgotten(waiting: Sweep) -> None:
 def test_what_an_earlier_process_left_is_no_news(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed job that is tried again has failed anew only when it has trained since."""
     monkeypatch.setattr(following, "EVERY", 0.0)
-    monkeypatch.setattr(following, "COST", 1.0)
+    monkeypatch.setattr(following, "COST", math.inf)
     carry_out(task_for(waiting.dir))
     manifest = waiting.dir / "seed=0" / "manifest.json"
     content = json.loads(manifest.read_text())
