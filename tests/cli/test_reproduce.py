@@ -113,7 +113,7 @@ def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:
 
 
 def test_ctrl_c_ends_it_with_what_was_found(rlcli: Rlcli, workplace: Path) -> None:
-    assert rlcli("train", *SMALL[1:], "total_steps=20000", "checkpoint.every=0", "name=long").code == 0
+    assert rlcli("train", *SMALL[1:], "total_steps=8000", "checkpoint.every=0", "name=long").code == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "rlcli", "reproduce", "long"],
         stdout=subprocess.PIPE,

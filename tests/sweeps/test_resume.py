@@ -96,7 +96,7 @@ def test_a_sweep_of_worker_processes_killed_as_a_whole(
     workplace: Path, sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    overrides = ("seed=0,1,2,3", "total_steps=2048", "cohort.workers=2", "cohort.max_size=2")
+    overrides = ("seed=0,1,2,3", "total_steps=1024", "cohort.workers=2", "cohort.max_size=2")
     process = python("-m", "rlcli", "train", "-m", *SMALL, *overrides, "name=cut", "--quiet")
     found = Path("runs/cut")
     wait_for(lambda: all((found / f"seed={seed}" / "digests.txt").exists() for seed in (1, 3)))
@@ -133,7 +133,7 @@ def test_one_worker_that_is_killed_fails_its_jobs_alone(
     """Nothing in the parent knows why; its jobs go on when asked to."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     words = (*SMALL, "seed=0,1", "cohort.workers=2", "cohort.max_size=1", "name=cut")
-    process = python("-m", "rlcli", "train", "-m", *words, "total_steps=4096", "--quiet", "--json")
+    process = python("-m", "rlcli", "train", "-m", *words, "total_steps=2048", "--quiet", "--json")
     found = Path("runs/cut")
     wait_for(lambda: (found / "seed=1" / "digests.txt").exists())
     held = holder(found / "seed=1")

@@ -31,6 +31,7 @@ def test_ctrl_c_stops_jobs_in_order(workplace: Path) -> None:
     assert_stopped_by(ctrl_c, 130, WORDS)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_preempted_goes_on(workplace: Path) -> None:
     """submitit's signal, as Slurm sends it before a time limit, to the job of the second cohort."""
     process, workers = started(*WORDS, "total_steps=2048", "checkpoint.every=1024")
