@@ -174,8 +174,8 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"| {name} | {figures} | {speed['times_the_peer']:.2f} |")
     lines += ["", "## What a member costs", "", "![Microseconds an env step](cohorts.png)", ""]
     lines += [
-        "Microseconds an env step: the time of an update over the steps of all members. Memory is the peak of "
-        f"the whole process. {result['cost_repeats']} rounds.",
+        "Microseconds an env step: the time of an update over the steps of all members. Memory is the peak "
+        f"of the whole process. {result['cost_repeats']} rounds.",
         "",
         "| | members | µs a step, median | least | most | times one member's | memory, MB |",
         "|---|---:|---:|---:|---:|---:|---:|",
