@@ -48,12 +48,19 @@ def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]
         finally:
             os._exit(code)
 
-    if threading.current_thread() is not threading.main_thread():
+    with heard_by(heard):
         yield stop
+
+
+@contextmanager
+def heard_by(heard: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM go to `heard` while the block runs; only the main thread can hear them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
     before = {number: signal.signal(number, heard) for number in CODES}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

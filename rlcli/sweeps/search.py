@@ -30,7 +30,7 @@ from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.multirun import LONGEST_NAME, alone, left_over, safe, through_hydra, vouch
 from rlcli.sweeps.objectives import best, objectives
-from rlcli.sweeps.preflight import CHECKS
+from rlcli.sweeps.preflight import checks
 from rlcli.sweeps.run import root_of
 from rlcli.sweeps.standing import outcome
 from rlcli.sweeps.sweep import OVER, Job, Sweep, now
@@ -94,7 +94,7 @@ def resume_search(
         study = Study.open(directory, objectives(base.sweep))
         if trials is not None:
             base = _longer(base, trials, len(study.trials()))
-        search = _composed_again(sweep, base, imports, config_dir)
+        search = _composed_again(sweep, base, config_dir, [_admitted(directory, imports, launching)])
         study.fits(search.dimensions)
         left = left_over(sweep, retry, imports, launching)
         vouch(imports)
@@ -241,7 +241,7 @@ def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:
     return dataclasses.replace(base, sweep=dataclasses.replace(base.sweep, trials=trials))
 
 
-def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], config_dir: str | None) -> Search:
+def _composed_again(sweep: Sweep, base: RunConfig, config_dir: str | None, asked: Sequence[Check]) -> Search:
     """What a sweep searches, from what was typed then.
 
     Raises:
@@ -252,7 +252,7 @@ def _composed_again(sweep: Sweep, base: RunConfig, imports: Sequence[str], confi
             f"This sweep was begun with --config-dir {sweep.config_dir}; give it again: no folder is "
             "read because a sweep says so."
         )
-    search = compose_search(sweep.overrides, config_dir=config_dir, checks=[_admitted(sweep.dir, imports)])
+    search = compose_search(sweep.overrides, config_dir=config_dir, checks=asked)
     if search is not None:  # how many there are to be is what the settings say
         settings = dataclasses.replace(
             search.settings, trials=base.sweep.trials, parallel=base.sweep.parallel
@@ -280,7 +280,7 @@ def _opened_again(study: Study, left: Sequence[Job]) -> Study:
     return study.reopened(numbers) if numbers else study
 
 
-def _admitted(directory: Path, imports: Sequence[str]) -> Check:
+def _admitted(directory: Path, imports: Sequence[str], launching: Launching) -> Check:
     """The checks of a config that a directory asks for: it is admitted before anything is made of it."""
 
     def check(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
@@ -289,7 +289,7 @@ def _admitted(directory: Path, imports: Sequence[str]) -> Check:
         except UserError as error:
             yield from (Fault(text) for text in error.faults)
             return
-        for one in CHECKS:
+        for one in checks(elsewhere=launching.elsewhere):
             yield from one(config, provenance)
 
     return check

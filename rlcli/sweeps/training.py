@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlcli.errors import EXIT_CRASH
-from rlcli.runs.stop import CODES
+from rlcli.runs.stop import CODES, heard_by
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
@@ -188,12 +187,5 @@ def _ended_by_signals() -> Iterator[None]:
     def heard(number: int, _: FrameType | None) -> None:
         raise _Signalled(CODES[signal.Signals(number)])
 
-    if threading.current_thread() is not threading.main_thread():
+    with heard_by(heard):
         yield
-        return
-    before = {number: signal.signal(number, heard) for number in CODES}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

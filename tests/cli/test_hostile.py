@@ -624,6 +624,24 @@ NOT_BEGUN: dict[str, Harm] = {
 }
 
 
+def harmed(sweep: Path, harm: Harm, verb: str, workplace: Path, rlcli: Rlcli) -> Ended:
+    """How a verb ends on a harmful sweep; whichever way, nothing of it is executed and no secret told."""
+    harm(sweep)
+    before = contents(workplace)
+    ended = rlcli(*(word.format(sweep=sweep) for word in SWEEPS[verb]))
+    assert "Traceback" not in ended.err
+    assert "defect of rlcli" not in ended.err
+    assert not list(workplace.rglob("pwned*")), "something in the directory was executed"
+    if ended.code in REFUSED:
+        assert contents(workplace) == before, "something was written"
+        assert ended.err.startswith("Error: ")
+        assert len(ended.err) < 4000
+    for stream in (ended.out, ended.err):
+        assert not set("\x1b\x07\x9b\x00\x08\r") & set(stream), "control characters reach the terminal"
+        assert "hunter2" not in stream
+    return ended
+
+
 @pytest.fixture
 def attack_sweep(honest: Path, workplace: Path, secret: Path, rlcli: Rlcli) -> Callable[[Harm, str], Ended]:
     """As `attack`, of a sweep with one job."""
@@ -632,19 +650,7 @@ def attack_sweep(honest: Path, workplace: Path, secret: Path, rlcli: Rlcli) -> C
         sweep = workplace / "stolen"
         shutil.copytree(honest, sweep / "run")
         shutil.copytree(honest, workplace / "good")
-        harm(sweep)
-        before = contents(workplace)
-        ended = rlcli(*(word.format(sweep=sweep) for word in SWEEPS[verb]))
-        assert "Traceback" not in ended.err
-        assert "defect of rlcli" not in ended.err
-        assert not list(workplace.rglob("pwned*")), "something in the directory was executed"
-        if ended.code in REFUSED:
-            assert contents(workplace) == before, "something was written"
-            assert ended.err.startswith("Error: ")
-        for stream in (ended.out, ended.err):
-            assert not set("\x1b\x07\x9b\x00\x08\r") & set(stream), "control characters reach the terminal"
-            assert "hunter2" not in stream
-        return ended
+        return harmed(sweep, harm, verb, workplace, rlcli)
 
     return run
 
@@ -775,20 +781,7 @@ def attack_search(honest_search: Path, workplace: Path, secret: Path, rlcli: Rlc
         shutil.copytree(honest_search, sweep)
         recorded(f"runs_dir={honest_search.parent}", "runs_dir=runs")(sweep)
         base("runs_dir", "runs")(sweep)
-        harm(sweep)
-        before = contents(workplace)
-        ended = rlcli(*(word.format(sweep=sweep) for word in SWEEPS[verb]))
-        assert "Traceback" not in ended.err
-        assert "defect of rlcli" not in ended.err
-        assert not list(workplace.rglob("pwned*")), "something in the directory was executed"
-        if ended.code in REFUSED:
-            assert contents(workplace) == before, "something was written"
-            assert ended.err.startswith("Error: ")
-            assert len(ended.err) < 4000
-        for stream in (ended.out, ended.err):
-            assert not set("\x1b\x07\x9b\x00\x08\r") & set(stream), "control characters reach the terminal"
-            assert "hunter2" not in stream
-        return ended
+        return harmed(sweep, harm, verb, workplace, rlcli)
 
     return run
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from typing import Any
 from rlcli.errors import EXIT_SIGTERM, RlcliError
 from rlcli.runs.admission import VARIABLE
 from rlcli.runs.lock import forget
-from rlcli.runs.stop import CODES
+from rlcli.runs.stop import heard_by
 from rlcli.sweeps.launchers.order import Watcher
 from rlcli.sweeps.sweep import FILE
 
@@ -89,7 +87,7 @@ def _train(task: Task, results: dict[str, Any], said: list[str]) -> int | None:
     def ended(name: str, result: Result) -> None:
         results[name] = dataclasses.asdict(result) | {"dir": str(result.dir)}
 
-    with _imports(task.imports):
+    with variable(VARIABLE, task.imports):
         return train_unit(
             Path(task.directory),
             task.names,
@@ -100,16 +98,17 @@ def _train(task: Task, results: dict[str, Any], said: list[str]) -> int | None:
 
 
 @contextmanager
-def _imports(modules: str) -> Iterator[None]:
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = modules
+def variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable for the length of the block, as it was before afterwards."""
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
         if before is None:
-            del os.environ[VARIABLE]
+            del os.environ[name]
         else:
-            os.environ[VARIABLE] = before
+            os.environ[name] = before
 
 
 @contextmanager
@@ -119,12 +118,5 @@ def _halted_by_signals() -> Iterator[None]:
     def heard(_: int, __: FrameType | None) -> None:
         raise _Halted
 
-    if threading.current_thread() is not threading.main_thread():
+    with heard_by(heard):
         yield
-        return
-    before = {number: signal.signal(number, heard) for number in CODES}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

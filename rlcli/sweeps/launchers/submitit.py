@@ -26,12 +26,14 @@ from rlcli.config.launchers import Submitit
 from rlcli.runs.files import storage_error
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
+from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out, variable
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 
 UNLIMITED, ON_SLURM = 60 * 24 * 365, 60
 """Minutes, where no time limit is given."""
 GB = 10**9
+SAFE_PATH = ("PYTHONSAFEPATH", "1")
+"""Has interpreters that are started import nothing from the current directory."""
 
 Job = submitit.Job[Outcome]
 
@@ -134,7 +136,7 @@ class Submitted:
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """See `Pool`."""
         assert self._executor is not None
-        with _safe_path(), self._executor.batch():
+        with variable(*SAFE_PATH), self._executor.batch():
             return [self._executor.submit(Cohort(), task) for task in tasks]
 
     def wait(self, handles: Sequence[Job], seconds: float) -> list[Job]:
@@ -179,18 +181,3 @@ class Submitted:
             for pickle in folder.glob("*.pkl"):
                 with contextlib.suppress(OSError):
                     pickle.unlink()
-
-
-@contextmanager
-def _safe_path() -> Iterator[None]:
-    """Interpreters started meanwhile import nothing from the current directory."""
-    name = "PYTHONSAFEPATH"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
