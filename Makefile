@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev
 STAMP := $(VENV)/.installed-$(EXTRAS)
 ARGS ?=
+REV ?=
 
 # The first interpreter that is new enough; PYTHON=... chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -23,10 +24,10 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
-.PHONY: help install train test smoke check lint format types bench cohorts envs figures parity faults docs clean
+.PHONY: help install train test smoke check lint format types same-numbers bench cohorts envs figures parity faults docs clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
 	@echo
 	@echo "  make train ARGS='env=Pendulum-v1 seed=3'    passes overrides to rlcli train"
 	@echo "  make test ARGS='-k gae'                     passes arguments to pytest"
@@ -64,6 +65,10 @@ format: $(STAMP) ## put files into form
 
 types: $(STAMP) ## mypy --strict over rlcli/
 	$(BIN)/mypy --strict rlcli
+
+same-numbers: $(STAMP) ## train a fixed set of runs at REV=... and here; identical, or where they differ first
+	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-numbers REV=main" >&2; exit 2; }
+	$(QUIET) $(BIN)/python scripts/same_numbers.py $(REV) $(ARGS)
 
 bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
