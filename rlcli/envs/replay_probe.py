@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from rlcli.envs.boundary import read_reset, read_step
+from rlcli.envs.boundary import Wrong, read_reset, read_step
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained
 from rlcli.text import described
@@ -56,8 +56,8 @@ def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
             return EXACT_WHEN_FRESH
     except BaseException as error:
         # The environment will fail in training too, where the run that meets it is set aside.
-        met = contained(error, spec.id)
-        return Replay(False, False, f"the replay probe met {described(met)}")
+        met = str(error) if isinstance(error, Wrong) else described(contained(error, spec.id))
+        return Replay(False, False, f"the replay probe met {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
     )

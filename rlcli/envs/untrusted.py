@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcli.errors import EnvironmentFault
+from rlcli.errors import EnvironmentFault, RlcliError
 from rlcli.text import described, visible
 
 _pressed = False
@@ -35,18 +35,22 @@ def contained(error: BaseException, env_id: str) -> Exception:
     KeyboardInterrupt, GeneratorExit), or be taken for an error of ours with its exit code, is wrapped. A
     Ctrl-C that somebody really pressed is raised again.
     """
-    if isinstance(error, KeyboardInterrupt) and _is_real():
+    if _is_signal(error):
         raise error
-    ours = type(error).__module__.partition(".")[0] == "rlcli" or hasattr(error, "exit_code")
-    if isinstance(error, Exception) and not ours:
+    if isinstance(error, Exception) and not isinstance(error, RlcliError):
         return error
     found = EnvironmentFault(f"{env_id} raised {described(error)}.")
     found.__cause__ = error
     return found
 
 
-def _is_real() -> bool:
-    """Whether a KeyboardInterrupt may come from the keyboard: nobody of ours listens, or a signal came."""
+def _is_signal(error: BaseException) -> bool:
+    """Whether this is how the process hears of a signal, rather than anything an environment raised.
+
+    A KeyboardInterrupt may come from the keyboard where nobody of ours listens, or a signal came.
+    """
+    if not isinstance(error, KeyboardInterrupt):
+        return not isinstance(error, Exception) and type(error).__module__.startswith("rlcli.")
     listening = signal.getsignal(signal.SIGINT)
     here = threading.current_thread() is threading.main_thread()
     return _pressed or (here and listening is signal.default_int_handler)
@@ -162,7 +166,7 @@ def close(env_id: str, env: Any) -> None:
         with surroundings_kept():
             env.close()
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and _is_real():
+        if _is_signal(error):
             raise
         if env_id not in _unclosed:
             _unclosed.add(env_id)

@@ -217,8 +217,9 @@ class _Loop:
             self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
         try:
             return evaluate(
-                model, snapshot, self._evaluation_env, config.seed, episodes, stopped=lambda: bool(self._stop)
-            )
+                model, snapshot, self._evaluation_env, config.seed, episodes,
+                max_steps=config.eval.max_steps, stopped=lambda: bool(self._stop),
+            )  # fmt: skip
         except Exception:
             self._close_evaluation()  # it has failed for one run, and must not for the next
             raise

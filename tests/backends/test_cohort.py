@@ -257,7 +257,7 @@ def test_evaluating_in_between_changes_nothing():
     for _ in range(3):
         found += rows(evaluated, 1)
         env = registry.make(config.env, 1, num_envs=2)
-        assert evaluate(*evaluated.policy(0), env, config.seed, 3) is not None
+        assert evaluate(*evaluated.policy(0), env, config.seed, 3, max_steps=500) is not None
     assert found == wanted
 
 
