@@ -21,7 +21,7 @@ from rlcli.envs.boundary import Rows, Wrong, read_reset, read_step, read_steps
 from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
-from rlcli.envs.untrusted import close, contained, surroundings_kept
+from rlcli.envs.untrusted import close, contained, folder, surroundings_kept
 from rlcli.errors import EnvironmentFault
 
 Env = gymnasium.Env[Any, Any]
@@ -43,6 +43,7 @@ class GymnasiumVectorEnv:
         if len(self.failures) == num_runs:
             raise self.failures[0]
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
+        self._stay = folder()
         self._clock = 0
         """Steps of all environments since they were made."""
         self._episodes = [[_NOT_BEGUN] * num_envs for _ in range(num_runs)]
@@ -59,6 +60,7 @@ class GymnasiumVectorEnv:
                 current[run, index] = self._start_episode(run, index)
             except BaseException as error:
                 self._fail(run, index, error)
+        self._stay()
         check_finite(self.failures, self.spec.id, current, "observation after a reset")
         clear_rows(self.failures, current)
         self._current = current
@@ -79,6 +81,7 @@ class GymnasiumVectorEnv:
             if run not in self.failures:
                 rows = Rows(*(part[run] for part in found))
                 self._step_run(run, envs, self._apart(sent[run]), rows)
+        self._stay()
         if self.spec.observation.start:
             found.observations[...] -= self.spec.observation.start
         check_finite(self.failures, self.spec.id, found.observations, "observation")

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -87,7 +86,7 @@ def surroundings_kept() -> Iterator[None]:
     Current folder, handlers of SIGINT and SIGTERM, numpy's handling of floating-point errors, torch's
     default type, number of threads and recording of gradients.
     """
-    restorers = [_folder(), _handlers(), _numpy(), _torch()]
+    restorers = [folder(), _handlers(), _numpy(), _torch()]
     try:
         yield
     finally:
@@ -96,18 +95,30 @@ def surroundings_kept() -> Iterator[None]:
                 restore()
 
 
-def _folder() -> Callable[[], None]:
+@contextmanager
+def folder_kept() -> Iterator[None]:
+    """Puts back the current folder alone."""
+    restore = folder()
     try:
-        before = Path.cwd()
+        yield
+    finally:
+        restore()
+
+
+def folder() -> Callable[[], None]:
+    """What brings the process back to the folder it is in now; quick where it has not left."""
+    try:
+        before = os.getcwd()  # noqa: PTH109 (called at every step)
     except OSError:  # it is gone
         return lambda: None
 
     def restore() -> None:
         try:
-            same = Path.cwd() == before
+            if os.getcwd() == before:  # noqa: PTH109
+                return
         except OSError:
-            same = False
-        if not same:
+            pass
+        with contextlib.suppress(OSError):
             os.chdir(before)
 
     return restore

@@ -81,6 +81,9 @@ class Run:
     ) -> None:
         """Opens the files of a run whose config and manifest are written; `updates` are done."""
         self.config = config
+        self._given = manifest.path.parent
+        """Its directory as whoever started it named it."""
+        manifest.path = manifest.path.absolute()  # whatever the current folder becomes
         self.dir = manifest.path.parent
         self.updates = updates
         self.owed = taken_up.owed
@@ -298,8 +301,8 @@ class Run:
         if evaluation.cut:
             self.warn(
                 f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
-                f"episodes did not end and were cut after eval.max_steps={self.config.eval.max_steps:,} steps; "
-                "their returns are of the steps played.",
+                f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
+                "(eval.max_steps); their returns are of the steps played.",
                 aloud=not self._cut_told,
             )
             self._cut_told = True
@@ -371,5 +374,5 @@ class Run:
 
     def _result(self, status: str, exit_code: int, message: str | None) -> Result:
         return Result(
-            self.dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
+            self._given, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
         )

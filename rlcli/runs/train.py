@@ -16,6 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.run import Result, Run
@@ -113,7 +114,7 @@ def train_all(
         for run in runs.values():
             run.abandon(code)
 
-    with stop_on_signals(announce, abandon) as stop:
+    with folder_kept(), stop_on_signals(announce, abandon) as stop:
         session = BACKENDS[configs[0].backend](configs, checkpoints)
         loop = _Loop(session, runs, on_row, on_end, stop)
         try:

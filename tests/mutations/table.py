@@ -438,8 +438,8 @@ MUTATIONS = (
     Mutation(
         "the first layer's bias twice",
         "nets/mlp.py",
-        "torch.cat((x, torch.ones_like(x[..., :1])), -1)",
-        "torch.cat((x, 2.0 * torch.ones_like(x[..., :1])), -1)",
+        "torch.cat((x, x.new_ones(*x.shape[:-1], 1)), -1)",
+        "torch.cat((x, 2.0 * x.new_ones(*x.shape[:-1], 1)), -1)",
         "nets/test_mlp.py::test_the_heads_are_those_of_torch_modules",
     ),
     Mutation(
