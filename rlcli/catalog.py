@@ -107,6 +107,14 @@ def _evaluation() -> Iterator[Metric]:
     yield _metric("eval/length_mean", "steps", "mean_j T_j", f"Mean length {shared}", "neither")
     yield _metric("eval/episodes", "episodes", "n", "Episodes of this evaluation.", "neither")
     yield _metric(
+        "eval/cut",
+        "episodes",
+        "|{j: T_j = eval.max_steps, no end}|",
+        "Episodes of this evaluation that did not end and were cut after eval.max_steps steps: returns and "
+        "lengths are of the steps played. Absent when none were.",
+        "lower",
+    )
+    yield _metric(
         "eval/final",
         "1",
         "1",

@@ -44,6 +44,10 @@ class NonFiniteError(RlcliError):
     exit_code = EXIT_NONFINITE
 
 
+class EnvironmentFault(RlcliError):
+    """An environment broke Gymnasium's interface or its own spaces, or raised what would end the process."""
+
+
 class StorageError(RlcliError):
     """Something could not be written, or what lies on disk is damaged."""
 

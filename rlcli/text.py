@@ -1,10 +1,16 @@
-"""Text for a terminal, from whoever it comes."""
+"""Text for a terminal or a log, from whoever it comes."""
 
 from __future__ import annotations
 
+import traceback
 import unicodedata
+from typing import Any
 
 HARMLESS = "\n\t"
+LONGEST = 200
+"""Characters shown of a value of others."""
+LONGEST_MESSAGE = 2_000
+"""Characters shown of the message of an exception."""
 
 
 def visible(text: str) -> str:
@@ -14,6 +20,44 @@ def visible(text: str) -> str:
     person at the keyboard; shown as `\x1b` they are only odd.
     """
     return "".join(_escaped(character) for character in text)
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """At most `longest` characters of a text, and how many were left out."""
+    return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} more characters)"
+
+
+def shown(value: Any) -> str:
+    """A value of any type on one line: its `repr`, or its type where that fails."""
+    try:
+        text = repr(value)
+    except BaseException:
+        text = f"<{type(value).__name__} whose repr fails>"
+    return visible(shortened(" ".join(text.split())))
+
+
+def message_of(error: BaseException) -> str:
+    """The message of any exception, though its `__str__` fail."""
+    try:
+        text = str(error)
+    except BaseException:
+        text = "<its message cannot be had: __str__ fails>"
+    return visible(shortened(text, LONGEST_MESSAGE))
+
+
+def described(error: BaseException) -> str:
+    """Type and message of any exception: `ValueError: no such place`."""
+    message = message_of(error)
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def trace(error: BaseException) -> str:
+    """The traceback of any exception, ending with its type and message."""
+    try:
+        text = "".join(traceback.format_exception(error)).rstrip()
+    except BaseException:
+        text = described(error)
+    return visible(text)
 
 
 def _escaped(character: str) -> str:

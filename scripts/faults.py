@@ -1,6 +1,6 @@
 """Kill runs, damage their files, resume them, hold them against runs that were left alone: `make faults`.
 
-Three campaigns over short runs of several algorithms and environments, with and without lag, normalised:
+Campaigns over short runs of several algorithms and environments, with and without lag, normalised:
 
 - *moments*: `kill -9` after a random time; the run is resumed, and half the time killed again meanwhile,
   until it has come to its end. Some are whole command lines, from `rlcli train` to `rlcli resume`.
@@ -8,6 +8,8 @@ Three campaigns over short runs of several algorithms and environments, with and
   turn, and so is its resume.
 - *damage*: a random bit of a killed run's files is flipped, or a file is cut at a random place, and the run
   is resumed. What is wrong must be named, or do no harm.
+- *environments*: they break Gymnasium's interface, try to end the process, print, leave the folder
+  (`faults_environments.py`).
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
 statistics are not, to the last bit, those of the run that was never killed.
@@ -32,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from faults_environments import environments
 
 import machine
 from processes import (
@@ -255,6 +258,11 @@ def written(results: dict[str, Any], folder: Path) -> None:
     lines += ["", f"| file damaged | {' | '.join(OUTCOMES)} |", "|---|" + "---:|" * len(OUTCOMES)]
     for name, counts in hurt.items():
         lines.append(f"| `{name}` | " + " | ".join(str(counts.get(key, 0)) for key in OUTCOMES) + " |")
+    counted = results["environments"]
+    lines += [
+        "",
+        f"Misdeeds of environments: {counted['contained']} contained, {counted.get('escaped', 0)} not.",
+    ]
     lines += [
         "",
         f"`{results['command']}`, {results['date']}, {results['seconds']:.0f} s. Runs of sixteen updates: "
@@ -288,6 +296,7 @@ def main() -> int:
             "before each operation on the disk": operations(kinds[0], chosen.every, root),
         }
         hurt = damage(kinds, chosen.places, root, draw)
+        contained, escaped = environments(root)
     every = [*killed.values(), *hurt.values()]
     results = {
         "command": "scripts/faults.py "
@@ -297,7 +306,8 @@ def main() -> int:
         "runs": [kind.name for kind in kinds],
         "kills": {name: dict(campaign.counts) for name, campaign in killed.items()},
         "damage": {name: dict(campaign.counts) for name, campaign in hurt.items()},
-        "failures": [text for campaign in every for text in campaign.failures],
+        "environments": dict(contained),
+        "failures": [*(text for campaign in every for text in campaign.failures), *escaped],
         "measured_on": machine.description(),
     }
     written(results, chosen.out)

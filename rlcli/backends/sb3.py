@@ -112,6 +112,9 @@ class _Member(NativeSession):
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None) -> None:
         super().__init__(configs, checkpoints)
         (self._config,) = configs
+        refused = mapping.unobserved(self.spec)
+        if refused is not None:
+            raise UserError(refused.text)
         assert isinstance(self._collector, SteppedBySb3)
         self._stepped = self._collector
         self._algorithm = make_algorithm(self._config, self._stepped)

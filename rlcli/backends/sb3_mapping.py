@@ -15,7 +15,7 @@ from rlcli.config.faults import Fault
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
-from rlcli.envs.spec import ActionSpec
+from rlcli.envs.spec import ActionSpec, EnvSpec
 
 MAPPED: Mapping[str, str] = {
     "seed": "seeds the global generators before every rollout and every update, and the episodes",
@@ -189,6 +189,14 @@ def refusals(config: RunConfig) -> Iterator[Fault]:
         unmapped = key.name not in MAPPED and key.declaration.effect != "nothing"
         if unmapped and flat[key.name] != key.default and _in_use(key.name, flat):
             yield refused(key.name, f"SB3 has nothing like it; leave it at {display(key.default)}")
+
+
+def unobserved(spec: EnvSpec) -> Fault | None:
+    """The refusal of an environment without observations, of which SB3 makes no policy."""
+    if spec.observation.width:
+        return None
+    text = f"{spec.id} gives observations of size 0, which cannot be had with backend=sb3; native takes them."
+    return Fault(text, frozenset({"env.id", "backend"}))
 
 
 def _in_use(name: str, flat: Mapping[str, Any]) -> bool:

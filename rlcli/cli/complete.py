@@ -71,6 +71,7 @@ _AFTER_FLAG = {
     "--config-dir": (),
     "--episodes": (),
     "--import": (),
+    "--max-steps": (),
     "--seed": (),
     "--until": (),
 }

@@ -23,6 +23,15 @@ def evaluate(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
     ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--max-steps",
+            min=1,
+            metavar="N",
+            help="Cut an episode that has not ended after N steps; default: the run's eval.max_steps.",
+        ),
+    ] = None,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,8 +52,9 @@ def evaluate(
 
     found = find_run(run, runs_root())
     figures = evaluate_run(
-        found, episodes=episodes, stochastic=stochastic, checkpoint=which, seed=seed, imports=imports or ()
-    )
+        found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=which, seed=seed,
+        imports=imports or (),
+    )  # fmt: skip
     if as_json:
         emit(figures)
         return
@@ -54,6 +64,11 @@ def evaluate(
     result(
         f"{count(figures['episodes'])} {how} episodes of {number(figures['length_mean'])} steps on average"
     )
+    if figures["cut"]:
+        result(
+            f"{count(figures['cut'])} of them did not end and were cut after "
+            f"{count(figures['max_steps'])} steps"
+        )
     result(f"checkpoint {figures['checkpoint']} of {found}, seed {figures['seed']}")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rlcli.cli.results import columns, stream
 from rlcli.text import visible
 
 BETWEEN = "  "
@@ -18,12 +18,12 @@ BETWEEN = "  "
 
 def emit(result: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; numbers that are not finite become null."""
-    print(json.dumps(_finite(result), allow_nan=False, default=str))  # noqa: T201
+    print(json.dumps(_finite(result), allow_nan=False, default=str), file=stream())
 
 
 def result(text: str = "") -> None:
     """A line of a result, on stdout."""
-    print(visible(text))  # noqa: T201
+    print(visible(text), file=stream())
 
 
 def say(text: str) -> None:
@@ -33,10 +33,10 @@ def say(text: str) -> None:
 
 def paragraph(text: str, indent: str = "") -> None:
     """Prose of a result: wrapped on a terminal, one line elsewhere."""
-    if not sys.stdout.isatty():
+    if not stream().isatty():
         result(indent + text)
         return
-    width = max(shutil.get_terminal_size().columns, 20)
+    width = max(columns(), 20)
     result(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
 
 
@@ -51,7 +51,7 @@ def table(
     Of the last `optional` columns those are left out for which a terminal is too narrow.
     """
     rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if stream().isatty():
         shown = len(headings) - optional + _fitting(headings, rows, optional)
         _rich_table(headings[:shown], [row[:shown] for row in rows], right)
         return
@@ -81,7 +81,7 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]
 def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: int) -> int:
     """How many of the last columns have room on the terminal beside the others."""
     widths = [width + len(BETWEEN) for width in _widths(headings, rows)]
-    left = shutil.get_terminal_size().columns + len(BETWEEN) - sum(widths[: len(widths) - optional])
+    left = columns() + len(BETWEEN) - sum(widths[: len(widths) - optional])
     fitting = 0
     for width in widths[len(widths) - optional :]:
         left -= width
@@ -100,7 +100,7 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
         shown.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    Console().print(shown)
+    Console(file=stream(), width=columns()).print(shown)
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ import typer
 
 from rlcli.cli.options import AsJson, Imports, Quiet, Run
 from rlcli.cli.output import count, emit, result, say, table
+from rlcli.cli.results import stream
 
 if TYPE_CHECKING:
     from rlcli.runs.reproduce import Plan, Reproduction
@@ -55,7 +56,7 @@ def reproduce(
         from rlcli.runs.checkout import run_recorded_code
 
         words = _again(found, until, imports or [], quiet=quiet, as_json=as_json)
-        raise typer.Exit(run_recorded_code(found, words, runs_root(), say))
+        raise typer.Exit(run_recorded_code(found, words, runs_root(), say, stream()))
 
     from rlcli.runs.directory import new_reproduction_dir
     from rlcli.runs.reproduce import plan

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import errno
-import os
-import sys
 import tempfile
-import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from rlcli.cli import results
 from rlcli.cli.output import say
 from rlcli.errors import EXIT_CRASH, EXIT_SIGINT, EXIT_STORAGE, RlcliError, UserError
+from rlcli.text import described, message_of, trace
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """Errors of a storage that takes nothing more."""
@@ -24,11 +23,17 @@ class Verb(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; raises `typer.Exit` with the code it ends with."""
+        with results.apart():
+            self._ended(ctx)
+
+    def _ended(self, ctx: Any) -> None:
         try:
-            super().invoke(ctx)
-            sys.stdout.flush()
-        except typer.Exit:
-            raise
+            code = self._code(ctx)
+            results.stream().flush()
+        except SystemExit as error:
+            if error.code:
+                raise
+            raise typer.Exit(_crash(error)) from None  # nothing of ours ends a verb so
         except RlcliError as error:
             report(error)
             raise typer.Exit(error.exit_code) from None
@@ -36,24 +41,33 @@ class Verb(TyperCommand):
             say("Interrupted.")
             raise typer.Exit(EXIT_SIGINT) from None
         except BrokenPipeError:
-            _silence_stdout()
+            results.silence()
             raise typer.Exit(0) from None
         except OSError as error:
             if error.errno not in FULL:
                 raise typer.Exit(_crash(error)) from None
             say(f"Error: {error.strerror}: nothing more can be written.")
-            _silence_stdout()
+            results.silence()
             raise typer.Exit(EXIT_STORAGE) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # Typer's own usage errors, which it shows itself
                 raise
             raise typer.Exit(_crash(error)) from None
+        if code:
+            raise typer.Exit(code)
+
+    def _code(self, ctx: Any) -> int:
+        try:
+            super().invoke(ctx)
+        except typer.Exit as ended:
+            return ended.exit_code
+        return 0
 
 
 def report(error: RlcliError) -> None:
     """An expected failure on stderr: every fault on a line of its own, then what to try."""
     if not isinstance(error, UserError):
-        say(f"Error: {error}")
+        say(f"Error: {message_of(error)}")
         return
     for fault in error.faults:
         say(f"Error: {fault}")
@@ -61,22 +75,11 @@ def report(error: RlcliError) -> None:
         say(error.hint)
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: BaseException) -> int:
     """A defect of ours: the traceback goes to a file that the message names."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="rlcli-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
-        traceback.print_exception(error, file=log)
-    say(
-        f"Error: unexpected {type(error).__name__}: {error}\n"
-        f"This is a defect of rlcli; its traceback is in {log.name}"
-    )
+        log.write(trace(error) + "\n")
+    say(f"Error: unexpected {described(error)}\nThis is a defect of rlcli; its traceback is in {log.name}")
     return EXIT_CRASH
-
-
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that flushing it at exit cannot fail again."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return

@@ -19,8 +19,6 @@ from rlcli.nets.policy import Model, Snapshot
 
 LANES = 10
 """Environments stepped side by side; the batch shape, and with it rounding, is the same for any E above."""
-LONGEST = 100_000
-"""Steps after which an episode without a time limit of its own is cut."""
 
 
 class Evaluation(NamedTuple):
@@ -28,9 +26,12 @@ class Evaluation(NamedTuple):
 
     returns: npt.NDArray[np.float64]
     lengths: npt.NDArray[np.int64]
+    cut: int = 0
+    """Episodes that were cut after `max_steps`: their returns are of what was played of them."""
 
     def figures(self) -> dict[str, float]:
         """The catalogue's `eval/...` figures; the deviation is of the population."""
+        cut = {"eval/cut": self.cut} if self.cut else {}
         return {
             "eval/return_mean": float(self.returns.mean()),
             "eval/return_std": float(self.returns.std()),
@@ -38,6 +39,7 @@ class Evaluation(NamedTuple):
             "eval/return_max": float(self.returns.max()),
             "eval/length_mean": float(self.lengths.mean()),
             "eval/episodes": len(self.returns),
+            **cut,
         }
 
 
@@ -53,17 +55,20 @@ def evaluate(
     seed: int,
     episodes: int,
     *,
+    max_steps: int,
     stochastic: bool = False,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Evaluation | None:
     """Plays `episodes` episodes with the policy of one run (run axis 1) on `env` of one run.
 
+    An episode that the environment does not end is cut after `max_steps` steps.
     Returns None when `stopped` said so before all had ended; raises what a failing environment raised.
     """
     count = env.num_envs
     seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
     episode = np.arange(count)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
+    cut = 0
     act = Actor(model, snapshot)
     draws = generator(seed, "evaluation_action")
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
@@ -77,12 +82,14 @@ def evaluate(
         returns[episode[playing]] += step.rewards[0, playing]
         lengths[episode[playing]] += 1
         ended = (step.terminated | step.truncated)[0]
-        ended[playing] |= lengths[episode[playing]] >= LONGEST
+        endless = ~ended[playing] & (lengths[episode[playing]] >= max_steps)
+        ended[playing] |= endless
+        cut += int(endless.sum())
         observations = step.observations
         if ended.any():
             episode[ended & playing] += count
             if (episode >= episodes).all():
-                return Evaluation(returns, lengths)
+                return Evaluation(returns, lengths, cut)
             # An environment without a further episode plays its last seed again, unheard.
             observations = env.reset(seeds[None, np.minimum(episode, episodes - 1)], ended[None])
     return None

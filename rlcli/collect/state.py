@@ -73,7 +73,7 @@ def restore(env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorStat
     if steps:
         observations, ended = _replay(env, found, starts, steps)
     shown = np.stack([state.observations for state in states])
-    other = (observations != shown).reshape(*lost.shape, -1).any(-1)
+    other = (observations != shown).any(tuple(range(2, observations.ndim)))
     broken = ~lost & (ended | other)
     if broken.any():
         found = [_given_up(state, broken[row]) for row, state in enumerate(found)]

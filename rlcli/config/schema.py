@@ -454,6 +454,10 @@ class EvalConfig:
     episodes: int = key(
         10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, le=1_000_000, resumable=True
     )
+    max_steps: int = key(
+        100_000, "Steps after which an episode of an evaluation is cut, if the environment has not ended it.",
+        unit="steps", ge=1, resumable=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rlcli.config.compose import MOST_FAULTS, Composed, compose_job, with_tuned
 from rlcli.config.faults import Check
@@ -150,6 +151,8 @@ def compose_search(
     fixed = tuple(one for one in found.of_kind("group", "value") if one.key not in names)
     hydra = tuple(found.of_kind("hydra"))
     nothing = Composed(RunConfig(), (), "", {})
+    if config_dir is not None:  # later trials are composed from it too, wherever an environment has gone
+        config_dir = str(Path(config_dir).expanduser().absolute())
     search = Search(nothing, tuple(searched), fixed, hydra, config_dir, tuple(checks))
     job = _first_sound(search)
     alone = any(one.key == "hydra/launcher" and one.values == ("basic",) for one in hydra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import importlib.util
@@ -17,7 +18,9 @@ from gymnasium.envs.registration import EnvSpec as Registration
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
+from rlcli.envs.untrusted import contained, surroundings_kept
 from rlcli.errors import UserError, unknown
+from rlcli.text import described, message_of, shown
 
 PACKAGES = {
     "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
@@ -69,28 +72,31 @@ def registration(env_id: str) -> Registration:
 
 
 def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
-    """Makes one environment; wrong arguments, a missing package, a failing constructor are `UserError`s."""
+    """Makes one environment; wrong arguments, a missing package, a failing constructor are `UserError`s.
+
+    Each instance has a copy of the arguments to itself, so that none changes what another is given.
+    """
     found = registration(env_id)
     # Construction is where Gymnasium and its physics engines warn of versions and precision, about code that
     # is not the user's.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), surroundings_kept():
         warnings.simplefilter("ignore")
         try:
             if kwargs:
                 _check_arguments(env_id, found, kwargs)
             # The collector never steps before a reset; to check that would cost a twelfth of every step.
             unchecked = dataclasses.replace(found, order_enforce=False)
-            return gymnasium.make(unchecked, **{"disable_env_checker": True, **kwargs})
+            return gymnasium.make(unchecked, **{"disable_env_checker": True, **copy.deepcopy(dict(kwargs))})
         except UserError:
             raise
         except DependencyNotInstalled as error:
-            raise UserError(f"Environment {env_id} needs a package: {error}") from error
+            raise UserError(f"Environment {env_id} needs a package: {message_of(error)}") from error
         except ModuleNotFoundError as error:
             raise _missing(env_id, str(error.name), str(error.name)) from error
-        except Exception as error:
-            given = f" with env.kwargs={dict(kwargs)}" if kwargs else ""
+        except BaseException as error:
+            given = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
             raise UserError(
-                f"Environment {env_id} cannot be made{given}: {type(error).__name__}: {error}"
+                f"Environment {env_id} cannot be made{given}: {described(contained(error, env_id))}"
             ) from error
 
 
@@ -121,8 +127,10 @@ def _import_for(env_id: str, module: str) -> None:
             f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
             hint=f"Install the package that holds it, for example: pip install {module.partition('.')[0]}",
         ) from error
-    except Exception as error:
-        raise UserError(f"{env_id}: importing {module} failed: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise UserError(
+            f"{env_id}: importing {module} failed: {described(contained(error, module))}"
+        ) from error
 
 
 def _import(module: str) -> None:
@@ -130,7 +138,7 @@ def _import(module: str) -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), surroundings_kept():
         warnings.simplefilter("ignore")
         importlib.import_module(module)
 

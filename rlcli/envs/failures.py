@@ -5,6 +5,7 @@ Shapes: R runs, N environments of one run.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,8 @@ Failures = dict[int, Exception]
 
 def check_finite(failures: Failures, env_id: str, values: Array, what: str) -> None:
     """Sets aside every run of `values [R, N, ...]` that holds a number which is not finite."""
-    if values.dtype.kind != "f" or np.isfinite(values).all():
+    # A sum of squares is finite only where all numbers are; it takes a quarter of the time.
+    if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)) or np.isfinite(values).all():
         return
     for run, row in enumerate(values):
         wrong = ~np.isfinite(row)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +31,30 @@ class Member:
     """[F]: how many choices each element is one of; None: the elements are numbers."""
     start: tuple[int, ...] = ()
     """[F]: the lowest choice of each element."""
+    declared: np.dtype[Any] = FLOAT32
+    """The type of its space."""
+
+    @cached_property
+    def type_kinds(self) -> str:
+        """Kinds of numpy types (`dtype.kind`) its values may have.
+
+        Whole numbers are needed where the space says so. MultiDiscrete and MultiBinary ask for the values
+        alone, as Gymnasium's `contains` does: 1.0 is a switch that is on.
+        """
+        floats = self.declared.kind == "f" if self.kind == "box" else self.kind != "discrete"
+        return "fiub" if floats else "iub"
+
+    @cached_property
+    def range(self) -> tuple[int, int] | None:
+        """The lowest and highest value of a single choice, or of a box of whole numbers."""
+        if self.kind == "discrete" and self.sizes is not None:
+            return self.start[0], self.start[0] + self.sizes[0] - 1
+        if self.kind == "box" and self.declared.kind == "b":
+            return 0, 1
+        if self.kind == "box" and self.declared.kind in "iu":
+            held = np.iinfo(self.declared)
+            return int(held.min), int(held.max)
+        return None
 
     @property
     def width(self) -> int:
@@ -47,6 +72,8 @@ class Member:
             ValueError: an element is none of its choices.
         """
         flat = values.reshape(len(values), math.prod(self.shape))
+        if self.kind == "multibinary" and ((flat != 0) & (flat != 1)).any():
+            raise ValueError(f"{self._whose} holds {flat[(flat != 0) & (flat != 1)][0]}, which is not 0 or 1")
         if self.sizes is None:
             return flat.astype(np.float32)
         sizes, begins, start = self._columns
@@ -54,11 +81,14 @@ class Member:
         chosen = given.astype(np.int64)
         wrong = (chosen != given) | (chosen < 0) | (chosen >= sizes)
         if wrong.any():
-            whose = "the observation" if self.key is None else f"the observation's {self.key!r}"
-            raise ValueError(f"{whose} holds {flat[wrong][0]}, which is none of its choices")
+            raise ValueError(f"{self._whose} holds {flat[wrong][0]}, which is none of its choices")
         found = np.zeros((len(values), self.width), np.float32)
         found[np.arange(len(values))[:, None], begins + chosen] = 1.0
         return found
+
+    @property
+    def _whose(self) -> str:
+        return "the observation" if self.key is None else f"the observation's {self.key!r}"
 
     @cached_property
     def _columns(self) -> tuple[Array, Array, Array]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
+
+import gymnasium
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
@@ -20,8 +24,10 @@ from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
 from rlcli.envs.spaces import boundary
-from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.envs.spec import EnvSpec
+from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.errors import UserError
+from rlcli.text import described
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
     "CartPole-v1": ArrayCartPole,
@@ -76,9 +82,9 @@ def make(
     if config.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
 
-        return TORCH_ENVS[config.id](spec, num_runs, count, config.kwargs, device)
+        return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
     if _uses_array(config):
-        return ARRAY_ENVS[config.id](spec, num_runs, count, config.kwargs)
+        return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
     return GymnasiumVectorEnv(
         spec, functools.partial(construct.create, config.id, config.kwargs), num_runs, count
     )
@@ -122,29 +128,42 @@ def _check_array(config: EnvConfig) -> None:
 
 def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
     create = functools.partial(construct.create, env_id, kwargs)
-    env = create()
+    with interrupts_noticed(), surroundings_kept():
+        env = create()
+        try:
+            spec = _spec(env_id, env)
+        finally:
+            close(env_id, env)
+        return dataclasses.replace(spec, **_replay(create, spec)._asdict())
+
+
+def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
+    """What an instance says of itself.
+
+    Raises:
+        UserError: its spaces are not supported, or it has none.
+    """
     try:
         observation, action = boundary(env_id, env.observation_space, env.action_space)
         registered = env.spec
-    finally:
-        env.close()
-    replay = _replay(env_id, create, action)
+    except UserError:
+        raise
+    except BaseException as error:
+        found = described(contained(error, env_id))
+        raise UserError(f"{env_id}: its spaces cannot be read: {found}") from error
     return EnvSpec(
         id=env_id,
         observation=observation,
         action=action,
         max_episode_steps=None if registered is None else registered.max_episode_steps,
         reward_threshold=None if registered is None else registered.reward_threshold,
-        fresh_each_episode=replay.fresh_each_episode,
-        exact_resume=replay.exact_resume,
-        inexact_reason=replay.inexact_reason,
     )
 
 
-def _replay(env_id: str, create: functools.partial[Any], action: ActionSpec) -> Replay:
-    module = str(construct.registration(env_id).entry_point)
+def _replay(create: functools.partial[Any], spec: EnvSpec) -> Replay:
+    module = str(construct.registration(spec.id).entry_point)
     if module.startswith(REPLAYED_WHEN_FRESH):
         return EXACT_WHEN_FRESH
     if module.startswith(REPLAYED_EXACTLY):
         return EXACT
-    return probe(create, action)
+    return probe(create, spec)

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from rlcli.envs.spec import ActionSpec
+from rlcli.envs.boundary import Wrong, read_reset, read_step
+from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.envs.untrusted import close, contained
+from rlcli.text import described
 
 Env = gymnasium.Env[Any, Any]
 
@@ -33,47 +36,56 @@ EXACT = Replay(False, True, None)
 EXACT_WHEN_FRESH = Replay(True, True, None)
 
 
-def probe(create: Callable[[], Env], action: ActionSpec) -> Replay:
-    """Plays two episodes, and the second again: in the same instance, and in a fresh one."""
+def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
+    """Plays two episodes, and the second again: in the same instance, and in a fresh one.
+
+    `spec` has the environment's spaces; what is given is held against them as in training.
+    """
     try:
         used = create()
         try:
-            _play(used, action, FIRST_SEED)
-            second = _play(used, action, SECOND_SEED)
-            again = _play(used, action, SECOND_SEED)
+            _play(used, spec, FIRST_SEED)
+            second = _play(used, spec, SECOND_SEED)
+            again = _play(used, spec, SECOND_SEED)
         finally:
-            used.close()
-        fresh = _play_fresh(create, action)
+            close(spec.id, used)
+        fresh = _play_fresh(create, spec)
         if second == again == fresh:
             return EXACT
-        if fresh == _play_fresh(create, action):
+        if fresh == _play_fresh(create, spec):
             return EXACT_WHEN_FRESH
-    except Exception as error:
+    except BaseException as error:
         # The environment will fail in training too, where the run that meets it is set aside.
-        return Replay(False, False, f"the replay probe met {type(error).__name__}: {error}")
+        met = str(error) if isinstance(error, Wrong) else described(contained(error, spec.id))
+        return Replay(False, False, f"the replay probe met {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
     )
 
 
-def _play_fresh(create: Callable[[], Env], action: ActionSpec) -> list[bytes]:
+def _play_fresh(create: Callable[[], Env], spec: EnvSpec) -> list[bytes]:
     env = create()
     try:
-        return _play(env, action, SECOND_SEED)
+        return _play(env, spec, SECOND_SEED)
     finally:
-        env.close()
+        close(spec.id, env)
 
 
-def _play(env: Env, action: ActionSpec, seed: int) -> list[bytes]:
-    """Every bit of an episode under actions drawn from `seed`."""
+def _play(env: Env, spec: EnvSpec, seed: int) -> list[bytes]:
+    """Every bit of an episode under actions drawn from `seed`.
+
+    Raises:
+        Wrong: a result is not what the spaces say, or anything that the environment raises.
+    """
     draws = np.random.default_rng(seed)
-    observation, _ = env.reset(seed=seed)
-    trace = [_bits(observation)]
+    result: Any = env.reset(seed=seed)
+    read_reset(spec.observation, result)
+    trace = [_bits(result[0])]
     for _ in range(LONGEST):
-        observation, reward, terminated, truncated, _ = env.step(_draw(action, draws))
-        ended = (float(reward), float(terminated), float(truncated))
-        trace += [_bits(observation), np.array(ended).tobytes()]
-        if terminated or truncated:
+        result = env.step(_draw(spec.action, draws))
+        _, *ended = read_step(spec.observation, result)
+        trace += [_bits(result[0]), np.array([float(part) for part in ended]).tobytes()]
+        if any(ended[1:]):
             break
     return trace
 

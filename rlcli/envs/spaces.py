@@ -43,7 +43,8 @@ def _observation(space: Space) -> ObservationSpec:
         return ObservationSpec("discrete", (), np.dtype(np.int64), int(space.n), int(space.start))
     if isinstance(space, spaces.Box):
         pixels = space.dtype == np.uint8
-        return ObservationSpec("box", space.shape, np.dtype(np.uint8 if pixels else np.float32))
+        ours = np.dtype(np.uint8 if pixels else np.float32)
+        return ObservationSpec("box", space.shape, ours, declared=np.dtype(space.dtype))
     if isinstance(space, spaces.MultiDiscrete):
         return _vector("multidiscrete", [_member(None, space)])
     if isinstance(space, spaces.MultiBinary):
@@ -73,7 +74,7 @@ def _member(key: str | int | None, space: Space) -> Member:
     if isinstance(space, spaces.Box):
         if space.dtype == np.uint8 and len(space.shape) == 3:
             raise _Refused(f": its member {key!r} is an image, and a vector would lose which pixels are near")
-        return Member(key, "box", space.shape)
+        return Member(key, "box", space.shape, declared=np.dtype(space.dtype))
     if isinstance(space, spaces.Dict | spaces.Tuple):
         raise _Refused(f": its member {key!r} is a {type(space).__name__} with members of its own (nested)")
     raise _Refused(f": its member {key!r} is a {type(space).__name__}")

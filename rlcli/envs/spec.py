@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,17 @@ class ObservationSpec:
     """The library's lowest discrete value, already subtracted on our side."""
     members: tuple[Member, ...] = ()
     """What the vector is made of; empty for box and discrete."""
+    declared: np.dtype[Any] | None = None
+    """The type of the library's space, where that is a Box of another type than ours."""
+
+    @cached_property
+    def leaves(self) -> tuple[Member, ...]:
+        """The flat spaces an observation consists of: its members, or itself."""
+        if self.members:
+            return self.members
+        if self.n is not None:
+            return (Member(None, "discrete", (), (self.n,), (self.start,)),)
+        return (Member(None, "box", self.shape, declared=self.declared or self.dtype),)
 
     @property
     def width(self) -> int:

@@ -179,12 +179,12 @@ class MLP(Layout):
     def _blocks(self, x: Tensor) -> list[slice]:
         """The runs of x [R, B, I], a few at a time: intermediate results of more would leave the cache."""
         runs, rows = x.shape[:2]
-        together = max(1, BLOCK // (rows * max(self.hidden, default=self.inputs)))
+        together = max(1, BLOCK // (rows * max(1, *(self.hidden or (self.inputs,)))))
         return [slice(first, first + together) for first in range(0, runs, together)]
 
     def _entered(self, x: Tensor) -> Tensor:
         """Inputs with a 1 behind them, so that the first layer's product adds its bias."""
-        return torch.cat((x, torch.ones_like(x[..., :1])), -1) if self.hidden else x
+        return torch.cat((x, x.new_ones(*x.shape[:-1], 1)), -1) if self.hidden else x
 
     def _affine(
         self, depth: int, x: Tensor, weight: Tensor, bias: Tensor, out: Tensor | None = None
@@ -225,7 +225,7 @@ class MLP(Layout):
 
     def _by_trunk(self, stacked: Tensor) -> Tensor:
         """[R K, ...] as [R, K, ...]."""
-        return stacked.view(-1, self.trunks, *stacked.shape[1:])
+        return stacked.view(stacked.shape[0] // self.trunks, self.trunks, *stacked.shape[1:])
 
     def _value_in(self, said: Tensor) -> Tensor:
         """V [R, B] in what the last trunk's head says, [R, S, B]; without a value head [R, B, 0]."""

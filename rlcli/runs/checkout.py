@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TextIO
 
 from rlcli.errors import EXIT_CRASH, UserError
 from rlcli.runs.files import read_bytes
@@ -43,9 +44,15 @@ main()
 
 
 def run_recorded_code(
-    run_dir: Path, words: Sequence[str], runs_root: Path, say: Callable[[str], None]
+    run_dir: Path,
+    words: Sequence[str],
+    runs_root: Path,
+    say: Callable[[str], None],
+    results: TextIO | None = None,
 ) -> int:
     """Runs `rlcli <words>` with the code that the run was trained by; its exit code.
+
+    What it prints goes to the file `results`; None: to this process's stdout.
 
     Raises:
         UserError: there is no such code here.
@@ -64,7 +71,7 @@ def run_recorded_code(
         )
         if changes:
             _apply(tree, changes)
-        return _run(tree, words, runs_root.resolve())
+        return _run(tree, words, runs_root.resolve(), results)
 
 
 def _repository(commit: str | None) -> Path:
@@ -124,12 +131,13 @@ def _apply(tree: Path, changes: bytes) -> None:
     _git(tree, "apply", "--index", "--whitespace=nowarn", "-", given=changes)
 
 
-def _run(tree: Path, words: Sequence[str], runs_root: Path) -> int:
+def _run(tree: Path, words: Sequence[str], runs_root: Path, results: TextIO | None) -> int:
     """Runs the command line of the worktree; signals are handed on, and its end awaited."""
     places = [str(tree), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", START, str(tree.resolve()), *words],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "RLCLI_RUNS": str(runs_root)},
+        stdout=results,
         start_new_session=True,  # a Ctrl-C reaches it through us, once
     )
 

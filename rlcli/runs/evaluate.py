@@ -10,21 +10,27 @@ import torch
 
 from rlcli.collect.evaluation import evaluate, lanes
 from rlcli.envs import registry
+from rlcli.envs.untrusted import interrupts_noticed
 from rlcli.errors import RlcliError, UserError
 from rlcli.runs.checkpoint import Which
 from rlcli.runs.policy import read_policy
+from rlcli.text import described
 
 
 def evaluate_run(
     run_dir: Path,
     *,
     episodes: int = 100,
+    max_steps: int | None = None,
     stochastic: bool = False,
     checkpoint: Which = "last",
     seed: int | None = None,
     imports: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and more.
+
+    An episode that does not end is cut after `max_steps` steps (default: the run's eval.max_steps); `cut`
+    says how many were.
 
     Episode j has the seed hash(seed, 'evaluation', j); the seed is the run's own unless one is given.
     `imports` are modules that its environment may come from.
@@ -36,22 +42,25 @@ def evaluate_run(
     """
     if episodes < 1:
         raise UserError(f"episodes={episodes}: at least one is needed.")
+    if max_steps is not None and max_steps < 1:
+        raise UserError(f"max_steps={max_steps}: at least one is needed.")
     trained = read_policy(run_dir, checkpoint, imports)
     torch.set_num_threads(trained.config.compute.threads)
     chosen = trained.config.seed if seed is None else seed
     env = registry.make(trained.config.env, 1, num_envs=lanes(episodes))
+    limit = max_steps or trained.config.eval.max_steps
     try:
-        played = evaluate(*trained.policy, env, chosen, episodes, stochastic=stochastic)
+        with interrupts_noticed():
+            played = evaluate(*trained.policy, env, chosen, episodes, max_steps=limit, stochastic=stochastic)
     except RlcliError:
         raise
     except Exception as error:
-        raise RlcliError(
-            f"{trained.spec.id} failed during the evaluation: {type(error).__name__}: {error}"
-        ) from error
+        raise RlcliError(f"{trained.spec.id} failed during the evaluation: {described(error)}") from error
     finally:
         env.close()
     assert played is not None
     figures = {name.removeprefix("eval/"): value for name, value in played.figures().items()}
-    return figures | {
-        "checkpoint": trained.update, "seed": chosen, "deterministic": not stochastic, "dir": str(run_dir)
+    return {"cut": 0} | figures | {
+        "checkpoint": trained.update, "seed": chosen, "deterministic": not stochastic, "dir": str(run_dir),
+        "max_steps": limit,
     }  # fmt: skip

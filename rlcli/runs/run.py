@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
 from rlcli.runs.rows import Rows, differing
-from rlcli.text import visible
+from rlcli.text import described, message_of, trace, visible
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -82,6 +81,9 @@ class Run:
     ) -> None:
         """Opens the files of a run whose config and manifest are written; `updates` are done."""
         self.config = config
+        self._given = manifest.path.parent
+        """Its directory as whoever started it named it."""
+        manifest.path = manifest.path.absolute()  # whatever the current folder becomes
         self.dir = manifest.path.parent
         self.updates = updates
         self.owed = taken_up.owed
@@ -90,6 +92,8 @@ class Run:
         self._logging = 0.0
         self._cut = False
         """Whether the evaluation after the last update was cut short."""
+        self._cut_told = False
+        """Whether it was said that an evaluation had episodes without an end."""
         self._last_return = taken_up.last_return
         self._past = dict(taken_up.rows)
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
@@ -193,6 +197,7 @@ class Run:
             if not self._reached(self.config.eval.every):
                 row["eval/final"] = 1.0
             self._last_return = row["eval/return_mean"]
+            self._tell_of_cut(evaluation)
         self._cut = self.evaluation_due and evaluation is None
         if self.evaluation_due:
             row["time/evaluate"] = seconds
@@ -256,7 +261,7 @@ class Run:
         """Ends the run as failed: the traceback in train.log, the last good state and the batch saved."""
         error = failure.error
         code = error.exit_code if isinstance(error, RlcliError) else EXIT_CRASH
-        message = str(error) if isinstance(error, RlcliError) else f"{type(error).__name__}: {error}"
+        message = message_of(error) if isinstance(error, RlcliError) else described(error)
         try:
             self._explain(failure)
             if last_good is not None:
@@ -290,6 +295,17 @@ class Run:
     def announce(self, text: str) -> None:
         """A line beside the progress."""
         self._loggers.message(text)
+
+    def _tell_of_cut(self, evaluation: Evaluation) -> None:
+        """Says that episodes of an evaluation had no end; aloud the first time."""
+        if evaluation.cut:
+            self.warn(
+                f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
+                f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
+                "(eval.max_steps); their returns are of the steps played.",
+                aloud=not self._cut_told,
+            )
+            self._cut_told = True
 
     def _reached(self, every: int) -> bool:
         """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
@@ -336,7 +352,7 @@ class Run:
 
     def _explain(self, failure: Failure) -> None:
         """Why the run failed, for whoever looks afterwards."""
-        self.say("".join(traceback.format_exception(failure.error)).rstrip())
+        self.say(trace(failure.error))
         if failure.batch:
             content = save({name: field.contiguous() for name, field in failure.batch.items()})
             write_atomically(self.dir / "failed_batch.safetensors", content)
@@ -358,5 +374,5 @@ class Run:
 
     def _result(self, status: str, exit_code: int, message: str | None) -> Result:
         return Result(
-            self.dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
+            self._given, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
         )

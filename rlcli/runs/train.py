@@ -16,6 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.run import Result, Run
@@ -113,7 +114,7 @@ def train_all(
         for run in runs.values():
             run.abandon(code)
 
-    with stop_on_signals(announce, abandon) as stop:
+    with folder_kept(), stop_on_signals(announce, abandon) as stop:
         session = BACKENDS[configs[0].backend](configs, checkpoints)
         loop = _Loop(session, runs, on_row, on_end, stop)
         try:
@@ -217,8 +218,9 @@ class _Loop:
             self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
         try:
             return evaluate(
-                model, snapshot, self._evaluation_env, config.seed, episodes, stopped=lambda: bool(self._stop)
-            )
+                model, snapshot, self._evaluation_env, config.seed, episodes,
+                max_steps=config.eval.max_steps, stopped=lambda: bool(self._stop),
+            )  # fmt: skip
         except Exception:
             self._close_evaluation()  # it has failed for one run, and must not for the next
             raise

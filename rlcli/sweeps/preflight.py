@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -80,12 +81,17 @@ def backend_takes_it(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
     """Another backend than our own has what it needs and can do all that is asked for."""
     if config.backend != "sb3":
         return
-    from rlcli.backends.sb3_mapping import missing, refusals
+    from rlcli.backends.sb3_mapping import missing, refusals, unobserved
+    from rlcli.envs.registry import describe
 
     yield from refusals(config)
     lacking = missing(config)
     if lacking is not None:
         yield lacking
+    with contextlib.suppress(UserError):  # said by `environment_exists`
+        empty = unobserved(describe(config.env))
+        if empty is not None:
+            yield empty
 
 
 def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:

@@ -17,6 +17,7 @@ from rlcli.sweeps.exact import exact_together
 from rlcli.sweeps.judge import judge
 from rlcli.sweeps.preflight import CHECKS
 from rlcli.sweeps.sweep import NOBODY
+from rlcli.text import described, message_of
 
 OnRow = Callable[[str, Row], Verdict]
 """(name of the job, row of its last update) -> whether it goes on."""
@@ -102,10 +103,10 @@ class _Part:
             left = [name for name in self._jobs.names if name not in self._told]
             if self._begun and len(left) > 1:
                 return self._each(left)
-            self._fail(left, error.exit_code, str(error))
+            self._fail(left, error.exit_code, message_of(error))
         except Exception as error:
             left = [name for name in self._jobs.names if name not in self._told]
-            self._fail(left, EXIT_CRASH, f"{type(error).__name__}: {error}")
+            self._fail(left, EXIT_CRASH, described(error))
         return None
 
     def _train(self, jobs: Jobs) -> int | None:

@@ -46,6 +46,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "no hidden layer": {"env": "FrozenLake-v1", "network": {"hidden": (), "initialisation": "uniform"}},
     "wide": {"env": "CartPole-v1", "network": {"hidden": (64, 64)}, "envs": SHORT | {"num_envs": 8}},
+    "no observations": {"env": "tests.envs.odd:Blind-v0", "envs": NORMALISED},
+    "no observations, no hidden layer": {"env": "tests.envs.odd:Blind-v0", "network": {"hidden": ()}},
     "lag": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "lag": 2},
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
 }  # fmt: skip
@@ -257,7 +259,7 @@ def test_evaluating_in_between_changes_nothing():
     for _ in range(3):
         found += rows(evaluated, 1)
         env = registry.make(config.env, 1, num_envs=2)
-        assert evaluate(*evaluated.policy(0), env, config.seed, 3) is not None
+        assert evaluate(*evaluated.policy(0), env, config.seed, 3, max_steps=500) is not None
     assert found == wanted
 
 

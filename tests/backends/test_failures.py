@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from rlcli.backends.session import Failure
 from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.errors import NonFiniteError
+from rlcli.runs.run import Run
 from tests.backends.test_cohort import assert_same_state, rows
 from tests.learner.setting import PROBES, ROWS, small
 
@@ -42,6 +45,29 @@ def test_a_failing_environment_fails_its_run_only(fault, kind):
     assert rows(session, 2) == [{run: row[run] for run in (0, 2)} for row in wanted[3:]]
     for run in (0, 2):
         assert_same_state(session, run, healthy, run)
+
+
+@pytest.mark.parametrize("deed", ["choice", "half", "text", "unprintable", "exit", "interrupt"])
+def test_what_an_environment_must_not_do_fails_its_run_only(deed, tmp_path, monkeypatch):
+    """Observations the space does not have, an exception without a text, what would end the process."""
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)  # as when training listens
+
+    def cohort(deed):
+        kwargs = {"deed": deed, "at": 3, "seed": episode_seed(1, 3, 2)}
+        return [small("tests.envs.odd:Odd-v0", seed=seed, envs={"kwargs": kwargs}) for seed in (0, 1, 2)]
+
+    together, healthy = NativeSession(cohort(deed)), NativeSession(cohort("none"))
+    wanted = rows(healthy, 4)
+    assert rows(together, 1) == wanted[:1]
+    outcome = together.update()
+    assert isinstance(outcome[1], Failure)
+    record = Run.begin(cohort(deed)[1], tmp_path / "one", together.spec, quiet=True)
+    result = record.fail(outcome[1], together.state(1))
+    assert (result.status, result.exit_code) == ("failed", 1)
+    together.drop(1)
+    assert rows(together, 2) == [{run: row[run] for run in (0, 2)} for row in wanted[2:]]
+    for run in (0, 2):
+        assert_same_state(together, run, healthy, run)
 
 
 def test_a_failure_at_the_very_first_reset():

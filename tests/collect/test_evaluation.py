@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.collect import evaluation
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
 from rlcli.envs import registry
 from rlcli.maths.draws import environment_seed
 from tests.collect.environments import HERE, length
 from tests.learner.setting import PROBES, small, stage
+
+LONG = 100_000
 
 
 def policy_for(config):
@@ -24,7 +25,7 @@ def played(
     config, seed: int = 5, episodes: int = 10, side_by_side: int | None = None, **others
 ) -> Evaluation:
     env = registry.make(config.env, 1, num_envs=side_by_side or lanes(episodes))
-    found = evaluate(*policy_for(config), env, seed, episodes, **others)
+    found = evaluate(*policy_for(config), env, seed, episodes, **{"max_steps": LONG, **others})
     assert found is not None
     return found
 
@@ -52,7 +53,7 @@ def test_they_are_the_same_each_time_and_others_for_another_seed():
     assert first.returns.tolist() == again.returns.tolist()
     assert first.returns.tolist() != other.returns.tolist()
     env = registry.make(config.env, 1, num_envs=10)
-    twice = [evaluate(*policy_for(config), env, 5, 10).returns.tolist() for _ in range(2)]
+    twice = [evaluate(*policy_for(config), env, 5, 10, max_steps=LONG).returns.tolist() for _ in range(2)]
     assert twice == [first.returns.tolist()] * 2
 
 
@@ -90,23 +91,32 @@ def test_a_stochastic_evaluation_samples_and_repeats():
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 @pytest.mark.parametrize("stochastic", [False, True])
-def test_actions_of_any_shape_reach_the_environment(shape, stochastic, monkeypatch):
-    monkeypatch.setattr(evaluation, "LONGEST", 5)
+def test_actions_of_any_shape_reach_the_environment(shape, stochastic):
     config = small(PROBES + "ProbeEcho-v0", envs={"kwargs": {"shape": list(shape)}})
-    assert played(config, episodes=2, stochastic=stochastic).lengths.tolist() == [5, 5]
+    assert played(config, episodes=2, stochastic=stochastic, max_steps=5).lengths.tolist() == [5, 5]
 
 
-def test_an_episode_without_an_end_is_cut(monkeypatch):
-    monkeypatch.setattr(evaluation, "LONGEST", 50)
-    found = played(small(PROBES + "ProbeShifted-v0"), episodes=23)
+def test_an_episode_without_an_end_is_cut_and_counted():
+    found = played(small(PROBES + "ProbeShifted-v0"), episodes=23, max_steps=50)
     assert found.lengths.tolist() == [50] * 23
+    assert found.cut == found.figures()["eval/cut"] == 23
+
+
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+def test_only_episodes_that_have_not_ended_by_themselves_count_as_cut(end):
+    """Of lengths 1 to 23, those of exactly the bound have ended; those above are cut."""
+    found = played(small(HERE + "Countdown-v0", envs={"kwargs": {"end": end}}), 5, 37, max_steps=9)
+    wanted = [length(environment_seed(5, "evaluation", j)) for j in range(37)]
+    assert 9 in wanted
+    assert found.cut == sum(one > 9 for one in wanted) > 0
+    assert found.lengths.tolist() == [min(one, 9) for one in wanted]
 
 
 def test_a_request_to_stop_ends_it_without_a_result():
     config = small(HERE + "Countdown-v0")
     env = registry.make(config.env, 1, num_envs=10)
     calls = iter([False, False, True])
-    assert evaluate(*policy_for(config), env, 5, 10, stopped=lambda: next(calls)) is None
+    assert evaluate(*policy_for(config), env, 5, 10, max_steps=LONG, stopped=lambda: next(calls)) is None
 
 
 def test_a_failing_environment_is_raised():

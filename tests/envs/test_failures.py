@@ -60,7 +60,7 @@ def test_a_choice_that_the_space_does_not_have_is_a_fault() -> None:
     assert env.failures == {}
     assert (env.step(ACTIONS).observations == 0).all()
     assert list(env.failures) == [0, 1, 2]
-    assert "the observation's 'door' holds 2, which is none of its choices" in str(env.failures[1])
+    assert "the observation's 'door' should be one whole number from -1 to 1; it is 2" in str(env.failures[1])
 
 
 def test_failures_are_renumbered_by_select() -> None:

@@ -408,6 +408,27 @@ MUTATIONS = (
         "collect/test_rollout.py::test_environments_runs_and_episodes_all_begin_differently",
     ),
     Mutation(
+        "an observation of another shape broadcast",
+        "envs/boundary.py",
+        "if values.shape[1:] != leaf.shape or",
+        "if",
+        "envs/test_boundary.py::test_what_is_refused",
+    ),
+    Mutation(
+        "whole numbers cut from others without a word",
+        "envs/members.py",
+        'floats = self.declared.kind == "f" if self.kind == "box" else self.kind != "discrete"',
+        "floats = True",
+        "envs/test_boundary.py::test_what_is_refused",
+    ),
+    Mutation(
+        "an episode that ends at the bound counted as cut",
+        "collect/evaluation.py",
+        "endless = ~ended[playing] & (lengths",
+        "endless = (lengths",
+        "collect/test_evaluation.py::test_only_episodes_that_have_not_ended_by_themselves_count_as_cut",
+    ),
+    Mutation(
         "evaluation seeds by environment rather than episode",
         "collect/evaluation.py",
         'environment_seed(seed, "evaluation", j) for j in range(episodes)',
@@ -438,8 +459,8 @@ MUTATIONS = (
     Mutation(
         "the first layer's bias twice",
         "nets/mlp.py",
-        "torch.cat((x, torch.ones_like(x[..., :1])), -1)",
-        "torch.cat((x, 2.0 * torch.ones_like(x[..., :1])), -1)",
+        "torch.cat((x, x.new_ones(*x.shape[:-1], 1)), -1)",
+        "torch.cat((x, 2.0 * x.new_ones(*x.shape[:-1], 1)), -1)",
         "nets/test_mlp.py::test_the_heads_are_those_of_torch_modules",
     ),
     Mutation(

@@ -18,6 +18,7 @@ from rlcli.runs.lock import forget
 from rlcli.runs.stop import heard_by
 from rlcli.sweeps.launchers.order import Watcher
 from rlcli.sweeps.sweep import FILE
+from rlcli.text import described, message_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def carry_out(task: Task) -> Outcome:
     except _Halted:
         pass
     except Exception as error:
-        code, lost = None, str(error) if isinstance(error, RlcliError) else f"{type(error).__name__}: {error}"
+        code, lost = None, message_of(error) if isinstance(error, RlcliError) else described(error)
     finally:
         if watcher.alone:  # nobody waits for what comes of it, and nobody would end this process
             os._exit(EXIT_SIGTERM)
