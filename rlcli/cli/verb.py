@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import sys
 import tempfile
 import traceback
 from typing import Any
@@ -26,7 +24,6 @@ class Verb(TyperCommand):
         """Run the verb; raises `typer.Exit` with the code it ends with."""
         try:
             super().invoke(ctx)
-            sys.stdout.flush()
         except typer.Exit:
             raise
         except RlcliError as error:
@@ -35,14 +32,10 @@ class Verb(TyperCommand):
         except KeyboardInterrupt:
             say("Interrupted.")
             raise typer.Exit(EXIT_SIGINT) from None
-        except BrokenPipeError:
-            _silence_stdout()
-            raise typer.Exit(0) from None
         except OSError as error:
             if error.errno not in FULL:
                 raise typer.Exit(_crash(error)) from None
             say(f"Error: {error.strerror}: nothing more can be written.")
-            _silence_stdout()
             raise typer.Exit(EXIT_STORAGE) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # Typer's own usage errors, which it shows itself
@@ -72,11 +65,3 @@ def _crash(error: Exception) -> int:
         f"This is a defect of rlcli; its traceback is in {log.name}"
     )
     return EXIT_CRASH
-
-
-def _silence_stdout() -> None:
-    """Point stdout at nothing, so that flushing it at exit cannot fail again."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return

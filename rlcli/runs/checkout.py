@@ -24,19 +24,22 @@ from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START = """
-import sys
+import contextlib, sys
 from pathlib import Path
+
+def refuse(text):
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"Error: {text}\\n")
+    sys.exit(2)
 
 tree = sys.argv.pop(1)
 try:
     import rlcli
     from rlcli.cli.main import main
 except ImportError as error:
-    sys.stderr.write(f"Error: the recorded code cannot be loaded: {error}. Untracked files are not kept.\\n")
-    sys.exit(2)
+    refuse(f"the recorded code cannot be loaded: {error}. Untracked files are not kept.")
 if not Path(rlcli.__file__).resolve().is_relative_to(tree):
-    sys.stderr.write(f"Error: {rlcli.__file__} was loaded, and not the code in {tree}.\\n")
-    sys.exit(2)
+    refuse(f"{rlcli.__file__} was loaded, and not the code in {tree}.")
 main()
 """
 """What the other Python runs: the command line, of the worktree and no other."""

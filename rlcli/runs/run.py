@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from safetensors.torch import save
 
+from rlcli import streams
 from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
@@ -29,7 +29,6 @@ from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
 from rlcli.runs.rows import Rows, differing
-from rlcli.text import visible
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -269,8 +268,7 @@ class Run:
 
     def abandon(self, exit_code: int) -> None:
         """Ends the record without waiting for anything: the process is about to be gone."""
-        if sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the cursor, which the panel hides
+        streams.show_cursor()  # the panel hides it
         self._manifest.update(
             status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
             **self._standing(),
@@ -284,7 +282,7 @@ class Run:
     def warn(self, text: str, aloud: bool = True) -> None:
         """A line in train.log and, if it is to be said aloud, on stderr."""
         if aloud:
-            sys.stderr.write(f"Warning: {visible(text)}\n")
+            streams.say(f"Warning: {text}")
         self.say(f"warning: {text}")
 
     def announce(self, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlcli.errors import EXIT_CRASH
 from rlcli.runs.stop import CODES, heard_by
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
+from rlcli.sweeps.launchers.order import withdraw
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
 from rlcli.sweeps.watch import Watch, watch
@@ -75,6 +76,7 @@ class Training:
         for job in self.sweep.jobs:
             if job.status == "running":  # cut: its manifest knows
                 self.sweep.refresh(job)
+        withdraw(self.sweep.dir)
         self.sweep.record()
         write_results(self.sweep)
         return isinstance(error, _Signalled)
