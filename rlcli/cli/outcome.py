@@ -57,6 +57,10 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
     else:
         failed = any(job.status == "failed" for job in sweep.jobs)
+        gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
+        if gone:
+            say(f"It cannot be resumed: there is no folder of {', '.join(gone)} in it any more.")
+            return sweep.exit_code
         say(f"Go on with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
     return sweep.exit_code
 

@@ -37,7 +37,7 @@ _kept = False
 
 
 def result_is_kept() -> None:
-    """What this command prints is on disk too: it may end well although stdout cannot be written."""
+    """What this command prints is on disk too: its exit code says how it went, printed or not."""
     global _kept
     _kept = True
 
@@ -45,17 +45,15 @@ def result_is_kept() -> None:
 def exit_code(code: Any) -> Any:
     """The exit code of a command that did its work with `code`.
 
-    4 where it did well, but its result was to be printed alone and stdout could not be written. That nobody
+    4 where it went well, but its result was to be printed alone and stdout could not be written. That nobody
     wants to read it any more, a closed pipe, is no failure.
     """
     out().flush()
     error = out().error
-    if code not in (EXIT_DONE, None) or error is None or _kept:
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EPIPE):
         return code
-    if isinstance(error, OSError) and error.errno == errno.EPIPE:
-        return code
-    say(f"Error: the result cannot be written to standard output: {reason(error)}.")
-    return EXIT_STORAGE
+    say(f"{'Warning' if _kept else 'Error'}: the result cannot be written to stdout: {reason(error)}.")
+    return EXIT_STORAGE if code in (EXIT_DONE, None) and not _kept else code
 
 
 def reason(error: Exception) -> str:
