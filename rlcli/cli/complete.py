@@ -16,6 +16,7 @@ from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
+from rlcli.streams import out
 from rlcli.text import visible
 
 BREAKS = "=:"
@@ -39,7 +40,7 @@ def answer(shell: str, variables: Mapping[str, str]) -> int:
             _zsh(found) if shell == "zsh" else ["\t".join(part for part in pair if part) for pair in found]
         )
     if lines:
-        print("\n".join(lines))  # noqa: T201
+        out().write("\n".join(lines) + "\n")
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from rlcli.cli.diff import diff
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.list import list_
+from rlcli.cli.output import exit_code, result
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
@@ -22,6 +22,7 @@ from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
+from rlcli.streams import prepare
 
 COMPLETE = "_RLCLI_COMPLETE"
 """The variable a shell sets when it asks for completions."""
@@ -76,7 +77,7 @@ def _version(asked: bool) -> None:
     if asked:
         from rlcli import __version__
 
-        typer.echo(f"rlcli {__version__}")
+        result(f"rlcli {__version__}")
         raise typer.Exit()
 
 
@@ -94,12 +95,13 @@ def root(
 
 def main() -> None:
     """Entry point of the `rlcli` command."""
-    for stream in (sys.stdout, sys.stderr):  # formulas have letters that an ASCII terminal lacks
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    prepare()
     asked = os.environ.get(COMPLETE, "")
     if asked.startswith("complete_"):
         from rlcli.cli.complete import answer
 
         sys.exit(answer(asked.removeprefix("complete_"), os.environ))
-    app(prog_name="rlcli")
+    try:
+        app(prog_name="rlcli")
+    except SystemExit as end:
+        sys.exit(exit_code(end.code))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlcli.cli.output import count, emit, number, result, say, table
+from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
 
 if TYPE_CHECKING:
     from rlcli.runs.train import Result
@@ -25,6 +25,7 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
     """Tells how a run ended; `reference` is what names it on the command line. The exit code."""
     module = env_id.rpartition(":")[0]
     own = f" --import {module}" if module else ""
+    result_is_kept()
     if as_json:
         emit(outcome_row(outcome))
     elif outcome.exit_code == 0:
@@ -33,6 +34,9 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
         result(f"Next: rlcli eval {reference}{own}, or rlcli show {reference}")
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
+        if not outcome.dir.is_dir():
+            say(f"{outcome.dir} is not there any more: it was removed while the run trained.")
+            return int(outcome.exit_code)
         say(f"What there is lies in {outcome.dir}; its train.log tells more.")
         if outcome.status != "finished":
             say(f"Go on with: rlcli resume {reference}{own}")
@@ -41,6 +45,7 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
 
 def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
     """Tells how a sweep ended. The exit code."""
+    result_is_kept()
     if as_json:
         emit_sweep(sweep)
         return sweep.exit_code
@@ -52,6 +57,10 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
     else:
         failed = any(job.status == "failed" for job in sweep.jobs)
+        gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
+        if gone:
+            say(f"It cannot be resumed: there is no folder of {', '.join(gone)} in it any more.")
+            return sweep.exit_code
         say(f"Go on with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
     return sweep.exit_code
 

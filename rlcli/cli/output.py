@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
-from rlcli.cli.results import columns, stream
+from rlcli.errors import EXIT_DONE, EXIT_STORAGE
+from rlcli.streams import columns, err, out
 from rlcli.text import visible
 
 BETWEEN = "  "
@@ -18,22 +19,50 @@ BETWEEN = "  "
 
 def emit(result: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout; numbers that are not finite become null."""
-    print(json.dumps(_finite(result), allow_nan=False, default=str), file=stream())
+    out().write(json.dumps(_finite(result), allow_nan=False, default=str) + "\n")
 
 
 def result(text: str = "") -> None:
     """A line of a result, on stdout."""
-    print(visible(text), file=stream())
+    out().write(visible(text) + "\n")
 
 
 def say(text: str) -> None:
     """A line about what goes on, on stderr."""
-    print(visible(text), file=sys.stderr, flush=True)  # noqa: T201
+    err().line(text)
+
+
+_kept = False
+
+
+def result_is_kept() -> None:
+    """What this command prints is on disk too: its exit code says how it went, printed or not."""
+    global _kept
+    _kept = True
+
+
+def exit_code(code: Any) -> Any:
+    """The exit code of a command that did its work with `code`.
+
+    4 where it went well, but its result was to be printed alone and stdout could not be written. That nobody
+    wants to read it any more, a closed pipe, is no failure.
+    """
+    out().flush()
+    error = out().error
+    if error is None or (isinstance(error, OSError) and error.errno == errno.EPIPE):
+        return code
+    say(f"{'Warning' if _kept else 'Error'}: the result cannot be written to stdout: {reason(error)}.")
+    return EXIT_STORAGE if code in (EXIT_DONE, None) and not _kept else code
+
+
+def reason(error: Exception) -> str:
+    """Why a stream failed."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def paragraph(text: str, indent: str = "") -> None:
     """Prose of a result: wrapped on a terminal, one line elsewhere."""
-    if not stream().isatty():
+    if not out().isatty():
         result(indent + text)
         return
     width = max(columns(), 20)
@@ -51,7 +80,7 @@ def table(
     Of the last `optional` columns those are left out for which a terminal is too narrow.
     """
     rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
-    if stream().isatty():
+    if out().isatty():
         shown = len(headings) - optional + _fitting(headings, rows, optional)
         _rich_table(headings[:shown], [row[:shown] for row in rows], right)
         return
@@ -100,7 +129,7 @@ def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: S
         shown.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
-    Console(file=stream(), width=columns()).print(shown)
+    Console(file=cast(TextIO, out()), width=columns()).print(shown)
 
 
 def _finite(value: Any) -> Any:

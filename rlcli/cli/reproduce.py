@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlcli.cli.options import AsJson, Imports, Quiet, Run
-from rlcli.cli.output import count, emit, result, say, table
-from rlcli.cli.results import stream
+from rlcli.cli.output import count, emit, result, result_is_kept, say, table
+from rlcli.streams import err, out
 
 if TYPE_CHECKING:
     from rlcli.runs.reproduce import Plan, Reproduction
@@ -56,7 +55,7 @@ def reproduce(
         from rlcli.runs.checkout import run_recorded_code
 
         words = _again(found, until, imports or [], quiet=quiet, as_json=as_json)
-        raise typer.Exit(run_recorded_code(found, words, runs_root(), say, stream()))
+        raise typer.Exit(run_recorded_code(found, words, runs_root(), say, out().descriptor))
 
     from rlcli.runs.directory import new_reproduction_dir
     from rlcli.runs.reproduce import plan
@@ -70,10 +69,11 @@ def reproduce(
         for note in planned.notes:
             say(note)
         say(f"Training {_updates(planned.config.updates)} again in {into}")
-    show = sys.stderr.isatty() and not quiet
+    show = err().isatty() and not quiet
     outcome = run_again(planned, into, _progress if show else lambda update, of: None)
     if show:
-        sys.stderr.write("\r\x1b[K")
+        err().write("\r\x1b[K")
+    result_is_kept()
     if as_json:
         emit(_row(planned, outcome))
     else:
@@ -83,8 +83,8 @@ def reproduce(
 
 
 def _progress(update: int, of: int) -> None:
-    sys.stderr.write(f"\r{count(update)} of {count(of)} updates are the same")
-    sys.stderr.flush()
+    err().write(f"\r{count(update)} of {count(of)} updates are the same")
+    err().flush()
 
 
 def _tell(outcome: Reproduction) -> None:

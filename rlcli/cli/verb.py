@@ -9,9 +9,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from rlcli.cli import results
 from rlcli.cli.output import say
 from rlcli.errors import EXIT_CRASH, EXIT_SIGINT, EXIT_STORAGE, RlcliError, UserError
+from rlcli.streams import prints_apart
 from rlcli.text import described, message_of, trace
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
@@ -23,13 +23,12 @@ class Verb(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; raises `typer.Exit` with the code it ends with."""
-        with results.apart():
+        with prints_apart():
             self._ended(ctx)
 
     def _ended(self, ctx: Any) -> None:
         try:
             code = self._code(ctx)
-            results.stream().flush()
         except SystemExit as error:
             if error.code:
                 raise
@@ -40,14 +39,10 @@ class Verb(TyperCommand):
         except KeyboardInterrupt:
             say("Interrupted.")
             raise typer.Exit(EXIT_SIGINT) from None
-        except BrokenPipeError:
-            results.silence()
-            raise typer.Exit(0) from None
         except OSError as error:
             if error.errno not in FULL:
                 raise typer.Exit(_crash(error)) from None
             say(f"Error: {error.strerror}: nothing more can be written.")
-            results.silence()
             raise typer.Exit(EXIT_STORAGE) from None
         except Exception as error:
             if hasattr(error, "format_message"):  # Typer's own usage errors, which it shows itself

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from rlcli.errors import EnvironmentFault, RlcliError
-from rlcli.text import described, visible
+from rlcli.streams import say
+from rlcli.text import described
 
 _pressed = False
 """Whether the operating system sent SIGINT while `interrupts_noticed` was listening."""
@@ -181,5 +182,4 @@ def close(env_id: str, env: Any) -> None:
             raise
         if env_id not in _unclosed:
             _unclosed.add(env_id)
-            with contextlib.suppress(Exception):
-                sys.stderr.write(f"Warning: {visible(env_id)}: close() raised {described(error)}; ignored.\n")
+            say(f"Warning: {env_id}: close() raised {described(error)}; ignored.")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from typing import TextIO, cast
 
 from rlcli.loggers.interface import Logger, RunInfo
+from rlcli.streams import err
 
 
 def console_logger(info: RunInfo, _: Callable[[str], None] = lambda _: None) -> Logger:
     """The panel on a terminal that can redraw and show its characters; lines for a pipe, a file or a log."""
     # Not Rich's answer: with FORCE_COLOR it calls a pipe a terminal, where a redrawn panel is garbage.
-    if sys.stderr.isatty():
+    if err().isatty():
         from rich.console import Console
 
-        console = Console(stderr=True)
+        console = Console(file=cast(TextIO, err()))
         if not console.is_dumb_terminal and not console.options.ascii_only:
             from rlcli.loggers.panel import PanelLogger
 
             return PanelLogger(info, console)
     from rlcli.loggers.lines import LineLogger
 
-    return LineLogger(info, sys.stderr)
+    return LineLogger(info, err())

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.progress import Clock, Progress, duration, figure, share
+from rlcli.streams import Writer
 
 EVERY = 5.0
 """Seconds after which a line is due, whatever the progress."""
@@ -43,13 +44,17 @@ COLUMNS = (
 
 
 class LineLogger:
-    """Prints the rows that are due as lines of columns, in ASCII, without control codes."""
+    """Prints the rows that are due as lines of columns, in ASCII, without control codes.
 
-    def __init__(self, info: RunInfo, stream: TextIO, clock: Clock = time.monotonic) -> None:
-        self._stream = stream
+    Raises, once it cannot print: whoever logs switches it off.
+    """
+
+    def __init__(self, info: RunInfo, stream: TextIO | Writer, clock: Clock = time.monotonic) -> None:
+        self._stream = Writer.of(stream)
         self._clock = clock
         self._progress = Progress(info.start_steps, info.total_steps, clock)
-        self._columns = fitting(shutil.get_terminal_size().columns) if stream.isatty() else COLUMNS
+        terminal = self._stream.isatty()
+        self._columns = fitting(shutil.get_terminal_size().columns) if terminal else COLUMNS
         self._lines = 0
         self._tenth = -1
         self._due = clock()
@@ -78,6 +83,7 @@ class LineLogger:
     def _print(self, line: str) -> None:
         self._stream.write(line + "\n")
         self._stream.flush()
+        self._stream.check()
 
 
 def fitting(width: int) -> tuple[Column, ...]:

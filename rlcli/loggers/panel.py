@@ -16,6 +16,7 @@ from rich.text import Text
 from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.progress import Clock, Progress, duration, figure, share
 from rlcli.loggers.sparkline import Series
+from rlcli.streams import Writer
 
 REFRESH = 0.25
 """Least seconds between two drawings."""
@@ -101,7 +102,10 @@ def gauges(batch: int) -> tuple[tuple[Gauge, ...], ...]:
 
 
 class PanelLogger:
-    """Draws the panel in place as rows come, at most four times a second and without a thread."""
+    """Draws the panel in place as rows come, at most four times a second and without a thread.
+
+    Raises, once it cannot draw: whoever logs switches it off.
+    """
 
     def __init__(self, info: RunInfo, console: Console, clock: Clock = time.monotonic) -> None:
         self._title = Text.assemble((info.algo, "bold"), " on ", (info.env, "bold"), f", seed {info.seed}")
@@ -135,6 +139,7 @@ class PanelLogger:
     def message(self, text: str, /) -> None:
         """Prints a line above the panel."""
         self._console.print(text, markup=False, highlight=False)
+        self._check()
 
     def close(self, status: str, /) -> None:
         """Leaves the panel with its last figures, and the cursor below it."""
@@ -147,8 +152,13 @@ class PanelLogger:
         started = self._clock()
         self._progress.reach(self._latest["env_steps"])
         self._live.update(self.render(status), refresh=True)
+        self._check()
         drawn = self._clock()
         self._due = drawn + max(REFRESH, (drawn - started) / COST)
+
+    def _check(self) -> None:
+        if isinstance(self._console.file, Writer):
+            self._console.file.check()
 
     def render(self, status: str = "") -> Panel:
         """The panel for the console's present width."""

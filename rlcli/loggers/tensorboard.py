@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
+import os
+import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
 from rlcli.errors import UserError
 from rlcli.loggers.interface import Row, RunInfo
+
+FLUSH_EVERY = 2.0
+"""Seconds after which what was logged is with the operating system."""
+
+_files = itertools.count()
+"""Of this process: two of one second need two names."""
 
 
 def available() -> str | None:
@@ -21,40 +31,57 @@ def available() -> str | None:
 class TensorboardLogger:
     """Writes each row as one summary; a list is logged as its last value.
 
+    TensorBoard's own writers have a thread that opens the file by its name again and again: when that fails,
+    it ends with a traceback on the terminal. Here the file stays open, and failures are the caller's.
+
     Raises:
         UserError: TensorBoard is not installed.
+        OSError: the file cannot be made or written.
     """
 
     def __init__(self, info: RunInfo, _: Callable[[str], None] = lambda _: None) -> None:
         if missing := available():
             raise UserError(missing)
-        # FileWriter is what SummaryWriter writes through: a row in one event instead of one for each figure.
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
-        from torch.utils.tensorboard import FileWriter
+        from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
         from torch.utils.tensorboard.summary import text
 
         self._summary: Callable[..., Any] = Summary
-        self._writer: Any = FileWriter(str(info.dir))
+        self._event: Callable[..., Any] = Event
+        # TensorBoard reads the files of a directory in the order of their names.
+        name = (
+            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files)}"
+        )
+        self._file: Any = RecordWriter((info.dir / name).open("xb"))
+        self._due = 0.0
+        self._write(file_version="brain.Event:2")
         if info.resumed:
             # TensorBoard then leaves out what an earlier process logged from this step on.
-            start = SessionLog(status=SessionLog.START)
-            self._writer.add_event(Event(session_log=start), info.start_steps + 1)
+            self._write(session_log=SessionLog(status=SessionLog.START), step=info.start_steps + 1)
         config = json.dumps(info.config_dict, indent=2, default=str)
-        self._writer.add_summary(text("config", f"```json\n{config}\n```"), info.start_steps)  # type: ignore[no-untyped-call]
+        summary = text("config", f"```json\n{config}\n```")  # type: ignore[no-untyped-call]
+        self._write(summary=summary, step=info.start_steps)
 
     def log(self, row: Row, /) -> None:
-        """Queues one row; a thread of TensorBoard's writes it."""
+        """Writes one row."""
         values = [
             {"tag": name, "simple_value": value[-1] if isinstance(value, list) else value}
             for name, value in row.items()
             if name != "env_steps" and value != []
         ]
-        self._writer.add_summary(self._summary(value=values), row["env_steps"])
+        self._write(summary=self._summary(value=values), step=row["env_steps"])
 
     def message(self, text: str, /) -> None:
         """Nothing: TensorBoard has no reader while a run trains."""
 
     def close(self, _status: str, /) -> None:
-        """Writes what is queued and closes the file."""
-        self._writer.close()
+        """Writes what is held back and closes the file."""
+        self._file.close()
+
+    def _write(self, **content: Any) -> None:
+        now = time.time()
+        self._file.write(self._event(wall_time=now, **content).SerializeToString())
+        if now >= self._due:
+            self._file.flush()
+            self._due = now + FLUSH_EVERY

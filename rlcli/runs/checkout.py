@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
 from rlcli.errors import EXIT_CRASH, UserError
 from rlcli.runs.files import read_bytes
@@ -25,19 +24,22 @@ from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START = """
-import sys
+import contextlib, sys
 from pathlib import Path
+
+def refuse(text):
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"Error: {text}\\n")
+    sys.exit(2)
 
 tree = sys.argv.pop(1)
 try:
     import rlcli
     from rlcli.cli.main import main
 except ImportError as error:
-    sys.stderr.write(f"Error: the recorded code cannot be loaded: {error}. Untracked files are not kept.\\n")
-    sys.exit(2)
+    refuse(f"the recorded code cannot be loaded: {error}. Untracked files are not kept.")
 if not Path(rlcli.__file__).resolve().is_relative_to(tree):
-    sys.stderr.write(f"Error: {rlcli.__file__} was loaded, and not the code in {tree}.\\n")
-    sys.exit(2)
+    refuse(f"{rlcli.__file__} was loaded, and not the code in {tree}.")
 main()
 """
 """What the other Python runs: the command line, of the worktree and no other."""
@@ -48,11 +50,11 @@ def run_recorded_code(
     words: Sequence[str],
     runs_root: Path,
     say: Callable[[str], None],
-    results: TextIO | None = None,
+    results: int | None = None,
 ) -> int:
     """Runs `rlcli <words>` with the code that the run was trained by; its exit code.
 
-    What it prints goes to the file `results`; None: to this process's stdout.
+    What it prints goes to the descriptor `results`; None: to this process's stdout.
 
     Raises:
         UserError: there is no such code here.
@@ -131,7 +133,7 @@ def _apply(tree: Path, changes: bytes) -> None:
     _git(tree, "apply", "--index", "--whitespace=nowarn", "-", given=changes)
 
 
-def _run(tree: Path, words: Sequence[str], runs_root: Path, results: TextIO | None) -> int:
+def _run(tree: Path, words: Sequence[str], runs_root: Path, results: int | None) -> int:
     """Runs the command line of the worktree; signals are handed on, and its end awaited."""
     places = [str(tree), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 from safetensors.torch import save
 
+from rlcli import streams
 from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
@@ -28,7 +28,7 @@ from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
 from rlcli.runs.rows import Rows, differing
-from rlcli.text import described, message_of, trace, visible
+from rlcli.text import described, message_of, trace
 
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
@@ -274,8 +274,7 @@ class Run:
 
     def abandon(self, exit_code: int) -> None:
         """Ends the record without waiting for anything: the process is about to be gone."""
-        if sys.stderr.isatty():
-            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # the cursor, which the panel hides
+        streams.show_cursor()  # the panel hides it
         self._manifest.update(
             status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
             **self._standing(),
@@ -289,7 +288,7 @@ class Run:
     def warn(self, text: str, aloud: bool = True) -> None:
         """A line in train.log and, if it is to be said aloud, on stderr."""
         if aloud:
-            sys.stderr.write(f"Warning: {visible(text)}\n")
+            streams.say(f"Warning: {text}")
         self.say(f"warning: {text}")
 
     def announce(self, text: str) -> None:

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rlcli.errors import EXIT_CRASH
+from rlcli.errors import EXIT_CRASH, StorageError
 from rlcli.runs.stop import CODES, heard_by
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
+from rlcli.sweeps.launchers.order import withdraw
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
 from rlcli.sweeps.watch import Watch, watch
@@ -75,6 +76,11 @@ class Training:
         for job in self.sweep.jobs:
             if job.status == "running":  # cut: its manifest knows
                 self.sweep.refresh(job)
+        withdraw(self.sweep.dir)
+        if not self.sweep.dir.is_dir():
+            raise StorageError(
+                f"{self.sweep.dir} is not there any more: it was removed while its jobs trained."
+            )
         self.sweep.record()
         write_results(self.sweep)
         return isinstance(error, _Signalled)
@@ -175,8 +181,11 @@ class Training:
     def _ended(self, name: str, result: Result) -> None:
         job = self._by_name[name]
         self.sweep.refresh(job)
-        if result.id == NOBODY:  # its manifest, if there is one, does not know
+        gone = not (self.sweep.dir / name).is_dir()
+        if result.id == NOBODY or gone:  # its manifest, if there is one, does not know
             job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
+        if gone:
+            job.message = "its directory is not there any more: it was removed while the job trained"
         self._watch.ended(job)
 
 

@@ -1,12 +1,14 @@
-"""A sweep as it is watched: a line a member and a total, live on a terminal, plain lines elsewhere."""
+"""A sweep as it is watched: a line a member and a total, live on a terminal, plain lines elsewhere.
+
+Where nothing can be shown any more the sweep goes on in silence.
+"""
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -15,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rlcli.loggers.progress import Clock, Progress, duration, figure, share
+from rlcli.streams import Writer, err
 from rlcli.sweeps.sweep import Job
 from rlcli.text import visible
 
@@ -66,8 +69,8 @@ class Watch(Protocol):
 class Silent:
     """Tells of failures alone."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | Writer) -> None:
+        self._stream = Writer.of(stream)
 
     def expect(self, jobs: int, steps: int) -> None:
         """Nothing."""
@@ -81,7 +84,7 @@ class Silent:
     def ended(self, job: Job) -> None:
         """Tells of a job that failed."""
         if job.status == "failed":
-            _print(ending(job), self._stream)
+            self._stream.line(ending(job))
 
     def say(self, text: str) -> None:
         """Nothing."""
@@ -93,12 +96,12 @@ class Silent:
 def watch(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Watch:
     """What suits stderr; `totals` are the env steps each job still to be trained ends at."""
     if quiet:
-        return Silent(sys.stderr)
-    if sys.stderr.isatty():
-        console = Console(stderr=True)
+        return Silent(err())
+    if err().isatty():
+        console = Console(file=cast(TextIO, err()))
         if not console.is_dumb_terminal and not console.options.ascii_only:
             return Panel(jobs, totals, console)
-    return Lines(jobs, totals, sys.stderr)
+    return Lines(jobs, totals, err())
 
 
 class _Standing:
@@ -165,11 +168,11 @@ class Lines:
         self,
         jobs: Sequence[Job],
         totals: Mapping[str, int],
-        stream: TextIO,
+        stream: TextIO | Writer,
         clock: Clock = time.monotonic,
     ) -> None:
         self._standing = _Standing(jobs, totals, clock)
-        self._stream, self._clock = stream, clock
+        self._stream, self._clock = Writer.of(stream), clock
         self._due, self._tenth = clock() + EVERY, 0
 
     def expect(self, jobs: int, steps: int) -> None:
@@ -196,7 +199,7 @@ class Lines:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        _print(text, self._stream)
+        self._stream.line(text)
 
     def close(self) -> None:
         """Nothing: the table of the jobs follows."""
@@ -289,8 +292,3 @@ def ending(job: Job) -> str:
     if job.status == "pruned":
         return f"{job.name} pruned after {job.env_steps or 0:,} steps"
     return f"{job.name} {job.status}: {job.message or 'no reason given'}"
-
-
-def _print(text: str, stream: TextIO) -> None:
-    stream.write(visible(text) + "\n")
-    stream.flush()

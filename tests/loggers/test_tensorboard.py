@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import threading
 
 import pytest
 
@@ -37,3 +39,35 @@ def test_without_tensorboard_the_message_says_how_to_install_it(info, monkeypatc
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install tensorboard"):
         TensorboardLogger(info)
+
+
+def test_a_directory_that_is_removed_ends_it_quietly(info, make_row, capfd):
+    """Rows go on into a file that nobody sees any more; no thread is there to fail."""
+    before = threading.active_count()
+    logger = TensorboardLogger(info)
+    assert threading.active_count() == before
+    shutil.rmtree(info.dir)
+    for update in (1, 2):
+        logger._due = 0.0
+        logger.log(make_row(update))
+    logger.close("failed")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_two_of_one_second_have_a_file_each(info, make_row):
+    loggers = [TensorboardLogger(info) for _ in range(3)]
+    for logger in loggers:
+        logger.close("finished")
+    assert len(list(info.dir.glob("events.*"))) == 3
+
+
+def test_a_link_in_the_place_of_its_file_is_not_followed(info, monkeypatch, tmp_path):
+    monkeypatch.setattr(tensorboard, "_files", iter([0]))
+    monkeypatch.setattr(tensorboard.time, "time", lambda: 1.0)
+    monkeypatch.setattr(tensorboard.socket, "gethostname", lambda: "here")
+    monkeypatch.setattr(tensorboard.os, "getpid", lambda: 7)
+    elsewhere = tmp_path / "elsewhere"
+    (info.dir / "events.out.tfevents.0000000001.here.7.0").symlink_to(elsewhere)
+    with pytest.raises(FileExistsError):
+        TensorboardLogger(info)
+    assert not elsewhere.exists()

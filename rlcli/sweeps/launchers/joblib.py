@@ -12,6 +12,7 @@ import joblib
 from joblib.externals.loky import get_reusable_executor
 
 from rlcli.config.launchers import Joblib
+from rlcli.streams import prints_to_stderr
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
@@ -19,6 +20,12 @@ from rlcli.sweeps.launchers.supervision import Lost, supervise
 
 RETRIES = 1
 """A worker that dies takes joblib's others with it; all their cohorts are taken up once more."""
+
+
+def _apart() -> None:
+    """What a process does first: it has inherited the terminal, and where results are printed."""
+    os.setsid()  # a session of its own hears no Ctrl-C of the terminal
+    prints_to_stderr()
 
 
 class Processes:
@@ -42,8 +49,8 @@ class Processes:
 
     def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
         """See `Pool`."""
-        # Another pool after a worker has died. Sessions of their own hear no Ctrl-C of the terminal.
-        self._pool = get_reusable_executor(self._count, initializer=os.setsid)
+        # Another pool after a worker has died.
+        self._pool = get_reusable_executor(self._count, initializer=_apart)
         return [self._pool.submit(carry_out, task) for task in tasks]
 
     def wait(self, handles: Sequence[Future[Outcome]], seconds: float) -> list[Future[Outcome]]:

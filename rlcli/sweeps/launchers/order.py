@@ -42,8 +42,13 @@ class Order:
         write_json(self._path, self.starter | {"stop": True})
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink()
+        withdraw(self._path.parent)
+
+
+def withdraw(directory: Path) -> None:
+    """Removes the order of a sweep that is over, of an earlier process that was killed too."""
+    with contextlib.suppress(OSError):
+        (directory / FILE).unlink()
 
 
 class Watcher:

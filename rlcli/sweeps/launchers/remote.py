@@ -16,6 +16,7 @@ from rlcli.errors import EXIT_SIGTERM, RlcliError
 from rlcli.runs.admission import VARIABLE
 from rlcli.runs.lock import forget
 from rlcli.runs.stop import heard_by
+from rlcli.streams import prepare
 from rlcli.sweeps.launchers.order import Watcher
 from rlcli.sweeps.sweep import FILE
 from rlcli.text import described, message_of
@@ -51,7 +52,8 @@ NOT_BEGUN: Outcome = {"results": {}, "said": [], "code": None, "lost": None}
 
 
 def carry_out(task: Task) -> Outcome:
-    """Trains a cohort in this process."""
+    """Trains a cohort in this process, whose prints go wherever the library has them go, and cannot fail."""
+    prepare()
     directory = Path(task.directory)
     results: dict[str, Any] = {}
     said: list[str] = []

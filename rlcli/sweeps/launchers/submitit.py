@@ -153,7 +153,11 @@ class Submitted:
             raise self._lost(handle)
         try:
             return handle.result()
-        except (UncompletedJobError, FailedJobError) as error:
+        except (
+            UncompletedJobError,
+            FailedJobError,
+            UnicodeError,
+        ) as error:  # it may quote a log of any bytes
             raise self._lost(handle) from error
 
     def _lost(self, handle: Job) -> Lost:

@@ -16,7 +16,7 @@ from rlcli.runs.admission import VARIABLE
 from rlcli.runs.stop import STOPPING, stop_on_signals
 from rlcli.sweeps.launchers.following import Following
 from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.order import Order
+from rlcli.sweeps.launchers.order import Order, withdraw
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task
 from rlcli.sweeps.work import failed
 
@@ -66,6 +66,7 @@ def supervise(
 
     def at_once(_: int) -> None:
         pool.kill(list(sent))
+        withdraw(directory)
 
     def announce() -> None:
         order.stop()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
+from rlcli.sweeps.launchers.joblib import _apart
 from rlcli.sweeps.sweep import Sweep
 from tests.runs.conftest import manifest_of
 from tests.sweeps.conftest import Sweeping
@@ -21,6 +24,23 @@ WORDS = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 def test_each_job_is_the_lone_run(sweep: Sweeping, workplace: Path) -> None:
     train_two_cohorts(sweep, workplace, WORDS)
+
+
+def printing() -> None:
+    print("of a worker")
+    os.write(1, b"of its libraries\n")
+    sys.stdout.flush()
+
+
+def test_prints_of_workers_are_no_results(capfd: pytest.CaptureFixture[str]) -> None:
+    executor = get_reusable_executor(1, initializer=_apart)
+    try:
+        executor.submit(printing).result()
+    finally:
+        executor.shutdown(wait=True)
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "of a worker\nof its libraries\n" in told.err
 
 
 def killed(process: subprocess.Popen[str]) -> None:

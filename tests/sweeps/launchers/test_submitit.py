@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from rlcli.config.launchers import Submitit
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.launchers.submitit import Submitted
+from rlcli.sweeps.launchers.supervision import Lost
 from rlcli.sweeps.multirun import resume_sweep
 from rlcli.sweeps.sweep import Sweep
 from tests.runs.conftest import manifest_of
@@ -58,3 +61,19 @@ def test_a_job_that_is_killed_is_told_and_goes_on_when_asked_to(workplace: Path)
 def test_a_cluster_is_divided_among_its_nodes() -> None:
     settings = Submitit(executor="slurm", array_parallelism=7, mem_gb=2, cpus_per_task=3)
     assert Submitted(settings).machine(Machine(1, 1)) == Machine(3, 14 * 10**9, 7)
+
+
+def test_a_log_of_any_bytes_is_no_failure_of_ours(tmp_path: Path) -> None:
+    """submitit quotes the log of a job that ended without a result."""
+    log = tmp_path / "job.err"
+    log.write_bytes(b"\xff\xfe")
+
+    class Ended:
+        job_id = "7"
+        paths = SimpleNamespace(result_pickle=tmp_path / "result", stderr=log)
+
+        def result(self) -> Any:
+            return log.read_text(encoding="utf-8")
+
+    with pytest.raises(Lost, match=str(log)):
+        Submitted(Submitit(executor="slurm")).outcome(cast(Any, Ended()))

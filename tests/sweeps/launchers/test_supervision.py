@@ -19,7 +19,7 @@ from rlcli.sweeps.launchers import following
 from rlcli.sweeps.launchers.order import FILE, Order, Watcher
 from rlcli.sweeps.launchers.remote import Outcome, Task, carry_out
 from rlcli.sweeps.launchers.supervision import Lost, supervise
-from rlcli.sweeps.multirun import run_sweep
+from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from rlcli.sweeps.sweep import Sweep
 from tests.sweeps.conftest import SMALL
@@ -150,6 +150,33 @@ def test_an_order_that_is_a_link_leads_nowhere(waiting: Sweep, workplace: Path) 
     with Order(waiting.dir):
         assert not (waiting.dir / FILE).is_symlink()
     assert secret.read_text() == before
+
+
+def test_the_order_of_a_killed_sweep_goes_when_the_sweep_is_over(waiting: Sweep) -> None:
+    """Whatever trains it to its end: here this process, which gives no orders."""
+    Order(waiting.dir).__enter__().stop()
+    assert (waiting.dir / FILE).exists()
+    done = resume_sweep(waiting.dir, quiet=True)
+    assert done.status == "finished"
+    assert not (waiting.dir / FILE).exists()
+
+
+def test_a_second_signal_leaves_no_order(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr("rlcli.runs.stop.os._exit", ended.append)
+
+    class Twice(Inside):
+        def submit(self, tasks: Sequence[Task]) -> list[int]:
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGTERM)
+            assert not (waiting.dir / FILE).exists()
+            return super().submit(tasks)
+
+        def kill(self, handles: Sequence[int]) -> None:
+            assert (waiting.dir / FILE).exists()
+
+    supervise(Twice(), waiting.dir, [["seed=0"]], 1, lambda *_: None)
+    assert ended == [143]
 
 
 @pytest.mark.parametrize(
