@@ -35,7 +35,7 @@ class TensorboardLogger:
         from torch.utils.tensorboard.summary import text
 
         self._summary: Callable[..., Any] = Summary
-        self._writer: Any = FileWriter(str(info.dir))
+        self._writer: Any = FileWriter(str(info.dir.absolute()))
         if info.resumed:
             # TensorBoard then leaves out what an earlier process logged from this step on.
             start = SessionLog(status=SessionLog.START)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.files import read_bytes, storage_error, write_atomically
+from rlcli.runs.files import check_folder, make_folder, read_bytes, storage_error, write_atomically
 from rlcli.runs.index import FILE, Index, Kept
 from rlcli.runs.packing import NOTHING, About, Span, pack, unpack
 
@@ -44,8 +44,7 @@ class Checkpoints:
 
     def __init__(self, run_dir: Path, keep: int = 0) -> None:
         self.dir = run_dir / "checkpoints"
-        if self.dir.is_symlink():
-            raise StorageError(f"{self.dir} is a link; what lies in a run directory may not lead out of it.")
+        check_folder(self.dir)
         self._keep = keep
 
     def save(
@@ -145,8 +144,11 @@ class Checkpoints:
     def adopt(self, index: Index) -> None:
         """Makes a recovered index that of the folder, and removes what it does not list."""
         index.write(self.dir)
-        listed = {self._path(update).name for update in index.kept} | {FILE}
-        self._delete(path for path in self.dir.iterdir() if path.name not in listed and path.is_file())
+        listed = {self._path(update) for update in index.kept}
+        ours = [self._path(update) for update in self._updates()]
+        half = [path.with_name(f"{path.name}.new") for path in (*ours, *listed, self.dir / FILE)]
+        half += [path for path in self.dir.glob("*.safetensors.new") if _number(path.name) is not None]
+        self._delete(path for path in (*ours, *half) if path not in listed)
 
     @property
     def best_return(self) -> float | None:
@@ -155,10 +157,7 @@ class Checkpoints:
 
     def _write(self, content: bytes, about: About, replaced: bool) -> Kept:
         """Writes a file; one that is replaced leaves the index first, which would call it damaged."""
-        try:
-            self.dir.mkdir(exist_ok=True)
-        except OSError as error:
-            raise storage_error(self.dir, error) from error
+        make_folder(self.dir)
         if replaced:
             without = Index.read(self.dir)
             del without.kept[about.update]
@@ -205,8 +204,8 @@ class Checkpoints:
 
     def _updates(self) -> list[int]:
         """Of the files there are."""
-        names = (path.stem for path in self.dir.glob("*.safetensors"))
-        return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 19)
+        found = (_number(path.name) for path in self.dir.glob("*.safetensors"))
+        return sorted(update for update in found if update is not None)
 
     def _delete(self, paths: Iterator[Path]) -> None:
         for path in list(paths):
@@ -217,3 +216,9 @@ class Checkpoints:
 
     def _path(self, update: int) -> Path:
         return self.dir / f"{update}.safetensors"
+
+
+def _number(name: str) -> int | None:
+    """The update a checkpoint's file name begins with, None when it is no such name."""
+    stem = name.partition(".")[0]
+    return int(stem) if stem.isascii() and stem.isdecimal() and len(stem) < 19 else None

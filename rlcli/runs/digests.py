@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from rlcli.backends.session import Array, Row
 from rlcli.errors import StorageError
-from rlcli.runs.files import LineFile, open_plain, write_atomically
+from rlcli.runs.files import LineFile, is_there, open_plain, write_atomically
 from rlcli.runs.versions import refusal
 
 VERSION = 2
@@ -94,17 +94,17 @@ class Digests:
             StorageError: what is there is damaged, of another version, or cannot be replaced.
         """
         path = run_dir / FILE
-        there = tuple(read_lines(run_dir)) if path.exists() else ()
-        kept = [line for line in there if line.update <= after and every and line.update % every == 0]
-        self.dropped = tuple(line for line in there if line.update > after)
-        """Lines of updates that are done again, to be compared with."""
-        if path.exists():
+        self._last = ""
+        self._begun = is_there(path)
+        if self._begun:
             if (found := version(run_dir)) != VERSION:
                 raise StorageError(refusal(path, found, (VERSION,)))
-            content = "".join(f"{text}\n" for text in (HEADER, *map(_written, kept)))
-            write_atomically(path, content.encode())
-        self._begun = path.exists()
-        self._last = kept[-1].chain if kept else ""
+            content = bytearray(f"{HEADER}\n".encode())
+            for line in read_lines(run_dir):
+                if line.update <= after and every and line.update % every == 0:
+                    content += f"{_written(line)}\n".encode()
+                    self._last = line.chain
+            write_atomically(path, content)
         self._lines = LineFile(path)
 
     def add(self, row: Row, state: Mapping[str, Array]) -> Line:
@@ -155,14 +155,14 @@ def check_digests(run_dir: Path) -> None:
     Raises:
         StorageError: as `read_lines`.
     """
-    if (run_dir / FILE).exists():
+    if is_there(run_dir / FILE):
         for _ in read_lines(run_dir):
             pass
 
 
 def last_line(run_dir: Path) -> Line | None:
     """The last line of a file that this process is writing; None before the first."""
-    if not (run_dir / FILE).exists():
+    if not is_there(run_dir / FILE):
         return None
     with open_plain(run_dir / FILE) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
