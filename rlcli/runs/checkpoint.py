@@ -11,19 +11,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.files import check_folder, make_folder, read_bytes, storage_error, write_atomically
+from rlcli.runs.files import (
+    check_file,
+    check_folder,
+    is_there,
+    make_folder,
+    read_bytes,
+    storage_error,
+    write_atomically,
+)
 from rlcli.runs.index import FILE, Index, Kept
 from rlcli.runs.packing import NOTHING, About, Span, pack, unpack
 
 LARGEST = 2**33
-"""Bytes of a checkpoint that is read without an index to say how many there must be."""
+"""Bytes of a checkpoint that is read where nobody says how many there may be."""
+UNQUESTIONED = 2**26
+"""Bytes up to which nobody is asked."""
 Which = Literal["last", "best"] | int
 
 
@@ -42,10 +52,12 @@ class Recovered:
 class Checkpoints:
     """The `checkpoints/` folder of one run."""
 
-    def __init__(self, run_dir: Path, keep: int = 0) -> None:
+    def __init__(self, run_dir: Path, keep: int = 0, largest: Callable[[], int] = lambda: LARGEST) -> None:
+        """`largest` says how many bytes a checkpoint of this run can have, should one be large."""
         self.dir = run_dir / "checkpoints"
         check_folder(self.dir)
         self._keep = keep
+        self._largest = largest
 
     def save(
         self,
@@ -169,6 +181,14 @@ class Checkpoints:
     def _read(self, update: int, kept: Kept | None) -> tuple[Checkpoint, About]:
         """The checkpoint in a file that the index describes as `kept`, or does not know."""
         path = self._path(update)
+        check_file(path)
+        if is_there(path) and path.lstat().st_size > UNQUESTIONED:
+            possible = self._largest()
+            if path.lstat().st_size > possible:
+                raise StorageError(
+                    f"{path} is damaged: it has {path.lstat().st_size:,} bytes, and a checkpoint of this run "
+                    f"at most {possible:,}."
+                )
         content = read_bytes(path, largest=LARGEST if kept is None else kept.bytes)
         if kept is not None and len(content) < kept.bytes:
             raise StorageError(f"{path} is damaged: it has {len(content)} of its {kept.bytes} bytes.")

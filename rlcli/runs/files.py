@@ -24,9 +24,9 @@ from rlcli.plain import (
 )
 
 __all__ = [
-    "LineFile", "check_folder", "cut", "deeper", "is_there", "make_folder", "open_append", "open_handle",
-    "open_plain", "read_bytes", "read_json", "read_text", "settle", "storage_error", "write_atomically",
-    "write_json",
+    "LineFile", "check_file", "check_folder", "cut", "deeper", "is_there", "make_folder", "open_append",
+    "open_handle", "open_plain", "read_bytes", "read_json", "read_text", "settle", "storage_error",
+    "write_atomically", "write_json",
 ]  # fmt: skip
 
 LARGEST_TEXT = 16 * 2**20

@@ -18,6 +18,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rlcli.config.amend import amend
@@ -39,6 +40,7 @@ from rlcli.runs.manifest import Manifest, fingerprint, now
 from rlcli.runs.past import Past
 from rlcli.runs.rows import RECORD
 from rlcli.runs.run import Result, Run, TakenUp
+from rlcli.runs.size import largest_checkpoint
 from rlcli.runs.train import OnEnd, OnRow, Verdict, check_one_shape, train_all
 
 Tell = Callable[[str], None]
@@ -142,7 +144,7 @@ class _Taken:
         before, self._config_sha256 = _config(run_dir, manifest)
         admit(before, run_dir, imports)
         check_digests(run_dir)
-        self.found: Recovered | None = _recovered(run_dir, before.checkpoint.keep)
+        self.found: Recovered | None = _recovered(run_dir, before)
         about = None if self.found is None else self.found.about
         self._past = Past(run_dir, about, before.updates)
         self._done = 0 if about is None else about.update
@@ -307,9 +309,10 @@ def _check_not_lost(run_dir: Path, manifest: Manifest, config: RunConfig, reache
     )
 
 
-def _recovered(run_dir: Path, keep: int) -> Recovered | None:
+def _recovered(run_dir: Path, config: RunConfig) -> Recovered | None:
+    largest = partial(largest_checkpoint, config)
     try:
-        return Checkpoints(run_dir, keep).recover()
+        return Checkpoints(run_dir, config.checkpoint.keep, largest).recover()
     except StorageError as error:
         raise StorageError(
             f"{error} No whole checkpoint is left to go on from; `rlcli reproduce` trains the run again."
