@@ -32,6 +32,18 @@ def open_plain(path: Path) -> BinaryIO:
         raise storage_error(path, error) from error
 
 
+def open_linked(path: Path) -> BinaryIO:
+    """Opens a file of the user's own for reading, also one that is linked; pipes and devices are refused.
+
+    Raises:
+        StorageError: it is missing, unreadable, or no plain file.
+    """
+    try:
+        return open(path.resolve(), "rb", opener=opener)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
+        raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
 def open_handle(path: Path, flags: int) -> int:
     """Opens a file that is written in place, as `os.open` does; what is no plain file is refused.
 

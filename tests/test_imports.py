@@ -15,6 +15,7 @@ PACKAGE = ROOT / "rlcli"
 
 LAYERS = (
     ("errors", "text"),
+    ("plain",),
     ("config", "catalog"),
     ("maths",),
     ("envs", "nets"),

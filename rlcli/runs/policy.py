@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from rlcli.backends.native import policy_in
 from rlcli.backends.session import Policy
 from rlcli.config import schema
+from rlcli.config.plain_yaml import read_mapping
 from rlcli.config.schema import RunConfig
-from rlcli.config.serialise import flatten, from_yaml, leaves, read_mapping
+from rlcli.config.serialise import flatten, from_yaml, leaves
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import NonFiniteError, StorageError
+from rlcli.loggers import jsonl
 from rlcli.loggers.jsonl import JsonlLogger
 
 
