@@ -220,8 +220,8 @@ def _check_begun(folders: Sequence[Path]) -> None:
         with contextlib.suppress(OSError, ValueError):
             if folder.is_dir() and is_leftover(folder):
                 raise UserError(
-                    f"{folder} holds no run: its process was killed before it began, so there is nothing to go "
-                    "on with.",
+                    f"{folder} holds no run: its process was killed before it began, and there is nothing "
+                    "to go on with.",
                     hint=f"Start it: rlcli train name={folder.name} ...; the folder is used again.",
                 )
 

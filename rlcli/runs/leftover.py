@@ -1,7 +1,7 @@
 """Folders in which a run or sweep was about to begin when its process was killed: known, and free again.
 
-Before there is a manifest, or a sweep.json, a process makes only files that it would make again. A folder that
-holds anything else, such as a config.yaml that somebody has written, is nobody's leftover.
+Before there is a manifest, or a sweep.json, a process makes only files that it would make again. A folder
+that holds anything else, such as a config.yaml that somebody has written, is nobody's leftover.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST = 20_000
 
 
 def is_leftover(folder: Path) -> bool:
-    """Whether a folder holds only what a process makes before there is a run or a sweep, and none is at it."""
+    """Whether a folder holds only what is made before there is a run or a sweep, and no process is at it."""
     try:
         _within(folder)
     except (OSError, RlcliError):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from rlcli.errors import StorageError
 from rlcli.runs.files import cut, is_there, open_plain, storage_error
 from rlcli.runs.packing import NOTHING, About, Span
-from rlcli.runs.rows import APART, EVALUATIONS, RECORD, TIMES, Row, blocks, parsed
+from rlcli.runs.rows import APART, EVALUATIONS, RECORD, TIMES, Position, Row, blocks, parsed
 
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"
@@ -39,6 +39,9 @@ class Kept:
     last: bytes = b""
     evaluated: float | None = None
     """Mean return of the last evaluation before the last row."""
+    before: Position | None = None
+    """Up to the last row, and past it; None where the rows are not those that were written."""
+    past: Position | None = None
 
 
 class Past:
@@ -120,7 +123,8 @@ class Past:
     def drop_last(self) -> Row:
         """Takes out the row of the update itself, which is written again."""
         assert self.last is not None
-        self._kept = dataclasses.replace(self._kept, end=self._kept.start, last=b"")
+        kept = self._kept
+        self._kept = dataclasses.replace(kept, end=kept.start, last=b"", past=kept.before)
         return {name: value for name, value in self.last.items() if not name.startswith(APART)}
 
     def cut(self) -> None:
@@ -131,6 +135,11 @@ class Past:
         """
         if is_there(self._path):
             cut(self._path, self._kept.end)
+
+    @property
+    def position(self) -> Position | None:
+        """The end of the rows that are kept; None where their checksum is not known."""
+        return self._kept.past
 
     @property
     def all_again(self) -> bool:
@@ -144,7 +153,7 @@ def _of_span(pieces: Iterator[bytes], span: Span, owed: bool) -> Kept | None:
     Of the last its evaluation does not count where that is owed, for it may have been made since.
     """
     if span.rows == 0:
-        return Kept() if span == NOTHING else None
+        return Kept(past=Position()) if span == NOTHING else None
     digest, offset, left, evaluated = hashlib.sha256(), 0, span.rows, None
     for block in pieces:
         count = block.count(b"\n")
@@ -158,10 +167,13 @@ def _of_span(pieces: Iterator[bytes], span: Span, owed: bool) -> Kept | None:
         end = len(block) - len(rest)
         start = end - len(last)
         digest.update(TIMES.sub(b"", block[:start]))
+        before_last = Position(offset + start, span.rows - 1, digest.copy())
         digest.update(TIMES.sub(b"", EVALUATIONS.sub(b"", last) if owed else last))
         if digest.hexdigest() != span.sha256:
             return None
-        return Kept(offset + end, offset + start, last, _last_evaluated(block[:start], evaluated))
+        past = None if owed else Position(offset + end, span.rows, digest)
+        evaluated = _last_evaluated(block[:start], evaluated)
+        return Kept(offset + end, offset + start, last, evaluated, before_last, past)
     return None
 
 

@@ -203,7 +203,7 @@ class _Taken:
         self._bring_to_the_checkpoint()
         run = Run(
             self.config, self._manifest, lock, spec, updates=updates,
-            taken_up=TakenUp(last_return, owed, rows), quiet=quiet,
+            taken_up=TakenUp(last_return, owed, rows, self._past.position), quiet=quiet,
         )  # fmt: skip
         for warning in self._warnings(exact, spec.inexact_reason, restarted, updated):
             run.warn(warning)

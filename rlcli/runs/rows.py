@@ -6,6 +6,7 @@ that equal runs have equal checkpoints. `runs/past.py` reads an earlier process'
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
@@ -37,14 +38,25 @@ TIMES, EVALUATIONS = (
 Row = dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """A place between two rows, and what is known of the rows before it."""
+
+    offset: int = 0
+    """Bytes before it."""
+    rows: int = 0
+    digest: hashlib._Hash = dataclasses.field(default_factory=hashlib.sha256)
+    """The checksum of the rows, their times left out, as far as it has come."""
+
+
 class Rows:
     """The growing file of a run, read again only where it grew."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, position: Position | None = None) -> None:
+        """`position` is up to where the file is known already."""
+        known = position or Position()
         self._path = run_dir / RECORD
-        self._read = 0
-        self._count = 0
-        self._hash = hashlib.sha256()
+        self._read, self._count, self._hash = known.offset, known.rows, known.digest.copy()
 
     def settle(self) -> Span:
         """Has the rows written so far reach the disk; the span they are.

@@ -29,7 +29,7 @@ from rlcli.runs.files import LineFile, is_there, settle, storage_error, write_at
 from rlcli.runs.layout import check_run
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
-from rlcli.runs.rows import Rows, differing
+from rlcli.runs.rows import Position, Rows, differing
 from rlcli.text import visible
 
 LONGEST_ENTRY = 2**18
@@ -66,6 +66,8 @@ class TakenUp:
     """The row of an update whose evaluation was cut short: it is evaluated and recorded again."""
     rows: Mapping[int, Row]
     """Rows that will be computed again, by their update."""
+    position: Position | None = None
+    """The end of the rows that stay, with their checksum."""
 
 
 NEW = TakenUp(None, None, {})
@@ -99,7 +101,7 @@ class Run:
         self._past = dict(taken_up.rows)
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
         self._best_return = self._checkpoints.best_return
-        self._rows = Rows(self.dir)
+        self._rows = Rows(self.dir, taken_up.position)
         self._log, self._digests = (
             LineFile(self.dir / "train.log"),
             Digests(self.dir, updates, config.digest.every),
