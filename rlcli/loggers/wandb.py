@@ -214,6 +214,7 @@ def _settings() -> Any:
         "disable_git": True,
         "save_code": False,
         "symlink": False,
+        "use_dot_wandb": False,
         "x_disable_stats": True,
         "x_save_requirements": False,
     }

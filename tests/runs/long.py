@@ -1,7 +1,7 @@
 """Runs with as many rows as weeks of training leave, made in a second from one short run.
 
-As `python -m tests.runs.long DIR ROWS` one is made; with `resume` behind it, it is resumed, and what that took
-is printed: seconds, and MB of memory at its peak beyond what a run of few rows takes.
+As `python -m tests.runs.long DIR ROWS` one is made; with `resume` behind it, it is resumed, and what that
+took is printed: seconds, and MB of memory at its peak beyond what a run of few rows takes.
 """
 
 from __future__ import annotations
