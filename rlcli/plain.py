@@ -40,6 +40,8 @@ def open_linked(path: Path) -> BinaryIO:
     """
     try:
         return open(path.resolve(), "rb", opener=opener)
+    except StorageError:
+        raise StorageError(f"{path} is not a file.") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         raise StorageError(f"{path}: {getattr(error, 'strerror', None) or error}.") from error
 

@@ -8,6 +8,7 @@ Three campaigns over short runs of several algorithms and environments, with and
   turn, and so is its resume.
 - *damage*: a random bit of a killed run's files is flipped, or a file is cut at a random place, and the run
   is resumed. What is wrong must be named, or do no harm.
+- *settings*: files that others may have written, made to do harm (`faults_settings.py`).
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
 statistics are not, to the last bit, those of the run that was never killed.
@@ -31,6 +32,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import faults_settings
 import torch
 
 import machine
@@ -255,6 +257,9 @@ def written(results: dict[str, Any], folder: Path) -> None:
     lines += ["", f"| file damaged | {' | '.join(OUTCOMES)} |", "|---|" + "---:|" * len(OUTCOMES)]
     for name, counts in hurt.items():
         lines.append(f"| `{name}` | " + " | ".join(str(counts.get(key, 0)) for key in OUTCOMES) + " |")
+    if "settings" in results:
+        told = ", ".join(f"{count} {what}" for what, count in sorted(results["settings"].items()))
+        lines += ["", f"Hostile settings (`scripts/faults_settings.py`): {told}."]
     lines += [
         "",
         f"`{results['command']}`, {results['date']}, {results['seconds']:.0f} s. Runs of sixteen updates: "
@@ -273,6 +278,7 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=10, help="of them, whole command lines besides")
     parser.add_argument("--every", type=int, default=1, help="kill before every so manieth operation")
     parser.add_argument("--places", type=int, default=200, help="places damaged")
+    parser.add_argument("--settings", type=int, default=60, help="hostile settings and directories")
     parser.add_argument("--runs", type=int, default=len(RUNS), help="sorts of runs, the first so many")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the results")
@@ -288,6 +294,7 @@ def main() -> int:
             "before each operation on the disk": operations(kinds[0], chosen.every, root),
         }
         hurt = damage(kinds, chosen.places, root, draw)
+        hostile, broken = faults_settings.campaign(chosen.settings, root, draw)
     every = [*killed.values(), *hurt.values()]
     results = {
         "command": "scripts/faults.py "
@@ -297,7 +304,8 @@ def main() -> int:
         "runs": [kind.name for kind in kinds],
         "kills": {name: dict(campaign.counts) for name, campaign in killed.items()},
         "damage": {name: dict(campaign.counts) for name, campaign in hurt.items()},
-        "failures": [text for campaign in every for text in campaign.failures],
+        "settings": dict(hostile),
+        "failures": [text for campaign in every for text in campaign.failures] + broken,
         "measured_on": machine.description(),
     }
     written(results, chosen.out)

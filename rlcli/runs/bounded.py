@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import resource
 import signal
@@ -20,12 +21,13 @@ LOOK = 0.002
 """Seconds between two looks at the child."""
 
 
-def excess(call: Callable[[], object], seconds: int = SECONDS, memory: int = MEMORY) -> str | None:
+def excess(call: Callable[[], object], seconds: int | None = None, memory: int = MEMORY) -> str | None:
     """What is wrong with the time and memory of a call: None when it ends within bounds, however it ends.
 
     The call is made in a fork of this process, which gives nothing back: whoever asks makes it once more, and
     hears then what it raises. Nothing that the child prints is shown.
     """
+    seconds = SECONDS if seconds is None else seconds
     process = os.fork()
     if process == 0:
         _child(call, seconds, memory)
@@ -46,6 +48,7 @@ def _child(call: Callable[[], object], seconds: int, memory: int) -> None:
     """Makes the call within the limits, and ends the process."""
     code = 0
     try:
+        faulthandler.disable()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDWR)

@@ -71,7 +71,8 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
-            content = file.read(largest + 1) if size <= largest else b""
+            # Asked for is what there is, and a byte more: as much memory is taken before anything is read.
+            content = file.read(size + 1) if size <= largest else b""
     except OSError as error:
         raise storage_error(path, error) from error
     except MemoryError:
