@@ -10,6 +10,9 @@ Campaigns over short runs of several algorithms and environments, with and witho
   is resumed. What is wrong must be named, or do no harm.
 - *environments*: they break Gymnasium's interface, try to end the process, print, leave the folder
   (`faults_environments.py`).
+- *settings*: files that others may have written, made to do harm (`faults_settings.py`).
+- *streams*: standard output and standard error are closed, full or gone (`faults_streams.py`). The run must
+  be the same, and the exit code that of training.
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
 statistics are not, to the last bit, those of the run that was never killed.
@@ -34,9 +37,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from faults_environments import environments
 
+import faults_settings
+import faults_streams
 import machine
+from faults_environments import environments
 from processes import (
     KILLED,
     Kind,
@@ -255,6 +260,10 @@ def written(results: dict[str, Any], folder: Path) -> None:
     for name, counts in kills.items():
         cells = (counts.get(key, 0) for key in ("kills", "same", "lost", "different"))
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
+    lines += ["", "| what failed | trials | the same run | lost | different |", "|---|---:|---:|---:|---:|"]
+    for name, counts in results["classes"].items():
+        cells = (counts.get(key, 0) for key in ("same", "lost", "different"))
+        lines.append(f"| {name} | {sum(counts.values())} | " + " | ".join(map(str, cells)) + " |")
     lines += ["", f"| file damaged | {' | '.join(OUTCOMES)} |", "|---|" + "---:|" * len(OUTCOMES)]
     for name, counts in hurt.items():
         lines.append(f"| `{name}` | " + " | ".join(str(counts.get(key, 0)) for key in OUTCOMES) + " |")
@@ -263,6 +272,8 @@ def written(results: dict[str, Any], folder: Path) -> None:
         "",
         f"Misdeeds of environments: {counted['contained']} contained, {counted.get('escaped', 0)} not.",
     ]
+    told = ", ".join(f"{count} {what}" for what, count in sorted(results["settings"].items()))
+    lines += ["", f"Hostile settings: {told}."]
     lines += [
         "",
         f"`{results['command']}`, {results['date']}, {results['seconds']:.0f} s. Runs of sixteen updates: "
@@ -281,6 +292,8 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=10, help="of them, whole command lines besides")
     parser.add_argument("--every", type=int, default=1, help="kill before every so manieth operation")
     parser.add_argument("--places", type=int, default=200, help="places damaged")
+    parser.add_argument("--settings", type=int, default=60, help="hostile settings and directories")
+    parser.add_argument("--streams", type=int, default=60, help="commands whose streams fail")
     parser.add_argument("--runs", type=int, default=len(RUNS), help="sorts of runs, the first so many")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the results")
@@ -297,7 +310,10 @@ def main() -> int:
         }
         hurt = damage(kinds, chosen.places, root, draw)
         contained, escaped = environments(root)
-    every = [*killed.values(), *hurt.values()]
+        hostile, broken = faults_settings.campaign(chosen.settings, root, draw)
+        classes = {"streams": Campaign()}
+        faults_streams.campaign(kinds[0], chosen.streams, root, draw, classes["streams"].judge)
+    every = [*killed.values(), *hurt.values(), *classes.values()]
     results = {
         "command": "scripts/faults.py "
         + " ".join(f"--{name} {value}" for name, value in vars(chosen).items() if name != "out"),
@@ -305,9 +321,11 @@ def main() -> int:
         "seconds": time.perf_counter() - begun,
         "runs": [kind.name for kind in kinds],
         "kills": {name: dict(campaign.counts) for name, campaign in killed.items()},
+        "classes": {name: dict(campaign.counts) for name, campaign in classes.items()},
         "damage": {name: dict(campaign.counts) for name, campaign in hurt.items()},
         "environments": dict(contained),
-        "failures": [*(text for campaign in every for text in campaign.failures), *escaped],
+        "settings": dict(hostile),
+        "failures": [*(text for campaign in every for text in campaign.failures), *escaped, *broken],
         "measured_on": machine.description(),
     }
     written(results, chosen.out)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "rlcli"
 
 LAYERS = (
     ("errors", "text"),
-    ("streams",),
+    ("streams", "plain"),
     ("config", "catalog"),
     ("maths",),
     ("envs", "nets"),

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from rlcli.errors import UserError
+from rlcli.errors import StorageError, UserError
+from rlcli.plain import open_linked
 
 GROUPS = ("algo", "env", "network", "sweep", "tuned", "experiment")
 """The groups of the defaults list in conf/train.yaml."""
 
 SYNTHESISED = {"sweep": ("none",), "tuned": ("auto", "none"), "experiment": ("none",)}
 """Choices that need no file; `env` takes any id besides."""
+
+
+MOST_ENTRIES = 20_000
+"""Files and folders below a group that are looked at."""
+DEEPEST = 6
+"""Folders within each other below a group."""
+LONGEST_LINE = 1000
+"""Bytes of the comment that says what a config is."""
 
 
 def conf_root() -> Path:
@@ -40,7 +51,7 @@ def groups(config_dir: str | None = None) -> list[str]:
     """Every group: those of the defaults list, then those only `config_dir` has."""
     found = dict.fromkeys(GROUPS)
     for root in roots(config_dir):
-        found.update(dict.fromkeys(sorted(path.name for path in root.iterdir() if _is_group(path))))
+        found.update(dict.fromkeys(sorted(path.name for path in _folders(root) if _is_group(path))))
     return list(found)
 
 
@@ -49,7 +60,7 @@ def files(group: str, config_dir: str | None = None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for root in roots(config_dir):
         folder = root / group
-        for path in sorted(folder.rglob("*.yaml")):
+        for path in sorted(_yamls(folder)):
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return found
 
@@ -61,14 +72,53 @@ def choices(group: str, config_dir: str | None = None) -> list[str]:
 
 def summary(path: Path) -> str:
     """The first comment line of a config that is not a package header."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if not line.startswith("#"):
-                return ""
-            if not line.startswith("# @"):
-                return line.lstrip("# ").strip()
+    try:
+        with open_linked(path) as file:
+            for line in iter(lambda: file.readline(LONGEST_LINE).decode(errors="replace"), ""):
+                if not line.startswith("#"):
+                    return ""
+                if not line.startswith("# @"):
+                    return line.lstrip("# ").strip()
+    except StorageError:
+        return ""
     return ""
 
 
 def _is_group(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith((".", "_")) and any(path.rglob("*.yaml"))
+    return next(_yamls(path), None) is not None
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    """Folders right in a folder whose names are not those of hidden ones.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        with os.scandir(root) as entries:
+            found = [entry.name for entry in entries if entry.is_dir()]
+    except OSError as error:
+        raise UserError(f"{root}: {error.strerror or error}.") from None
+    yield from (root / name for name in found if not name.startswith((".", "_")))
+
+
+def _yamls(folder: Path, depth: int = 0, seen: list[int] | None = None) -> Iterator[Path]:
+    """Files named *.yaml below a folder, links to folders left out.
+
+    Raises:
+        UserError: there are far too many files for a folder of configs.
+    """
+    seen = [0] if seen is None else seen
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                seen[0] += 1
+                if seen[0] > MOST_ENTRIES:
+                    raise UserError(f"{folder}: too many files for a folder of configs; is it the right one?")
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < DEEPEST:
+                        yield from _yamls(Path(entry.path), depth + 1, seen)
+                elif entry.name.endswith(".yaml") and entry.is_file():
+                    yield Path(entry.path)
+    except OSError:
+        return

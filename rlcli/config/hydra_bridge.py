@@ -31,6 +31,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlcli.config.catalogue import SYNTHESISED, roots
+from rlcli.config.hydra_source import SCHEME, PlainConfigs
+from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.config.schema import KEYS
 from rlcli.errors import UserError
 
@@ -169,6 +171,10 @@ class Layers:
         config = copy.deepcopy(self.config)
         try:
             ConfigLoaderImpl._apply_overrides_to_config(_parser().parse_overrides(list(overrides)), config)
+            if written_out(OmegaConf.to_container(config, resolve=False)) > LARGEST:
+                raise UserError(
+                    "Cannot compose the configuration: its references have no end, or are too long."
+                )
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
@@ -238,6 +244,7 @@ def _composed(hydra: Any, overrides: Sequence[str]) -> DictConfig:
 def _prepare() -> None:
     version.setbase("1.3")
     Plugins.instance().register(SynthesisedConfigs)
+    Plugins.instance().register(PlainConfigs)
     setup_globals()
     JobRuntime.instance().set("name", "rlcli")
 
@@ -257,7 +264,7 @@ def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
     for root in roots(config_dir):
-        path.append("main", f"file://{root}")
+        path.append("main", f"{SCHEME}://{root}")
     path.append("rlcli", "rlcli://")
     path.append("schema", "structured://")  # Hydra wants it last
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
 OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir",
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
 """Settings of Hydra that rlcli makes itself."""
+
+MAGIC = re.compile(r"_[a-z]+_")
+"""Keys by which Hydra makes objects: `_target_`, `_partial_`, `_args_` and so on."""
 
 _KIND = {"tuned": "tuned settings"}
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."
@@ -167,6 +171,8 @@ class _Checker:
             return _fault(parsed, f"{parsed.key} is set by rlcli itself; use runs_dir=... and name=...")
         if parsed.sweep != "single":
             return _fault(parsed, f"{parsed.text!r}: Hydra's own settings cannot be swept over.")
+        if _makes_something(parsed.key.split("."), [value for _, value in parsed.values]):
+            return _fault(parsed, f"{parsed.key}: nothing is made from a setting of Hydra's.")
         if is_of_launcher(parsed.key) and (parsed.prefix == "~" or parsed.key == SETTING):
             return _fault(parsed, f"{parsed.text!r}: write {CHOICE}=NAME and {SETTING}.SETTING=VALUE.")
         return Setting(parsed.key, "hydra", tuple(text for text, _ in parsed.values))
@@ -253,6 +259,15 @@ class _Checker:
                 text += " `rlcli explain` lists all keys."
         alike += nearest(parsed.key, known, count=1)
         return Fault(text, frozenset({parsed.key, *alike}))
+
+
+def _makes_something(names: Sequence[str], value: Any) -> bool:
+    """Whether Hydra would make an object or call a function for a setting."""
+    if names[:2] == ["hydra", "callbacks"] or any(MAGIC.fullmatch(name) for name in names):
+        return True
+    if isinstance(value, dict):
+        return any(_makes_something([str(name)], item) for name, item in value.items())
+    return isinstance(value, list) and any(_makes_something([], item) for item in value)
 
 
 def _value_fault(parsed: Parsed, text: str, value: Any) -> Fault | None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 import yaml
 
+from rlcli.config.plain_yaml import FLOAT, read_mapping
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
-from rlcli.errors import StorageError, UserError, unknown
+from rlcli.errors import UserError, unknown
 
 MOST_FAULTS = 10
 """Faults told of one file; more say no more."""
-
-LARGEST = 1_000_000
-"""Characters of a config that is read; real ones have a few thousand."""
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -97,55 +94,11 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     return build(flat)
 
 
-def read_mapping(text: str, source: str) -> dict[str, Any]:
-    """A YAML mapping of plain data.
-
-    Raises:
-        StorageError: it is none: tags, anchors, repeated keys, damage, or more than `LARGEST` characters.
-    """
-    if len(text) > LARGEST:
-        raise StorageError(f"{source}: more than {LARGEST} characters is no configuration.")
-    try:
-        content = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = getattr(error, "problem", None) or str(error) or type(error).__name__
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}, line {mark.line + 1}" if mark is not None else source
-        raise StorageError(f"{where}: not readable as plain YAML: {reason}.") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise StorageError(f"{source}: a configuration is a mapping of keys, this is not.")
-    return content
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """SafeLoader without anchors (which can grow without bound) and repeated keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.constructor.ConstructorError(None, None, "anchors are not allowed", event.start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            name = self.construct_object(key, deep=True)
-            if not isinstance(name, Hashable) or name in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{str(name)[:40]!r} stands twice, or is no name", key.start_mark
-                )
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
 class _PlainDumper(yaml.SafeDumper):
-    """SafeDumper that quotes whatever `_PlainLoader` would not read as text."""
+    """SafeDumper that quotes whatever `PlainLoader` would not read as text."""
 
 
-for _class in (_PlainLoader, _PlainDumper):  # YAML 1.1 reads 1e-3 as text
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+_PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
 def _plain(value: Any) -> Any:

@@ -45,7 +45,7 @@ def known_ids() -> list[str]:
             _import(module)
     # Ids kept by Gymnasium only to say that they are gone have an entry point in its own `__init__`.
     gone = "gymnasium.envs"
-    return [name for name, found in gymnasium.registry.items() if _module_of(found) != gone]
+    return [name for name, found in gymnasium.registry.items() if module_of(found) != gone]
 
 
 def registration(env_id: str) -> Registration:
@@ -66,7 +66,7 @@ def registration(env_id: str) -> Registration:
             hint="List them with: rlcli list envs. One of your own: env=module:Id imports the module first.",
         )
     for prefix, (needed, package) in PACKAGES.items():
-        if _module_of(found).startswith(prefix) and importlib.util.find_spec(needed) is None:
+        if module_of(found).startswith(prefix) and importlib.util.find_spec(needed) is None:
             raise _missing(env_id, needed, package)
     return found
 
@@ -150,6 +150,7 @@ def _missing(env_id: str, module: str, package: str) -> UserError:
     )
 
 
-def _module_of(found: Registration) -> str:
+def module_of(found: Registration) -> str:
+    """The module whose code a registered environment is."""
     entry = found.entry_point
     return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))

@@ -57,6 +57,22 @@ def validate_id(env_id: str) -> None:
     construct.registration(env_id)
 
 
+def is_array(config: EnvConfig) -> bool:
+    """Whether these environments are array ones, which take numbers and nothing else."""
+    return _uses_array(config) and all(_is_number(value) for value in config.kwargs.values())
+
+
+def module_of(env_id: str) -> str:
+    """The module an environment comes from: the one its id names, else that of its registered class."""
+    module, separator, _ = env_id.rpartition(":")
+    if separator:
+        return module
+    try:
+        return construct.module_of(construct.registration(env_id))
+    except UserError:
+        return ""
+
+
 def describe(config: EnvConfig) -> EnvSpec:
     """The environment's spec; makes one instance, checks everything a person may have got wrong, closes it.
 

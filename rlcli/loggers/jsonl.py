@@ -12,6 +12,7 @@ from typing import Any
 
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.loggers.interface import Row, RunInfo
+from rlcli.plain import open_append, open_handle
 
 FILE_NAME = "metrics.jsonl"
 LONGEST_ROW = 2**20
@@ -28,12 +29,11 @@ class JsonlLogger:
 
     def __init__(self, info: RunInfo, _: Callable[[str], None] = lambda _: None) -> None:
         self._path = info.dir / FILE_NAME
-        if self._path.is_symlink():  # what lies in a run directory may not lead out of it
-            raise StorageError(f"{self._path} is a link; rlcli writes plain files only.")
+        self._file = open_append(self._path)
         try:
             _drop_torn_line(self._path)
-            self._file = self._path.open("a", encoding="utf-8")
         except OSError as error:
+            self._file.close()
             raise self._failure(error) from error
 
     def log(self, row: Row, /) -> None:
@@ -70,9 +70,7 @@ class JsonlLogger:
 
 def _drop_torn_line(path: Path) -> None:
     """Cuts a last line without its newline, which a killed process may leave, before rows are appended."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
+    with os.fdopen(open_handle(path, os.O_RDWR), "rb+") as file:
         start = max(0, file.seek(0, os.SEEK_END) - LONGEST_ROW)
         file.seek(start)
         tail = file.read()

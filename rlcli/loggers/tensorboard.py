@@ -53,7 +53,7 @@ class TensorboardLogger:
         name = (
             f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files)}"
         )
-        self._file: Any = RecordWriter((info.dir / name).open("xb"))
+        self._file: Any = RecordWriter((info.dir.absolute() / name).open("xb"))
         self._due = 0.0
         self._write(file_version="brain.Event:2")
         if info.resumed:

@@ -6,11 +6,18 @@ resume have steps that are there already, and W&B passes over them.
 
 Offline unless the user is logged in or says otherwise. Nothing is asked, nothing printed by W&B itself,
 and what costs time beside the rows (system statistics, console capture, code saving) is off.
+
+Server, mode, key and project come from the config, the user's environment and the user's own settings file
+(`~/.config/wandb/settings`, or that of WANDB_CONFIG_DIR). W&B by itself also reads `wandb/settings`,
+`.wandb/settings` and `config-defaults.yaml` in the current folder, and runs git there and in the run
+directory, whose `.git/config` may name programs; these folders may be anybody's. So it starts in the root
+folder, and without git.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.util
 import os
 import shutil
@@ -19,8 +26,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from rlcli.errors import UserError
+from rlcli.errors import StorageError, UserError
 from rlcli.loggers.interface import Row, RunInfo
+from rlcli.plain import check_folder
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -55,6 +63,7 @@ class WandbLogger:
 
     Raises:
         UserError: the SDK is not installed.
+        StorageError: a link lies where W&B would write.
     """
 
     def __init__(self, info: RunInfo, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -67,6 +76,8 @@ class WandbLogger:
             return
         if missing := available():
             raise UserError(missing)
+        _check_links(info.dir)
+        info = dataclasses.replace(info, dir=info.dir.absolute())
         with _contained(info.dir):
             mode = _resolve(asked, warn)
             if mode != "disabled":
@@ -200,8 +211,10 @@ def _settings() -> Any:
         "finish_timeout": FINISH_TIMEOUT,
         "console": "off",
         "disable_code": True,
+        "disable_git": True,
         "save_code": False,
         "symlink": False,
+        "use_dot_wandb": False,
         "x_disable_stats": True,
         "x_save_requirements": False,
     }
@@ -210,20 +223,52 @@ def _settings() -> Any:
     )
 
 
+def _check_links(directory: Path) -> None:
+    """Refuses links where W&B writes: `wandb` in the run directory, and what lies right in it.
+
+    Raises:
+        StorageError: there is one.
+    """
+    folder = directory / "wandb"
+    if check_folder(folder):
+        check_folder(folder / "cache")
+        for path in folder.iterdir():
+            if path.is_symlink():
+                raise StorageError(f"{path} is a link; what lies in a run directory may not lead out of it.")
+
+
 @contextlib.contextmanager
 def _contained(directory: Path) -> Iterator[None]:
     """While W&B starts its process: its logs go under the run directory and it reports no errors home.
 
-    The user's own variables win; none is left behind for child processes.
+    The user's own variables win; none is left behind for child processes. The current folder is the root
+    folder meanwhile: where only the machine's owner writes, no settings of somebody else are found.
     """
-    wanted = {"WANDB_CACHE_DIR": str(directory / "wandb" / "cache"), "WANDB_ERROR_REPORTING": "false"}
+    wanted = {
+        "WANDB_CACHE_DIR": str(directory / "wandb" / "cache"),
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_DISABLE_GIT": "true",
+    }
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     try:
-        yield
+        with _in_the_root_folder():
+            yield
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextlib.contextmanager
+def _in_the_root_folder() -> Iterator[None]:
+    """Makes the root folder the current one for the length of a `with`."""
+    before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir("/")
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
 
 
 def _tell_once(topic: str, text: str, warn: Callable[[str], None]) -> None:

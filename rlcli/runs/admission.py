@@ -11,12 +11,17 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rlcli.config.schema import RunConfig
+from rlcli.config.values import display
+from rlcli.envs import registry
 from rlcli.errors import UserError
+from rlcli.runs.bounded import excess
+from rlcli.text import visible
 
 VARIABLE = "RLCLI_IMPORT"
 """Modules that any run directory may name, with commas between them."""
@@ -41,6 +46,31 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None
     ]  # fmt: skip
     if faults:
         raise UserError(*faults, hint=_advice(unknown))
+    _try_environment(config, run_dir, imports)
+
+
+def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -> None:
+    """Has an environment with arguments of its own made in a bounded child process first.
+
+    Whoever names its module vouches for it, and it is not tried.
+
+    Raises:
+        UserError: it takes more time or memory than an environment may.
+    """
+    if not config.env.kwargs or registry.is_array(config.env):
+        return
+    module = registry.module_of(config.env.id)
+    vouched = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
+    if any(f"{module}.".startswith(f"{name}.") for name in vouched):
+        return
+    found = excess(partial(registry.describe, config.env))
+    if found is not None:
+        given = visible(display(config.env.kwargs))
+        shown = given if len(given) <= 200 else f"{given[:200]}..."
+        raise UserError(
+            f"{run_dir}: {config.env.id} with env.kwargs={shown} {found} to be made; it is not.",
+            hint=f"If you know it, and it is to: --import {module}, or {VARIABLE}={module}.",
+        )
 
 
 def modules(config: RunConfig) -> list[str]:

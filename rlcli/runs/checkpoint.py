@@ -11,19 +11,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.files import read_bytes, storage_error, write_atomically
+from rlcli.runs.files import (
+    check_file,
+    check_folder,
+    is_there,
+    make_folder,
+    read_bytes,
+    storage_error,
+    write_atomically,
+)
 from rlcli.runs.index import FILE, Index, Kept
 from rlcli.runs.packing import NOTHING, About, Span, pack, unpack
 
 LARGEST = 2**33
-"""Bytes of a checkpoint that is read without an index to say how many there must be."""
+"""Bytes of a checkpoint that is read where nobody says how many there may be."""
+UNQUESTIONED = 2**26
+"""Bytes up to which nobody is asked."""
 Which = Literal["last", "best"] | int
 
 
@@ -42,11 +52,12 @@ class Recovered:
 class Checkpoints:
     """The `checkpoints/` folder of one run."""
 
-    def __init__(self, run_dir: Path, keep: int = 0) -> None:
+    def __init__(self, run_dir: Path, keep: int = 0, largest: Callable[[], int] = lambda: LARGEST) -> None:
+        """`largest` says how many bytes a checkpoint of this run can have, should one be large."""
         self.dir = run_dir / "checkpoints"
-        if self.dir.is_symlink():
-            raise StorageError(f"{self.dir} is a link; what lies in a run directory may not lead out of it.")
+        check_folder(self.dir)
         self._keep = keep
+        self._largest = largest
 
     def save(
         self,
@@ -145,8 +156,11 @@ class Checkpoints:
     def adopt(self, index: Index) -> None:
         """Makes a recovered index that of the folder, and removes what it does not list."""
         index.write(self.dir)
-        listed = {self._path(update).name for update in index.kept} | {FILE}
-        self._delete(path for path in self.dir.iterdir() if path.name not in listed and path.is_file())
+        listed = {self._path(update) for update in index.kept}
+        ours = [self._path(update) for update in self._updates()]
+        half = [path.with_name(f"{path.name}.new") for path in (*ours, *listed, self.dir / FILE)]
+        half += [path for path in self.dir.glob("*.safetensors.new") if _number(path.name) is not None]
+        self._delete(path for path in (*ours, *half) if path not in listed)
 
     @property
     def best_return(self) -> float | None:
@@ -155,10 +169,7 @@ class Checkpoints:
 
     def _write(self, content: bytes, about: About, replaced: bool) -> Kept:
         """Writes a file; one that is replaced leaves the index first, which would call it damaged."""
-        try:
-            self.dir.mkdir(exist_ok=True)
-        except OSError as error:
-            raise storage_error(self.dir, error) from error
+        make_folder(self.dir)
         if replaced:
             without = Index.read(self.dir)
             del without.kept[about.update]
@@ -170,6 +181,14 @@ class Checkpoints:
     def _read(self, update: int, kept: Kept | None) -> tuple[Checkpoint, About]:
         """The checkpoint in a file that the index describes as `kept`, or does not know."""
         path = self._path(update)
+        check_file(path)
+        if is_there(path) and path.lstat().st_size > UNQUESTIONED:
+            possible = self._largest()
+            if path.lstat().st_size > possible:
+                raise StorageError(
+                    f"{path} is damaged: it has {path.lstat().st_size:,} bytes, and a checkpoint of this run "
+                    f"at most {possible:,}."
+                )
         content = read_bytes(path, largest=LARGEST if kept is None else kept.bytes)
         if kept is not None and len(content) < kept.bytes:
             raise StorageError(f"{path} is damaged: it has {len(content)} of its {kept.bytes} bytes.")
@@ -205,8 +224,8 @@ class Checkpoints:
 
     def _updates(self) -> list[int]:
         """Of the files there are."""
-        names = (path.stem for path in self.dir.glob("*.safetensors"))
-        return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 19)
+        found = (_number(path.name) for path in self.dir.glob("*.safetensors"))
+        return sorted(update for update in found if update is not None)
 
     def _delete(self, paths: Iterator[Path]) -> None:
         for path in list(paths):
@@ -217,3 +236,9 @@ class Checkpoints:
 
     def _path(self, update: int) -> Path:
         return self.dir / f"{update}.safetensors"
+
+
+def _number(name: str) -> int | None:
+    """The update a checkpoint's file name begins with, None when it is no such name."""
+    stem = name.partition(".")[0]
+    return int(stem) if stem.isascii() and stem.isdecimal() and len(stem) < 19 else None

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from rlcli.backends.session import Array, Row
 from rlcli.errors import StorageError
-from rlcli.runs.files import LineFile, open_plain, write_atomically
+from rlcli.runs.files import LineFile, is_there, open_plain, write_atomically
 from rlcli.runs.versions import refusal
 
 VERSION = 2
@@ -48,6 +48,11 @@ QUANTITY_OF = {
 CHARACTERS = 32
 """Of a digest, in hexadecimal."""
 LONGEST_LINE = 4096
+LINES = {
+    version: re.compile(rb"((0|[1-9][0-9]{0,17})(?: [0-9a-f]{32}){%d}) ([0-9a-f]{32})\n" % quantities)
+    for version, quantities in ((1, 0), (VERSION, len(QUANTITIES)))
+}
+"""By version: the line up to its chain digest, its update, the chain digest."""
 
 
 class Line(NamedTuple):
@@ -94,17 +99,17 @@ class Digests:
             StorageError: what is there is damaged, of another version, or cannot be replaced.
         """
         path = run_dir / FILE
-        there = tuple(read_lines(run_dir)) if path.exists() else ()
-        kept = [line for line in there if line.update <= after and every and line.update % every == 0]
-        self.dropped = tuple(line for line in there if line.update > after)
-        """Lines of updates that are done again, to be compared with."""
-        if path.exists():
+        self._last = ""
+        self._begun = is_there(path)
+        if self._begun:
             if (found := version(run_dir)) != VERSION:
                 raise StorageError(refusal(path, found, (VERSION,)))
-            content = "".join(f"{text}\n" for text in (HEADER, *map(_written, kept)))
-            write_atomically(path, content.encode())
-        self._begun = path.exists()
-        self._last = kept[-1].chain if kept else ""
+            content = bytearray(f"{HEADER}\n".encode())
+            for update, text in _texts(run_dir):
+                if update <= after and every and update % every == 0:
+                    content += text
+                    self._last = text[-CHARACTERS - 1 : -1].decode()
+            write_atomically(path, content)
         self._lines = LineFile(path)
 
     def add(self, row: Row, state: Mapping[str, Array]) -> Line:
@@ -132,21 +137,9 @@ def read_lines(run_dir: Path) -> Iterator[Line]:
     Raises:
         StorageError: the file is missing, of an unknown version, or a line is not the one that was written.
     """
-    path = run_dir / FILE
-    found = version(run_dir)
-    if found not in (1, VERSION):
-        raise StorageError(refusal(path, found, (1, VERSION)))
-    before = Line(0, (), "")
-    with open_plain(path) as file:
-        header = [] if found == 1 else [file.readline(LONGEST_LINE)]
-        for number, text in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), len(header) + 1):
-            if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
-                return  # torn by a crash
-            line = _read(text, 0 if found == 1 else len(QUANTITIES))
-            if line is None or not _follows(line, before):
-                raise StorageError(f"{path} is damaged: line {number} is not what was written.")
-            yield line
-            before = line
+    for _, text in _texts(run_dir):
+        update, *digests, chain = text.decode().split()
+        yield Line(int(update), tuple(digests), chain)
 
 
 def check_digests(run_dir: Path) -> None:
@@ -155,18 +148,39 @@ def check_digests(run_dir: Path) -> None:
     Raises:
         StorageError: as `read_lines`.
     """
-    if (run_dir / FILE).exists():
-        for _ in read_lines(run_dir):
+    if is_there(run_dir / FILE):
+        for _ in _texts(run_dir):
             pass
+
+
+def _texts(run_dir: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a run's digests as they were written, each with its update; see `read_lines`."""
+    path = run_dir / FILE
+    found = version(run_dir)
+    if found not in (1, VERSION):
+        raise StorageError(refusal(path, found, (1, VERSION)))
+    pattern, chained = LINES[int(found)], found != 1
+    last, chain = 0, b""
+    with open_plain(path) as file:
+        header = [file.readline(LONGEST_LINE)] if chained else []
+        for number, text in enumerate(iter(lambda: file.readline(LONGEST_LINE), b""), len(header) + 1):
+            if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
+                return  # torn by a crash
+            read = pattern.fullmatch(text)
+            # In version 1 only the updates tell whether a line may follow another.
+            if read is None or int(read[2]) <= last or (chained and _chain(chain, read[1]) != read[3]):
+                raise StorageError(f"{path} is damaged: line {number} is not what was written.")
+            last, chain = int(read[2]), read[3]
+            yield last, text
 
 
 def last_line(run_dir: Path) -> Line | None:
     """The last line of a file that this process is writing; None before the first."""
-    if not (run_dir / FILE).exists():
+    if not is_there(run_dir / FILE):
         return None
     with open_plain(run_dir / FILE) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - LONGEST_LINE))
-        return _read(file.readlines()[-1], len(QUANTITIES))
+        return _read(file.readlines()[-1])
 
 
 def version(run_dir: Path) -> int | str:
@@ -265,23 +279,22 @@ def quantity_of(name: str) -> str:
 
 def _chained(before: str, update: int, quantities: tuple[str, ...]) -> Line:
     """The line of an update whose predecessor's chain digest is `before`."""
-    linked = " ".join((before, str(update), *quantities))
-    return Line(update, quantities, hashlib.sha256(linked.encode()).hexdigest()[:CHARACTERS])
+    ended = " ".join((str(update), *quantities)).encode()
+    return Line(update, quantities, _chain(before.encode(), ended).decode())
 
 
-def _follows(line: Line, before: Line) -> bool:
-    """Whether a line may stand after another; in version 1 only the updates tell."""
-    chained = not line.quantities or line == _chained(before.chain, line.update, line.quantities)
-    return line.update > before.update and chained
+def _chain(before: bytes, ended: bytes) -> bytes:
+    """The chain digest that ends a line, from the one before it and the line up to it."""
+    return hashlib.sha256(before + b" " + ended).hexdigest()[:CHARACTERS].encode()
 
 
 def _written(line: Line) -> str:
     return " ".join((str(line.update), *line.quantities, line.chain))
 
 
-def _read(text: bytes, quantities: int) -> Line | None:
+def _read(text: bytes) -> Line | None:
     """A line as it was written; None when it is none."""
-    if not re.fullmatch(rb"[0-9]{1,18}( [0-9a-f]{32}){%d}\n" % (quantities + 1), text):
+    if LINES[VERSION].fullmatch(text) is None:
         return None
     update, *digests, chain = text.decode().split()
     return Line(int(update), tuple(digests), chain)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
 from rlcli.runs.files import storage_error
+from rlcli.runs.leftover import is_leftover, take_over
 from rlcli.runs.lock import holder
 from rlcli.runs.manifest import FIELDS, FILE, Manifest
 
@@ -60,6 +62,7 @@ def find_run(reference: str, root: Path) -> Path:
     if reference and _has(path, FILE):
         return path
     runs = {directory: _content(directory) for directory in _run_dirs(root)}
+    _check_begun([folder for folder in (path, root / reference) if reference and folder not in runs])
     if not runs:
         raise UserError(
             f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
@@ -127,7 +130,7 @@ def the_sweep(reference: str, root: Path) -> Path:
 def list_runs(root: Path) -> list[dict[str, Any]]:
     """Summaries of all runs below a folder, oldest first; a damaged one is listed as such.
 
-    Jobs of a sweep that were not begun come last.
+    Jobs of a sweep that were not begun come last, and folders whose process was killed before it began.
     """
     found = []
     for directory in _run_dirs(root):
@@ -136,7 +139,11 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
         except StorageError as error:
             found.append(_untold(directory, root, "damaged", str(error)))
     found.sort(key=lambda run: str(run["started"] or ""))
-    return found + [_untold(job, root, "waiting", "not begun") for job in _jobs_not_begun(root)]
+    found += [_untold(job, root, "waiting", "not begun") for job in _jobs_not_begun(root)]
+    return found + [
+        _untold(folder, root, "not begun", f"killed before it began; name={folder.name} may be used again")
+        for folder in _leftovers(root)
+    ]
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
@@ -197,6 +204,28 @@ def _jobs_not_begun(root: Path) -> Iterator[Path]:
                 yield found.parent
 
 
+def _leftovers(root: Path) -> Iterator[Path]:
+    """Folders right in `root` in which a run or a sweep was about to begin."""
+    if not root.is_dir() or any(_has(root, name) for name in (FILE, "sweep.json")):
+        return
+    for folder in sorted(root.iterdir()):
+        known = folder.name.startswith(".") or any(_has(folder, name) for name in (FILE, "sweep.json"))
+        if not known and is_leftover(folder):
+            yield folder
+
+
+def _check_begun(folders: Sequence[Path]) -> None:
+    """Raises `UserError` when one of the folders was left by a process killed before it began."""
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            if folder.is_dir() and is_leftover(folder):
+                raise UserError(
+                    f"{folder} holds no run: its process was killed before it began, and there is nothing "
+                    "to go on with.",
+                    hint=f"Start it: rlcli train name={folder.name} ...; the folder is used again.",
+                )
+
+
 def _expanded(text: str) -> Path:
     """A path with `~` at its beginning replaced; a `~name` that nobody has stays as it is."""
     path = Path(text)
@@ -239,6 +268,9 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
         try:
             candidate.mkdir()
         except FileExistsError:
+            if once and is_leftover(candidate):
+                take_over(candidate)
+                return candidate
             if once:
                 raise UserError(
                     f"name={base} is taken: {candidate} exists.", hint="Choose another name, or none."

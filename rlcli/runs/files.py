@@ -6,11 +6,28 @@ import contextlib
 import errno
 import json
 import os
-import stat
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO
 
 from rlcli.errors import StorageError
+from rlcli.plain import (
+    check_file,
+    check_folder,
+    cut,
+    is_there,
+    make_folder,
+    open_append,
+    open_handle,
+    open_plain,
+    opener,
+    storage_error,
+)
+
+__all__ = [
+    "LineFile", "check_file", "check_folder", "cut", "deeper", "is_there", "make_folder", "open_append",
+    "open_handle", "open_plain", "read_bytes", "read_json", "read_text", "settle", "storage_error",
+    "write_atomically", "write_json",
+]  # fmt: skip
 
 LARGEST_TEXT = 16 * 2**20
 """Bytes of a JSON or YAML file that is read; real ones have a few thousand."""
@@ -18,10 +35,8 @@ LARGEST_TEXT = 16 * 2**20
 DEEPEST = 16
 """Containers within containers in a JSON file that is read; real ones have three."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
-
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
     """Replaces `path` by `content`: another name first, flushed to the disk, then renamed.
 
     Raises:
@@ -29,7 +44,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(path.name + ".new")
     try:
-        with open(temporary, "wb", opener=_no_link) as file:
+        _remove_leftover(temporary)
+        with open(temporary, "xb", opener=opener) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -55,7 +71,8 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
-            content = file.read(largest + 1) if size <= largest else b""
+            # Asked for is what there is, and a byte more: as much memory is taken before anything is read.
+            content = file.read(size + 1) if size <= largest else b""
     except OSError as error:
         raise storage_error(path, error) from error
     except MemoryError:
@@ -63,23 +80,6 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     if max(size, len(content)) > largest:
         raise StorageError(f"{path} is too large to be what rlcli wrote.")
     return content
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Opens a file of a run directory for reading; links, pipes and devices are none.
-
-    Raises:
-        StorageError: it is missing, unreadable, or no plain file.
-    """
-    try:
-        # Without blocking: a pipe in the place of a file would wait for ever for someone to write.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise StorageError(f"{path} is not a file.")
-    return os.fdopen(handle, "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -132,9 +132,7 @@ class LineFile:
         """
         try:
             if self._file is None:
-                self._file = open(  # noqa: SIM115 (closed by `close`)
-                    self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_no_link
-                )
+                self._file = open_append(self._path)
             self._file.write(line + "\n")
             self._file.flush()
         except OSError as error:
@@ -153,27 +151,23 @@ def settle(path: Path) -> None:
     Raises:
         StorageError: the disk is full, or refuses.
     """
-    try:
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-    except FileNotFoundError:
+    if not is_there(path):
         return
+    try:
+        with open_plain(path) as file:
+            os.fsync(file.fileno())
     except OSError as error:
         raise storage_error(path, error) from error
 
 
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """An OSError as one readable message."""
-    if error.errno in FULL:
-        return StorageError(f"{path}: the disk is full.")
-    if error.errno == errno.ELOOP:
-        return StorageError(f"{path} is a link; in a run directory rlcli reads and writes plain files only.")
-    return StorageError(f"{path}: {error.strerror or error}.")
+def _remove_leftover(temporary: Path) -> None:
+    """Removes a half-written file that a killed process left.
 
-
-def _no_link(path: str, flags: int) -> int:
-    """Opens for writing what is no link: what lies in a run directory may not lead out of it."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    Raises:
+        StorageError: what has its name is no file.
+    """
+    check_file(temporary)
+    temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import read_json, write_json
+from rlcli.runs.files import is_there, read_json, write_json
 from rlcli.runs.versions import migrated
 
 VERSION = 2
@@ -59,7 +59,7 @@ class Index:
             StorageError: it is damaged, or of a version this rlcli does not know.
         """
         path = folder / FILE
-        if not path.exists():
+        if not is_there(path):
             return cls()
         content = migrated(path, read_json(path), VERSION)
         try:

@@ -17,7 +17,7 @@ import platform
 from pathlib import Path
 
 from rlcli.errors import UserError
-from rlcli.runs.files import storage_error
+from rlcli.runs.files import open_handle, storage_error
 
 FILE = "lock"
 LONGEST = 4096
@@ -71,10 +71,7 @@ class Lock:
 
     def _taken(self) -> int | None:
         """The open file, ours; None when it was removed while we waited for it."""
-        try:
-            handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise storage_error(self._path, error) from error
+        handle = open_handle(self._path, os.O_RDWR | os.O_CREAT)
         try:
             held = _locked_by_another(handle)
             if not _is_still(handle, self._path):

@@ -46,7 +46,7 @@ RESUME: dict[str, tuple[type, ...]] = {
 
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "overrides": (list,),
-    "cohort": (list,), "config_version": (int,), "determinism": (str,),
+    "cohort": (list,), "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
 }  # fmt: skip
 """What else is read of a manifest."""
 
@@ -125,6 +125,7 @@ class Manifest:
             "resumes": [],
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
+            "saved": None,
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -139,6 +140,8 @@ class Manifest:
         """
         path = run_dir / FILE
         content = migrated(path, read_json(path), VERSION, MIGRATIONS)
+        # Before it was recorded, a run counted its updates when it saved its state.
+        content.setdefault("saved", content.get("updates") or None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlcli.backends.native import policy_in
 from rlcli.backends.session import Policy
 from rlcli.config import schema
+from rlcli.config.plain_yaml import read_mapping
 from rlcli.config.schema import RunConfig
-from rlcli.config.serialise import flatten, from_yaml, leaves, read_mapping
+from rlcli.config.serialise import flatten, from_yaml, leaves
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
@@ -19,6 +21,7 @@ from rlcli.runs.checkpoint import Checkpoints, Which
 from rlcli.runs.files import read_text
 from rlcli.runs.manifest import FILE as MANIFEST
 from rlcli.runs.manifest import Manifest
+from rlcli.runs.size import largest_checkpoint
 from rlcli.runs.versions import refusal
 
 FILE = "config.yaml"
@@ -63,6 +66,6 @@ def read_policy(run_dir: Path, which: Which = "last", imports: Sequence[str] = (
     """
     config = read_config(run_dir)
     admit(config, run_dir, imports)
-    checkpoint = Checkpoints(run_dir).load(which)
+    checkpoint = Checkpoints(run_dir, largest=partial(largest_checkpoint, config)).load(which)
     spec = registry.describe(config.env)
     return Trained(config, spec, policy_in(config, spec, checkpoint), checkpoint.update)

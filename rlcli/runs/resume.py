@@ -6,6 +6,9 @@ safe to be killed after: manifest.json (with the resume recorded), config.yaml, 
 cut after the checkpoint's row, index.json is put back to the checkpoint's moment, digests.txt is cut. A kill
 in between leaves what the next resume begins with again; a config.yaml that the manifest is ahead of is
 recognised by the checksum of the one before.
+
+A run killed before its first checkpoint begins again; the rows and digests it has are renamed first, and
+kept. One that had checkpoints, and has them no more, is refused: manifest.json says what was saved last.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rlcli.config.amend import amend
@@ -25,14 +29,18 @@ from rlcli.envs import registry
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT, EXIT_SIGTERM, StorageError, UserError
 from rlcli.runs.admission import admit
 from rlcli.runs.checkpoint import Checkpoints, Recovered
+from rlcli.runs.digests import FILE as DIGESTS
 from rlcli.runs.digests import check_digests
-from rlcli.runs.files import read_text, storage_error, write_atomically
+from rlcli.runs.files import read_text, write_atomically
 from rlcli.runs.index import Index
+from rlcli.runs.layout import check_run, remove_leftovers, set_aside
 from rlcli.runs.lock import Lock
 from rlcli.runs.machine import packages
 from rlcli.runs.manifest import Manifest, fingerprint, now
-from rlcli.runs.rows import Past
+from rlcli.runs.past import Past
+from rlcli.runs.rows import RECORD
 from rlcli.runs.run import Result, Run, TakenUp
+from rlcli.runs.size import largest_checkpoint
 from rlcli.runs.train import OnEnd, OnRow, Verdict, check_one_shape, train_all
 
 Tell = Callable[[str], None]
@@ -132,16 +140,18 @@ class _Taken:
         checks: Iterable[Check],
     ) -> None:
         self._dir, self._manifest = run_dir, manifest
+        check_run(run_dir)
         before, self._config_sha256 = _config(run_dir, manifest)
         admit(before, run_dir, imports)
         check_digests(run_dir)
-        self.found: Recovered | None = _recovered(run_dir, before.checkpoint.keep)
+        self.found: Recovered | None = _recovered(run_dir, before)
         about = None if self.found is None else self.found.about
         self._past = Past(run_dir, about, before.updates)
         self._done = 0 if about is None else about.update
         self._owed = about is not None and about.owed and self._past.last is not None
-        done = max([self._done, *self._past.after])
-        amended = amend(before, overrides, updates=done, checks=checks)
+        if about is None:
+            _check_not_lost(run_dir, manifest, before, self._past.reached)
+        amended = amend(before, overrides, updates=self._past.reached, checks=checks)
         self.config, self._changed = amended.config, amended.changed
 
     @property
@@ -186,20 +196,25 @@ class _Taken:
         last_return = self._past.last_return
         updated = self._packages()
         tell(self._from_where(updates))
+        if self._past.all_again:
+            set_aside(self._dir / RECORD)
+            set_aside(self._dir / DIGESTS)
         self._record(overrides, updates, exact, updated)
         self._bring_to_the_checkpoint()
         run = Run(
             self.config, self._manifest, lock, spec, updates=updates,
-            taken_up=TakenUp(last_return, owed, rows), quiet=quiet,
+            taken_up=TakenUp(last_return, owed, rows, self._past.position), quiet=quiet,
         )  # fmt: skip
         for warning in self._warnings(exact, spec.inexact_reason, restarted, updated):
             run.warn(warning)
         return run
 
     def _from_where(self, updates: int) -> str:
-        again = f"; {len(self._past.after)} rows after it are computed again" if self._past.after else ""
+        later = self._past.later
         if self.found is None:
-            return f"No checkpoint was saved yet: the run begins again{again}."
+            kept = f"; its {later:,} rows so far stay beside it, as metrics.jsonl.before-N" if later else ""
+            return f"No checkpoint was saved yet: the run begins again{kept}."
+        again = f"; {later:,} rows after it are computed again" if later else ""
         steps, total = updates * self.config.batch_size, self.config.updates
         return f"Going on after update {updates:,} of {total:,}, {steps:,} steps{again}."
 
@@ -259,11 +274,7 @@ class _Taken:
 
     def _bring_to_the_checkpoint(self) -> None:
         """Files hold what they held when the checkpoint was saved, and nothing half written."""
-        try:
-            for leftover in self._dir.glob("*.new"):
-                leftover.unlink()
-        except OSError as error:
-            raise storage_error(self._dir, error) from error
+        remove_leftovers(self._dir)
         self._past.cut()
         if self.found is not None:
             Checkpoints(self._dir).adopt(self._index(self.found))
@@ -276,9 +287,32 @@ class _Taken:
         return dataclasses.replace(found.index, best=self._done, best_return=shown)
 
 
-def _recovered(run_dir: Path, keep: int) -> Recovered | None:
+def _check_not_lost(run_dir: Path, manifest: Manifest, config: RunConfig, reached: int) -> None:
+    """Lets a run without checkpoints begin again only if it never had one.
+
+    `reached` is the last update that has a row: one after the first on the schedule has a checkpoint before.
+
+    Raises:
+        StorageError: it had.
+    """
+    saved, every = manifest.content["saved"], config.checkpoint.every
+    first = -(-every // config.batch_size) if every else config.updates
+    if saved is None and reached <= first:
+        return
+    folder = Checkpoints(run_dir).dir
+    what = "holds no checkpoint" if folder.exists() else "is missing"
+    after = min(first, reached) if saved is None else saved
+    raise StorageError(
+        f"{folder} {what}, but the run saved its state after update {after:,}. To begin again would throw "
+        "away what it has recorded; nothing was changed. Put the folder back, or train the run again beside "
+        f"this one: rlcli reproduce {run_dir}"
+    )
+
+
+def _recovered(run_dir: Path, config: RunConfig) -> Recovered | None:
+    largest = partial(largest_checkpoint, config)
     try:
-        return Checkpoints(run_dir, keep).recover()
+        return Checkpoints(run_dir, config.checkpoint.keep, largest).recover()
     except StorageError as error:
         raise StorageError(
             f"{error} No whole checkpoint is left to go on from; `rlcli reproduce` trains the run again."

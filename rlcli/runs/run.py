@@ -24,12 +24,17 @@ from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.digests import FILE as DIGESTS
 from rlcli.runs.digests import Digests
-from rlcli.runs.files import LineFile, settle, storage_error, write_atomically
+from rlcli.runs.files import LineFile, is_there, settle, storage_error, write_atomically
+from rlcli.runs.layout import check_run
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
-from rlcli.runs.rows import Rows, differing
-from rlcli.text import described, message_of, trace
+from rlcli.runs.rows import Position, Rows, differing
+from rlcli.text import described, message_of, trace, visible
 
+LONGEST_ENTRY = 2**18
+"""Characters of one entry in train.log; the text of an environment's exception may be of any length."""
+LONGEST_MESSAGE = 4000
+"""Characters of what manifest.json says of an error."""
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
 
@@ -60,6 +65,8 @@ class TakenUp:
     """The row of an update whose evaluation was cut short: it is evaluated and recorded again."""
     rows: Mapping[int, Row]
     """Rows that will be computed again, by their update."""
+    position: Position | None = None
+    """The end of the rows that stay, with their checksum."""
 
 
 NEW = TakenUp(None, None, {})
@@ -98,7 +105,7 @@ class Run:
         self._past = dict(taken_up.rows)
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
         self._best_return = self._checkpoints.best_return
-        self._rows = Rows(self.dir)
+        self._rows = Rows(self.dir, taken_up.position)
         self._log, self._digests = (
             LineFile(self.dir / "train.log"),
             Digests(self.dir, updates, config.digest.every),
@@ -131,14 +138,15 @@ class Run:
             UserError: the directory holds a run, or another process is at it.
             StorageError: it cannot be written to.
         """
-        if (run_dir / FILE).exists():
-            raise UserError(f"{run_dir} already holds a run.")
+        _check_unused(run_dir)
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(run_dir, error) from error
         lock = Lock(run_dir)
         try:
+            _check_unused(run_dir)  # once more: another process may have come and gone
+            check_run(run_dir)
             write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
             manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
             return cls(config, manifest, lock, spec, updates=updates, quiet=quiet)
@@ -241,7 +249,7 @@ class Run:
             rows=rows,
         )
         self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
-        self._manifest.update(**self._standing(), **self._exactness(checkpoint))
+        self._manifest.update(**self._standing(), **self._exactness(checkpoint), saved=checkpoint.update)
 
     def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
         """Closes everything; the manifest says how it went.
@@ -262,6 +270,7 @@ class Run:
         error = failure.error
         code = error.exit_code if isinstance(error, RlcliError) else EXIT_CRASH
         message = message_of(error) if isinstance(error, RlcliError) else described(error)
+        message = visible(message[:LONGEST_MESSAGE])
         try:
             self._explain(failure)
             if last_good is not None:
@@ -282,8 +291,8 @@ class Run:
         self._lock.release()
 
     def say(self, text: str) -> None:
-        """A line in train.log."""
-        self._log.write(f"{now()} {text}")
+        """An entry in train.log, which holds no character that steers a terminal."""
+        self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
 
     def warn(self, text: str, aloud: bool = True) -> None:
         """A line in train.log and, if it is to be said aloud, on stderr."""
@@ -375,3 +384,9 @@ class Run:
         return Result(
             self._given, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
         )
+
+
+def _check_unused(run_dir: Path) -> None:
+    """Raises `UserError` when a directory holds a run."""
+    if is_there(run_dir / FILE):
+        raise UserError(f"{run_dir} already holds a run.")

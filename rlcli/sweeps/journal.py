@@ -19,10 +19,12 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import DEEPEST, deeper, open_plain, storage_error, write_atomically
+from rlcli.runs.files import DEEPEST, deeper, open_handle, open_plain, storage_error, write_atomically
 
 LARGEST = 2**28
 """Bytes of a study that is read; a trial takes about a thousand."""
+LONGEST_EVENT = 2**20
+"""Bytes of one line."""
 BLOCK = 2**16
 
 
@@ -61,7 +63,7 @@ class Journal(BaseJournalBackend):
         """Adds events, which are on the disk when this returns."""
         content = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         try:
-            handle = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = open_handle(self._path, os.O_RDWR | os.O_APPEND)
             try:
                 with contextlib.suppress(OSError):  # a file system without locks has none
                     fcntl.flock(handle, fcntl.LOCK_EX)
@@ -74,15 +76,16 @@ class Journal(BaseJournalBackend):
         except OSError as error:
             raise storage_error(self._path, error) from error
 
-    def _lines(self, offset: int) -> list[bytes]:
+    def _lines(self, offset: int) -> Iterator[bytes]:
         """Whole lines from an offset on; one that is being written, or was torn, is none yet."""
         with open_plain(self._path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > LARGEST:
+            if os.fstat(file.fileno()).st_size > LARGEST:
                 raise StorageError(f"{self._path} is too large to be what rlcli wrote.")
             file.seek(offset)
-            content = file.read(size - offset if size > offset else 0)
-        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+            while (line := file.readline(LONGEST_EVENT)).endswith(b"\n"):
+                yield line
+            if len(line) == LONGEST_EVENT:
+                raise StorageError(f"{self._path} is damaged: a line of it is too long to be an event.")
 
     def _event(self, line: bytes, number: int) -> dict[str, Any]:
         try:

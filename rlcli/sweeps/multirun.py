@@ -12,6 +12,7 @@ from rlcli.config.compose import Composed, hydra_settings, launcher_of
 from rlcli.config.launchers import HERE, Launching
 from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
+from rlcli.runs.layout import check_sweep
 from rlcli.runs.lock import Lock
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.preflight import check, checks
@@ -117,6 +118,7 @@ def alone(directory: Path) -> Iterator[None]:
     """No other process trains the sweep meanwhile."""
     lock = Lock(directory)
     try:
+        check_sweep(directory)
         yield
     finally:
         lock.release()

@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
+from rlcli.config.plain_yaml import LARGEST
 from rlcli.config.schema import AlgoConfig, EnvConfig, RunConfig
-from rlcli.config.serialise import LARGEST, from_yaml, to_dict, to_yaml
+from rlcli.config.serialise import from_yaml, to_dict, to_yaml
 from rlcli.errors import StorageError, UserError
 
 

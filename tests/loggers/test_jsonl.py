@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import NonFiniteError, StorageError
+from rlcli.loggers import jsonl
 from rlcli.loggers.jsonl import JsonlLogger
 
 
@@ -58,7 +59,7 @@ def test_numbers_that_are_not_finite_are_refused_by_name(info, make_row, bad):
 
 
 def test_a_directory_that_is_gone_is_a_storage_error(make_info, tmp_path):
-    with pytest.raises(StorageError, match=r"metrics\.jsonl could not be written: No such file"):
+    with pytest.raises(StorageError, match=r"metrics\.jsonl: No such file"):
         JsonlLogger(make_info(dir=tmp_path / "gone"))
 
 
@@ -66,7 +67,8 @@ def test_a_directory_that_is_gone_is_a_storage_error(make_info, tmp_path):
 def test_a_full_disk_is_a_storage_error_once(info, make_row, monkeypatch):
     full = Path("/dev/full").open("a")  # noqa: SIM115
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "open", lambda self, *_, **__: full)
+        patched.setattr(jsonl, "open_append", lambda path: full)
+        patched.setattr(jsonl, "_drop_torn_line", lambda path: None)
         logger = JsonlLogger(info)
     with pytest.raises(StorageError, match="No space left on device"):
         logger.log(make_row(1))

@@ -54,6 +54,7 @@ def test_names_say_what_runs_are_and_are_never_used_twice(root: Path) -> None:
 
 def test_a_name_that_is_taken_is_refused(root: Path) -> None:
     assert new_run_dir(tiny(name="mine"), root) == root / "mine"
+    (root / "mine" / "manifest.json").write_text("{}")
     with pytest.raises(UserError, match="name=mine is taken"):
         new_run_dir(tiny(name="mine"), root)
     with pytest.raises(UserError, match="name=mine is taken"):

@@ -226,8 +226,8 @@ def test_a_run_that_cannot_begin_ends_those_begun(tmp_path: Path) -> None:
     assert [run["status"] for run in list_runs(tmp_path)] == ["failed", "failed"]
 
 
-def test_a_record_that_cannot_be_opened_fails_the_run(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_opened_is_found_before_there_is_a_run(tmp_path: Path) -> None:
     (tmp_path / "run" / "metrics.jsonl").mkdir(parents=True)
-    with pytest.raises(StorageError, match=r"metrics\.jsonl"):
+    with pytest.raises(StorageError, match=r"metrics\.jsonl is not a file"):
         train([tiny()], [tmp_path / "run"])
-    assert [run["status"] for run in list_runs(tmp_path)] == ["failed"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["metrics.jsonl"]

@@ -9,7 +9,22 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("--kills", "4", "--commands", "1", "--every", "31", "--places", "24", "--runs", "2")
+SMALL = (
+    "--kills",
+    "4",
+    "--commands",
+    "1",
+    "--every",
+    "31",
+    "--places",
+    "24",
+    "--runs",
+    "2",
+    "--streams",
+    "6",
+    "--settings",
+    "8",
+)
 
 
 def test_a_small_campaign(tmp_path: Path) -> None:
@@ -22,3 +37,6 @@ def test_a_small_campaign(tmp_path: Path) -> None:
     assert results["kills"]["at random moments"]["kills"] >= 4
     assert results["kills"]["before each operation on the disk"]["same"] > 3
     assert sum(sum(counts.values()) for counts in results["damage"].values()) == 24
+    assert results["classes"]["streams"] == {"same": 6}
+    assert set(results["environments"]) == {"contained"}
+    assert sum(results["settings"].values()) >= 8
