@@ -71,9 +71,9 @@ def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _value(setting: Setting) -> Any:
-    from rlcli.config.hydra_bridge import parse
+    from rlcli.config.hydra_grammar import parse
 
-    [(_, value)] = parse(f"{setting.key}={setting.values[0]}", lambda _: ()).values
+    [(_, value)] = parse(f"{setting.key}={setting.values[0]}").values
     return convert(KEYS[setting.key], value)
 
 

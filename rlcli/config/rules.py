@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
+from rlcli.config import names
 from rlcli.config.faults import Check, Fault
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
-
-LONGEST_NAME = 120
 
 
 def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -162,15 +160,9 @@ def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
 
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """`name` becomes a folder."""
-    name = config.name
-    if name is None:
-        return
-    if len(name) > LONGEST_NAME or not re.fullmatch(r"[\w+=,@][\w.+=,@-]*", name):
-        yield Fault(
-            f"name={name!r}: a run's name is that of its folder: up to {LONGEST_NAME} letters, digits and "
-            "_+=,@.- (these two not first).",
-            frozenset({"name"}),
-        )
+    wrong = None if config.name is None else names.fault(config.name)
+    if wrong is not None:
+        yield Fault(wrong, frozenset({"name"}))
 
 
 RULES: tuple[Check, ...] = (

@@ -694,6 +694,11 @@ class Key:
         return inner
 
     @property
+    def takes_text(self) -> bool:
+        """Whether the value, or each item of its list, is text."""
+        return self.scalar_type is str
+
+    @property
     def is_list(self) -> bool:
         """Whether the value is a list."""
         return typing.get_origin(self.type) is tuple
