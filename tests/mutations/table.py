@@ -706,6 +706,20 @@ MUTATIONS = (
         "if module in allowed]",
         "runs/test_admission.py::test_nobody_vouches_for_a_module",
     ),
+    Mutation(
+        "modules that texts in the arguments name left out",
+        "runs/modules.py",
+        "if may_run(text, run_dir))",
+        "if False)",
+        "runs/test_modules.py::test_texts_that_would_run_what_is_here_name_it",
+    ),
+    Mutation(
+        "folders without code taken for modules",
+        "runs/modules.py",
+        "return spec is not None and not _is_folder(spec)",
+        "return spec is not None",
+        "runs/test_modules.py::test_texts_that_name_nothing_that_is_here_are_data",
+    ),
     # Sweeps
     Mutation(
         "a key of the cohort's kept in the shape",
