@@ -165,6 +165,17 @@ def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
         yield Fault(wrong, frozenset({"name"}))
 
 
+def schedules_follow_each_other(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """What schedules ran over before is given in pairs, in the order of updates."""
+    past = config.schedule_past
+    if len(past) % 2 or list(past[::2]) != sorted(set(past[::2])):
+        yield Fault(
+            f"schedule_past={display(past)}: give pairs of an update and env steps, later updates later, "
+            "such as [4,4096].",
+            frozenset({"schedule_past"}),
+        )
+
+
 RULES: tuple[Check, ...] = (
     minibatches_divide,
     auxiliary_minibatches_divide,
@@ -173,4 +184,5 @@ RULES: tuple[Check, ...] = (
     vtrace_fits,
     weights_fit,
     name_is_a_folder,
+    schedules_follow_each_other,
 )

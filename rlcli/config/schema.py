@@ -622,8 +622,16 @@ class RunConfig:
         cohort=True,
     )
     schedule_steps: int | None = key(
-        None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
-        unit="env steps", ge=1, cohort=True,
+        None,
+        "Env steps over which schedules run; null is total_steps, frozen at the first start. Changed by a "
+        "resume it holds from there on.",
+        unit="env steps", ge=1, cohort=True, resumable=True,
+    )  # fmt: skip
+    schedule_past: tuple[int, ...] = key(
+        (),
+        "Pairs of an update and env steps: up to that update schedules ran over so many. Written by a resume "
+        "that changes schedule_steps.",
+        ge=1, cohort=True,
     )  # fmt: skip
     lag: int = key(
         0, "Age of the policy that collects: update u learns from what the policy before update u - lag did.",
@@ -667,6 +675,12 @@ class RunConfig:
     def updates(self) -> int:
         """ceil(total_steps / (T N))."""
         return -(-self.total_steps // self.batch_size)
+
+    def horizon(self, update: int) -> int:
+        """The env steps over which schedules run for the update that follows `update` done ones."""
+        past = zip(self.schedule_past[::2], self.schedule_past[1::2], strict=True)
+        held = (steps for until, steps in past if update < until)
+        return next(held, self.schedule_steps or self.total_steps)
 
 
 @dataclass(frozen=True)

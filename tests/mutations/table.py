@@ -700,6 +700,20 @@ MUTATIONS = (
         "runs/test_reproduce.py::test_until",
     ),
     Mutation(
+        "a longer schedule that changes what was trained before",
+        "config/schema.py",
+        "if update < until)",
+        "if False)",
+        "runs/test_schedules.py::test_a_run_that_falls_back_behind_the_change_repeats_the_schedule_before",
+    ),
+    Mutation(
+        "a longer schedule that begins an update late",
+        "config/schema.py",
+        "if update < until)",
+        "if update <= until)",
+        "runs/test_schedules.py::test_it_is_the_session_that_had_the_longer_schedule_from_then_on",
+    ),
+    Mutation(
         "modules imported because a directory names them",
         "runs/admission.py",
         "if module not in allowed]",
