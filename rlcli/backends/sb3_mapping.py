@@ -21,6 +21,7 @@ MAPPED: Mapping[str, str] = {
     "seed": "seeds the global generators before every rollout and every update, and the episodes",
     "total_steps": "as with native",
     "schedule_steps": "progress_remaining, from updates done as with native",
+    "schedule_past": "as with native",
     "lag": "only 0",
     "device": "only cpu",
     "backend": "sb3",

@@ -40,9 +40,12 @@ def resume(
     same weights, the same rows, to the last bit. Rows after the checkpoint are computed again. Where that
     cannot be, it says so and why.
 
-    Overrides may set total_steps (more of it lets a finished run go on; schedules keep the length they began
-    with), eval.*, checkpoint.*, logger, wandb.mode, tags and notes. Everything else made the past of the run
-    and is refused. Each resume is recorded in manifest.json.
+    Overrides may set total_steps (more of it lets a finished run go on), schedule_steps, eval.*,
+    checkpoint.*, logger, wandb.mode, tags and notes. Everything else made the past of the run and is
+    refused. Each resume is recorded in manifest.json.
+
+    Schedules keep the length they began with, so a learning rate that has fallen to 0 stays there, which is
+    said. With schedule_steps they run over so many env steps from here on; what was trained stays as it was.
 
     Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
     With --retry those that failed go on too. hydra/launcher=... says who trains them, as for rlcli train -m.
@@ -54,7 +57,7 @@ def resume(
       rlcli resume runs/my-sweep
       rlcli resume runs/my-sweep hydra/launcher=submitit hydra.launcher.partition=gpu
       rlcli resume runs/my-search sweep.trials=100
-      rlcli resume 73973d4e total_steps=200000
+      rlcli resume 73973d4e total_steps=200000 schedule_steps=200000
       rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))

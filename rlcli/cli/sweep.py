@@ -104,6 +104,6 @@ def _headline(one: Attempt, stands: Standing) -> str:
 
 
 def _params(one: Attempt) -> str:
-    from rlcli.sweeps.search import rounded
+    from rlcli.sweeps.names import rounded
 
     return ", ".join(f"{key}={rounded(text)}" for key, text in one.params.items())

@@ -42,6 +42,8 @@ def amend(
     typed = {setting.key: _value(setting) for setting in found.settings}
     before = {name: convert(KEYS[name], value) for name, value in flat.items()}
     amended = build(before | typed)
+    if "schedule_steps" in typed:
+        amended = _scheduled(amended, config, updates)
     provenance = dict.fromkeys(KEYS, "the run") | dict.fromkeys(typed, "command line")
     faults = [fault for check in (*RULES, *checks) for fault in check(amended, provenance)]
     faults += _too_short(amended, updates)
@@ -49,6 +51,19 @@ def amend(
         raise UserError(*texts(faults))
     now = flatten(amended)
     return Amended(amended, {name: [flat[name], now[name]] for name in KEYS if now[name] != flat[name]})
+
+
+def _scheduled(config: RunConfig, before: RunConfig, updates: int) -> RunConfig:
+    """The config with what its schedules ran over up to `updates`, where that was another length."""
+    config = dataclasses.replace(config, schedule_steps=config.schedule_steps or config.total_steps)
+    if config.schedule_steps == before.schedule_steps:
+        return config
+    pairs = zip(before.schedule_past[::2], before.schedule_past[1::2], strict=True)
+    past = [pair for pair in pairs if pair[0] < updates]
+    held = before.horizon(updates - 1)
+    if updates > 0 and held != config.schedule_steps:
+        past.append((updates, held))
+    return dataclasses.replace(config, schedule_past=tuple(number for pair in past for number in pair))
 
 
 def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
@@ -71,9 +86,9 @@ def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _value(setting: Setting) -> Any:
-    from rlcli.config.hydra_bridge import parse
+    from rlcli.config.hydra_grammar import parse
 
-    [(_, value)] = parse(f"{setting.key}={setting.values[0]}", lambda _: ()).values
+    [(_, value)] = parse(f"{setting.key}={setting.values[0]}").values
     return convert(KEYS[setting.key], value)
 
 

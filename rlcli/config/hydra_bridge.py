@@ -1,4 +1,4 @@
-"""What rlcli takes of Hydra to compose configs; with hydra_multirun.py the only modules that import it.
+"""What rlcli takes of Hydra to compose configs; it is imported by the modules named hydra_* alone.
 
 Hydra's public compose API hides the layers a value came through, and `@hydra.main` owns `sys.argv`, the
 messages and the exit codes. So the config loader and the Hydra object are built here by private calls
@@ -8,7 +8,7 @@ messages and the exit codes. So the config loader and the Hydra object are built
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -21,7 +21,6 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, IntervalSweep, Override, OverrideType, ValueType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.errors import HydraException
@@ -31,53 +30,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rlcli.config.catalogue import SYNTHESISED, roots
+from rlcli.config.hydra_grammar import reason
 from rlcli.config.hydra_source import SCHEME, PlainConfigs
 from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.config.schema import KEYS
+from rlcli.config.values import display
 from rlcli.errors import UserError
 
 PRIMARY = "train"
-SWEEPS = {
-    ValueType.ELEMENT: "single",
-    ValueType.CHOICE_SWEEP: "choice",
-    ValueType.SIMPLE_CHOICE_SWEEP: "choice",
-    ValueType.GLOB_CHOICE_SWEEP: "glob",
-    ValueType.RANGE_SWEEP: "range",
-    ValueType.INTERVAL_SWEEP: "interval",
-}
-PREFIXES = {
-    OverrideType.ADD: "+",
-    OverrideType.FORCE_ADD: "++",
-    OverrideType.DEL: "~",
-    OverrideType.CHANGE: "",
-}
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Numbers between two ends."""
-
-    low: float
-    high: float
-    log: bool
-    """Whether orders of magnitude are what is alike."""
-    whole: bool
-    """Whether it was cast to whole numbers."""
-
-
-@dataclass(frozen=True)
-class Parsed:
-    """One override as Hydra's grammar reads it."""
-
-    text: str
-    prefix: str
-    key: str
-    package: str | None
-    sweep: str
-    """single, choice, range, glob or interval."""
-    values: tuple[tuple[str, Any], ...]
-    """Each value as text in Hydra's grammar and as plain data; the two ends of an interval."""
-    interval: Interval | None = None
 
 
 class SynthesisedConfigs(ConfigSource):
@@ -130,28 +90,6 @@ class SynthesisedConfigs(ConfigSource):
         return [] if results_filter == ObjectType.GROUP else [*SYNTHESISED.get(config_path, ())]
 
 
-def parse(text: str, choices_of: Callable[[str], Sequence[str]]) -> Parsed:
-    """One override; `choices_of(group)` gives what a glob is matched against.
-
-    Raises:
-        UserError: Hydra's grammar does not read it.
-    """
-    try:
-        override = _parser().parse_override(text)
-        values = tuple(_values(override, choices_of))
-    except HydraException as error:
-        raise UserError(_unreadable(text, error)) from None
-    return Parsed(
-        text=text,
-        prefix=PREFIXES[override.type],
-        key=override.key_or_group,
-        package=override.package,
-        sweep="single" if override.value_type is None else SWEEPS[override.value_type],
-        values=values,
-        interval=_interval(override),
-    )
-
-
 @dataclass(frozen=True)
 class Layers:
     """What the files chosen by the groups compose to, before single values are set."""
@@ -194,9 +132,13 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
         composed = loader.load_configuration(PRIMARY, list(groups), run_mode=RunMode.RUN)
         chosen = dict(composed.hydra.runtime.choices)
         defaults = loader.compute_defaults_list(PRIMARY, list(groups), run_mode=RunMode.RUN).defaults
-        labels = dict(_labels(loader, defaults))
+        contents = list(_contents(loader, defaults))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
+    faults = [fault for label, content in contents for fault in _not_text(label, content)]
+    if faults:
+        raise UserError(*faults)
+    labels = {name: label for label, content in contents for name, _ in _leaves(content, "")}
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
     OmegaConf.set_struct(composed, True)
@@ -270,56 +212,36 @@ def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
     return path
 
 
-def _values(override: Override, choices_of: Callable[[str], Sequence[str]]) -> Iterator[tuple[str, Any]]:
-    if override.value_type is None:
-        return
-    if (interval := _interval(override)) is not None:
-        yield from ((repr(end), end) for end in (interval.low, interval.high))
-        return
-    if not override.is_sweep_override():
-        yield str(override.input_line).partition("=")[2], override.value()
-        return
-    glob: Any = override._value
-    if isinstance(glob, Glob):
-        yield from ((name, name) for name in glob.filter(list(choices_of(override.key_or_group))))
-        return
-    # One pass, since a shuffled sweep has another order each time.
-    elements: Iterator[Any] = override.sweep_iterator()
-    for element in elements:
-        value = Override._convert_value(element)
-        interpolated = isinstance(value, str) and "${" in value  # Hydra's text of it would be escaped
-        yield str(value) if interpolated else Override._get_value_element_as_str(element), value
-
-
-def _interval(override: Override) -> Interval | None:
-    """The interval that an override gives as its value."""
-    value: Any = override._value
-    if not isinstance(value, IntervalSweep):
-        return None
-    low: Any = value.start
-    high: Any = value.end
-    return Interval(low, high, "log" in value.tags, isinstance(low, int) and isinstance(high, int))
-
-
-def _labels(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, str]]:
+def _contents(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """What each file of the defaults list holds, with its label; the later wins."""
     for default in defaults:
         path = default.config_path
         if path is None or path.startswith("hydra/"):
             continue
         loaded = loader._load_single_config(default=default, repo=loader.repository)
-        content = OmegaConf.to_container(loaded.config, resolve=False)
         label = "default" if path in ("schema", PRIMARY) else path
-        for name in _leaves(content, ""):
-            yield name, label
+        yield label, OmegaConf.to_container(loaded.config, resolve=False)
 
 
-def _leaves(content: Any, prefix: str) -> Iterator[str]:
+def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in content.items():
         dotted = f"{prefix}{name}"
         if dotted not in KEYS and isinstance(value, dict):
             yield from _leaves(value, f"{dotted}.")
         else:
-            yield dotted
+            yield dotted, value
+
+
+def _not_text(label: str, content: Any) -> Iterator[str]:
+    """What YAML read as a number or a switch where a key takes text: how it was written is not known."""
+    for name, value in _leaves(content, ""):
+        items = value if isinstance(value, list) else [value]
+        wrong = [item for item in items if isinstance(item, (bool, int, float))]
+        if wrong and name in KEYS and KEYS[name].takes_text:
+            yield (
+                f"{name} in {label}: the key takes text, and YAML reads {display(wrong[0])} there, which may "
+                f"not be what is written: put it in quotes."
+            )
 
 
 def _nested_defaults() -> dict[str, Any]:
@@ -333,24 +255,3 @@ def _nested_defaults() -> dict[str, Any]:
             node = node.setdefault(section, {})
         node[leaf] = list(key.default) if key.is_list else key.default
     return root
-
-
-def quoted(text: str) -> str:
-    """Text as a quoted string in Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _unreadable(text: str, error: Exception) -> str:
-    if "=" not in text:
-        return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
-    said = str(error).splitlines()[0].partition(": ")[2] or reason(error)
-    return f"Cannot read the override {text!r}: {said}."
-
-
-def reason(error: BaseException) -> str:
-    """The innermost cause in one line."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[:2]) if lines else type(error).__name__

@@ -25,7 +25,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlcli.config.hydra_bridge import PRIMARY, global_hydra, hydra_yaml, quoted, reason
+from rlcli.config.hydra_bridge import PRIMARY, global_hydra, hydra_yaml
+from rlcli.config.hydra_grammar import quoted, reason
 from rlcli.config.launchers import CHOICE, DEFAULT, LAUNCHERS
 from rlcli.errors import UserError
 

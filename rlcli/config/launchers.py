@@ -19,7 +19,7 @@ from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import unknown
 
 if TYPE_CHECKING:
-    from rlcli.config.hydra_bridge import Parsed
+    from rlcli.config.hydra_grammar import Parsed
 
 CHOICE = "hydra/launcher"
 SETTING = "hydra.launcher"
@@ -143,6 +143,13 @@ class Launching:
 
 HERE = Launching()
 """This process, and workers of its own."""
+
+
+def takes_text(key: str) -> bool:
+    """Whether a key is a launcher's setting that is text, or chooses the launcher."""
+    name = key.removeprefix(SETTING + ".")
+    settings = (declared.keys.get(name) for declared in LAUNCHERS.values() if name != key)
+    return key == CHOICE or any(found is not None and found.takes_text for found in settings)
 
 
 def launching(words: Sequence[Parsed]) -> tuple[Launching, list[Fault]]:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rlcli.config import catalogue
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, HERE, SETTING, Launching, is_of_launcher, launching
+from rlcli.config.launchers import takes_text as of_launcher_takes_text
 from rlcli.config.schema import KEYS
-from rlcli.config.values import RejectedValue, convert, display
+from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError, nearest, unknown
 
 if TYPE_CHECKING:
-    from rlcli.config.hydra_bridge import Interval, Parsed
+    from rlcli.config.hydra_grammar import Interval, Parsed
 
 SECTIONS = frozenset(name.rpartition(".")[0] for name in KEYS) - {""}
 CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
@@ -96,7 +97,7 @@ def of_sweep(key: str) -> bool:
 
 def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None) -> Read:
     """Parse and check every override; a key given twice has the last of its values."""
-    from rlcli.config import hydra_bridge
+    from rlcli.config import hydra_grammar
 
     settings: dict[str, Setting] = {}
     faults: list[Fault] = []
@@ -104,7 +105,7 @@ def read(texts: Sequence[str], *, multirun: bool, config_dir: str | None = None)
     checker = _Checker(multirun, config_dir)
     for text in texts:
         try:
-            parsed = hydra_bridge.parse(text, checker.globbed)
+            parsed = hydra_grammar.parse(text, checker.globbed, checker.takes_text)
         except UserError as error:
             faults.append(Fault(error.faults[0], frozenset({text.lstrip("+~").partition("=")[0]})))
             continue
@@ -143,6 +144,12 @@ class _Checker:
 
             names = list(dict.fromkeys([*names, *gymnasium.registry]))
         return names
+
+    def takes_text(self, key: str) -> bool:
+        """Whether a key takes text: choices of groups do."""
+        if key in self.groups:
+            return True
+        return KEYS[key].takes_text if key in KEYS else of_launcher_takes_text(key)
 
     def check(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """The sound settings an override stands for, or what is wrong with it."""
@@ -234,13 +241,15 @@ class _Checker:
 
     def _section(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """`wandb={mode:offline}` is `wandb.mode=offline`."""
+        from rlcli.config.hydra_grammar import spelled
+
         value = parsed.values[0][1]
         if len(parsed.values) > 1 or not isinstance(value, dict):
             within = ", ".join(name for name in KEYS if name.startswith(parsed.key + "."))
             yield _fault(parsed, f"{parsed.text!r}: {parsed.key} holds {within}; set one of them.")
             return
         nested = read(
-            [f"{parsed.key}.{name}={display(item)}" for name, item in value.items()],
+            [f"{parsed.key}.{name}={spelled(item)}" for name, item in value.items()],
             multirun=False,
             config_dir=self.config_dir,
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
+from rlcli.config import names
 from rlcli.config.faults import Check, Fault
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
-
-LONGEST_NAME = 120
 
 
 def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -162,14 +160,19 @@ def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
 
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """`name` becomes a folder."""
-    name = config.name
-    if name is None:
-        return
-    if len(name) > LONGEST_NAME or not re.fullmatch(r"[\w+=,@][\w.+=,@-]*", name):
+    wrong = None if config.name is None else names.fault(config.name)
+    if wrong is not None:
+        yield Fault(wrong, frozenset({"name"}))
+
+
+def schedules_follow_each_other(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """What schedules ran over before is given in pairs, in the order of updates."""
+    past = config.schedule_past
+    if len(past) % 2 or list(past[::2]) != sorted(set(past[::2])):
         yield Fault(
-            f"name={name!r}: a run's name is that of its folder: up to {LONGEST_NAME} letters, digits and "
-            "_+=,@.- (these two not first).",
-            frozenset({"name"}),
+            f"schedule_past={display(past)}: give pairs of an update and env steps, later updates later, "
+            "such as [4,4096].",
+            frozenset({"schedule_past"}),
         )
 
 
@@ -181,4 +184,5 @@ RULES: tuple[Check, ...] = (
     vtrace_fits,
     weights_fit,
     name_is_a_folder,
+    schedules_follow_each_other,
 )

@@ -626,8 +626,16 @@ class RunConfig:
         cohort=True,
     )
     schedule_steps: int | None = key(
-        None, "Env steps over which schedules run; null is total_steps, frozen at the first start.",
-        unit="env steps", ge=1, cohort=True,
+        None,
+        "Env steps over which schedules run; null is total_steps, frozen at the first start. Changed by a "
+        "resume it holds from there on.",
+        unit="env steps", ge=1, cohort=True, resumable=True,
+    )  # fmt: skip
+    schedule_past: tuple[int, ...] = key(
+        (),
+        "Pairs of an update and env steps: up to that update schedules ran over so many. Written by a resume "
+        "that changes schedule_steps.",
+        ge=1, cohort=True,
     )  # fmt: skip
     lag: int = key(
         0, "Age of the policy that collects: update u learns from what the policy before update u - lag did.",
@@ -672,6 +680,12 @@ class RunConfig:
         """ceil(total_steps / (T N))."""
         return -(-self.total_steps // self.batch_size)
 
+    def horizon(self, update: int) -> int:
+        """The env steps over which schedules run for the update that follows `update` done ones."""
+        past = zip(self.schedule_past[::2], self.schedule_past[1::2], strict=True)
+        held = (steps for until, steps in past if update < until)
+        return next(held, self.schedule_steps or self.total_steps)
+
 
 @dataclass(frozen=True)
 class Key:
@@ -696,6 +710,11 @@ class Key:
         if typing.get_origin(inner) is tuple:
             inner = typing.get_args(inner)[0]
         return inner
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the value, or each item of its list, is text."""
+        return self.scalar_type is str
 
     @property
     def is_list(self) -> bool:

@@ -91,6 +91,8 @@ def _faults(setting: Setting) -> Iterator[Fault]:
     key, keys = setting.key, frozenset({setting.key})
     if key == "seed":
         yield Fault("seed is not searched over: sweep.replicas=5 gives each trial five seeds.", keys)
+    elif key == "name":
+        yield Fault("name is not searched over: a trial's folder says what was tried.", keys)
     elif of_sweep(key) or setting.kind == "hydra":
         yield Fault(f"{key} is one for the whole sweep and cannot be searched over.", keys)
     elif (interval := setting.interval) is not None:

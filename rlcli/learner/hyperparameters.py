@@ -49,8 +49,7 @@ def stops_early(configs: Sequence[RunConfig]) -> bool:
 
 def remaining(config: RunConfig, update: int) -> float:
     """The share of `schedule_steps` that lies ahead when `update` updates are done, in [0, 1]."""
-    horizon = config.schedule_steps or config.total_steps
-    return max(0.0, 1.0 - update * config.batch_size / horizon)
+    return max(0.0, 1.0 - update * config.batch_size / config.horizon(update))
 
 
 def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device: str) -> Hyperparameters:
@@ -84,6 +83,6 @@ def _beta_factor(config: RunConfig, done: int) -> float:
     if config.algo.beta_schedule == "inverse":
         return 1.0 / (done + 1)
     if config.algo.beta_schedule == "linear":
-        updates = -(-(config.schedule_steps or config.total_steps) // config.batch_size)
+        updates = -(-config.horizon(done) // config.batch_size)
         return 1.0 / (1.0 - min(done, updates - 1) / updates)
     return 1.0

@@ -1,25 +1,25 @@
 """What a config from a run directory must pass before anything is made of it; who wrote it is not known.
 
-A directory may name modules (`env.id=module:Id`), and importing a module runs it. None is imported because a
-directory names it: only if the process has it already, or if whoever started the process names it too.
+A directory may name modules (`env.id=module:Id`, texts in env.kwargs), and importing a module runs it. None
+is imported because a directory names it: only if the process has it already, or if whoever started the
+process names it too.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
+from rlcli.runs import modules
 from rlcli.runs.bounded import excess
 from rlcli.text import visible
 
@@ -37,11 +37,14 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None
         UserError: it does not pass; everything that is wrong at once.
     """
     allowed = {*imports, *os.environ.get(VARIABLE, "").split(","), *sys.modules} - {""}
-    unknown = [module for module in modules(config) if module not in allowed]
+    if len(modules.candidates(config)) > modules.MOST:
+        raise UserError(f"{run_dir}: env.kwargs has more than {modules.MOST} texts with a colon.")
+    named = modules.named(config, run_dir)
+    unknown = [module for module in named if module not in allowed]
     faults = [
         *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
           for module in unknown),
-        *_inside(config, run_dir),
+        *_inside(named, run_dir),
         *_size(config),
     ]  # fmt: skip
     if faults:
@@ -73,14 +76,6 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
         )
 
 
-def modules(config: RunConfig) -> list[str]:
-    """Modules that a config names where Gymnasium imports what is named so: in the id, and in arguments."""
-    module, separator, _ = config.env.id.rpartition(":")
-    found = (re.fullmatch(r"([^\s:/]+):\S+", text) for text in _texts(config.env.kwargs))
-    inside = [match[1] for match in found if match is not None]
-    return list(dict.fromkeys([module, *inside] if separator else inside))
-
-
 def _advice(unknown: Sequence[str]) -> str | None:
     """How to let modules be imported, when they have names of modules."""
     if not unknown or not all(re.fullmatch(r"[A-Za-z_][\w.]*", module) for module in unknown):
@@ -89,21 +84,12 @@ def _advice(unknown: Sequence[str]) -> str | None:
     return f"If you know it: {words}, or {VARIABLE}={','.join(unknown)}; in Python, import it first."
 
 
-def _inside(config: RunConfig, run_dir: Path) -> Iterator[str]:
+def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
     """Faults of modules that would come from the run directory itself, whoever names them."""
-    for module in modules(config):
-        origin = None if module in sys.modules else _origin(module)
+    for module in named:
+        origin = None if module in sys.modules else modules.origin(module)
         if origin is not None and origin.is_relative_to(run_dir.resolve()):
             yield f"{run_dir} names the module {module!r}, which lies in it: {origin} is not imported."
-
-
-def _origin(module: str) -> Path | None:
-    """Where a module's top package would be imported from; nothing is imported to find out."""
-    spec = importlib.machinery.PathFinder.find_spec(module.partition(".")[0], [*sys.path, str(Path.cwd())])
-    if spec is None:
-        return None
-    places = [spec.origin, *(spec.submodule_search_locations or ())]
-    return next((Path(place).resolve() for place in places if place and place != "built-in"), None)
 
 
 def _size(config: RunConfig) -> Iterator[str]:
@@ -117,15 +103,3 @@ def _size(config: RunConfig) -> Iterator[str]:
             f"network.hidden={list(hidden)}, lag={config.lag} and {config.algo.rollout_steps} x "
             f"{config.env.num_envs} steps an update need more memory than the {memory / 2**30:.0f} GiB here."
         )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text in nested plain data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _texts(item)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlcli.config import names
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
 from rlcli.runs.files import storage_error
@@ -18,10 +19,6 @@ from rlcli.runs.lock import holder
 from rlcli.runs.manifest import FIELDS, FILE, Manifest
 
 DEFAULT_ROOT = "runs"
-LONGEST_NAME = 200
-"""Bytes; file systems take 255."""
-LAST = "last"
-"""The reference to the run started last; a reproduction only where there are no others."""
 
 
 def runs_root(explicit: str | None = None) -> Path:
@@ -40,9 +37,13 @@ def new_run_dir(config: RunConfig, root: Path) -> Path:
     return _new(root, config.name, described)
 
 
-def new_sweep_dir(config: RunConfig, root: Path) -> Path:
-    """Makes the directory of a new sweep, named like a run of its first job."""
-    return _new(root, config.name, f"sweep-{config.algo.name}-{config.env.id}")
+def new_sweep_dir(config: RunConfig, root: Path, *, jobs_named: bool = False) -> Path:
+    """Makes the directory of a new sweep; `config` is that of its first job.
+
+    It has the name that was given, unless that names the jobs.
+    """
+    name = None if jobs_named else config.name
+    return _new(root, name, f"sweep-{config.algo.name}-{config.env.id}")
 
 
 def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
@@ -67,7 +68,7 @@ def find_run(reference: str, root: Path) -> Path:
         raise UserError(
             f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
         )
-    if reference == LAST:
+    if reference == names.LAST:
         return max(runs, key=lambda directory: _lateness(runs[directory]))
     matches = _matches(reference, runs, root)
     if len(matches) == 1:
@@ -80,9 +81,9 @@ def find_run(reference: str, root: Path) -> Path:
             f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
         )
     sweeps = {directory.parent.name for directory in runs if _has(directory.parent, "sweep.json")}
-    names = sorted({*sweeps, *(directory.name for directory in runs)})
-    begun = [name for name in names if reference and name.startswith(reference)]
-    similar = begun[:3] or nearest(reference, names)
+    known = sorted({*sweeps, *(directory.name for directory in runs)})
+    begun = [name for name in known if reference and name.startswith(reference)]
+    similar = begun[:3] or nearest(reference, known)
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     raise UserError(
         f"There is no run {reference!r} in {root}.{suggestion}",
@@ -111,14 +112,14 @@ def the_sweep(reference: str, root: Path) -> Path:
             f"There is no sweep {reference!r}: none lie in {root}.",
             hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
         )
-    if reference == LAST:
+    if reference == names.LAST:
         return max(sweeps, key=lambda folder: (folder / "sweep.json").lstat().st_mtime)
     begun = [folder for folder in sweeps if reference and folder.name.startswith(reference)]
     if len(begun) == 1:
         return begun[0]
     if begun:
-        names = ", ".join(folder.name for folder in begun[:8])
-        raise UserError(f"{reference!r} means several sweeps: {names}.", hint="Give more of the name.")
+        several = ", ".join(folder.name for folder in begun[:8])
+        raise UserError(f"{reference!r} means several sweeps: {several}.", hint="Give more of the name.")
     similar = nearest(reference, [folder.name for folder in sweeps])
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     raise UserError(
@@ -243,16 +244,17 @@ def _has(folder: Path, file: str) -> bool:
 
 
 def _new(root: Path, name: str | None, described: str) -> Path:
-    if name is not None:
-        _check_name(name)
+    wrong = None if name is None else names.fault(name)
+    if wrong is not None:
+        raise UserError(wrong)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
     base = name or f"{_spelled(described)}-{stamp}"
     return _numbered(root, base, once=name is not None)
 
 
 def _spelled(text: str) -> str:
-    """The text as it may stand in the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9_.+=,@-]+", "-", text)[:LONGEST_NAME]
+    """The text as it may stand in the name of a folder, in ASCII."""
+    return re.sub(r"[^A-Za-z0-9_.+=,@-]+", "-", text)[: names.LONGEST]
 
 
 def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
@@ -280,12 +282,3 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
         else:
             return candidate
     raise StorageError(f"{root} has no free name for {base}.")
-
-
-def _check_name(name: str) -> None:
-    if not re.fullmatch(r"\w[\w.+=,@-]*", name):
-        raise UserError(f"name={name}: use letters, digits and . _ - + = , @ only, a letter or digit first.")
-    if len(name.encode(errors="replace")) > LONGEST_NAME:
-        raise UserError(f"name={name[:20]}...: at most {LONGEST_NAME} bytes; it is the name of a folder.")
-    if name == LAST:
-        raise UserError(f"name={LAST}: it means the run started last; choose another name.")

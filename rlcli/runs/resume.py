@@ -40,6 +40,7 @@ from rlcli.runs.manifest import Manifest, fingerprint, now
 from rlcli.runs.past import Past
 from rlcli.runs.rows import RECORD
 from rlcli.runs.run import Result, Run, TakenUp
+from rlcli.runs.schedules import ends, run_out
 from rlcli.runs.size import largest_checkpoint
 from rlcli.runs.train import OnEnd, OnRow, Verdict, check_one_shape, train_all
 
@@ -164,7 +165,8 @@ class _Taken:
         """The result of a run that is left alone, but for an index that can be made whole."""
         content = self._manifest.content
         further = 2 * self.config.updates * self.config.batch_size
-        hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}"
+        longer = f" schedule_steps={further}" if ends(self.config) else ""
+        hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}{longer}"
         if overrides:
             raise UserError(
                 f"{self._dir} is finished: {' '.join(overrides)} has nothing left to apply to.", hint=hint
@@ -222,6 +224,7 @@ class _Taken:
         self, exact: bool, reason: str | None, restarted: int, updated: dict[str, list[str | None]]
     ) -> list[str]:
         said = [] if self.found is None else list(self.found.faults)
+        said += run_out(self.config, self._done, self._manifest.content["id"])
         if not self._past.intact:
             said.append(
                 f"{self._dir / 'metrics.jsonl'}: the rows up to update {self._done} are not those that were "

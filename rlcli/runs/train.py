@@ -20,6 +20,7 @@ from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.run import Result, Run
+from rlcli.runs.schedules import run_out
 from rlcli.runs.stop import STOPPING, Stop, stop_on_signals
 
 __all__ = ["Result", "Verdict", "train"]
@@ -83,6 +84,9 @@ def train(
         )  # fmt: skip
         if not spec.exact_resume:  # true of all, said once
             record.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
+        if reproduces is None:
+            for warning in run_out(frozen[run], done[run], record.id):
+                record.warn(warning, aloud=run == 0)
         if restarted:
             record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return record

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,11 @@ from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.layout import check_sweep
 from rlcli.runs.lock import Lock
 from rlcli.sweeps.launchers.table import opened
+from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of
 from rlcli.sweeps.sweep import OVER, Job, Sweep
 from rlcli.sweeps.training import Training
-
-LONGEST_NAME = 100
 
 
 def run_sweep(
@@ -33,12 +31,18 @@ def run_sweep(
     """Runs checked jobs, each in its own directory, as Hydra's launcher has it; `typed` is whence they come.
 
     A failed job does not stop the others; a signal stops them all.
+
+    Raises:
+        UserError: jobs cannot be named as `name=` says; nothing was made.
     """
+    names = job_names(composed)
     settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
     with opened(launcher_of(typed, config_dir=config_dir)) as launcher:
-        directory = new_sweep_dir(composed[0].config, root_of(composed[0]))
+        directory = new_sweep_dir(
+            composed[0].config, root_of(composed[0]), jobs_named=jobs_are_named(composed)
+        )
         with alone(directory):
-            sweep = Sweep.begin(directory, typed, job_names(composed), composed)
+            sweep = Sweep.begin(directory, typed, names, composed)
             with Training(sweep, sweep.jobs, quiet, launcher) as training:
                 batches = iter([[list(job.overrides) for job in sweep.jobs]])
                 through_hydra(settings, config_dir, training, lambda: next(batches, []))
@@ -122,23 +126,3 @@ def alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def job_names(composed: Sequence[Composed]) -> list[str]:
-    """Folder names that say in what the jobs differ: `clip=0.1,seed=0`; each once."""
-    names: list[str] = []
-    for number, job in enumerate(composed):
-        parts = [text.partition("=") for text in job.varied]
-        leaves = [key.rpartition(".")[2] for key, _, _ in parts]
-        keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in parts]
-        said = ",".join(f"{key}={safe(value)}" for key, (_, _, value) in zip(keys, parts, strict=True))
-        name = said or "job"
-        if len(name) > LONGEST_NAME or name in names:
-            name = f"{name[:LONGEST_NAME]}-{number}"
-        names.append(name)
-    return names
-
-
-def safe(value: str) -> str:
-    """A value as it may stand in the name of a folder."""
-    return re.sub(r"[^\w.+-]+", "-", value).strip("-.") or "none"

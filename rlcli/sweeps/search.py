@@ -9,7 +9,6 @@ they are over. So whatever a kill leaves, what is there says what comes next, an
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +27,8 @@ from rlcli.runs.directory import new_sweep_dir
 from rlcli.sweeps.base import FILE as BASE
 from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.launchers.table import opened
-from rlcli.sweeps.multirun import LONGEST_NAME, alone, left_over, safe, through_hydra, vouch
+from rlcli.sweeps.multirun import alone, left_over, through_hydra, vouch
+from rlcli.sweeps.names import rounded, trial_name
 from rlcli.sweeps.objectives import best, objectives
 from rlcli.sweeps.preflight import checks
 from rlcli.sweeps.run import root_of
@@ -214,24 +214,6 @@ class Trials:
         """Values as they are typed; `short` ones only as they are read."""
         texts = {one.key: one.text(params[one.key]) for one in self._search.dimensions}
         return {key: rounded(text) for key, text in texts.items()} if short else texts
-
-
-def trial_name(number: int, varied: Sequence[str]) -> str:
-    """The folder of a trial's job, its trial first and its seed last: `t003,clip=0.1234,seed=1`."""
-    pairs = [text.partition("=") for text in varied]
-    leaves = [key.rpartition(".")[2] for key, _, _ in pairs]
-    keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in pairs]
-    words = [f"{key}={safe(rounded(value))}" for key, (_, _, value) in zip(keys, pairs, strict=True)]
-    seed = words.pop() if pairs and pairs[-1][0] == "seed" else None
-    said = ",".join([f"t{number:03d}", *words])[:LONGEST_NAME]
-    return f"{said},{seed}" if seed else said
-
-
-def rounded(text: str) -> str:
-    """A number in four digits; other text as it is."""
-    if not re.fullmatch(r"-?\d+\.\d+(e-?\d+)?|-?\d+e-?\d+", text):
-        return text
-    return f"{float(text):.4g}"
 
 
 def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:

@@ -756,11 +756,39 @@ MUTATIONS = (
         "runs/test_bounds.py::test_an_index_does_not_say_how_large_a_checkpoint_may_be",
     ),
     Mutation(
+        "a longer schedule that changes what was trained before",
+        "config/schema.py",
+        "if update < until)",
+        "if False)",
+        "runs/test_schedules.py::test_a_run_that_falls_back_behind_the_change_repeats_the_schedule_before",
+    ),
+    Mutation(
+        "a longer schedule that begins an update late",
+        "config/schema.py",
+        "if update < until)",
+        "if update <= until)",
+        "runs/test_schedules.py::test_it_is_the_session_that_had_the_longer_schedule_from_then_on",
+    ),
+    Mutation(
         "modules imported because a directory names them",
         "runs/admission.py",
         "if module not in allowed]",
         "if module in allowed]",
         "runs/test_admission.py::test_nobody_vouches_for_a_module",
+    ),
+    Mutation(
+        "modules that texts in the arguments name left out",
+        "runs/modules.py",
+        "if may_run(text, run_dir))",
+        "if False)",
+        "runs/test_modules.py::test_texts_that_would_run_what_is_here_name_it",
+    ),
+    Mutation(
+        "folders without code taken for modules",
+        "runs/modules.py",
+        "return spec is not None and not _is_folder(spec)",
+        "return spec is not None",
+        "runs/test_modules.py::test_texts_that_name_nothing_that_is_here_are_data",
     ),
     # Sweeps
     Mutation(

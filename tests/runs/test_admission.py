@@ -4,41 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlcli.errors import UserError
-from rlcli.runs.admission import admit, modules
+from rlcli.runs.admission import admit
 from tests.runs.conftest import tiny
 
 
-@pytest.mark.parametrize(
-    ("changes", "found"),
-    [
-        ({}, []),
-        ({"env__id": "stranger:Env-v0"}, ["stranger"]),
-        ({"env__id": "a.b:ALE/Env-v0"}, ["a.b"]),
-        ({"env__id": "a:b:Env-v0"}, ["a:b"]),
-        ({"env__id": "ALE/Pong-v5"}, []),
-        ({"env__kwargs": {"deep": [{"inner": "stranger:attribute"}], "g": -5}}, ["stranger"]),
-        ({"env__kwargs": {"path": "a/b:c", "text": "a: b"}}, []),
-    ],
-)  # fmt: skip
-def test_modules_a_config_names(changes: dict[str, Any], found: list[str]) -> None:
-    assert modules(tiny(**changes)) == found
-
-
-def test_nobody_vouches_for_a_module(tmp_path: Path) -> None:
+def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.py").touch()
+    monkeypatch.chdir(tmp_path)
     config = tiny(env__id="stranger:Env-v0", env__kwargs={"entry_point": "other:Thing"})
     with pytest.raises(UserError) as caught:
-        admit(config, tmp_path)
+        admit(config, tmp_path / "run")
     assert len(caught.value.faults) == 2
     assert caught.value.hint is not None
     assert "--import stranger --import other, or RLCLI_IMPORT=stranger,other" in caught.value.hint
     with pytest.raises(UserError, match="'other'"):
-        admit(config, tmp_path, ["stranger"])
-    admit(config, tmp_path, ["stranger", "other"])
+        admit(config, tmp_path / "run", ["stranger"])
+    admit(config, tmp_path / "run", ["stranger", "other"])
+    with pytest.raises(UserError, match="'other', which lies in it"):
+        admit(config, tmp_path, ["stranger", "other"])
 
 
 def test_who_starts_the_process_may_vouch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,3 +55,15 @@ def test_sizes(tmp_path: Path) -> None:
     for changes in ({"network__hidden": (10**6, 10**6)}, {"lag": 10**12}, {"env__num_envs": 10**12}):
         with pytest.raises(UserError, match="more memory than"):
             admit(tiny(**changes), tmp_path)
+
+
+def test_texts_with_colons_are_no_modules_and_quickly_looked_at(tmp_path: Path) -> None:
+    kwargs = {
+        "server": "127.0.0.1:8080",
+        "start": "09:30",
+        "path": "C:\\x",
+        "more": [f"n{i}:x" for i in range(300)],
+    }
+    admit(tiny(env__kwargs=kwargs), tmp_path)
+    with pytest.raises(UserError, match="more than 20000 texts with a colon"):
+        admit(tiny(env__kwargs={"more": [f"n{i}:x" for i in range(20_001)]}), tmp_path)

@@ -70,7 +70,7 @@ def contents(run_dir: Path) -> dict[str, bytes]:
     [
         ("seed=1", "seed=1: a resumed run keeps its seed=0"),
         ("algo.clip=0.3", "keeps its algo.clip=0.2"),
-        ("schedule_steps=500", "keeps its schedule_steps=96"),
+        ("schedule_past=[1,64]", "keeps its schedule_past=[]"),
         ("algo=trpo", "algo=trpo cannot be chosen"),
         ("env=Pendulum-v1", "started with env=CartPole-v1"),
         ("env.kwargs.x=1", "keeps its env.kwargs.x"),

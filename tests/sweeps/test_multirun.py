@@ -18,7 +18,8 @@ from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result, train
-from rlcli.sweeps.multirun import Sweep, job_names, run_sweep
+from rlcli.sweeps.multirun import Sweep, run_sweep
+from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
 from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run

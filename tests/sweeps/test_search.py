@@ -21,8 +21,9 @@ from rlcli.errors import StorageError, UserError
 from rlcli.runs.rows import last_row
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep
+from rlcli.sweeps.names import trial_name
 from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.search import resume_search, trial_name
+from rlcli.sweeps.search import resume_search
 from rlcli.sweeps.standing import standing
 from rlcli.sweeps.study import Study, Trial
 from tests.runs.resuming import assert_same_run
