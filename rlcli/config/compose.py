@@ -33,11 +33,15 @@ class Composed:
     config: RunConfig
     overrides: tuple[str, ...]
     """What composes to this again."""
-    yaml: str
-    """The configuration, each key with its source behind it: default, algo/ppo, tuned/..., command line."""
     provenance: dict[str, str]
+    """Where each value is from: default, algo/ppo, tuned/..., command line."""
     varied: tuple[str, ...] = ()
     """Of a sweep's job: the overrides in which it differs from its siblings."""
+
+    @property
+    def yaml(self) -> str:
+        """The configuration, each key with its source behind it."""
+        return to_yaml(self.config, self.provenance)
 
 
 def compose(
@@ -148,7 +152,7 @@ def compose_job(
         flat["schedule_steps"] = flat["total_steps"]
     config = build(flat)
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
-    return Composed(config, lines, to_yaml(config, provenance), provenance), faults
+    return Composed(config, lines, provenance), faults
 
 
 @lru_cache(maxsize=256)

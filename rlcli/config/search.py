@@ -150,7 +150,7 @@ def compose_search(
     names = {one.key for one in searched}
     fixed = tuple(one for one in found.of_kind("group", "value") if one.key not in names)
     hydra = tuple(found.of_kind("hydra"))
-    nothing = Composed(RunConfig(), (), "", {})
+    nothing = Composed(RunConfig(), (), {})
     if config_dir is not None:  # later trials are composed from it too, wherever an environment has gone
         config_dir = str(Path(config_dir).expanduser().absolute())
     search = Search(nothing, tuple(searched), fixed, hydra, config_dir, tuple(checks))

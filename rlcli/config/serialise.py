@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, cast
 
 import yaml
 
-from rlcli.config.plain_yaml import FLOAT, read_mapping
+from rlcli.config.plain_yaml import FLOAT, LARGEST, load, read_mapping
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
-from rlcli.errors import UserError, unknown
+from rlcli.errors import StorageError, UserError, unknown
 
 MOST_FAULTS = 10
 """Faults told of one file; more say no more."""
+
+SHORT = 200
+"""Characters of a value that is kept in memory once read."""
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -24,8 +28,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:
-    """Every key by its dotted name, in the order of the schema."""
-    return dict(leaves(to_dict(config)))
+    """Every key by its dotted name, in the order of the schema, as plain data."""
+    return {name: _plain(value_of(config)) for name, value_of in _GETTERS.items()}
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -72,10 +76,15 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
 def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     """Read what `to_yaml` wrote; `source` is the file's name in messages. Absent keys have their defaults.
 
+    Text that is exactly what `to_yaml` writes is read line by line, in a tenth of the time.
+
     Raises:
         StorageError: it is no YAML of plain data, or too large.
         UserError: a key is unknown or a value not admitted; all such faults at once.
     """
+    written = _as_written(text)
+    if written is not None:
+        return written
     content = read_mapping(text, source)
     faults: list[str] = []
     flat: dict[str, Any] = {}
@@ -94,6 +103,25 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     return build(flat)
 
 
+def _as_written(text: str) -> RunConfig | None:
+    """The config whose `to_yaml` is this very text; None when there is none, or it has to be read as YAML."""
+    flat: dict[str, Any] = {}
+    section = ""
+    try:
+        for line in text[:LARGEST].split("\n")[:-1]:
+            name, separator, value = line.partition(": ")
+            if not separator:
+                section = line.removesuffix(":") + "."
+                continue
+            dotted = section + name[2:] if name.startswith("  ") else name
+            own = len(value) > SHORT or KEYS[dotted].is_mapping
+            flat[dotted] = _value(dotted, value) if own else _shared(dotted, value)
+        config = build(flat)
+    except (StorageError, ValueError, KeyError):
+        return None
+    return config if to_yaml(config) == text else None
+
+
 class _PlainDumper(yaml.SafeDumper):
     """SafeDumper that quotes whatever `PlainLoader` would not read as text."""
 
@@ -101,7 +129,22 @@ class _PlainDumper(yaml.SafeDumper):
 _PlainDumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789"))
 
 
+@lru_cache(maxsize=4096)  # the configs of a sweep have most values in common
+def _shared(name: str, text: str) -> Any:
+    return _value(name, text)
+
+
+def _value(name: str, text: str) -> Any:
+    """The value of a key from its YAML on one line."""
+    return convert(KEYS[name], load(text, name))
+
+
+_GETTERS = {name: attrgetter(name) for name in KEYS}
+
+
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -111,16 +154,25 @@ def _plain(value: Any) -> Any:
 
 def _inline(value: Any) -> str:
     """A value in flow style on one line."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return _dumped_texts(tuple(value))
     return _dumped(value) if isinstance(value, (list, dict)) else _dumped_scalar(value)
 
 
-@lru_cache(maxsize=4096, typed=True)  # the configs of a sweep have most values in common
+@lru_cache(maxsize=4096, typed=True)
 def _dumped_scalar(value: Any) -> str:
     return _dumped(value)
 
 
+@lru_cache(maxsize=1024)
+def _dumped_texts(texts: tuple[str, ...]) -> str:
+    return _dumped(list(texts))
+
+
 def _dumped(value: Any) -> str:
     style = '"' if isinstance(value, str) and "\n" in value else None
+    if value in ({}, []):
+        return "{}" if value == {} else "[]"
     dumped: str = yaml.dump(
         [value],
         Dumper=_PlainDumper,

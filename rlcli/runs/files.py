@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,9 +25,9 @@ from rlcli.plain import (
 )
 
 __all__ = [
-    "LineFile", "check_file", "check_folder", "cut", "deeper", "is_there", "make_folder", "open_append",
-    "open_handle", "open_plain", "read_bytes", "read_json", "read_text", "settle", "storage_error",
-    "write_atomically", "write_json",
+    "LineFile", "check_file", "check_folder", "cut", "deeper", "holds", "is_there", "make_folder",
+    "open_append", "open_handle", "open_plain", "read_bytes", "read_json", "read_text", "settle",
+    "storage_error", "write_all", "write_atomically", "write_json",
 ]  # fmt: skip
 
 LARGEST_TEXT = 16 * 2**20
@@ -55,6 +56,42 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise storage_error(path, error) from error
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """As `write_atomically` for many files, which takes hardly longer than for one.
+
+    The disk is asked to settle what is written only once all of it is.
+
+    Raises:
+        StorageError: the disk is full, or refuses; files renamed before stay.
+    """
+    beside = {path: path.with_name(path.name + ".new") for path in contents}
+    path = Path()
+    try:
+        for path, temporary in beside.items():
+            _remove_leftover(temporary)
+            with open(temporary, "xb", opener=opener) as file:
+                file.write(contents[path])
+        for path, temporary in beside.items():
+            with open(temporary, "rb", opener=opener) as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        for folder in dict.fromkeys(path.parent for path in contents):
+            _sync_folder(folder)
+    except OSError as error:
+        for temporary in beside.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        raise storage_error(path, error) from error
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Whether `path` is a file with this very content."""
+    try:
+        return read_bytes(path, len(content)) == content
+    except StorageError:
+        return False
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.digests import FILE as DIGESTS
 from rlcli.runs.digests import Digests
-from rlcli.runs.files import LineFile, is_there, settle, storage_error, write_atomically
+from rlcli.runs.files import LineFile, holds, is_there, settle, storage_error, write_atomically
 from rlcli.runs.layout import check_run
 from rlcli.runs.lock import Lock
 from rlcli.runs.manifest import FILE, Manifest, now
@@ -147,7 +147,9 @@ class Run:
         try:
             _check_unused(run_dir)  # once more: another process may have come and gone
             check_run(run_dir)
-            write_atomically(run_dir / "config.yaml", to_yaml(config).encode())
+            text = to_yaml(config).encode()
+            if not holds(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
+                write_atomically(run_dir / "config.yaml", text)
             manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
             return cls(config, manifest, lock, spec, updates=updates, quiet=quiet)
         except BaseException:

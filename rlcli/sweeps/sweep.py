@@ -23,7 +23,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
 from rlcli.runs.directory import summary
-from rlcli.runs.files import read_json, read_text, storage_error, write_atomically, write_json
+from rlcli.runs.files import read_json, read_text, storage_error, write_all, write_json
 from rlcli.runs.manifest import FILE as MANIFEST
 from rlcli.runs.versions import migrated
 
@@ -117,8 +117,13 @@ class Sweep:
                 folder.mkdir(exist_ok=left)
             except OSError as error:
                 raise storage_error(folder, error) from error
-            write_atomically(folder / "config.yaml", to_yaml(one.config).encode())
             self._configs[name] = one.config
+        write_all(
+            {
+                self.dir / name / "config.yaml": to_yaml(one.config).encode()
+                for name, one in zip(names, composed, strict=True)
+            }
+        )
         jobs = [
             Job(name, one.overrides, one.varied, trial, dir=str(self.dir / name))
             for name, one in zip(names, composed, strict=True)
