@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlcli.cli.options import AsJson
-from rlcli.cli.output import emit, number, result, table
+from rlcli.cli.output import count, emit, number, result, table
 
 if TYPE_CHECKING:
     from rlcli.sweeps.standing import Attempt, Standing
@@ -41,6 +41,8 @@ def status(sweep: Directory, as_json: AsJson = False) -> None:
     result(f"{stands.sweep.dir}: {stands.status}{sampler}")
     counts = ", ".join(f"{many} {way}" for way, many in stands.by_status().items() if many)
     result(f"trials: {len(stands.attempts)} of {stands.trials}" + (f", {counts}" if counts else ""))
+    if repeats := sum(one.repeats is not None for one in stands.attempts):
+        result(f"repeats: {count(repeats)} of the trials have the parameters of an earlier one")
     share = about["env_steps"] / max(1, about["env_steps_in_all"])
     result(f"env steps: {about['env_steps']:,} of {about['env_steps_in_all']:,} ({share:.0%})")
     result(f"time: {duration(stands.seconds)}, since {stands.sweep.started}")
@@ -88,7 +90,8 @@ def _standing(reference: str) -> Standing:
 def _print(one: Attempt, stands: Standing) -> None:
     seeds = len(one.jobs)
     over = f", interquartile mean of {seeds} seeds" if seeds > 1 else ""
-    result(f"{_headline(one, stands)}{over}")
+    again = "" if one.repeats is None else f", repeats trial {one.repeats}"
+    result(f"{_headline(one, stands)}{over}{again}")
     for key, text in one.params.items():
         result(f"  {key}={text}")
     rows = [(job.name, number(job.eval_return_mean), number(job.best_return_mean)) for job in one.jobs]

@@ -8,6 +8,7 @@ messages and the exit codes. So the config loader and the Hydra object are built
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -90,6 +91,10 @@ class SynthesisedConfigs(ConfigSource):
         return [] if results_filter == ObjectType.GROUP else [*SYNTHESISED.get(config_path, ())]
 
 
+WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+"""A whole number, as Hydra's grammar reads one too."""
+
+
 @dataclass(frozen=True)
 class Layers:
     """What the files chosen by the groups compose to, before single values are set."""
@@ -159,8 +164,10 @@ def _stands_alone(text: str) -> bool:
 @lru_cache(maxsize=4096)
 def _value_of(text: str) -> Any:
     """The value an override sets; a list is not to be changed."""
-    [(_, value)] = parse(text).values
-    return value
+    if WHOLE.fullmatch(value := text.partition("=")[2]):  # a sweep's seeds, in a hundredth of the time
+        return int(value)
+    [(_, found)] = parse(text).values
+    return found
 
 
 def _nodes_copied(nested: dict[str, Any]) -> dict[str, Any]:

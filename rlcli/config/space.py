@@ -43,8 +43,22 @@ class Dimension:
         """Every value, if they can be counted."""
         if self.kind == "choice":
             return self.setting.values
-        whole = range(int(self.low), int(self.high) + 1, self.step)
-        return whole if self.kind == "whole" and not self.log else None
+        return self._whole if self.kind == "whole" and not self.log else None
+
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None for those of a continuum."""
+        if self.kind == "number":
+            return None
+        return len(self.setting.values) if self.kind == "choice" else len(self._whole)
+
+    def at(self, place: int) -> Value:
+        """The value at a place, from 0, where they can be counted."""
+        return self.setting.values[place] if self.kind == "choice" else self._whole[place]
+
+    @property
+    def _whole(self) -> range:
+        return range(int(self.low), int(self.high) + 1, self.step)
 
     def probes(self) -> Sequence[str]:
         """Values that stand for all: every choice, or the two ends."""

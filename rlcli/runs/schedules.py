@@ -29,9 +29,10 @@ def run_out(config: RunConfig, done: int, reference: str) -> Iterator[str]:
     still = " and ".join(f"{name}=0" for name in zero)
     said = [f"{still}, so that {_lost(config, zero)}"] if zero else []
     said += ["algo.beta keeps its last value"] if "algo.beta" in names else []
-    which = " and ".join(f"{name}_schedule" for name in names)
+    which = " and ".join(f"{name}_schedule=linear" for name in names)
     yield (
-        f"{which}=linear end at schedule_steps={horizon}: from update {first + 1} on "
+        f"{which} {'ends' if len(names) == 1 else 'end'} at schedule_steps={horizon}: "
+        f"from update {first + 1} on "
         f"{'; '.join(said)}. Schedules run longer with: "
         f"rlcli resume {reference} total_steps={steps} schedule_steps={steps}"
     )

@@ -180,6 +180,9 @@ class Trials:
         jobs: list[Job] = []
         while self._study.count < up_to:
             proposal = self._study.ask(self._search)
+            if proposal is None:
+                self._end()
+                break
             try:
                 composed = self._compose(proposal.params)
             except UserError as error:
@@ -190,9 +193,29 @@ class Trials:
                 self._training.expect(-self._search.settings.replicas, self._steps)
                 continue
             self._study.record(proposal, self._search)
+            self._tell_repeat()
             jobs += self._freeze(proposal.number, composed)
         self._take_in(jobs)
         return jobs
+
+    def _end(self) -> None:
+        """Ends the search with the trials there are: nothing is left to be tried."""
+        count, left = self._study.count, self._search.trials - self._study.count
+        self._training.say(
+            f"Every combination has been tried: the search ends after {count} trials, {left} fewer."
+        )
+        self._training.expect(-left * self._search.settings.replicas, self._steps)
+        settings = dataclasses.replace(self._search.settings, trials=count)
+        config = dataclasses.replace(self._search.config, sweep=settings)
+        base = dataclasses.replace(self._search.base, config=config)
+        self._search = dataclasses.replace(self._search, base=base)
+        write_base(self._sweep.dir, self._search.settled())
+
+    def _tell_repeat(self) -> None:
+        """Says so where the last trial repeats an earlier one."""
+        last = self._study.trials()[-1]
+        if last.repeats is not None:
+            self._training.say(f"trial {last.number} repeats trial {last.repeats}: the same parameters")
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         self._sweep.record()

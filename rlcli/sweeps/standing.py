@@ -36,6 +36,8 @@ class Attempt:
     values: list[float] | None
     reason: str | None
     jobs: tuple[Job, ...]
+    repeats: int | None = None
+    """The first trial with the same parameters, where it is not the first itself."""
 
     def row(self, wanted: Sequence[Objective], config_dir: str | None) -> dict[str, Any]:
         """Plain data."""
@@ -43,7 +45,7 @@ class Attempt:
         return {
             "trial": self.number, "status": self.status, "values": values, "params": self.params,
             "returns": {job.name: job.eval_return_mean for job in self.jobs}, "reason": self.reason,
-            "command": self.command(config_dir),
+            "repeats": self.repeats, "command": self.command(config_dir),
         }  # fmt: skip
 
     def command(self, config_dir: str | None = None) -> str | None:
@@ -169,10 +171,11 @@ def _asked(sweep: Sweep, wanted: Sequence[Objective], trained: bool) -> Iterator
         jobs = members.get(trial.number, [])
         params = {key: str(value) for key, value in trial.params.items()}
         if trial.status == "running":
-            yield _attempt(sweep, trial.number, jobs, params, trained, wanted)
+            found = _attempt(sweep, trial.number, jobs, params, trained, wanted)
         else:
             values = list(trial.values) if trial.values is not None else None
-            yield Attempt(trial.number, trial.status, params, values, trial.reason, tuple(jobs))
+            found = Attempt(trial.number, trial.status, params, values, trial.reason, tuple(jobs))
+        yield dataclasses.replace(found, repeats=trial.repeats)
 
 
 def _attempt(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,10 @@ STATES = {
     TrialState.RUNNING: "running", TrialState.COMPLETE: "finished", TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }  # fmt: skip
+ATTEMPTS = 20
+"""Times that a sampler is asked for a combination that was not tried yet."""
+Identity = tuple[tuple[str, Value], ...]
+"""The parameters of a trial, by which two are the same."""
 ENDED = {word: state for state, word in STATES.items() if word != "running"}
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -64,6 +69,8 @@ class Trial:
     """The env steps after which all its seeds end early; None while nothing says they do."""
     judged: int
     """The last step at which it was judged; 0: never."""
+    repeats: int | None = None
+    """The first trial with the same parameters, where it is not the first itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Study:
     def trials(self) -> list[Trial]:
         """All of them, in order."""
         with _damage_told(self._path):
-            return [_trial(found) for found in self._study.get_trials(deepcopy=False)]
+            return list(_numbered(self._study.get_trials(deepcopy=False)))
 
     @property
     def count(self) -> int:
@@ -131,22 +138,43 @@ class Study:
             if trial.distributions != space:
                 raise StorageError(f"{self._path} is damaged: trial {trial.number} is of another space.")
 
-    def ask(self, search: Search) -> Proposal:
-        """What is to be tried next."""
+    def ask(self, search: Search) -> Proposal | None:
+        """What is to be tried next; None where every combination there is has been tried.
+
+        Where combinations can be counted, none is proposed twice: a sampler that proposes one that was tried
+        is asked again with another seed, and after `ATTEMPTS` an untried one is drawn. NSGA-II keeps its
+        repeats: it breeds from generations that may hold one twice.
+        """
         with _damage_told(self._path):
-            number = self.count
-            # NSGA-II keeps a note of its parents in the draft, which the file would not have.
-            if self._draft is None or search.settings.sampler == "nsgaii":
-                self._memory = InMemoryStorage()
-                self._draft = optuna.create_study(
-                    study_name=NAME, storage=self._memory, directions=self._study.directions,
-                    pruner=pruner(search.config),
-                )  # fmt: skip
-                self._draft.add_trials(self._study.get_trials(deepcopy=False))
-            self._draft.sampler = _sampler(search, number)
-            self._draft.ask({one.key: _distribution(one) for one in search.dimensions})
-            asked = self._draft.get_trials(deepcopy=False)[number]
-            return Proposal(number, asked.params, asked.system_attrs)
+            number, tried = self.count, self._tried()
+            combinations = math.prod(one.count or math.inf for one in search.dimensions)
+            if len(tried) >= combinations:
+                return None
+            avoids = math.isfinite(combinations) and search.settings.sampler != "nsgaii"
+            for attempt in range(ATTEMPTS if avoids else 1):
+                proposal = self._draw(search, number, attempt)
+                if not avoids or _identity(proposal.params) not in tried:
+                    return proposal
+                self._draft = None  # it has the trial that is not to be
+            return Proposal(number, _untried(search, number, tried, int(combinations)), {})
+
+    def _draw(self, search: Search, number: int, attempt: int) -> Proposal:
+        """What the sampler proposes, seeded for the trial and the attempt."""
+        # NSGA-II keeps a note of its parents in the draft, which the file would not have.
+        if self._draft is None or search.settings.sampler == "nsgaii":
+            self._memory = InMemoryStorage()
+            self._draft = optuna.create_study(
+                study_name=NAME, storage=self._memory, directions=self._study.directions,
+                pruner=pruner(search.config),
+            )  # fmt: skip
+            self._draft.add_trials(self._study.get_trials(deepcopy=False))
+        self._draft.sampler = _sampler(search, number, attempt)
+        self._draft.ask({one.key: _distribution(one) for one in search.dimensions})
+        asked = self._draft.get_trials(deepcopy=False)[number]
+        return Proposal(number, asked.params, asked.system_attrs)
+
+    def _tried(self) -> set[Identity]:
+        return {_identity(one.params) for one in self._study.get_trials(deepcopy=False)}
 
     def record(self, proposal: Proposal, search: Search, refused: str | None = None) -> None:
         """Writes a proposal down as running, or as failed where it was `refused`."""
@@ -221,13 +249,12 @@ def pruner(config: RunConfig) -> BasePruner:
     return NopPruner()
 
 
-def _sampler(search: Search, number: int) -> BaseSampler:
-    """The sampler that chooses one trial."""
+def _sampler(search: Search, number: int, attempt: int) -> BaseSampler:
+    """The sampler that chooses one trial, at so many attempts before."""
     kind = search.settings.sampler
     # The order of a grid's points is drawn once for all.
-    draw = "grid" if kind == "grid" else str(number)
-    digest = hashlib.sha256(f"{search.settings.sampler_seed}:{draw}".encode()).digest()
-    seed = int.from_bytes(digest[:4], "little")
+    draw = "grid" if kind == "grid" else f"{number}:{attempt}" if attempt else str(number)
+    seed = _seed(search, draw)
     if kind == "tpe":
         return TPESampler(seed=seed, constant_liar=search.parallel > 1)
     if kind == "nsgaii":
@@ -235,6 +262,36 @@ def _sampler(search: Search, number: int) -> BaseSampler:
     if kind == "grid":
         return GridSampler({one.key: list(one.points() or ()) for one in search.dimensions}, seed=seed)
     return RandomSampler(seed=seed)
+
+
+def _seed(search: Search, draw: str) -> int:
+    digest = hashlib.sha256(f"{search.settings.sampler_seed}:{draw}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def _identity(params: Mapping[str, Value]) -> Identity:
+    return tuple(sorted(params.items()))
+
+
+def _untried(search: Search, number: int, tried: set[Identity], combinations: int) -> dict[str, Value]:
+    """A combination that was not tried, the next one after a place that is drawn for the trial."""
+    first = random.Random(_seed(search, f"{number}:untried")).randrange(combinations)  # noqa: S311
+    for step in range(len(tried) + 1):  # among so many, one was not tried
+        place, params = (first + step) % combinations, {}
+        for one in search.dimensions:
+            place, own = divmod(place, one.count or 1)
+            params[one.key] = one.at(own)
+        if _identity(params) not in tried:
+            return params
+    raise AssertionError("every combination has been tried")
+
+
+def _numbered(found: Sequence[FrozenTrial]) -> Iterator[Trial]:
+    """Trials in order, each with the first one of its parameters."""
+    first: dict[Identity, int] = {}
+    for one in found:
+        before = first.setdefault(_identity(one.params), one.number)
+        yield dataclasses.replace(_trial(one), repeats=None if before == one.number else before)
 
 
 def _distribution(one: Dimension) -> BaseDistribution:

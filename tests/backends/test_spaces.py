@@ -148,4 +148,4 @@ def test_every_part_of_an_observation_is_learned_from(space: str, normalize: boo
 def test_an_observation_that_its_space_does_not_have_fails_the_run() -> None:
     outcome = NativeSession([small(PROBES + "ProbeImpossible-v0")]).update()[0]
     assert isinstance(outcome, Failure)
-    assert "'door' holds 2, which is none of its choices" in str(outcome.error)
+    assert "'door' should be one whole number from -1 to 1; it is 2" in str(outcome.error)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 import yaml
 
+from rlcli.config import hydra_bridge
 from rlcli.config.compose import compose, compose_multirun, from_yaml, to_dict, to_yaml
 from rlcli.config.schema import KEYS
 from rlcli.errors import UserError
@@ -191,3 +193,27 @@ def test_a_fault_of_one_job_names_the_job() -> None:
         "with algo.minibatches=5: algo.minibatches=5 does not divide algo.rollout_steps x env.num_envs = "
         "128 x 8 = 1024; nearest: 4 or 8.",
     )
+
+
+QUICK = (
+    "seed=7", "seed=-3", "seed=0", "total_steps=1_000", "algo.learning_rate=3e-4", "algo.clip=0",
+    "tags=[a,'b c']",
+    "name='1e3'", "notes=''", "network.hidden=[8,8]", "env.kwargs={gravity:5}", "+env.kwargs.wind=true",
+    "algo.target_kl=null", "logger=[jsonl]", "algo.weight_cap=sqrt_n",
+    "env.normalize_reward=true", "wandb.project=${name}", "notes=???",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, len(QUICK) - 2])
+def test_values_set_in_shared_data_are_those_that_hydra_sets(count: int) -> None:
+    draw = random.Random(count)
+    for _ in range(4):
+        layers = hydra_bridge.layers(("algo=ppo", "env=CartPole-v1"), None)
+        words = draw.sample(QUICK[:-2], count) + draw.sample(QUICK[-2:], draw.randrange(2))
+        if "notes=???" in words:
+            for compose_values in (layers.with_values, layers._by_hydra):
+                with pytest.raises(UserError):
+                    compose_values(words)
+            continue
+        for seed in range(2):
+            assert layers.with_values([*words, f"seed={seed}"]) == layers._by_hydra([*words, f"seed={seed}"])

@@ -80,6 +80,57 @@ def test_an_interruption_changes_nothing_of_what_is_asked(overrides: tuple[str, 
     assert asked(tmp_path / "c", other, count, lambda _: False) != whole
 
 
+COUNTED = ("algo.epochs=range(1,4)", "algo.surrogate=clipped,ratio", "network.hidden=[8],[16]")
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("parallel", [1, 5])
+def test_no_combination_is_tried_twice_where_they_can_be_counted(
+    sampler: str, parallel: int, tmp_path: Path
+) -> None:
+    what = search(f"sweep.sampler={sampler}", f"sweep.parallel={parallel}", *COUNTED)
+    study = begin(tmp_path / "study", what)
+    found = []
+    while (proposal := study.ask(what)) is not None:
+        study.record(proposal, what)
+        found.append(tuple(sorted(proposal.params.items())))
+        if len(found) % parallel == 0:
+            for trial in study.trials():
+                if trial.status == "running":
+                    study.tell(trial.number, "finished", [float(trial.params["algo.epochs"])])
+            study = Study.open(tmp_path / "study", objectives(what.settings))
+    assert len(found) == 12
+    assert len(set(found)) == 12
+    assert all(trial.repeats is None for trial in study.trials())
+
+
+def test_an_untried_combination_is_found_where_the_sampler_repeats_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlcli.sweeps.study.ATTEMPTS", 1)
+    what = search("sweep.sampler=tpe", "algo.epochs=tag(log,interval(1,40))")
+    study, found = begin(tmp_path, what), []
+    while (proposal := study.ask(what)) is not None:
+        study.record(proposal, what, refused="no")
+        found.append(proposal.params["algo.epochs"])
+    assert sorted(found) == list(range(1, 41))
+
+
+def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
+    what = search("sweep.sampler=nsgaii", "sweep.parallel=4", *COUNTED)
+    study = begin(tmp_path, what)
+    for number in range(8):
+        proposal = study.ask(what)
+        assert proposal is not None
+        study.record(proposal, what)
+        study.tell(number, "finished", [1.0])
+    trials = study.trials()
+    repeats = [one for one in trials if one.repeats is not None]
+    assert repeats
+    assert all(one.params == trials[one.repeats or 0].params for one in repeats)
+    assert all((one.repeats or 0) < one.number for one in repeats)
+
+
 def test_tpe_learns(tmp_path: Path) -> None:
     """The best of forty trials is far nearer to the best there is than that of chance is."""
     scores = {}
