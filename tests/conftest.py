@@ -29,7 +29,8 @@ MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 """Bytes that must be free there; the suite needs a tenth, as a test's directory goes when it has passed."""
 LONGEST = (
-    "mutations/test_mutations.py", "cli/test_hostile.py", "runs/test_resume.py", "nets/test_stacking.py",
+    "mutations/test_mutations.py", "cli/hostile/test_searches.py", "cli/hostile/test_modules.py", "cli/hostile/test_sweeps.py",
+    "runs/test_resume.py", "nets/test_stacking.py",
     "cli/test_train.py", "backends/test_probes.py", "runs/test_faults.py", "test_packaging.py",
     "cli/test_reproduce.py", "backends/test_spaces.py", "backends/test_sb3.py", "sweeps/test_resume.py",
     "sweeps/test_search.py", "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py",
