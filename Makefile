@@ -20,7 +20,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 py
 
 # Nothing is uploaded by a test, whoever is logged in; one thread is what results are promised for.
 QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-# Tests of one file stay together, so that what they share is made once.
+# Tests of one file stay together, so that what they share is made once; tests/conftest.py has their order.
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
@@ -48,7 +48,7 @@ train: $(STAMP) ## train PPO on CartPole-v1, or what ARGS says
 	$(BIN)/rlcli train $(ARGS)
 
 test: $(STAMP) ## the whole fast suite; warnings are errors
-	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 smoke: $(STAMP) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py

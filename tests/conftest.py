@@ -1,8 +1,13 @@
-"""What holds for every test, however pytest is started: no upload, one thread, nobody's own runs."""
+"""What holds for every test, however pytest is started: no upload, one thread, nobody's own runs.
+
+Temporary directories are in memory where there is room: runs synchronise every checkpoint and manifest with
+the disk, and waiting for a disk that nobody reads again takes longer than many a test.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,41 @@ os.environ |= {
 }
 for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
+
+ROOT = Path(__file__).parent
+MEMORY = Path("/dev/shm")
+"""A file system in memory, on Linux."""
+ROOM = 2 * 2**30
+"""Bytes that must be free there; the suite needs a tenth, as a test's directory goes when it has passed."""
+LONGEST = (
+    "mutations/test_mutations.py", "sweeps/launchers/test_ray.py", "runs/test_resume.py",
+    "nets/test_stacking.py", "sweeps/test_resume.py", "cli/test_train.py", "backends/test_probes.py",
+    "sweeps/test_search.py", "runs/test_faults.py", "backends/test_spaces.py", "backends/test_sb3.py",
+    "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py", "sweeps/test_multirun.py",
+    "envs/test_array.py", "test_packaging.py", "cli/hostile/test_configs.py", "cli/hostile/test_searches.py",
+    "cli/hostile/test_modules.py", "cli/test_reproduce.py", "test_same_numbers.py",
+)  # fmt: skip
+"""Files that take longest, the longest first."""
+
+
+def in_memory() -> bool:
+    """Whether temporary directories can be there; some tests start programs that they write."""
+    return (
+        MEMORY.is_dir()
+        and os.access(MEMORY, os.W_OK)
+        and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
+        and shutil.disk_usage(MEMORY).free > ROOM
+    )
+
+
+if "PYTEST_DEBUG_TEMPROOT" not in os.environ and in_memory():
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: begun last, one would keep a worker when the others are done."""
+    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,7 @@ def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:
 
 
 def test_ctrl_c_ends_it_with_what_was_found(rlcli: Rlcli, workplace: Path) -> None:
-    assert rlcli("train", *SMALL[1:], "total_steps=8000", "checkpoint.every=0", "name=long").code == 0
+    assert rlcli("train", *SMALL[1:], "total_steps=4000", "checkpoint.every=0", "name=long").code == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "rlcli", "reproduce", "long"],
         stdout=subprocess.PIPE,
@@ -123,6 +124,7 @@ def test_ctrl_c_ends_it_with_what_was_found(rlcli: Rlcli, workplace: Path) -> No
     rows = workplace / "runs" / "long-reproduction" / "metrics.jsonl"
     while not rows.exists() or not rows.stat().st_size:
         assert process.poll() is None
+        time.sleep(0.005)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from tests.envs.probes import Probe
+from tests.envs.probe import Probe
 
 HERE = "tests.collect.environments:"
 

@@ -198,7 +198,7 @@ def test_a_fault_of_one_job_names_the_job() -> None:
 QUICK = (
     "seed=7", "seed=-3", "seed=0", "total_steps=1_000", "algo.learning_rate=3e-4", "algo.clip=0",
     "tags=[a,'b c']",
-    "name='1e3'", "notes=''", "network.hidden=[8,8]", "env.kwargs={gravity:5}", "+env.kwargs.wind=true",
+    "name='1e3'", "notes=''", "network.hidden=[8,8]",
     "algo.target_kl=null", "logger=[jsonl]", "algo.weight_cap=sqrt_n",
     "env.normalize_reward=true", "wandb.project=${name}", "notes=???",
 )  # fmt: skip

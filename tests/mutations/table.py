@@ -217,14 +217,14 @@ MUTATIONS = (
         "maths/natural.py",
         "if not active.any():",
         "if not active.all():",
-        "maths/test_natural.py::test_a_run_stops_at_its_own_tolerance_and_stays_there",
+        "maths/test_conjugate_gradients.py::test_a_run_stops_at_its_own_tolerance_and_stays_there",
     ),
     Mutation(
         "passes along a prepared tape without the activations' derivatives",
         "nets/mlp.py",
         "return slope.mul_(layer.slope)",
         "return slope",
-        "maths/test_natural.py::test_fisher_product_is_the_explicit_matrix",
+        "maths/test_fisher.py::test_fisher_product_is_the_explicit_matrix",
     ),
     Mutation(
         "value epochs that move the policy",

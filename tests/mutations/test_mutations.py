@@ -32,10 +32,11 @@ def copy_of_the_sources(directory: Path) -> Path:
 
 
 def mutate(directory: Path, mutation: Mutation) -> None:
-    """Applies the replacement; the text must be there once."""
+    """Applies the replacement; the text must be there once. Whatever else has a link to the file keeps it."""
     path = directory / "rlcli" / mutation.file
     source = path.read_text(encoding="utf-8")
     assert source.count(mutation.text) == 1, f"occurs {source.count(mutation.text)} times in {mutation.file}"
+    path.unlink()
     path.write_text(source.replace(mutation.text, mutation.replacement), encoding="utf-8")
     for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
         compiled.unlink()
@@ -52,7 +53,8 @@ def outcomes(
     unchanged = copy_of_the_sources(tmp_path_factory.mktemp("none"))
     jobs.append((str(unchanged), sorted({f"tests/{mutation.test}" for mutation in MUTATIONS})))
     for mutation in chosen:
-        directory = copy_of_the_sources(tmp_path_factory.mktemp("mutation"))
+        directory = tmp_path_factory.mktemp("mutation") / "sources"
+        shutil.copytree(unchanged, directory, copy_function=os.link)
         mutate(directory, mutation)
         jobs.append((str(directory), [f"tests/{mutation.test}"]))
     switches = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")

@@ -8,7 +8,7 @@ from typing import Any
 
 import gymnasium
 
-from tests.envs.probes import NOTHING, Probe
+from tests.envs.probe import NOTHING, Probe
 
 
 class Enormous(Probe):

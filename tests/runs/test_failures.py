@@ -44,7 +44,7 @@ def test_a_crash_leaves_its_traceback_and_the_last_good_state(trained: Trained) 
     assert result.message == "RuntimeError: broken at step 3"
     log = (result.dir / "train.log").read_text()
     assert "Traceback" in log
-    assert "tests/envs/probes.py" in log
+    assert "tests/envs/broken.py" in log
     assert len(rows_of(result.dir)) == 2
     loaded = Checkpoints(result.dir).load()
     [good], _ = play([tiny(**settings)], None, 2)

@@ -1,0 +1,113 @@
+"""What harms a run directory, and the commands that read one.
+
+`VERBS` are those commands; a new one is added there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+VERBS: dict[str, tuple[str, ...]] = {
+    "eval": ("eval", "{run}", "--episodes", "1"),
+    "show": ("show", "{run}"),
+    "resume": ("resume", "{run}"),
+    "show --json": ("show", "{run}", "--json"),
+    "runs": ("runs", "{root}"),
+    "diff": ("diff", "{run}", "{good}"),
+    "diff from": ("diff", "{good}", "{run}"),
+    "reproduce": ("reproduce", "{run}", "--until", "1"),
+}
+READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
+BUILDS = {"eval", "reproduce", "resume"}
+READS_DIGESTS = {"diff", "diff from", "reproduce"}
+REFUSED = (2, 4)
+
+Harm = Callable[[Path], object]
+
+
+def sign(run: Path) -> None:
+    """Whoever changes a config can change the checksum the manifest has of it."""
+    path = run / "manifest.json"
+    try:
+        manifest = json.loads(path.read_bytes())
+        manifest["config_sha256"] = hashlib.sha256((run / "config.yaml").read_bytes()).hexdigest()
+    except (OSError, ValueError, TypeError, RecursionError):
+        return
+    if not path.is_symlink():
+        path.write_text(json.dumps(manifest))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every plain file below a folder, but for runs/, where new runs go."""
+    return {
+        str(path): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.relative_to(folder).parts[0] != "runs"
+        and "__pycache__" not in path.parts and path.stat().st_size < 2**22
+    }  # fmt: skip
+
+
+def every(verbs: set[str] | None = None) -> Any:
+    return pytest.mark.parametrize("verb", sorted(verbs or VERBS))
+
+
+def line(key: str, value: str) -> Harm:
+    """Replaces the first line of config.yaml with that key."""
+
+    def harm(run: Path) -> None:
+        path = run / "config.yaml"
+        lines = path.read_text().splitlines()
+        found = next(number for number, text in enumerate(lines) if text.strip().startswith(f"{key}:"))
+        indent = lines[found][: len(lines[found]) - len(lines[found].lstrip())]
+        lines[found] = f"{indent}{key}: {value}"
+        path.write_text("\n".join(lines) + "\n")
+
+    return harm
+
+
+def writes(file: str, content: str | bytes) -> Harm:
+    """Replaces a file."""
+    return lambda run: (run / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def appends(file: str, text: str) -> Harm:
+    """Adds a line to a file."""
+    return lambda run: (run / file).write_text((run / file).read_text() + text + "\n")
+
+
+EVIL = "from pathlib import Path\nPath('pwned').touch()\n"
+
+
+def names_module(place: str, env: str = "evil:Evil-v0", kwargs: str = "{}") -> Harm:
+    """A module that leaves a trace when imported, in the current or the run directory."""
+
+    def harm(run: Path) -> None:
+        folder = {"here": Path.cwd(), "run": run}[place]
+        (folder / "evil.py").write_text(EVIL)
+        (folder / "a:b.py").write_text(EVIL)
+        line("id", json.dumps(env))(run)
+        line("kwargs", kwargs)(run)
+
+    return harm
+
+
+def manifest(**changes: Any) -> Harm:
+    def harm(run: Path) -> None:
+        content = json.loads((run / "manifest.json").read_text())
+        (run / "manifest.json").write_text(json.dumps(content | changes))
+
+    return harm
+
+
+STEERING = "x\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202e\u2028"
+
+
+def relink(path: Path, target: str) -> None:
+    path.unlink()
+    path.symlink_to(target)
