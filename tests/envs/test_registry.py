@@ -83,7 +83,7 @@ def test_a_module_in_the_current_directory_is_found(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "mine_for_registry_test.py").write_text(
-        "import gymnasium\nfrom tests.envs.probes import Constant\ngymnasium.register('Mine-v0', Constant)\n"
+        "import gymnasium\nfrom tests.envs.known import Constant\ngymnasium.register('Mine-v0', Constant)\n"
     )
     (tmp_path / "needy_for_registry_test.py").write_text("import no_such_package\n")
     (tmp_path / "broken_for_registry_test.py").write_text("1 / 0\n")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import gymnasium
 
-from tests.envs.probes import Constant
+from tests.envs.known import Constant
 
 PRINTED = (
     b"\xff\xfe are no UTF-8\n",
