@@ -210,7 +210,8 @@ def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
         "fraction",
         f"mean_s min{{√(KL/2), √(1 - exp(-KL))}}, KL = KL({ref}‖π)",
         "What the exact KL says the mean total variation cannot exceed, state by state: the smaller of "
-        "Pinsker's and Bretagnolle and Huber's bound.",
+        "Pinsker's and Bretagnolle and Huber's bound; rounded up by 1e-12 of itself, so that the mean total "
+        "variation, where there is one, never exceeds it.",
         "neither",
         BOUNDS,
     )
@@ -228,7 +229,8 @@ def _update() -> Iterator[Metric]:
         "mean_s KL(anchor‖π) / budget",
         "Share of the KL budget this update spent; above 1 it went beyond. The budget is -½ ln(1 - ε²) for "
         "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), algo.delta "
-        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference.",
+        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference. An adaptive "
+        "penalty=kl_pi_anchor spends KL(π‖anchor), which is what it holds and adapts to.",
     )
     yield one(
         "entropy",
@@ -272,6 +274,15 @@ def _update() -> Iterator[Metric]:
     yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled.")
     yield one("clip", "ratio", "ε", "Clip range of this update, as scheduled. Absent without a clip.")
     yield one("beta", "1", "β", "Coefficient of the KL penalty in this update. Absent without a penalty.")
+    yield one(
+        "beta_bound",
+        "code",
+        "1[β ≥ beta_max·algo.beta] - 1[β ≤ beta_min·algo.beta]",
+        "Whether an adaptive β of this update stands at a bound: -1 at its floor, where it is halved no "
+        "further, 1 at its ceiling, else 0. Long at 1 the KL does not answer to the penalty: the learning rate "
+        "is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
+        source=PPO,
+    )
     yield one(
         "cg_residual",
         "fraction",

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import yaml
 
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import DEFAULT, KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 
@@ -19,6 +19,12 @@ MOST_FAULTS = 10
 
 LARGEST = 1_000_000
 """Characters of a config that is read; real ones have a few thousand."""
+
+
+_BEFORE = {
+    name: key.declaration.absent for name, key in KEYS.items() if key.declaration.absent is not DEFAULT
+}
+"""Keys whose absence from a file means another value than their default."""
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -73,7 +79,10 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
 
 
 def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
-    """Read what `to_yaml` wrote; `source` is the file's name in messages. Absent keys have their defaults.
+    """Read what `to_yaml` wrote; `source` is the file's name in messages.
+
+    Absent keys, which came after the file was written, mean what runs did before there were they: their
+    default, or what is declared.
 
     Raises:
         StorageError: it is no YAML of plain data, or too large.
@@ -94,7 +103,7 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
             faults.append(f"{source}: {name}={display(value)}: {error}.")
     if faults:
         raise UserError(*faults)
-    return build(flat)
+    return build(_BEFORE | flat)
 
 
 def read_mapping(text: str, source: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from rlcli.learner.table import SURROGATES
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.draws import generator
 from rlcli.maths.estimators import whiten
+from rlcli.maths.products import times
 from rlcli.maths.surrogates import Loss, clipped_value_loss, value_loss
 from rlcli.nets.mlp import Heads
 
@@ -152,7 +153,8 @@ def _losses(hyper: Hyperparameters, samples: _Samples) -> Losses:
     """Means over minibatches of what was seen, [S, R]; the total as its gradient was taken."""
     policy, value, entropy = -samples.objective.mean(-1), samples.error.mean(-1), samples.entropy.mean(-1)
     penalty = samples.penalty.mean(-1)
-    total = policy + hyper.value_coef.squeeze(-1) * value - hyper.entropy_coef.squeeze(-1) * entropy + penalty
+    weighed = times(value, hyper.value_coef.squeeze(-1))
+    total = policy + weighed - times(entropy, hyper.entropy_coef.squeeze(-1)) + penalty
     return Losses(policy, value, entropy, penalty, total)
 
 

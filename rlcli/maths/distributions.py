@@ -16,6 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlcli.maths.small_moves import changes, excess, kl_terms
+
 Array = npt.NDArray[Any]
 
 LOG_2PI = math.log(2.0 * math.pi)
@@ -105,12 +107,12 @@ class Categorical:
         return self._entropy
 
     def kl(self, other: Categorical) -> Tensor:
-        """KL(self||other) = Σ_a π(a) (log π(a) - log π'(a))."""
-        return (self.probs * (self.log_probs - other.log_probs)).sum(-1)
+        """KL(self||other) = Σ_a π(a) (log π(a) - log π'(a)), without cancellation (`small_moves`)."""
+        return kl_terms(self.probs, other.probs, other.log_probs - self.log_probs).sum(-1)
 
     def tv(self, other: Categorical) -> Tensor:
         """TV = ½ Σ_a |π(a) - π'(a)|."""
-        return 0.5 * (self.probs - other.probs).abs().sum(-1)
+        return 0.5 * changes(self.probs, other.probs, other.log_probs - self.log_probs).abs().sum(-1)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -164,11 +166,13 @@ class DiagonalGaussian:
         return (self.log_std + 0.5 * (LOG_2PI + 1.0)).expand_as(self.mean).sum(-1)
 
     def kl(self, other: DiagonalGaussian) -> Tensor:
-        """KL(self||other) = Σ_i (log σ'/σ + (σ^2 + (m - m')^2)/(2 σ'^2) - ½)."""
-        log_ratio = self.log_std - other.log_std
+        """KL(self||other) = Σ_i (log σ'/σ + (σ^2 + (m - m')^2)/(2 σ'^2) - ½).
+
+        As ½ Σ_i (excess(2 log σ/σ') + ((m - m')/σ')^2): neither part is a difference.
+        """
+        widening = excess(2.0 * (self.log_std - other.log_std))
         distance = (self.mean - other.mean) * torch.exp(-other.log_std)
-        terms = 0.5 * (torch.expm1(2.0 * log_ratio) + distance * distance) - log_ratio
-        return terms.sum(-1)
+        return (0.5 * (widening + distance * distance)).sum(-1)
 
     def tv(self, other: DiagonalGaussian) -> None:
         """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""

@@ -13,12 +13,15 @@ from torch import Tensor
 
 from rlcli.maths.bounds import bretagnolle_huber, pinsker
 from rlcli.maths.distributions import Distribution
+from rlcli.maths.products import times
 
 CLIP_REFERENCE = 0.2
 """ε of `clip_fraction`, the same for every algorithm."""
 QUANTILES = {"p01": 0.01, "p50": 0.5, "p99": 0.99}
 KL_ROUNDING = 1e-6
 """An exact KL this far below 0 is rounding; farther below is an error."""
+OUTWARD = 1.0 + 1e-12
+"""A bound is rounded up: for two even actions Pinsker's is an equality in the limit of small moves."""
 
 
 def effective_sample_size(log_ratio: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -95,7 +98,7 @@ def health(
         "kl_k1": _mean(-log_ratio, weights),
         "kl_k3": _mean(torch.expm1(log_ratio) - log_ratio, weights),
         "tv_sampled": 0.5 * _mean((ratio - 1.0).abs(), weights),
-        "tv_bound": torch.minimum(pinsker(forward), bretagnolle_huber(forward)).mean(-1),
+        "tv_bound": OUTWARD * torch.minimum(pinsker(forward), bretagnolle_huber(forward)).mean(-1),
     }
     ordered = ratio.sort(-1)
     cumulative = None if weights is None else _cumulative(weights.gather(-1, ordered.indices))
@@ -132,7 +135,7 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
     """The mean over the last axis, self-normalised when weighted."""
     if weights is None:
         return values.mean(-1)
-    return (weights * values).sum(-1) / weights.sum(-1)
+    return times(values, weights).sum(-1) / weights.sum(-1)
 
 
 def _cumulative(weights: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rlcli.maths.estimators import discounted_returns, returns_to_go
 from rlcli.maths.health import effective_sample_size
+from rlcli.maths.products import times
 
 KINDS = ("trajectory", "per_decision", "prefix", "per_step", "none")
 """ρ_{0:end} for all steps of a segment; ρ_{0:t} for reward t; ρ_{0:t} for step t; ρ_t for step t; 1."""
@@ -179,10 +180,12 @@ def gradient_coefficients(
         outcome = advantages
     if weights.normalised:
         counted = _by_run(_counted(weights.kind, parts))
-        total = torch.where(counted, _by_run(weight * outcome), 0.0).sum(-1, keepdim=True)
+        total = torch.where(counted, _by_run(times(weight, outcome)), 0.0).sum(-1, keepdim=True)
         outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
-    scaled = discounts if discount_states and weights.kind != "trajectory" else 1.0
-    return torch.where(parts.counted, scaled * (weight * outcome), 0.0)
+    coefficients = times(weight, outcome)
+    if discount_states and weights.kind != "trajectory":
+        coefficients = times(coefficients, discounts)
+    return torch.where(parts.counted, coefficients, 0.0)
 
 
 def _per_decision(
@@ -195,7 +198,7 @@ def _per_decision(
 ) -> Tensor:
     """The coefficients of `per_decision`, with whichever baseline it takes."""
     parts, weight = weights.segments, weights.log.exp()
-    earned = weight * rewards
+    earned = times(weight, rewards)
     if weights.log_scale is not None and baseline is None:
         means = _means_by_age(earned, parts)
         earned = earned - weight * _at_age(means, parts.age)
@@ -204,7 +207,7 @@ def _per_decision(
         earned = earned - torch.where(parts.last, gamma * weight * _at_age(later, parts.age), 0.0)
     coefficients = returns_to_go(earned, parts.last, gamma)
     if baseline is not None:
-        coefficients = coefficients - weight * baseline
+        coefficients = coefficients - times(weight, baseline)
     return torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)
 
 

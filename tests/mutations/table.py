@@ -23,15 +23,15 @@ MUTATIONS = (
     Mutation(
         "the KL of two categoricals swapped",
         "maths/distributions.py",
-        "return (self.probs * (self.log_probs - other.log_probs)).sum(-1)",
-        "return (other.probs * (other.log_probs - self.log_probs)).sum(-1)",
+        "return kl_terms(self.probs, other.probs, other.log_probs - self.log_probs).sum(-1)",
+        "return kl_terms(other.probs, self.probs, self.log_probs - other.log_probs).sum(-1)",
         "maths/test_distributions.py::test_categorical_agrees_with_torch",
     ),
     Mutation(
         "the KL of two Gaussians swapped",
         "maths/distributions.py",
-        "log_ratio = self.log_std - other.log_std",
-        "self, other = other, self\n        log_ratio = self.log_std - other.log_std",
+        "widening = excess(2.0 * (self.log_std - other.log_std))",
+        "self, other = other, self\n        widening = excess(2.0 * (self.log_std - other.log_std))",
         "maths/test_distributions.py::test_known_divergences_of_gaussians",
     ),
     Mutation(
@@ -54,6 +54,41 @@ MUTATIONS = (
         "share = total * total / (log_ratio.shape[-1] * (ratio * ratio).sum(-1))",
         "share = total * total / (ratio * ratio).sum(-1)",
         "maths/test_health.py::test_one_dominating_sample_leaves_one_nth",
+    ),
+    Mutation(
+        "a divergence as a difference of large numbers",
+        "maths/small_moves.py",
+        "return torch.where(d.abs() < SMALL, p * excess(d), (q - p) - p * d)",
+        "return -p * d",
+        "maths/test_small_moves.py::test_small_divergences_have_digits",
+    ),
+    Mutation(
+        "the excess of the exponential by cancellation",
+        "maths/small_moves.py",
+        "return torch.where(d.abs() < SERIES, series * d, torch.expm1(d) - d)",
+        "return torch.expm1(d) - d",
+        "maths/test_small_moves.py::test_the_excess_of_the_exponential_is_exact_from_small_to_large",
+    ),
+    Mutation(
+        "a widening Gaussian's divergence halved",
+        "maths/distributions.py",
+        "return (0.5 * (widening + distance * distance)).sum(-1)",
+        "return (0.5 * (0.5 * widening + distance * distance)).sum(-1)",
+        "maths/test_small_moves.py::test_small_divergences_of_gaussians_have_digits",
+    ),
+    Mutation(
+        "total variation from rounded probabilities",
+        "maths/small_moves.py",
+        "return torch.where(d.abs() < SMALL, p * torch.expm1(d), q - p)",
+        "return q - p",
+        "maths/test_bounds.py::test_the_total_variation_never_exceeds_its_bound_however_small_the_move",
+    ),
+    Mutation(
+        "a bound rounded inward",
+        "maths/health.py",
+        "OUTWARD = 1.0 + 1e-12",
+        "OUTWARD = 1.0 - 1e-15",
+        "maths/test_bounds.py::test_the_total_variation_never_exceeds_its_bound_however_small_the_move",
     ),
     # Estimators
     Mutation(
@@ -119,7 +154,30 @@ MUTATIONS = (
         "following = torch.where(ended & False, bootstrap[:-1], returns[1:])",
         "maths/test_returns.py::test_nstep_is_its_sum",
     ),
+    Mutation(
+        "whitening that squares what is too large",
+        "maths/estimators.py",
+        "return torch.where(peak > limit, torch.ldexp(torch.ones_like(peak), -peak.frexp().exponent), 1.0)",
+        "return torch.ones_like(peak)",
+        "maths/test_estimators.py::"
+        "test_what_is_so_large_that_its_square_is_infinite_is_whitened_as_anything_else",
+    ),
+    Mutation(
+        "whitening scaled by all rows together",
+        "maths/estimators.py",
+        "peak = values.abs().amax(-1, keepdim=True)",
+        "peak = values.abs().amax().expand(*values.shape[:-1], 1)",
+        "maths/test_estimators.py::"
+        "test_scaling_by_a_power_of_two_changes_no_digit_of_a_row_and_nothing_of_its_neighbour",
+    ),
     # Losses
+    Mutation(
+        "an infinite ratio times no advantage",
+        "maths/products.py",
+        "return torch.where(values == 0.0, values, factor * values)",
+        "return factor * values",
+        "maths/test_surrogates.py::test_a_sample_without_advantage_adds_nothing_however_far_its_ratio",
+    ),
     Mutation(
         "the clip dropped",
         "maths/surrogates.py",
@@ -164,17 +222,45 @@ MUTATIONS = (
     ),
     Mutation(
         "an adaptive penalty doubled where it should be halved",
-        "learner/update.py",
-        "return torch.where(kl > ADAPTIVE_BAND * target, coefficient * 2.0, lowered)",
-        "return torch.where(kl < ADAPTIVE_BAND * target, coefficient * 2.0, lowered)",
+        "learner/penalty.py",
+        "moved = torch.where(kl > ADAPTIVE_BAND * target, factor * 2.0, lowered)",
+        "moved = torch.where(kl < ADAPTIVE_BAND * target, factor * 2.0, lowered)",
         "learner/test_penalties.py::test_an_adaptive_penalty_doubles_or_halves_for_the_next_update",
     ),
     Mutation(
         "an annealed penalty one update ahead",
-        "learner/hyperparameters.py",
+        "learner/penalty.py",
         "return 1.0 / (1.0 - min(done, updates - 1) / updates)",
         "return 1.0 / (1.0 - min(done + 1, updates - 1) / updates)",
         "learner/test_hyperparameters.py::test_the_penalty_rises_or_falls_with_the_update",
+    ),
+    Mutation(
+        "an adaptive penalty without a floor",
+        "learner/penalty.py",
+        "return torch.minimum(torch.maximum(moved, floor), ceiling)",
+        "return torch.minimum(moved, ceiling)",
+        "learner/test_penalties.py::test_by_default_a_penalty_neither_dies_nor_explodes",
+    ),
+    Mutation(
+        "an adaptive penalty without a ceiling",
+        "learner/penalty.py",
+        "return torch.minimum(torch.maximum(moved, floor), ceiling)",
+        "return torch.maximum(moved, floor)",
+        "learner/test_penalties.py::test_by_default_a_penalty_neither_dies_nor_explodes",
+    ),
+    Mutation(
+        "a penalty multiplied in float32",
+        "learner/penalty.py",
+        "return torch.tensor(scheduled, dtype=torch.float64, device=factor.device) * factor",
+        "return (torch.tensor(scheduled, device=factor.device) * factor.float()).double()",
+        "learner/test_penalties.py::test_the_product_is_carried_beyond_what_float32_holds",
+    ),
+    Mutation(
+        "a penalty adapted to the other KL",
+        "learner/penalty.py",
+        'backward = adapts(config) and config.algo.penalty == "kl_pi_anchor"',
+        "backward = False",
+        "learner/test_penalties.py::test_what_is_penalised_is_what_adapts_it_and_what_is_spent",
     ),
     # Steps
     Mutation(
