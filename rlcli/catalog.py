@@ -279,8 +279,8 @@ def _update() -> Iterator[Metric]:
         "code",
         "1[β ≥ beta_max·algo.beta] - 1[β ≤ beta_min·algo.beta]",
         "Whether an adaptive β of this update stands at a bound: -1 at its floor, where it is halved no "
-        "further, 1 at its ceiling, else 0. Long at 1 the KL does not answer to the penalty: the learning rate "
-        "is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
+        "further, 1 at its ceiling, else 0. Long at 1 the KL does not answer to the penalty: the learning "
+        "rate is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
         source=PPO,
     )
     yield one(
