@@ -62,7 +62,11 @@ def campaign(floor: float | None, steps: int, seeds: int, root: Path) -> list[di
     words = [word.format(steps=steps, seeds=seeds) for word in COMMAND]
     bounds = ["algo.beta_min=null", "algo.beta_max=null"] if floor is None else [f"algo.beta_min={floor!r}"]
     name = f"floor-{floor}"
-    subprocess.run([RLCLI, *words, *bounds, *QUIET, f"runs_dir={root}", f"name={name}"], check=True)
+    subprocess.run(
+        [RLCLI, *words, *bounds, *QUIET, f"runs_dir={root}", f"name={name}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return [judged(path) for path in sorted((root / name).glob("*/metrics.jsonl"))]
 
 
