@@ -265,7 +265,9 @@ def _update() -> Iterator[Metric]:
         "gain_realised",
         "1",
         "L(θ) - L(θ₀)",
-        "What the surrogate on the whole batch really gained.",
+        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted what following "
+        "the estimated gradient gains on the straight line of log-probabilities from policy to policy "
+        "is meant: the difference of the weighted estimate wherever the estimated gradient is that of one.",
         "higher",
         TRPO,
     )
@@ -334,7 +336,15 @@ def _weights() -> Iterator[Metric]:
 
 def _losses() -> Iterator[Metric]:
     during = "Mean over the update's gradient steps, on their minibatches."
-    yield _metric("loss/policy", "1", "-mean L", f"Minus the surrogate objective. {during}", "neither", PPO)
+    yield _metric(
+        "loss/policy",
+        "1",
+        "-mean L",
+        f"Minus the surrogate objective; with algo.surrogate=weighted minus the "
+        f"importance-weighted estimate of what is gained, over B. {during}",
+        "neither",
+        PPO,
+    )
     yield _metric(
         "loss/value",
         "reward²",
