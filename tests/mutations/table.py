@@ -688,6 +688,30 @@ MUTATIONS = (
         "    return coefficients",
         "learner/test_weighting.py::test_what_does_not_count_moves_nothing",
     ),
+    # Observations
+    Mutation(
+        "whitening in float32",
+        "nets/observations.py",
+        "return ((self.rows(observations).double() - mean) * scale).clamp(-CLIP, CLIP).float()",
+        "return ((self.rows(observations).float() - mean.float()) * scale.float()).clamp(-CLIP, CLIP)",
+        "learner/test_observation_digits.py::"
+        "test_a_shifted_environment_shows_the_network_what_its_copy_shows",
+    ),
+    Mutation(
+        "an actor that whitens in float32",
+        "nets/observations.py",
+        "rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale",
+        "rows = (flat(observations).astype(np.float32) - mean.astype(np.float32)) * scale",
+        "learner/test_observation_digits.py::"
+        "test_the_actor_whitens_to_the_bits_of_the_batch_and_runs_of_a_cohort_as_alone",
+    ),
+    Mutation(
+        "observations rounded at the boundary",
+        "envs/spec.py",
+        "return self if self.precise is None else replace(self, dtype=self.precise)",
+        "return self",
+        "learner/test_observation_digits.py::test_it_learns_what_its_copy_learns",
+    ),
     # What a run that goes on brings with it
     Mutation(
         "an RNG stream carried over from update to update",
