@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from rlcli.backends.native import NativeSession
+from rlcli.backends.session import Checkpoint
 from rlcli.collect.state import restore
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import registry
 from tests.collect.environments import HERE
-from tests.learner.setting import Stage, hold, same, small, stage
+from tests.learner.setting import ROWS, Stage, hold, same, small, stage
 
 ENVS = ("Signal", "Named")
 
@@ -95,3 +97,22 @@ def test_a_state_that_kept_fewer_digits_is_taken_up():
     assert np.array_equal(restored.observations[0], state.observations)
     other = older._replace(observations=older.observations + np.float32(1.0))
     assert restore(registry.make(config, 1), [0], [other]).given_up.all()
+
+
+def test_a_checkpoint_with_fewer_digits_goes_on():
+    row = ROWS["ppg"] | {"auxiliary_every": 2, "auxiliary_epochs": 1, "auxiliary_minibatches": 2}
+    envs = {"kwargs": {"shift": 100.0}, "normalize_observation": True}
+    config = small(f"{HERE}Signal-v0", algo=row, envs=envs)
+    session = NativeSession([config])
+    session.update()
+    saved = session.state(0)
+    narrow = {
+        name: leaf.float() if name.endswith("observations") else leaf for name, leaf in saved.tensors.items()
+    }
+    assert {saved.tensors[name].dtype for name in narrow if name.endswith("observations")} == {torch.float64}
+    resumed = NativeSession([config], [Checkpoint(narrow, saved.update)])
+    assert resumed.restarted(0) == 0
+    assert "auxiliary/value" in resumed.update()[0]
+    assert {leaf.dtype for name, leaf in resumed.state(0).tensors.items() if "observations" in name} == {
+        torch.float64
+    }
