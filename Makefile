@@ -24,7 +24,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts
 
-.PHONY: help install train test smoke check lint format types same-numbers bench cohorts envs figures parity faults docs clean
+.PHONY: help install train test smoke check lint format types same-numbers bench cohorts envs figures bounds parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -81,6 +81,9 @@ envs: $(STAMP) ## steps and resets a second of the array environments beside Gym
 
 figures: $(STAMP) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
+
+bounds: $(STAMP) ## what the floor of an adaptive penalty does: a quarter of an hour
+	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)
 
 parity: $(STAMP) ## native against Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)

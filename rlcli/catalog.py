@@ -218,7 +218,8 @@ def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
         "fraction",
         f"mean_s min{{√(KL/2), √(1 - exp(-KL))}}, KL = KL({ref}‖π)",
         "What the exact KL says the mean total variation cannot exceed, state by state: the smaller of "
-        "Pinsker's and Bretagnolle and Huber's bound.",
+        "Pinsker's and Bretagnolle and Huber's bound; rounded up by 1e-12 of itself, so that the mean total "
+        "variation, where there is one, never exceeds it.",
         "neither",
         BOUNDS,
     )
@@ -236,7 +237,8 @@ def _update() -> Iterator[Metric]:
         "mean_s KL(anchor‖π) / budget",
         "Share of the KL budget this update spent; above 1 it went beyond. The budget is -½ ln(1 - ε²) for "
         "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), algo.delta "
-        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference.",
+        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference. An adaptive "
+        "penalty=kl_pi_anchor spends KL(π‖anchor), which is what it holds and adapts to.",
     )
     yield one(
         "entropy",
@@ -271,7 +273,9 @@ def _update() -> Iterator[Metric]:
         "gain_realised",
         "1",
         "L(θ) - L(θ₀)",
-        "What the surrogate on the whole batch really gained.",
+        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted what following "
+        "the estimated gradient gains on the straight line of log-probabilities from policy to policy "
+        "is meant: the difference of the weighted estimate wherever the estimated gradient is that of one.",
         "higher",
         TRPO,
     )
@@ -280,6 +284,15 @@ def _update() -> Iterator[Metric]:
     yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled.")
     yield one("clip", "ratio", "ε", "Clip range of this update, as scheduled. Absent without a clip.")
     yield one("beta", "1", "β", "Coefficient of the KL penalty in this update. Absent without a penalty.")
+    yield one(
+        "beta_bound",
+        "code",
+        "1[β ≥ beta_max·algo.beta] - 1[β ≤ beta_min·algo.beta]",
+        "Whether an adaptive β of this update stands at a bound: -1 at its floor, where it is halved no "
+        "further, 1 at its ceiling, else 0. Long at 1 the KL does not answer to the penalty: the learning "
+        "rate is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
+        source=PPO,
+    )
     yield one(
         "cg_residual",
         "fraction",
@@ -331,7 +344,15 @@ def _weights() -> Iterator[Metric]:
 
 def _losses() -> Iterator[Metric]:
     during = "Mean over the update's gradient steps, on their minibatches."
-    yield _metric("loss/policy", "1", "-mean L", f"Minus the surrogate objective. {during}", "neither", PPO)
+    yield _metric(
+        "loss/policy",
+        "1",
+        "-mean L",
+        f"Minus the surrogate objective; with algo.surrogate=weighted minus the "
+        f"importance-weighted estimate of what is gained, over B. {during}",
+        "neither",
+        PPO,
+    )
     yield _metric(
         "loss/value",
         "reward²",

@@ -17,7 +17,7 @@ NAMES = {
     "behaviour": f"{COMPARED} kl_mu_pi kl_mu_pi_max kl_pi_mu kl_pi_mu_max",
     "update": f"{COMPARED} kl_anchor_pi kl_anchor_pi_max kl_pi_anchor kl_pi_anchor_max budget_used entropy "
     "explained_variance grad_norm_mean grad_norm_max gain_predicted gain_realised gradient_steps epochs "
-    "learning_rate clip lag beta cg_residual cg_curvature step_accepted step_outcome",
+    "learning_rate clip lag beta beta_bound cg_residual cg_curvature step_accepted step_outcome",
     "weights": "ess max variance",
     "auxiliary": "value value_aux clone_kl",
     "loss": "policy value entropy penalty total",

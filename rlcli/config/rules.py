@@ -8,7 +8,7 @@ from rlcli.config import names
 from rlcli.config.faults import Check, Fault
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
-from rlcli.config.values import display
+from rlcli.config.values import LARGEST, SMALLEST, display
 
 
 def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -103,6 +103,26 @@ def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault
         )
 
 
+def adaptive_penalty_fits(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """A coefficient that is doubled and halved starts above 0 and stays a number between its bounds."""
+    algo = config.algo
+    if algo.penalty == "none" or algo.beta_schedule != "adaptive":
+        return
+    if algo.beta == 0 and provenance.get("algo.beta") != "the run":
+        yield Fault(
+            "algo.beta=0 with algo.beta_schedule=adaptive stays 0 when it is doubled; start above 0.",
+            frozenset({"algo.beta", "algo.beta_schedule"}),
+        )
+    for name in ("beta_min", "beta_max"):
+        bound = getattr(algo, name)
+        if bound is not None and algo.beta and not SMALLEST <= algo.beta * bound <= LARGEST:
+            yield Fault(
+                f"algo.beta x algo.{name} = {algo.beta:g} x {bound:g} = {algo.beta * bound:g} lies outside "
+                f"what float32 holds, {SMALLEST:.2g} to {LARGEST:.2g}.",
+                frozenset({"algo.beta", f"algo.{name}"}),
+            )
+
+
 def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """V-trace's caps are ordered, and no sample is corrected twice."""
     algo = config.algo
@@ -181,6 +201,7 @@ RULES: tuple[Check, ...] = (
     auxiliary_minibatches_divide,
     keys_have_effect,
     natural_step_fits,
+    adaptive_penalty_fits,
     vtrace_fits,
     weights_fit,
     name_is_a_folder,

@@ -18,8 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 VERSION = 1
-"""Of the schema. A config.yaml may lack keys that were added after it was written: a new key's default is
-what runs did before there was the key. Where that cannot be, or a key is renamed or removed, this rises."""
+"""Of the schema. A config.yaml may lack keys that were added after it was written: such a key's default, or
+what its `absent` says, is what runs did before there was the key. Where a key is renamed or removed, this
+rises."""
+
+DEFAULT: Any = object()
+"""Of `absent`: the key's default."""
 
 Effect = Literal["results", "maybe", "nothing"]
 
@@ -43,6 +47,8 @@ class Declaration:
     """Whether `rlcli resume` may change it: what was done up to then would have been the same."""
     used_by: tuple[str, tuple[str, ...]] | None = None
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
+    absent: Any = DEFAULT
+    """What a config.yaml without the key means, where runs did otherwise than the default before it came."""
 
     def bounds(self) -> str:
         """The admitted range as text: '> 0, <= 1', or '' when there is none."""
@@ -76,7 +82,8 @@ class AlgoConfig:
     targets: str = key(
         "gae",
         "How advantages and value targets are estimated: generalised advantages, n-step returns, returns to "
-        "the end of the episode or rollout, or V-trace, which corrects for an older behaviour policy.",
+        "the end of the episode or rollout, or V-trace, which corrects for an older behaviour policy (its "
+        "advantages bootstrap from its targets, whatever gae_lambda is).",
         choices=("gae", "nstep", "monte_carlo", "vtrace"),
     )
     surrogate: str = key(
@@ -208,7 +215,9 @@ class AlgoConfig:
     gamma: float = key(0.99, "Discount per step.", ge=0, le=1, cohort=True)
     gae_lambda: float = key(
         0.95,
-        "Trace decay lambda of GAE and V-trace.",
+        "Trace decay lambda of GAE and V-trace. Below 1 V-trace's advantage, r + gamma v_{s+1} - V, still "
+        "bootstraps from the target v_{s+1}, as the paper has it; rlax bootstraps from "
+        "lambda v_{s+1} + (1 - lambda) V_{s+1}. At 1 both are the same.",
         ge=0,
         le=1,
         cohort=True,
@@ -256,14 +265,34 @@ class AlgoConfig:
     )
     beta_schedule: str = key(
         "constant",
-        "constant; adaptive: doubled after an update whose mean KL(anchor||pi) exceeds 1.5 kl_target, halved "
-        "below kl_target / 1.5; linear: beta / (1 - k/K) at update k of K; inverse: beta / (k + 1).",
+        "constant; adaptive: doubled after an update whose mean KL, in the penalty's direction, exceeds "
+        "1.5 kl_target, halved below kl_target / 1.5, within beta_min and beta_max; linear: "
+        "beta / (1 - k/K) at update k of K; inverse: beta / (k + 1).",
         choices=("constant", "adaptive", "linear", "inverse"),
         used_by=("penalty", ("kl_anchor_pi", "kl_pi_anchor")),
     )
+    beta_min: float | None = key(
+        0.5,
+        "Floor of beta with beta_schedule=adaptive, as a share of algo.beta; null: none, and beta may halve "
+        "to 0, from where it never returns. docs/results/ppo_kl_bounds.md says what lower floors do.",
+        gt=0,
+        le=1,
+        cohort=True,
+        used_by=("beta_schedule", ("adaptive",)),
+        absent=None,
+    )
+    beta_max: float | None = key(
+        64.0,
+        "Ceiling of beta with beta_schedule=adaptive, as a multiple of algo.beta; null: none.",
+        ge=1,
+        cohort=True,
+        used_by=("beta_schedule", ("adaptive",)),
+        absent=None,
+    )
     kl_target: float = key(
         0.01,
-        "Mean KL(anchor||pi) an update aims at with beta_schedule=adaptive.",
+        "Mean KL an update aims at with beta_schedule=adaptive: KL(anchor||pi), or KL(pi||anchor) with "
+        "penalty=kl_pi_anchor.",
         unit="nats",
         gt=0,
         cohort=True,
@@ -410,7 +439,7 @@ class EnvConfig:
         effect="maybe",
     )
     normalize_observation: bool = key(
-        False, "Whiten observations by running statistics; choices and switches stay 0 or 1."
+        False, "Whiten observations by running statistics, in float64; choices and switches stay 0 or 1."
     )
     normalize_reward: bool = key(False, "Scale rewards by the running deviation of the discounted return.")
     replay_limit: int = key(
@@ -440,7 +469,7 @@ class NetworkConfig:
         0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", ("orthogonal",))
     )
     value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", ("orthogonal",)))
-    log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.")
+    log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.", ge=-20, le=20)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, cast
 import yaml
 
 from rlcli.config.plain_yaml import FLOAT, LARGEST, load, read_mapping
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import DEFAULT, KEYS, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 
@@ -20,6 +20,12 @@ MOST_FAULTS = 10
 
 SHORT = 200
 """Characters of a value that is kept in memory once read."""
+
+
+_BEFORE = {
+    name: key.declaration.absent for name, key in KEYS.items() if key.declaration.absent is not DEFAULT
+}
+"""Keys whose absence from a file means another value than their default."""
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
@@ -74,7 +80,10 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
 
 
 def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
-    """Read what `to_yaml` wrote; `source` is the file's name in messages. Absent keys have their defaults.
+    """Read what `to_yaml` wrote; `source` is the file's name in messages.
+
+    Absent keys, which came after the file was written, mean what runs did before there were they: their
+    default, or what is declared.
 
     Text that is exactly what `to_yaml` writes is read line by line, in a tenth of the time.
 
@@ -100,7 +109,7 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
             faults.append(f"{source}: {name}={display(value)}: {error}.")
     if faults:
         raise UserError(*faults)
-    return build(flat)
+    return build(_BEFORE | flat)
 
 
 def _as_written(text: str) -> RunConfig | None:

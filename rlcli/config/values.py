@@ -9,6 +9,8 @@ from typing import Any
 from rlcli.config.schema import Key
 from rlcli.errors import nearest
 
+SMALLEST, LARGEST = 2.0**-126, (2.0 - 2.0**-23) * 2.0**127
+"""Sizes float32 has, in which networks compute: smaller ones lose digits or are 0, larger are infinite."""
 DEEPEST = 8
 """Mappings and lists within each other in one value."""
 
@@ -120,6 +122,10 @@ def _number(value: Any) -> float:
         raise RejectedValue("is too large") from None
     if not math.isfinite(number):
         raise RejectedValue("must be finite")
+    if number and not SMALLEST <= abs(number) <= LARGEST:
+        raise RejectedValue(
+            f"must be 0 or of a size between {SMALLEST:.2g} and {LARGEST:.2g}, as float32 has"
+        )
     return number
 
 

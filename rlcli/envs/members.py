@@ -65,8 +65,8 @@ class Member:
         """This part of an observation."""
         return observation if self.key is None else observation[self.key]
 
-    def vectors(self, values: Array) -> npt.NDArray[np.float32]:
-        """Values [n, *shape] as columns [n, width].
+    def vectors(self, values: Array, dtype: npt.DTypeLike = np.float32) -> Array:
+        """Values [n, *shape] as columns [n, width] of this type.
 
         Raises:
             ValueError: an element is none of its choices.
@@ -75,14 +75,14 @@ class Member:
         if self.kind == "multibinary" and ((flat != 0) & (flat != 1)).any():
             raise ValueError(f"{self._whose} holds {flat[(flat != 0) & (flat != 1)][0]}, which is not 0 or 1")
         if self.sizes is None:
-            return flat.astype(np.float32)
+            return flat.astype(dtype)
         sizes, begins, start = self._columns
         given = flat - start
         chosen = given.astype(np.int64)
         wrong = (chosen != given) | (chosen < 0) | (chosen >= sizes)
         if wrong.any():
             raise ValueError(f"{self._whose} holds {flat[wrong][0]}, which is none of its choices")
-        found = np.zeros((len(values), self.width), np.float32)
+        found = np.zeros((len(values), self.width), dtype)
         found[np.arange(len(values))[:, None], begins + chosen] = 1.0
         return found
 

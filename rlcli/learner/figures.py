@@ -6,6 +6,7 @@ Shapes: R runs, B samples, S gradient steps. Figures are [R] float64, NaN where 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.penalty import adapts
 from rlcli.learner.step import Improvement
 from rlcli.maths.distributions import Distribution
 from rlcli.maths.health import clip_figures, divergence, explained_variance, health
@@ -62,7 +64,7 @@ def epoch_figures(against: Reference, policy: Distribution, actions: Tensor) -> 
 
 
 def step_figures(
-    config: RunConfig,
+    configs: Sequence[RunConfig],
     hyper: Hyperparameters,
     batch: Batch,
     values: Tensor,
@@ -71,8 +73,9 @@ def step_figures(
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update.
 
-    `values` [R, B] are V before it, `kl` [R] its mean KL(anchor||pi).
+    `values` [R, B] are V before it, `kl` [R] is what it spent of its budget.
     """
+    config = configs[0]
     taken = improvement.taken.double()
     count = taken.sum(0)
     norms = improvement.gradient_norms.double()
@@ -85,7 +88,7 @@ def step_figures(
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
         "update/explained_variance": explained_variance(values.double(), batch.targets.double()),
-        "update/budget_used": kl / budget(config, hyper),
+        "update/budget_used": kl / budget(configs, hyper),
         "update/learning_rate": hyper.learning_rate.squeeze(-1).double(),
         "update/lag": torch.full_like(count, config.lag),
     }
@@ -96,16 +99,17 @@ def step_figures(
     return {name: torch.where(value.isfinite(), value, math.nan) for name, value in figures.items()}
 
 
-def budget(config: RunConfig, hyper: Hyperparameters) -> Tensor:
+def budget(configs: Sequence[RunConfig], hyper: Hyperparameters) -> Tensor:
     """The KL an update may spend, [R]: what the row declares, else `health.kl_reference`."""
-    algo = config.algo
+    algo = configs[0].algo
     if algo.step_rule == "natural":
         return hyper.delta.squeeze(-1).double()
     if algo.surrogate == "clipped":
         return clip_budget(hyper.clip.squeeze(-1).double())
-    if algo.penalty != "none" and algo.beta_schedule == "adaptive":
-        return hyper.kl_target.squeeze(-1).double()
-    return torch.full_like(hyper.gamma.squeeze(-1).double(), config.health.kl_reference)
+    like = hyper.gamma.squeeze(-1).double()
+    if adapts(configs[0]):
+        return like.new_tensor([config.algo.kl_target for config in configs])
+    return torch.full_like(like, configs[0].health.kl_reference)
 
 
 def as_update(name: str) -> str:

@@ -22,8 +22,6 @@ class Hyperparameters(NamedTuple):
     rmsprop_decay: Tensor
     rmsprop_eps: Tensor
     clip: Tensor
-    beta: Tensor
-    kl_target: Tensor
     delta: Tensor
     cg_tolerance: Tensor
     cg_damping: Tensor
@@ -64,7 +62,6 @@ def _row(config: RunConfig, done: int) -> list[float]:
     factors = {
         "learning_rate": ahead if algo.learning_rate_schedule == "linear" else 1.0,
         "clip": ahead if algo.clip_schedule == "linear" else 1.0,
-        "beta": _beta_factor(config, done),
     }
     row = []
     for name in Hyperparameters._fields:
@@ -76,13 +73,3 @@ def _row(config: RunConfig, done: int) -> list[float]:
         else:
             row.append(value * factors.get(name, 1.0))
     return row
-
-
-def _beta_factor(config: RunConfig, done: int) -> float:
-    """What beta is multiplied by at update k = `done`, counted from 0, of K; k stops at K - 1."""
-    if config.algo.beta_schedule == "inverse":
-        return 1.0 / (done + 1)
-    if config.algo.beta_schedule == "linear":
-        updates = -(-config.horizon(done) // config.batch_size)
-        return 1.0 / (1.0 - min(done, updates - 1) / updates)
-    return 1.0

@@ -67,7 +67,7 @@ class TrainState(NamedTuple):
     queue: Snapshot
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
     coefficient: Tensor
-    """[R] float64: what an adaptive penalty's beta has been multiplied by so far."""
+    """[R] float64: what an adaptive penalty's beta has come to be multiplied by (`learner/penalty.py`)."""
     phases: Phases
     update: Tensor
     """[R] int64: updates done."""

@@ -28,6 +28,7 @@ from rlcli.learner.figures import Reference, as_update, health_figures, referenc
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.measure import EpochMeasure
 from rlcli.learner.natural import natural
+from rlcli.learner.penalty import adapted, adapts, at_bound, coefficients, spent
 from rlcli.learner.phasic import phasic
 from rlcli.learner.sgd import permutation, sgd
 from rlcli.learner.state import TrainState, behaviour, pushed
@@ -39,8 +40,6 @@ from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
 from rlcli.nets.policy import Model, Outputs, Snapshot
 
-ADAPTIVE_BAND = 1.5
-"""An adaptive penalty keeps its coefficient while the KL is within this factor of its target."""
 ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
 
@@ -111,7 +110,7 @@ def update(
 
     by_behaviour = config.algo.anchor == "behaviour"
     measure = EpochMeasure(configs, model, inputs, actions, mu, mu if by_behaviour else anchor)
-    beta = hyper.beta * state.coefficient.float().unsqueeze(-1)
+    beta = coefficients(configs, done, state.coefficient)
     remembered = config.algo.auxiliary_every * config.batch_size
     step = Step(
         configs,
@@ -122,7 +121,7 @@ def update(
         batch,
         judged,
         weighting,
-        Held((acting if by_behaviour else initial).outputs.free, beta),
+        Held((acting if by_behaviour else initial).outputs.free, beta.float().unsqueeze(-1)),
         lambda epoch: permutation(seeds, done, epoch, config.batch_size),
         estimate,
         measure,
@@ -139,11 +138,15 @@ def update(
 
     before = _Before(hyper, batch, values, actions, judged, mu, anchor, state.policy.parameters, gradient)
     policy = measure.policy(improvement.parameters, improvement.unseen)
-    figures = _figures(config, before, improvement, policy)
+    figures = _figures(configs, before, improvement, policy)
     if weighting is not None:
-        figures |= weighting.figures(policy.log_prob(actions))
+        moved = policy.log_prob(actions)
+        gained = batch.weighted(weighting.gain(anchor.log_prob, moved)).mean(-1)
+        figures |= weighting.figures(moved) | {"update/gain_realised": gained}
     if config.algo.penalty != "none":
-        figures["update/beta"] = beta.squeeze(-1).double()
+        figures["update/beta"] = beta
+    if adapts(config):
+        figures["update/beta_bound"] = at_bound(configs, state.coefficient)
     observed, returned, carried = advanced_statistics(config, hyper, model, state, rollout)
     sound["the loss is not finite"] = improvement.losses.total.isfinite().all(0)
     sound["a parameter is not finite"] = improvement.parameters.isfinite().all(-1)
@@ -156,7 +159,7 @@ def update(
         optimiser=improvement.optimiser,
         reward_moments=returned,
         discounted=carried,
-        coefficient=_adapted(config, hyper, state.coefficient, figures[_spent(config)]),
+        coefficient=adapted(configs, state.coefficient, figures[spent(config)]),
         queue=pushed(state.queue, state.policy),
         phases=state.phases if improvement.phases is None else improvement.phases,
         update=state.update + 1,
@@ -172,15 +175,6 @@ def update(
 def _policy(model: Model, outputs: Outputs, actions: Tensor) -> Policy:
     distribution = model.family.distribution(*outputs)
     return Policy(outputs, distribution, distribution.log_prob(actions))
-
-
-def _adapted(config: RunConfig, hyper: Hyperparameters, coefficient: Tensor, kl: Tensor) -> Tensor:
-    """An adaptive penalty's coefficient [R] for the next update (Schulman et al. 2017, section 4)."""
-    if config.algo.beta_schedule != "adaptive":
-        return coefficient
-    target = hyper.kl_target.squeeze(-1).double()
-    lowered = torch.where(kl < target / ADAPTIVE_BAND, coefficient / 2.0, coefficient)
-    return torch.where(kl > ADAPTIVE_BAND * target, coefficient * 2.0, lowered)
 
 
 class _Before(NamedTuple):
@@ -201,15 +195,11 @@ class _Before(NamedTuple):
     """[R, P]: of the whole batch's objective."""
 
 
-def _spent(config: RunConfig) -> str:
-    """The figure that is the mean KL from the policy each step is held to."""
-    return "behaviour/kl_mu_pi" if config.algo.anchor == "behaviour" else "update/kl_anchor_pi"
-
-
 def _figures(
-    config: RunConfig, before: _Before, improvement: Improvement, policy: Distribution
+    configs: Sequence[RunConfig], before: _Before, improvement: Improvement, policy: Distribution
 ) -> dict[str, Tensor]:
     """Every figure of an update, each [R] float64; `policy` is the new one, in float64."""
+    config = configs[0]
     hyper, batch, actions, judged = before.hyper, before.batch, before.actions, before.judged
     clip = hyper.clip if config.algo.surrogate == "clipped" else None
     figures = health_figures("behaviour", before.mu, policy, actions, judged, clip)
@@ -217,14 +207,15 @@ def _figures(
         figures |= health_figures("update", before.anchor, policy, actions, judged, clip)
     else:
         figures |= {as_update(name): value for name, value in figures.items()}
-    kl = figures[_spent(config)]
-    figures |= step_figures(config, hyper, batch, before.values, improvement, kl) | improvement.figures
+    figures |= step_figures(configs, hyper, batch, before.values, improvement, figures[spent(config)])
+    figures |= improvement.figures
     held_to = before.mu if config.algo.anchor == "behaviour" else before.anchor
     log_probs = held_to.log_prob, before.anchor.log_prob, policy.log_prob(actions)
     move = (improvement.parameters - before.parameters).double()
     figures["update/entropy"] = policy.entropy().mean(-1)
     figures["update/gain_predicted"] = (before.gradient.double() * move).sum(-1)
-    figures["update/gain_realised"] = _gain(config, hyper, batch, judged, *log_probs)
+    if config.algo.surrogate != "weighted":
+        figures["update/gain_realised"] = _gain(config, hyper, batch, judged, *log_probs)
     return figures
 
 

@@ -14,13 +14,19 @@ from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.table import Transitions
 from rlcli.maths.estimators import bootstrapped_rewards
 from rlcli.maths.importance import (
+    Segments,
     Weights,
+    capped_log,
     gradient_coefficients,
     importance_weights,
+    log_weights,
+    outcomes,
     segments,
     sqrt_cap,
     weight_figures,
 )
+from rlcli.maths.path import NODES, mean_log_weights
+from rlcli.maths.products import times
 
 
 class Weighting:
@@ -55,26 +61,97 @@ class Weighting:
         self._advantages = by_time(advantages, algo.rollout_steps).double()
         if self._baseline is None:
             self._advantages = self._advantages + seen.values
+        self._under_behaviour = outcomes(
+            algo.weights,
+            self._rewards,
+            self._advantages,
+            self._gamma,
+            self._baseline,
+            self._segments,
+            discount_states=algo.discount_states,
+        )
 
     def __call__(self, log_prob: Tensor) -> Tensor:
         """The coefficients [R, B] where the actions have these log-probabilities [R, B]."""
-        coefficients = gradient_coefficients(
-            self._weights(log_prob),
+        return by_run(self._coefficients(self._weights(self._log_ratios(log_prob)))).float()
+
+    def ascent(self, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+        """The coefficients there, and each sample's share of the objective in float64; both [R, B].
+
+        The mean of the shares is the weighted estimate over B: its value under μ, and what following its
+        gradient from μ gained (`maths/path.py`). With weights=none log π times the coefficient, as the score
+        function has it.
+        """
+        kind, parts = self._algo.weights, self._segments
+        if kind == "none":
+            return self(log_prob), log_prob.double() * by_run(self._under_behaviour)
+        move = self._log_ratios(log_prob)
+        if self._algo.self_normalise:
+            return self(log_prob), by_run(self._under_behaviour + self._by_quadrature(move, move))
+        # Two sets of weights go through the same sums side by side, which cost their number of steps.
+        end = log_weights(kind, move, parts)
+        both = torch.stack(
+            (capped_log(end, self._cap), mean_log_weights(torch.zeros_like(end), end, self._cap)), 1
+        )
+        now, mean = self._side_by_side(both).unbind(1)
+        return by_run(now).float(), by_run(self._under_behaviour + times(mean, move))
+
+    def gain(self, before: Tensor, after: Tensor) -> Tensor:
+        """Each sample's share [R, B] of what following the gradient gains from one policy to another.
+
+        Both by log-probabilities of the actions [R, B].
+        """
+        kind, parts = self._algo.weights, self._segments
+        first, last = self._log_ratios(before), self._log_ratios(after)
+        if self._algo.self_normalise:
+            return by_run(self._by_quadrature(last, last - first))
+        begin, end = log_weights(kind, torch.stack((first, last), 1), _apart(parts)).unbind(1)
+        mean = Weights(kind, mean_log_weights(begin, end, self._cap), None, False, parts)
+        return by_run(times(self._coefficients(mean), last - first))
+
+    def _by_quadrature(self, last: Tensor, move: Tensor) -> Tensor:
+        """∫ C_t(x) dx_t on the line of `move` that ends at the log-ratios `last`, [T, R, N]."""
+        parts = [
+            share * times(self._coefficients(self._weights(last - (1.0 - place) * move)), move)
+            for place, share in NODES
+        ]
+        return torch.stack(parts).sum(0)
+
+    def _side_by_side(self, log: Tensor) -> Tensor:
+        """The coefficients of several sets of log-weights [T, K, R, N], of that shape."""
+        return gradient_coefficients(
+            Weights(self._algo.weights, log, None, False, _apart(self._segments)),
+            self._rewards.unsqueeze(1),
+            self._advantages.unsqueeze(1),
+            self._gamma,
+            None if self._baseline is None else self._baseline.unsqueeze(1),
+            discount_states=self._algo.discount_states,
+        )
+
+    def _coefficients(self, weights: Weights) -> Tensor:
+        return gradient_coefficients(
+            weights,
             self._rewards,
             self._advantages,
             self._gamma,
             self._baseline,
             discount_states=self._algo.discount_states,
         )
-        return by_run(coefficients).float()
 
     def figures(self, log_prob: Tensor) -> dict[str, Tensor]:
         """`weights/...` of the policy with these log-probabilities [R, B], each [R] float64."""
-        found = weight_figures(self._weights(log_prob))
+        found = weight_figures(self._weights(self._log_ratios(log_prob)))
         return {f"weights/{name}": value for name, value in found.items()}
 
-    def _weights(self, log_prob: Tensor) -> Weights:
-        log_ratios = by_time(log_prob.double() - self._log_acting, self._algo.rollout_steps)
+    def _log_ratios(self, log_prob: Tensor) -> Tensor:
+        return by_time(log_prob.double() - self._log_acting, self._algo.rollout_steps)
+
+    def _weights(self, log_ratios: Tensor) -> Weights:
         return importance_weights(
             self._algo.weights, log_ratios, self._segments, self._cap, self._algo.self_normalise
         )
+
+
+def _apart(parts: Segments) -> Segments:
+    """Segments [T, R, N] for what is [T, K, R, N]."""
+    return Segments(*(part.unsqueeze(1) for part in parts))

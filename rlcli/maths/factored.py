@@ -19,7 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlcli.maths.distributions import Array, Categorical, CategoricalFamily, nothing_free
+from rlcli.maths.distributions import (
+    Array,
+    Categorical,
+    CategoricalFamily,
+    Divergences,
+    nothing_free,
+)
+from rlcli.maths.small_moves import kl_terms
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class MultiCategorical:
     def tv(self, other: MultiCategorical) -> None:
         """None: it is no sum over factors, and the joint actions are too many to go through."""
         return
+
+    def divergences(self, other: MultiCategorical) -> Divergences:
+        """Both KLs, sums over factors."""
+        pairs = [one.divergences(two) for one, two in zip(self.factors, other.factors, strict=True)]
+        return Divergences(_sum([one.forward for one in pairs]), _sum([one.backward for one in pairs]), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -129,13 +141,17 @@ class Bernoulli:
         return -(self.on * self.log_on + self.off * self.log_off).sum(-1)
 
     def kl(self, other: Bernoulli) -> Tensor:
-        """KL(π||π') = Σ_i (p log p/p' + (1 - p) log (1 - p)/(1 - p'))."""
-        for_on = self.on * (self.log_on - other.log_on)
-        return (for_on + self.off * (self.log_off - other.log_off)).sum(-1)
+        """KL(π||π') = Σ_i (p log p/p' + (1 - p) log (1 - p)/(1 - p')), without cancellation."""
+        for_on = kl_terms(self.on, other.on, other.log_on - self.log_on)
+        return (for_on + kl_terms(self.off, other.off, other.log_off - self.log_off)).sum(-1)
 
     def tv(self, other: Bernoulli) -> None:
         """None: it is no sum over switches, and the joint actions are too many to go through."""
         return
+
+    def divergences(self, other: Bernoulli) -> Divergences:
+        """Both KLs."""
+        return Divergences(self.kl(other), other.kl(self), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None

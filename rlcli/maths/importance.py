@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rlcli.maths.estimators import discounted_returns, returns_to_go
 from rlcli.maths.health import effective_sample_size
+from rlcli.maths.products import times
 
 KINDS = ("trajectory", "per_decision", "prefix", "per_step", "none")
 """ρ_{0:end} for all steps of a segment; ρ_{0:t} for reward t; ρ_{0:t} for step t; ρ_t for step t; 1."""
@@ -102,10 +103,7 @@ def importance_weights(
     The mean is over a run's segments (`trajectory`), over its segments at each age, ended ones keeping their
     last weight (`per_decision`), or over its steps (the others). Both cures trade variance for bias.
     """
-    log = log_weights(kind, log_ratios, parts)
-    if cap is not None:
-        limit = cap.to(log.dtype).log()
-        log = torch.where(log > limit, limit, log)
+    log = capped_log(log_weights(kind, log_ratios, parts), cap)
     log_scale = None
     if self_normalise and kind == "per_decision":
         log_scale = _log_means_by_age(log, parts)
@@ -115,6 +113,14 @@ def importance_weights(
         alive = torch.where(counted, _by_run(log), -math.inf)
         log = log - (_log_sum(alive) - counted.to(log.dtype).sum(-1, keepdim=True).log())
     return Weights(kind, log, log_scale, self_normalise, parts)
+
+
+def capped_log(log: Tensor, cap: Tensor | None) -> Tensor:
+    """log min(w, cap) of log-weights [T, ..., N], cap [..., 1]."""
+    if cap is None:
+        return log
+    limit = cap.to(log.dtype).log()
+    return torch.where(log > limit, limit, log)
 
 
 def weight_figures(weights: Weights) -> dict[str, Tensor]:
@@ -166,10 +172,12 @@ def gradient_coefficients(
     weights are constants: a cap stops no gradient. At π = μ all kinds are score functions.
     """
     weight, parts = weights.log.exp(), weights.segments
-    discounts = _discounts(gamma, weight, parts)
+    discounts = None
+    if discount_states or weights.kind == "trajectory":
+        discounts = _discounts(gamma, weight, parts)
     if weights.kind == "per_decision":
-        return _per_decision(weights, rewards, gamma, baseline, discounts, discount_states)
-    if weights.kind == "trajectory":
+        return _per_decision(weights, rewards, gamma, baseline, discounts)
+    if discounts is not None and weights.kind == "trajectory":
         totals, _ = discounted_returns(
             discounts * rewards, parts.last, torch.ones_like(weight[0]), torch.zeros_like(weight[0])
         )
@@ -179,10 +187,37 @@ def gradient_coefficients(
         outcome = advantages
     if weights.normalised:
         counted = _by_run(_counted(weights.kind, parts))
-        total = torch.where(counted, _by_run(weight * outcome), 0.0).sum(-1, keepdim=True)
+        total = torch.where(counted, _by_run(times(weight, outcome)), 0.0).sum(-1, keepdim=True)
         outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
-    scaled = discounts if discount_states and weights.kind != "trajectory" else 1.0
-    return torch.where(parts.counted, scaled * (weight * outcome), 0.0)
+    coefficients = times(weight, outcome)
+    if discounts is not None and weights.kind != "trajectory":
+        coefficients = times(coefficients, discounts)
+    return torch.where(parts.counted, coefficients, 0.0)
+
+
+def outcomes(
+    kind: str,
+    rewards: Tensor,
+    advantages: Tensor,
+    gamma: Tensor,
+    baseline: Tensor | None,
+    parts: Segments,
+    *,
+    discount_states: bool,
+) -> Tensor:
+    """What the objective sums up at π = μ, step by step, [T, ..., N]; arguments as `gradient_coefficients`.
+
+    Of a segment G - b(s_0), as its discounted rewards and, at its first step, -b; else A_t, times γ^t where
+    states are discounted.
+    """
+    discounts = _discounts(gamma, rewards, parts)
+    if kind in BY_SEGMENT:
+        found = discounts * rewards
+        if baseline is not None:
+            found = found - torch.where(parts.age == 0, baseline, 0.0)
+    else:
+        found = discounts * advantages if discount_states else advantages
+    return torch.where(parts.counted, found, 0.0)
 
 
 def _per_decision(
@@ -190,12 +225,11 @@ def _per_decision(
     rewards: Tensor,
     gamma: Tensor,
     baseline: Tensor | None,
-    discounts: Tensor,
-    discount_states: bool,
+    discounts: Tensor | None,
 ) -> Tensor:
-    """The coefficients of `per_decision`, with whichever baseline it takes."""
+    """The coefficients of `per_decision`, with whichever baseline it takes; times `discounts` if given."""
     parts, weight = weights.segments, weights.log.exp()
-    earned = weight * rewards
+    earned = times(weight, rewards)
     if weights.log_scale is not None and baseline is None:
         means = _means_by_age(earned, parts)
         earned = earned - weight * _at_age(means, parts.age)
@@ -204,8 +238,10 @@ def _per_decision(
         earned = earned - torch.where(parts.last, gamma * weight * _at_age(later, parts.age), 0.0)
     coefficients = returns_to_go(earned, parts.last, gamma)
     if baseline is not None:
-        coefficients = coefficients - weight * baseline
-    return torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)
+        coefficients = coefficients - times(weight, baseline)
+    if discounts is not None:
+        coefficients = times(coefficients, discounts)
+    return torch.where(parts.counted, coefficients, 0.0)
 
 
 def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:

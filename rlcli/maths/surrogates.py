@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlcli.maths.products import times
+
 
 class Objective(NamedTuple):
     """An objective and its slope, so that a gradient step needs no graph."""
@@ -22,20 +24,20 @@ def clipped(ratio: Tensor, advantages: Tensor, clip: Tensor) -> Objective:
     Its slope ρ A is 0 exactly when (ρ ≤ 1-ε and A < 0) or (ρ ≥ 1+ε and A > 0): the edge itself belongs to the
     flat part. Source: Schulman et al. 2017, 'Proximal Policy Optimization Algorithms', equation 7.
     """
-    weighted = ratio * advantages
+    weighted = times(ratio, advantages)
     limit = torch.addcmul(advantages, clip, advantages.abs())
     return Objective(torch.minimum(weighted, limit), torch.where(weighted >= limit, 0.0, weighted))
 
 
 def importance_ratio(ratio: Tensor, advantages: Tensor) -> Objective:
     """ρ A, elementwise: unbiased for the return's first-order change, unbounded in ρ."""
-    weighted = ratio * advantages
+    weighted = times(ratio, advantages)
     return Objective(weighted, weighted)
 
 
 def score(log_prob: Tensor, advantages: Tensor) -> Objective:
     """log π(a|s) A, elementwise: its gradient is the policy gradient at the policy that acted."""
-    return Objective(log_prob * advantages, advantages)
+    return Objective(times(log_prob, advantages), advantages)
 
 
 def clip_budget(clip: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
         ("algo.clip=null", "must not be null"),
         ("algo.clip=nan", "must be finite"),
         ("algo.clip=0", "must be > 0, < 1"),
+        ("network.log_std_init=1e300", "between 1.2e-38 and 3.4e+38"),
+        ("network.log_std_init=-21", "must be >= -20, <= 20"),
+        ("algo.learning_rate=1e39", "must be 0 or of a size between"),
+        ("algo.adam_eps=1e-40", "must be 0 or of a size between"),
+        ("algo.reward_clip=1e300", "must be 0 or of a size between"),
         ("total_steps=-5", "total_steps=-5: must be >= 1"),
         ("total_steps=1.5", "expected a whole number"),
         ("algo.gamma=1.5", "algo.gamma=1.5: must be >= 0, <= 1"),
@@ -124,3 +129,24 @@ def test_a_key_without_effect_is_refused_only_where_set_on_purpose() -> None:
     assert compose(["network.initialisation=uniform"]).config.network.hidden_gain > 1
     fault = faults("network.initialisation=uniform", "network.hidden_gain=2")[0]
     assert fault.startswith("network.hidden_gain has no effect with network.initialisation=uniform")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["algo.beta=0"], "algo.beta=0 with algo.beta_schedule=adaptive stays 0"),
+        (["algo.beta=1e38", "algo.beta_max=10"], "algo.beta x algo.beta_max = 1e+38 x 10"),
+        (["algo.beta=1e-37", "algo.beta_min=0.01"], "algo.beta x algo.beta_min"),
+        (["algo.beta_min=2"], "must be > 0, <= 1"),
+        (["algo.beta_max=0.5"], "must be >= 1"),
+    ],
+)
+def test_an_adaptive_penalty_has_room_to_adapt(settings: list[str], said: str) -> None:
+    [fault] = faults("algo=ppo_kl", *settings)
+    assert said in fault
+
+
+def test_bounds_of_what_does_not_adapt_have_no_effect() -> None:
+    [fault] = faults("algo=mdpo", "algo.beta_min=0.5")
+    assert "algo.beta_min has no effect with algo.beta_schedule=linear" in fault
+    assert compose(["algo=mdpo", "algo.beta=0"]).config.algo.beta == 0

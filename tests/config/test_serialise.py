@@ -27,7 +27,18 @@ def test_every_value_survives() -> None:
 
 
 def test_absent_keys_have_their_defaults() -> None:
-    assert from_yaml("algo: {clip: 1e-1}") == dataclasses.replace(RunConfig(), algo=AlgoConfig(clip=0.1))
+    wanted = AlgoConfig(clip=0.1, beta_min=None, beta_max=None)
+    assert from_yaml("algo: {clip: 1e-1}") == dataclasses.replace(RunConfig(), algo=wanted)
+
+
+def test_what_came_later_means_what_runs_did_before() -> None:
+    """A run of before there were bounds had none, though a new one has; what is written is what is read."""
+    written = to_yaml(RunConfig())
+    older = "".join(line for line in written.splitlines(True) if "beta_min" not in line)
+    assert from_yaml(written).algo.beta_min == RunConfig().algo.beta_min == 0.5
+    assert from_yaml(older).algo.beta_min is None
+    assert from_yaml(older).algo.beta_max == RunConfig().algo.beta_max
+    assert from_yaml(to_yaml(from_yaml(older))).algo.beta_min is None
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,8 @@ class SlowLearner:
             divergence = kl_divergence(mu, pi).mean()
             self.coefficient *= 2 if divergence > 1.5 * algo.kl_target else 1
             self.coefficient /= 2 if divergence < algo.kl_target / 1.5 else 1
+            self.coefficient = max(self.coefficient, algo.beta_min or 0.0)
+            self.coefficient = min(self.coefficient, algo.beta_max or float("inf"))
         found = (
             health(mu, pi, actions)
             | self.judgement(mu, pi, actions, judged, clip)

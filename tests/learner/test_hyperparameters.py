@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from rlcli.learner.hyperparameters import hyperparameters, remaining, stops_early
+from rlcli.learner.penalty import coefficients
 from tests.learner.setting import small
 
 
@@ -57,10 +59,12 @@ def test_a_constant_schedule_stays(name):
 def test_the_penalty_rises_or_falls_with_the_update(schedule, wanted, total):
     """K = 4 updates of 64 steps: linear is beta / (1 - k/K), and k stays K - 1 after that."""
     algo = {"penalty": "kl_pi_anchor", "beta": 3.0, "beta_schedule": schedule}
-    found = values("beta", algo, [0, 1, 2, 3, 4, 99], total_steps=total)
-    assert found == pytest.approx(wanted)
-    longer = values("beta", algo, [0, 1, 2, 3, 4, 99], total_steps=6400, schedule_steps=total)
-    assert longer == found
+    updates, factor = [0, 1, 2, 3, 4, 99], torch.ones(6, dtype=torch.float64)
+    found = coefficients([small(algo=algo, total_steps=total)] * 6, updates, factor)
+    assert found.dtype == torch.float64
+    assert found.tolist() == pytest.approx(wanted)
+    longer = small(algo=algo, total_steps=6400, schedule_steps=total)
+    assert coefficients([longer] * 6, updates, factor).tolist() == found.tolist()
 
 
 def test_what_has_no_schedule_stays():

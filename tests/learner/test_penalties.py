@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rlcli.config.schema import RunConfig
 from rlcli.learner.update import Update
-from tests.learner.setting import ROWS, Stage, small, stage
+from tests.learner.setting import ROWS, Stage, hold, small, stage
 
 ENVS = ("CartPole-v1", "Pendulum-v1")
 PLAIN = {
@@ -109,7 +110,7 @@ def test_an_adaptive_penalty_doubles_or_halves_for_the_next_update(share, factor
 
 
 def test_an_adaptive_penalty_goes_on_doubling_and_the_runs_of_a_cohort_have_their_own():
-    algo = ROWS["ppo_kl"] | {"beta": 1.0}
+    algo = ROWS["ppo_kl"] | {"beta": 1.0, "beta_min": None, "beta_max": None}
     now = stage(*(small(seed=n, algo=algo | {"kl_target": target}) for n, target in enumerate((1e-9, 1e9))))
     found = []
     for _ in range(4):
@@ -117,6 +118,80 @@ def test_an_adaptive_penalty_goes_on_doubling_and_the_runs_of_a_cohort_have_thei
         found.append(update.figures["update/beta"].tolist())
         now = now._replace(state=update.state)
     assert found == [[1.0, 1.0], [2.0, 0.5], [4.0, 0.25], [8.0, 0.125]]
+
+
+def course(updates: int, *configs: RunConfig, factor: float = 1.0) -> list[dict[str, list[float]]]:
+    """Beta and where it stands, update by update, from a coefficient that has come to `factor`."""
+    now = stage(*configs)
+    begun = torch.full_like(now.state.coefficient, factor)
+    now, found = now._replace(state=now.state._replace(coefficient=begun)), []
+    for _ in range(updates):
+        update = now.learn(now.collect())
+        assert all(all(mask) for mask in hold(update).values())
+        found.append({name: update.figures[f"update/{name}"].tolist() for name in ("beta", "beta_bound")})
+        now = now._replace(state=update.state)
+    return found
+
+
+def test_an_adaptive_penalty_stays_within_its_bounds_and_says_when_it_is_there():
+    """Bounds are factors of algo.beta; each run of a cohort has its own, or none."""
+    row = ROWS["ppo_kl"] | {"beta": 0.3}
+    found = course(
+        4,
+        small(seed=0, algo=row | {"kl_target": 1e9, "beta_min": 0.3, "beta_max": 4.0}),
+        small(seed=1, algo=row | {"kl_target": 1e-9, "beta_min": 0.3, "beta_max": 3.0}),
+        small(seed=2, algo=row | {"kl_target": 1e9, "beta_min": None, "beta_max": None}),
+    )
+    assert [one["beta"] for one in found] == [
+        [0.3, 0.3, 0.3],
+        [0.3 * 0.5, 0.3 * 2.0, 0.3 / 2],
+        [0.3 * 0.3, 0.3 * 3.0, 0.3 / 4],
+        [0.3 * 0.3, 0.3 * 3.0, 0.3 / 8],
+    ]
+    assert [one["beta_bound"] for one in found] == [[0, 0, 0], [0, 0, 0], [-1, 1, 0], [-1, 1, 0]]
+
+
+@pytest.mark.parametrize(("target", "ends"), [(1e9, 0.5), (1e-9, 64.0)])
+def test_by_default_a_penalty_neither_dies_nor_explodes(target, ends):
+    """From the edge of float32's range, where one more step would make the product 0 or infinite."""
+    edge = 2.0**-149 if target > 1 else 2.0**127
+    found = course(3, small(algo=ROWS["ppo_kl"] | {"kl_target": target}), factor=edge)
+    assert [one["beta"] for one in found[1:]] == [[ends], [ends]]
+
+
+def test_the_product_is_carried_beyond_what_float32_holds():
+    row = ROWS["ppo_kl"] | {"kl_target": 1e9, "beta_min": None, "beta": 0.1}
+    found = course(2, small(algo=row), factor=2.0**-160)
+    assert [one["beta"] for one in found] == [[0.1 * 2.0**-160], [0.1 * 2.0**-161]]
+
+
+def test_from_its_floor_a_penalty_returns_with_the_first_doubling():
+    row = ROWS["ppo_kl"] | {"kl_target": 1e-9, "beta_min": 0.25}
+    assert [one["beta"] for one in course(3, small(algo=row), factor=0.25)] == [[0.25], [0.5], [1.0]]
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("anchor", ["update", "behaviour"])
+def test_what_is_penalised_is_what_adapts_it_and_what_is_spent(anchor, lag):
+    """Either KL, from either anchor; a target between the two tells which was read."""
+    for penalty, name in (("kl_pi_anchor", "kl_pi_"), ("kl_anchor_pi", "kl_{}_pi")):
+        row = ROWS["mdpo"] | {
+            "penalty": penalty, "beta_schedule": "adaptive", "anchor": anchor, "epochs": 10, "beta": 0.01,
+            "learning_rate": 0.1, "beta_min": None, "minibatches": 1,
+        }  # fmt: skip
+        group, reference = ("update", "anchor") if anchor == "update" else ("behaviour", "mu")
+        own = f"{group}/" + (name.format(reference) if "{}" in name else name + reference)
+        other = f"{group}/" + (f"kl_{reference}_pi" if penalty == "kl_pi_anchor" else f"kl_pi_{reference}")
+        begun = stage(small(lag=lag, algo=row | {"kl_target": 1.0}))
+        rollout = begun.collect()
+        read = begun.learn(rollout).figures
+        mine, theirs = read[own].item(), read[other].item()
+        assert abs(mine / theirs - 1) > 0.03
+        target = mine / 1.5 * (1.01 if theirs > mine else 0.99)
+        now = begun._replace(configs=[small(lag=lag, algo=row | {"kl_target": target})])
+        update = now.learn(rollout)
+        assert update.figures["update/budget_used"].item() == pytest.approx(mine / target)
+        assert update.state.coefficient.item() == (1.0 if theirs > mine else 2.0)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "inverse"])

@@ -46,3 +46,23 @@ def test_gaussians_keep_both():
     distance = torch.linspace(0, 6, 100, dtype=torch.float64)
     kl = distance**2 / 2
     assert (gaussian_tv(distance) <= torch.minimum(pinsker(kl), bretagnolle_huber(kl))).all()
+
+
+def moved(size: float, actions: int) -> tuple[Categorical, Categorical]:
+    """Policies at 2000 states, even ones among them, and the same moved by about `size`."""
+    draw = torch.Generator().manual_seed(actions)
+    logits, move = (torch.randn(1, 2000, actions, dtype=torch.float64, generator=draw) for _ in range(2))
+    logits[:, ::2] = 0.0
+    return Categorical(logits), Categorical(logits + size * move)
+
+
+@pytest.mark.parametrize("actions", [2, 3, 18])
+@pytest.mark.parametrize("size", [10.0**power for power in range(-18, 4, 3)])
+def test_the_total_variation_never_exceeds_its_bound_however_small_the_move(size, actions):
+    for first, second in (moved(size, actions), moved(size, actions)[::-1]):
+        figures = health(first, second, torch.zeros(1, 2000, dtype=torch.float64))
+        assert 0.0 <= figures["tv"].item() <= figures["tv_bound"].item()
+        for state in range(0, 2000, 97):
+            few = [Categorical(one.logits[:, state : state + 1]) for one in (first, second)]
+            one = health(*few, torch.zeros(1, 1, dtype=torch.float64))
+            assert one["tv"].item() <= one["tv_bound"].item()

@@ -164,3 +164,17 @@ def test_a_spread_on_a_large_shift_is_kept():
     spread = torch.randn(1, 64, dtype=torch.float64)
     torch.testing.assert_close(whiten(spread + 1e3), whiten(spread))
     assert torch.equal(whiten(spread * 1024.0), whiten(spread))
+
+
+@pytest.mark.parametrize("size", [1e20, 3e38, 1e10, 1e308])
+def test_what_is_so_large_that_its_square_is_infinite_is_whitened_as_anything_else(size):
+    kind = torch.float64 if size > 1e39 else torch.float32
+    assert whiten(torch.tensor([size, -size], dtype=kind)).tolist() == [1.0, -1.0]
+    assert whiten(torch.tensor([size, size, size], dtype=kind)).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("power", [10, 60, 100])
+def test_scaling_by_a_power_of_two_changes_no_digit_of_a_row_and_nothing_of_its_neighbour(power):
+    rows = torch.randn(2, 500, generator=torch.Generator().manual_seed(0))
+    both = whiten(torch.stack((rows[0] * 2.0**power, rows[1])))
+    assert torch.equal(both, whiten(rows))

@@ -7,7 +7,15 @@ import math
 import pytest
 import torch
 
-from rlcli.maths.surrogates import clip_budget, clipped, clipped_value_loss, value_loss
+from rlcli.maths.products import times
+from rlcli.maths.surrogates import (
+    clip_budget,
+    clipped,
+    clipped_value_loss,
+    importance_ratio,
+    score,
+    value_loss,
+)
 
 QUARTER = torch.tensor(0.25)
 """A clip range whose edges 0.75 and 1.25 are exact in binary."""
@@ -43,6 +51,27 @@ def test_the_clipped_objective_case_by_case(ratio, advantage, value, slope):
     found = clipped(torch.tensor(ratio), torch.tensor(advantage), QUARTER)
     assert found.value.item() == value
     assert found.slope.item() == slope
+
+
+@pytest.mark.parametrize("objective", [lambda r, a: clipped(r, a, QUARTER), importance_ratio, score])
+def test_a_sample_without_advantage_adds_nothing_however_far_its_ratio(objective):
+    """0 x inf is 0: the ratio's overflow says nothing where nothing is at stake. Elsewhere it still shows."""
+    infinite, advantages = torch.tensor([math.inf] * 3), torch.tensor([0.0, 1.0, -1.0])
+    found = objective(infinite, advantages)
+    assert found.value[0].item() == found.slope[0].item() == 0.0
+    assert not found.value.isnan().any()
+    assert found.value[2].item() == -math.inf
+
+
+def test_products_with_zero_keep_the_bits_of_all_others():
+    draw = torch.Generator().manual_seed(0)
+    ratios = torch.randn(1000, generator=draw).exp()
+    values = torch.randn(1000, generator=draw)
+    values[::7], values[::11] = 0.0, -0.0
+    product = times(ratios, values)
+    assert torch.equal(product, ratios * values)
+    assert torch.equal(product.signbit(), (ratios * values).signbit())
+    assert times(ratios, torch.full((1000,), math.nan)).isnan().all()
 
 
 def test_the_slope_is_the_gradient_of_the_minimum():
