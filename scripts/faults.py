@@ -1,6 +1,6 @@
 """Kill runs, damage their files, resume them, hold them against runs that were left alone: `make faults`.
 
-Three campaigns over short runs of several algorithms and environments, with and without lag, normalised:
+Campaigns over short runs of several algorithms and environments, with and without lag, normalised:
 
 - *moments*: `kill -9` after a random time; the run is resumed, and half the time killed again meanwhile,
   until it has come to its end. Some are whole command lines, from `rlcli train` to `rlcli resume`.
@@ -8,6 +8,8 @@ Three campaigns over short runs of several algorithms and environments, with and
   turn, and so is its resume.
 - *damage*: a random bit of a killed run's files is flipped, or a file is cut at a random place, and the run
   is resumed. What is wrong must be named, or do no harm.
+- *streams* (`faults_streams.py`): standard output and standard error are closed, full or gone. The run must
+  be the same, and the exit code that of training.
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
 statistics are not, to the last bit, those of the run that was never killed.
@@ -33,6 +35,7 @@ from typing import Any
 
 import torch
 
+import faults_streams
 import machine
 from processes import (
     KILLED,
@@ -252,6 +255,10 @@ def written(results: dict[str, Any], folder: Path) -> None:
     for name, counts in kills.items():
         cells = (counts.get(key, 0) for key in ("kills", "same", "lost", "different"))
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
+    lines += ["", "| what failed | trials | the same run | lost | different |", "|---|---:|---:|---:|---:|"]
+    for name, counts in results["classes"].items():
+        cells = (counts.get(key, 0) for key in ("same", "lost", "different"))
+        lines.append(f"| {name} | {sum(counts.values())} | " + " | ".join(map(str, cells)) + " |")
     lines += ["", f"| file damaged | {' | '.join(OUTCOMES)} |", "|---|" + "---:|" * len(OUTCOMES)]
     for name, counts in hurt.items():
         lines.append(f"| `{name}` | " + " | ".join(str(counts.get(key, 0)) for key in OUTCOMES) + " |")
@@ -273,6 +280,7 @@ def main() -> int:
     parser.add_argument("--commands", type=int, default=10, help="of them, whole command lines besides")
     parser.add_argument("--every", type=int, default=1, help="kill before every so manieth operation")
     parser.add_argument("--places", type=int, default=200, help="places damaged")
+    parser.add_argument("--streams", type=int, default=60, help="commands whose streams fail")
     parser.add_argument("--runs", type=int, default=len(RUNS), help="sorts of runs, the first so many")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and places")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="folder of the results")
@@ -288,7 +296,9 @@ def main() -> int:
             "before each operation on the disk": operations(kinds[0], chosen.every, root),
         }
         hurt = damage(kinds, chosen.places, root, draw)
-    every = [*killed.values(), *hurt.values()]
+        classes = {"streams": Campaign()}
+        faults_streams.campaign(kinds[0], chosen.streams, root, draw, classes["streams"].judge)
+    every = [*killed.values(), *hurt.values(), *classes.values()]
     results = {
         "command": "scripts/faults.py "
         + " ".join(f"--{name} {value}" for name, value in vars(chosen).items() if name != "out"),
@@ -296,6 +306,7 @@ def main() -> int:
         "seconds": time.perf_counter() - begun,
         "runs": [kind.name for kind in kinds],
         "kills": {name: dict(campaign.counts) for name, campaign in killed.items()},
+        "classes": {name: dict(campaign.counts) for name, campaign in classes.items()},
         "damage": {name: dict(campaign.counts) for name, campaign in hurt.items()},
         "failures": [text for campaign in every for text in campaign.failures],
         "measured_on": machine.description(),
