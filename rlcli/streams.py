@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from rlcli.text import visible
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-PATIENCE = {STDOUT: 60.0, STDERR: 1.0}
+PATIENCE = {STDOUT: 10.0, STDERR: 1.0}
 """Seconds to wait for a non-blocking descriptor that is full: results are worth more than progress."""
 SHOW_CURSOR = b"\x1b[?25h\n"
 
