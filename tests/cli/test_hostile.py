@@ -534,7 +534,7 @@ def test_changes_of_code_that_lead_elsewhere(verb: str, attack: Any) -> None:
         (run / "code.diff").symlink_to("../../secret")
 
     ended = attack(harm, verb)
-    assert (ended.code == 4) == (verb in READS_DIGESTS)
+    assert (ended.code == 4) == (verb in READS_DIGESTS | {"resume"})
     assert not (Path.cwd() / "runs").exists(), "nothing was trained"
 
 

@@ -616,9 +616,9 @@ MUTATIONS = (
     ),
     Mutation(
         "rows after the checkpoint kept",
-        "runs/rows.py",
-        "os.truncate(self._path, sum(map(len, self._kept)))",
-        "os.truncate(self._path, self._path.stat().st_size)",
+        "runs/past.py",
+        "cut(self._path, self._kept.end)",
+        "cut(self._path, self._path.stat().st_size)",
         "runs/test_resume.py::test_everything_on_goes_on",
     ),
     Mutation(
@@ -667,8 +667,8 @@ MUTATIONS = (
     Mutation(
         "a chain without the link before",
         "runs/digests.py",
-        'linked = " ".join((before, str(update), *quantities))',
-        'linked = " ".join((str(update), *quantities))',
+        'hashlib.sha256(before + b" " + ended)',
+        'hashlib.sha256(b" " + ended)',
         "runs/test_digests.py::test_each_chain_digest_holds_all_before_it",
     ),
     Mutation(
@@ -681,9 +681,9 @@ MUTATIONS = (
     Mutation(
         "a chain that goes on after what was done again",
         "runs/digests.py",
-        "if line.update <= after and every and line.update % every == 0",
-        "if every and line.update % every == 0",
-        "runs/test_digests.py::test_going_on_keeps_what_was_and_gives_back_what_is_done_again",
+        "if update <= after and every and update % every == 0",
+        "if every and update % every == 0",
+        "runs/test_digests.py::test_going_on_keeps_what_was",
     ),
     Mutation(
         "a reproduction that never looks",
@@ -698,6 +698,41 @@ MUTATIONS = (
         "schedule_steps=config.schedule_steps or config.total_steps",
         "schedule_steps=steps",
         "runs/test_reproduce.py::test_until",
+    ),
+    Mutation(
+        "a run whose checkpoints are gone begun again",
+        "runs/resume.py",
+        "if saved is None and reached <= first:",
+        "if True:",
+        "runs/test_lost.py::test_what_was_saved_and_is_gone_is_not_begun_again",
+    ),
+    Mutation(
+        "rows thrown away when a run begins again",
+        "runs/past.py",
+        "return self._kept.end == 0 and self.later > 0",
+        "return False",
+        "runs/test_lost.py::test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows",
+    ),
+    Mutation(
+        "damaged times taken out of the rows' checksum",
+        "runs/rows.py",
+        "%s[\\w/]*\": %s(?=[,}])' % (group, NUMBER))",
+        '%s[^"]*": [^,}]*\' % group)',
+        "runs/test_bounds.py::test_damage_among_the_times_is_found_without_reading_every_row",
+    ),
+    Mutation(
+        "a link followed when a file is opened",
+        "plain.py",
+        "flags | os.O_NOFOLLOW | os.O_NONBLOCK",
+        "flags | os.O_NONBLOCK",
+        "runs/test_files.py::test_a_link_is_neither_read_nor_written",
+    ),
+    Mutation(
+        "an index that says how large a checkpoint may be",
+        "runs/checkpoint.py",
+        "if path.lstat().st_size > possible:",
+        "if False:",
+        "runs/test_bounds.py::test_an_index_does_not_say_how_large_a_checkpoint_may_be",
     ),
     Mutation(
         "modules imported because a directory names them",
