@@ -135,12 +135,12 @@ def test_what_is_no_file_is_no_choice(kind: str, folder: Path) -> None:
 
 
 def test_a_folder_that_leads_round_in_circles_is_walked_once(folder: Path) -> None:
-    experiment("seed: 1\n")(folder)
+    experiment(f"{GLOBAL}seed: 1\n")(folder)
     (folder / "experiment" / "again").symlink_to(folder)
     (folder / "again").symlink_to(folder)
     assert "x" in catalogue.files("experiment", str(folder))
     assert "again/experiment/x" not in catalogue.files("experiment", str(folder))
-    assert compose(["experiment=x"], config_dir=str(folder)).config.seed == 0
+    assert compose(["experiment=x"], config_dir=str(folder)).config.seed == 1
 
 
 def test_nothing_leads_out_of_the_folder(folder: Path) -> None:
