@@ -107,7 +107,7 @@ def test_what_a_folder_may_not_hold(make: Make, said: str, folder: Path, workpla
             call(["experiment=x"], config_dir=str(folder))
         assert said in str(caught.value)
         assert len(str(caught.value)) < 1000
-        assert time.process_time() - begun < 2.0
+        assert time.process_time() - begun < 4.0
     assert not list(workplace.rglob("pwned"))
 
 
