@@ -50,7 +50,7 @@ def test_what_is_out_of_bounds_is_refused_at_once(text: str, said: str) -> None:
     with pytest.raises(StorageError, match=said) as caught:
         load(text, "x.yaml", aliases=True)
     assert str(caught.value).startswith("x.yaml")
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 4.0
 
 
 SLOW = {
@@ -66,7 +66,7 @@ SLOW = {
 def test_what_is_within_bounds_takes_no_longer(text: str) -> None:
     begun = time.process_time()
     load(text, "x.yaml")
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - begun < 4.0
 
 
 def test_aliases_are_for_files_of_the_users_own() -> None:

@@ -67,7 +67,7 @@ def test_a_long_run_is_resumed_in_little_memory(tmp_path: Path) -> None:
     with little_memory(60):
         result = resume(run, quiet=True)
     assert (result.status, result.updates) == ("finished", 20_001)
-    assert time.process_time() - begun < 5.0
+    assert time.process_time() - begun < 10.0
     assert "are not those that were written" not in (run / "train.log").read_text()
     assert Rows(run).settle().rows == 20_001
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_nothing_but_a_hole_is_named_at_once(
         else:
             with pytest.raises(StorageError, match=name):
                 resume(run, quiet=True)
-    assert time.process_time() - begun < 3.0
+    assert time.process_time() - begun < 6.0
 
 
 def test_a_hole_amid_the_rows_is_named(run: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_call_is_tried_within_bounds(call: Callable[[], object], said: str | N
 def test_a_call_without_end_is_ended() -> None:
     begun = time.monotonic()
     assert excess(lambda: time.sleep(60), seconds=1) == "takes more than 1 s"
-    assert time.monotonic() - begun < 3.0
+    assert time.monotonic() - begun < 10.0
 
 
 def test_what_is_printed_meanwhile_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
@@ -240,7 +240,7 @@ def test_arguments_that_cost_too_much_are_not_admitted(
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"Greedy-v0 with env\.kwargs=.* takes more than") as caught:
         admit(config, tmp_path)
-    assert time.monotonic() - begun < 6.0
+    assert time.monotonic() - begun < 12.0
     assert "--import tests.envs.greedy" in str(caught.value.hint)
     admit(config, tmp_path, ["tests.envs.greedy"])
     admit(tiny(env__id="Greedy-v0", env__kwargs={"size": 10}), tmp_path)
