@@ -385,8 +385,8 @@ MUTATIONS = (
     Mutation(
         "the schedule reversed",
         "learner/hyperparameters.py",
-        "return max(0.0, 1.0 - update * config.batch_size / horizon)",
-        "return min(1.0, update * config.batch_size / horizon)",
+        "return max(0.0, 1.0 - update * config.batch_size / config.horizon(update))",
+        "return min(1.0, update * config.batch_size / config.horizon(update))",
         "learner/test_hyperparameters.py::test_a_linear_schedule_falls_from_its_value_by_equal_steps",
     ),
     Mutation(
@@ -1089,9 +1089,16 @@ MUTATIONS = (
         "sweeps/test_study.py::test_an_interruption_changes_nothing_of_what_is_asked",
     ),
     Mutation(
+        "combinations that were tried tried again",
+        "sweeps/study.py",
+        "if not avoids or _identity(proposal.params) not in tried:",
+        "if proposal:",
+        "sweeps/test_study.py::test_no_combination_is_tried_twice_where_they_can_be_counted[1-tpe]",
+    ),
+    Mutation(
         "points of a grid drawn in another order each time",
         "sweeps/study.py",
-        'draw = "grid" if kind == "grid" else str(number)',
+        'draw = "grid" if kind == "grid" else f"{number}:{attempt}" if attempt else str(number)',
         "draw = str(number)",
         "sweeps/test_study.py::test_trials_of_a_batch_know_of_each_other",
     ),
