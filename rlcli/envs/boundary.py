@@ -19,11 +19,10 @@ that pass, and what they become, are the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +33,9 @@ from rlcli.text import described, shown
 
 Array = npt.NDArray[Any]
 
-LARGE = 4096
-"""Numbers of an observation from which on it is copied once, rather than gathered first."""
+LARGE = 2**15
+"""Numbers of N observations from which on they are copied once, rather than gathered first."""
+BOOLEANS = {bool, np.bool_}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -43,28 +43,18 @@ class Wrong(Exception):
     """A result is not what it should be: what was expected, and what came."""
 
 
-class Rows(NamedTuple):
-    """Where the results of one run's N environments go."""
-
-    observations: Array
-    """[N, ...] in our type; discrete choices as the environment counts them."""
-    rewards: Array
-    terminated: Array
-    truncated: Array
-
-
 def read_reset(spec: ObservationSpec, result: Any) -> Any:
     """The observation in what `reset` gave, in our type and shape."""
-    if not isinstance(result, tuple | list) or len(result) != 2:
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise Wrong(f"reset should give (observation, info); it gave {_amount(result)}")
-    if not isinstance(result[1], Mapping):
+    if not isinstance(result[1], (dict, Mapping)):  # a dict first: it is the quicker question
         raise Wrong(f"reset should give (observation, info), info a dictionary; info is {_told(result[1])}")
     return _observation(spec, result[0])
 
 
 def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, bool]:
     """Observation, reward, terminated and truncated in what `step` gave."""
-    if not isinstance(result, tuple | list) or len(result) != 5:
+    if not isinstance(result, (tuple, list)) or len(result) != 5:
         raise Wrong(
             f"step should give (observation, reward, terminated, truncated, info); it gave {_amount(result)}"
         )
@@ -77,21 +67,37 @@ def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, boo
     )
 
 
-def read_steps(spec: ObservationSpec, results: Sequence[Any], rows: Rows) -> bool:
-    """Writes what N steps gave to `rows`; False where something must be looked at more closely."""
+def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Array]) -> bool:
+    """Writes what N steps gave to `out`; False where something must be looked at more closely.
+
+    `out` are observations [N, ...] (discrete choices as the environment counts them), rewards, terminated and
+    truncated [N]. It costs what copying costs.
+    """
+    seen, rewards, ended, cut, floats = [], [], [], [], True
     try:
-        seen, rewards, terminated, truncated, _ = zip(*results, strict=True)
-        paid, ends = np.array(rewards), np.array((terminated, truncated))
-        if (
-            paid.shape != rows.rewards.shape
-            or paid.dtype.kind not in "fiub"
-            or ends.dtype.kind != "b"
-            or ends.shape != (2, len(results))
-        ):
-            return False
-        rows.rewards[...] = paid
-        rows.terminated[...], rows.truncated[...] = ends
-        return _observations(spec, seen, rows.observations)
+        for observation, reward, terminated, truncated, _ in results:
+            if (
+                (terminated is not True and terminated is not False)
+                or (truncated is not True and truncated is not False)
+            ) and not {type(terminated), type(truncated)} <= BOOLEANS:
+                return False
+            if type(reward) is not float:
+                floats = False
+            seen.append(observation)
+            rewards.append(reward)
+            ended.append(terminated)
+            cut.append(truncated)
+        observations, paid, ends, cuts = out
+        if floats:
+            paid[:] = rewards
+        else:
+            values = np.array(rewards)
+            if values.ndim != 1 or values.dtype.kind not in "fiub":
+                return False
+            paid[:] = values
+        ends[:] = ended
+        cuts[:] = cut
+        return _observations(spec, seen, observations)
     except Exception:
         return False
 
@@ -104,22 +110,24 @@ def _observations(spec: ObservationSpec, seen: Sequence[Any], out: Array) -> boo
         parts = [np.array([member.of(one) for one in seen]) for member in spec.members]
         if not all(map(_fits, spec.members, parts)):
             return False
-        out[...] = spec.vectors(parts)
+        out[:] = spec.vectors(parts)
         return True
-    [leaf] = spec.leaves
-    if math.prod(spec.shape) > LARGE:
+    leaf = spec.leaves[0]
+    if out.size > LARGE:
         if any(one.dtype.kind not in leaf.type_kinds for one in seen):
             return False
         np.stack(seen, out=out, casting="same_kind")  # raises where shapes differ
         return True
     values = np.array(seen)
-    if not _fits(leaf, values) or values.shape != out.shape:
+    if values.shape != out.shape:
         return False
-    if values.dtype.itemsize > 4 and values.dtype.kind == "f":
+    if (leaf.sizes is not None or values.dtype != leaf.declared) and not _fits(leaf, values):
+        return False
+    if values.dtype.char in "dg":
         with np.errstate(over="raise"):
-            out[...] = values
+            out[:] = values
     else:
-        out[...] = values
+        out[:] = values
     return True
 
 
@@ -136,7 +144,14 @@ def _fits(leaf: Member, values: Array) -> bool:
 def _observation(spec: ObservationSpec, seen: Any) -> Any:
     """One observation, in our type and shape."""
     if not spec.members:
-        return _leaf(spec.leaves[0], seen).astype(spec.dtype)
+        leaf = spec.leaves[0]
+        if (
+            type(seen) is np.ndarray
+            and seen.dtype == spec.dtype == leaf.declared
+            and seen.shape == leaf.shape
+        ):
+            return seen
+        return _leaf(leaf, seen).astype(spec.dtype)
     if spec.kind == "dict":
         keys = [member.key for member in spec.members]
         if not isinstance(seen, Mapping) or len(seen) != len(keys) or any(key not in seen for key in keys):

@@ -5,10 +5,11 @@ Shapes: R runs, N environments of one run.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import isfinite
 
 import numpy as np
+from numpy import vdot
 
 from rlcli.envs.interface import Array
 from rlcli.errors import NonFiniteError
@@ -20,7 +21,7 @@ Failures = dict[int, Exception]
 def check_finite(failures: Failures, env_id: str, values: Array, what: str) -> None:
     """Sets aside every run of `values [R, N, ...]` that holds a number which is not finite."""
     # A sum of squares is finite only where all numbers are; it takes a quarter of the time.
-    if values.dtype.kind != "f" or math.isfinite(np.vdot(values, values)) or np.isfinite(values).all():
+    if values.dtype.kind != "f" or isfinite(vdot(values, values)) or np.isfinite(values).all():
         return
     for run, row in enumerate(values):
         wrong = ~np.isfinite(row)

@@ -9,7 +9,6 @@ Shapes: R runs, N environments of one run.
 from __future__ import annotations
 
 import contextlib
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,11 +16,11 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.envs.boundary import Rows, Wrong, read_reset, read_step, read_steps
+from rlcli.envs.boundary import Wrong, read_reset, read_step, read_steps
 from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
-from rlcli.envs.untrusted import close, contained, folder, surroundings_kept
+from rlcli.envs.untrusted import close, contained, surroundings_kept
 from rlcli.errors import EnvironmentFault
 
 Env = gymnasium.Env[Any, Any]
@@ -43,7 +42,6 @@ class GymnasiumVectorEnv:
         if len(self.failures) == num_runs:
             raise self.failures[0]
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
-        self._stay = folder()
         self._clock = 0
         """Steps of all environments since they were made."""
         self._episodes = [[_NOT_BEGUN] * num_envs for _ in range(num_runs)]
@@ -51,7 +49,7 @@ class GymnasiumVectorEnv:
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
         current = self._current.copy()
-        for run, index in np.argwhere(mask).tolist():
+        for run, index in zip(*(axis.tolist() for axis in mask.nonzero()), strict=True):
             if run in self.failures:
                 continue
             number = self._episodes[run][index][0] + 1
@@ -60,7 +58,6 @@ class GymnasiumVectorEnv:
                 current[run, index] = self._start_episode(run, index)
             except BaseException as error:
                 self._fail(run, index, error)
-        self._stay()
         check_finite(self.failures, self.spec.id, current, "observation after a reset")
         clear_rows(self.failures, current)
         self._current = current
@@ -69,43 +66,43 @@ class GymnasiumVectorEnv:
     def step(self, actions: Array) -> Step:
         """Steps every environment of every run that has not failed."""
         sent = self.spec.action.to_env(actions)
-        shape = (self.num_runs, self.num_envs)
-        found = Rows(
-            np.zeros(self._current.shape, self._current.dtype),
-            np.zeros(shape),
-            np.zeros(shape, np.bool_),
-            np.zeros(shape, np.bool_),
-        )
+        observations = np.zeros(self._current.shape, self._current.dtype)
+        rewards = np.zeros((self.num_runs, self.num_envs))
+        terminated, truncated = np.zeros((2, self.num_runs, self.num_envs), np.bool_)
         self._clock += 1
-        for run, envs in enumerate(self._envs):
-            if run not in self.failures:
-                rows = Rows(*(part[run] for part in found))
-                self._step_run(run, envs, self._apart(sent[run]), rows)
-        self._stay()
-        if self.spec.observation.start:
-            found.observations[...] -= self.spec.observation.start
-        check_finite(self.failures, self.spec.id, found.observations, "observation")
-        check_finite(self.failures, self.spec.id, found.rewards, "reward")
-        clear_rows(self.failures, *found)
-        self._current = found.observations
-        return Step(*found)
-
-    def _step_run(self, run: int, envs: Sequence[Env], actions: Iterable[Any], rows: Rows) -> None:
-        """Steps one run's environments and writes what they gave; a fault sets the run aside."""
-        results: list[Any] = []
-        taken = map(operator.call, [env.step for env in envs], actions)
-        watched = self._watched(run)
-        try:
-            if watched:
+        for run in range(self.num_runs):
+            if run in self.failures:
+                continue
+            rows = (observations[run], rewards[run], terminated[run], truncated[run])
+            taken = self._apart(sent[run])
+            if self._clock <= WATCHED and any(number == 1 for number, _, _ in self._episodes[run]):
                 with surroundings_kept():
-                    results.extend(taken)
-            else:
-                results.extend(taken)
+                    results = self._step_run(run, taken)
+                self._read(run, results, rows)
+                continue
+            results = self._step_run(run, taken)
+            if not read_steps(self.spec.observation, results, rows):
+                self._read(run, results, rows)
+        if self.spec.observation.start:
+            observations -= self.spec.observation.start
+        check_finite(self.failures, self.spec.id, observations, "observation")
+        check_finite(self.failures, self.spec.id, rewards, "reward")
+        if self.failures:
+            clear_rows(self.failures, observations, rewards, terminated, truncated)
+        self._current = observations
+        return Step(observations, rewards, terminated, truncated)
+
+    def _step_run(self, run: int, actions: Iterable[Any]) -> list[Any]:
+        """What each environment of a run gives; one that raises sets the run aside."""
+        left = iter(actions)
+        try:
+            return [env.step(action) for env, action in zip(self._envs[run], left, strict=False)]
         except BaseException as error:
-            self._fail(run, len(results), error)
-            return
-        if not watched and read_steps(self.spec.observation, results, rows):
-            return
+            self._fail(run, self.num_envs - 1 - sum(1 for _ in left), error)
+            return []
+
+    def _read(self, run: int, results: Sequence[Any], rows: Sequence[Array]) -> None:
+        """Writes what environments gave, one by one; what is wrong sets the run aside."""
         for index, result in enumerate(results):
             try:
                 for row, value in zip(rows, read_step(self.spec.observation, result), strict=True):
@@ -113,10 +110,6 @@ class GymnasiumVectorEnv:
             except BaseException as error:
                 self._fail(run, index, error)
                 return
-
-    def _watched(self, run: int) -> bool:
-        """Whether an environment of the run is in its first episode, and not long in it."""
-        return self._clock <= WATCHED and any(number == 1 for number, _, _ in self._episodes[run])
 
     def _made(self, run: int) -> list[Env]:
         """One run's environments; a run for which not all can be made is set aside."""

@@ -117,6 +117,8 @@ class ActionSpec:
 
     def to_env(self, actions: Array) -> Array:
         """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped."""
+        if self.kind == "discrete" and not self.start:
+            return actions.astype(self.dtype, copy=False)
         if self.kind != "box":
             return (actions + self.start).astype(self.dtype, copy=False)
         # Cast first: bounds that float32 cannot hold are then kept to the last bit.

@@ -10,7 +10,7 @@ import torch
 
 from rlcli.collect.evaluation import evaluate, lanes
 from rlcli.envs import registry
-from rlcli.envs.untrusted import interrupts_noticed
+from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.errors import RlcliError, UserError
 from rlcli.runs.checkpoint import Which
 from rlcli.runs.policy import read_policy
@@ -50,7 +50,7 @@ def evaluate_run(
     env = registry.make(trained.config.env, 1, num_envs=lanes(episodes))
     limit = max_steps or trained.config.eval.max_steps
     try:
-        with interrupts_noticed():
+        with folder_kept(), interrupts_noticed():
             played = evaluate(*trained.policy, env, chosen, episodes, max_steps=limit, stochastic=stochastic)
     except RlcliError:
         raise

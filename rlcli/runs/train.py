@@ -119,7 +119,8 @@ def train_all(
             run.abandon(code)
 
     with folder_kept(), stop_on_signals(announce, abandon) as stop:
-        session = BACKENDS[configs[0].backend](configs, checkpoints)
+        with folder_kept():
+            session = BACKENDS[configs[0].backend](configs, checkpoints)
         loop = _Loop(session, runs, on_row, on_end, stop)
         try:
             for run in range(len(configs)):
@@ -159,7 +160,8 @@ class _Loop:
                 self._leave(run, record.end("finished"))
         while self._runs and not self._stop:
             try:
-                outcome = self._session.update()
+                with folder_kept():  # what follows may have relative paths
+                    outcome = self._session.update()
             except Exception as error:
                 self.fail_all(error)
                 break
@@ -221,10 +223,11 @@ class _Loop:
         if self._evaluation_env is None:
             self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
         try:
-            return evaluate(
-                model, snapshot, self._evaluation_env, config.seed, episodes,
-                max_steps=config.eval.max_steps, stopped=lambda: bool(self._stop),
-            )  # fmt: skip
+            with folder_kept():
+                return evaluate(
+                    model, snapshot, self._evaluation_env, config.seed, episodes,
+                    max_steps=config.eval.max_steps, stopped=lambda: bool(self._stop),
+                )  # fmt: skip
         except Exception:
             self._close_evaluation()  # it has failed for one run, and must not for the next
             raise

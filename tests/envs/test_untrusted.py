@@ -48,9 +48,10 @@ def test_a_deed_fails_its_run_and_says_where(
 
 
 def test_a_process_stays_where_it_is(workplace: Path) -> None:
+    """In the first episode of an environment at once; later moves are the training loop's to undo."""
     before = signal.getsignal(signal.SIGTERM)
     for deed in ("move", "listen"):
-        env = odd(deed, seed=None if deed == "move" else 1)
+        env = odd(deed, seed=1)
         for episode in range(2):
             env.reset(SEEDS + 100 * episode, EVERYWHERE)
             for _ in range(4):
