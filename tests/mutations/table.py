@@ -1096,13 +1096,6 @@ MUTATIONS = (
         "sweeps/test_study.py::test_no_combination_is_tried_twice_where_they_can_be_counted[1-tpe]",
     ),
     Mutation(
-        "points of a grid drawn in another order each time",
-        "sweeps/study.py",
-        'draw = "grid" if kind == "grid" else f"{number}:{attempt}" if attempt else str(number)',
-        "draw = str(number)",
-        "sweeps/test_study.py::test_trials_of_a_batch_know_of_each_other",
-    ),
-    Mutation(
         "a torn line joined with the next",
         "sweeps/journal.py",
         "                os.ftruncate(handle, _whole(handle))\n",

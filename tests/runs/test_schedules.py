@@ -144,7 +144,7 @@ def said(**changes: Any) -> str:
 def test_what_is_at_its_end_is_said_by_name() -> None:
     rate, clip = {"algo__learning_rate_schedule": "linear"}, {"algo__clip_schedule": "linear"}
     still = {"algo__learning_rate_schedule": "constant"}
-    assert "algo.learning_rate_schedule=linear end at schedule_steps=128" in said(**rate)
+    assert "algo.learning_rate_schedule=linear ends at schedule_steps=128" in said(**rate)
     assert "from update 5 on algo.learning_rate=0, so that nothing is learnt" in said(**rate)
     assert "rlcli resume RUN total_steps=256 schedule_steps=256" in said(**rate)
     assert "algo.clip=0, so that the policy learns nothing" in said(**still, **clip)
@@ -172,7 +172,9 @@ def test_it_is_said_when_the_run_goes_on_and_stands_in_its_log(
     train([short()], [tmp_path / "run"])
     assert "schedule" not in capsys.readouterr().err
     resumed(tmp_path / "run", "total_steps=192")
-    warned = "Warning: algo.learning_rate_schedule and algo.clip_schedule=linear end at schedule_steps=128"
+    warned = (
+        "Warning: algo.learning_rate_schedule=linear and algo.clip_schedule=linear end at schedule_steps=128"
+    )
     assert warned in capsys.readouterr().err
     assert "from update 5 on algo.learning_rate=0" in (tmp_path / "run" / "train.log").read_text()
     resumed(tmp_path / "run", *LONGER)
