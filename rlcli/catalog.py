@@ -265,7 +265,10 @@ def _update() -> Iterator[Metric]:
         "gain_realised",
         "1",
         "L(θ) - L(θ₀)",
-        "What the surrogate on the whole batch really gained.",
+        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted "
+        "mean_t ∫₀¹ C_t(x + s Δ) Δ_t ds, from x = log π₀/μ of the actions to x + Δ = log π/μ, C_t what "
+        "∇ log π_t is multiplied by there: the change of the weighted estimate where it has a gradient, to "
+        "first order ∇L(θ₀)·(θ - θ₀) always.",
         "higher",
         TRPO,
     )
@@ -334,7 +337,16 @@ def _weights() -> Iterator[Metric]:
 
 def _losses() -> Iterator[Metric]:
     during = "Mean over the update's gradient steps, on their minibatches."
-    yield _metric("loss/policy", "1", "-mean L", f"Minus the surrogate objective. {during}", "neither", PPO)
+    yield _metric(
+        "loss/policy",
+        "1",
+        "-mean L",
+        "Minus the surrogate objective; with algo.surrogate=weighted its value at π = μ and what was gained "
+        "from there, as update/gain_realised has it (algo.weights=none: log π times the coefficient). "
+        f"{during}",
+        "neither",
+        PPO,
+    )
     yield _metric(
         "loss/value",
         "reward²",

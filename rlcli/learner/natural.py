@@ -101,7 +101,12 @@ class _Evaluation:
 
     def __call__(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         policy, objective = self._at(parameters)
-        return self._anchor.kl(policy).mean(-1), (objective - self._start).mean(-1)
+        gained = objective - self._start
+        weighting, batch = self._step.weighting, self._step.batch
+        if weighting is not None:
+            before, after = (one.log_prob(batch.actions) for one in (self._anchor, policy))
+            gained = batch.weighted(weighting.gain(before, after))
+        return self._anchor.kl(policy).mean(-1), gained.mean(-1)
 
     def losses(self, parameters: Tensor, value: Tensor) -> Losses:
         """The losses at `parameters`, beside the value loss [S, R] of each step that followed."""
@@ -116,7 +121,10 @@ class _Evaluation:
         step = self._step
         batch = step.batch
         policy = step.model.distribution(parameters, batch.inputs).double()
+        log_prob = policy.log_prob(batch.actions)
+        if step.weighting is not None:
+            return policy, batch.weighted(step.weighting.objective(log_prob))
         surrogate = SURROGATES[step.configs[0].algo.surrogate](
-            policy.log_prob(batch.actions), batch.log_anchor.double(), step.judged, step.hyper
+            log_prob, batch.log_anchor.double(), step.judged, step.hyper
         )
         return policy, batch.weighted(surrogate.value)

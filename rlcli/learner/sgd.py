@@ -135,7 +135,8 @@ class _Gradient:
             for_output, for_free = for_output + pulled_output, for_free + pulled_free
         gradient = self._model.network.backward(tape, Heads(for_output, for_free, by_value))
         log_ratio = log_prob - minibatch.log_anchor
-        objective = minibatch.weighted(surrogate.value)
+        value = surrogate.value if self._weighting is None else self._weighting.objective(log_prob).float()
+        objective = minibatch.weighted(value)
         return gradient, _Samples(log_ratio, objective, error, policy.entropy(), penalty)
 
     def _penalty(

@@ -140,7 +140,9 @@ def update(
     policy = measure.policy(improvement.parameters, improvement.unseen)
     figures = _figures(configs, before, improvement, policy)
     if weighting is not None:
-        figures |= weighting.figures(policy.log_prob(actions))
+        moved = policy.log_prob(actions)
+        gained = batch.weighted(weighting.gain(anchor.log_prob, moved)).mean(-1)
+        figures |= weighting.figures(moved) | {"update/gain_realised": gained}
     if config.algo.penalty != "none":
         figures["update/beta"] = beta
     if adapts(config):
@@ -212,7 +214,8 @@ def _figures(
     move = (improvement.parameters - before.parameters).double()
     figures["update/entropy"] = policy.entropy().mean(-1)
     figures["update/gain_predicted"] = (before.gradient.double() * move).sum(-1)
-    figures["update/gain_realised"] = _gain(config, hyper, batch, judged, *log_probs)
+    if config.algo.surrogate != "weighted":
+        figures["update/gain_realised"] = _gain(config, hyper, batch, judged, *log_probs)
     return figures
 
 

@@ -188,6 +188,31 @@ def gradient_coefficients(
     return torch.where(parts.counted, coefficients, 0.0)
 
 
+def outcomes(
+    kind: str,
+    rewards: Tensor,
+    advantages: Tensor,
+    gamma: Tensor,
+    baseline: Tensor | None,
+    parts: Segments,
+    *,
+    discount_states: bool,
+) -> Tensor:
+    """What the objective sums up at π = μ, step by step, [T, ..., N]; arguments as `gradient_coefficients`.
+
+    Of a segment G - b(s_0), as its discounted rewards and, at its first step, -b; else A_t, times γ^t where
+    states are discounted.
+    """
+    discounts = _discounts(gamma, rewards, parts)
+    if kind in BY_SEGMENT:
+        found = discounts * rewards
+        if baseline is not None:
+            found = found - torch.where(parts.age == 0, baseline, 0.0)
+    else:
+        found = discounts * advantages if discount_states else advantages
+    return torch.where(parts.counted, found, 0.0)
+
+
 def _per_decision(
     weights: Weights,
     rewards: Tensor,

@@ -123,6 +123,72 @@ def test_a_step_is_the_estimated_gradient(env, kind, discount, baseline):
     assert judged.item() == pytest.approx(float((wanted.double() ** 2).sum()) / RATE, rel=2e-2)
 
 
+def gains(now: Stage, rollout) -> tuple[float, float]:
+    figures = now.learn(rollout).figures
+    return figures["update/gain_predicted"].item(), figures["update/gain_realised"].item()
+
+
+@pytest.mark.parametrize("own", [{}, {"weight_cap": 1.02}, {"self_normalise": True}, {"baseline": "none"}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_step_gains_what_its_gradient_promises(kind, own):
+    now = moved(weighted(lag=2, weights=kind, epochs=1, **own))
+    rollout = now.collect()
+    predicted, realised = gains(now, rollout)
+    assert predicted > 0.0
+    assert realised == pytest.approx(predicted, rel=5e-3)
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("kind", ["trajectory", "per_decision", "prefix", "per_step"])
+def test_a_run_gains_in_the_direction_its_gradient_promises(kind, lag):
+    now = weighted(lag=lag, weights=kind, learning_rate=0.01, epochs=3)
+    agree = []
+    for _ in range(20):
+        rollout = now.collect()
+        predicted, realised = gains(now, rollout)
+        agree.append(predicted * realised > 0.0)
+        now = now.after(1)
+    assert sum(agree) > 0.95 * len(agree)
+
+
+def test_the_gain_is_the_change_of_the_weighted_estimate():
+    """Σ over segments of the product of ratios times the discounted return, before and after, over B."""
+    now = moved(weighted(lag=2, weights="trajectory", baseline="none", discount_states=True, epochs=1))
+    faster = [replace(one, algo=replace(one.algo, learning_rate=0.05)) for one in now.configs]
+    now = now._replace(configs=faster)
+    rollout = now.collect()
+    learned = now.learn(rollout)
+    wanted = slow_estimate(now, rollout, learned.state) - slow_estimate(now, rollout, now.state)
+    assert learned.figures["update/gain_realised"].item() == pytest.approx(wanted, rel=1e-4)
+    assert abs(learned.figures["update/gain_predicted"].item() / wanted - 1.0) > 1e-2
+    # The one gradient step of the update was taken where it began.
+    start = slow_estimate(now, rollout, now.state)
+    assert learned.figures["loss/policy"].item() == pytest.approx(-start, rel=1e-5)
+
+
+def slow_estimate(now: Stage, rollout, state) -> float:
+    """The importance-weighted estimate of the return under `state`'s policy, times segments over samples."""
+    # Of discounted states and no baseline the coefficient is weight times outcome at every step of a segment.
+    there = now._replace(
+        state=now.state._replace(policy=now.state.policy._replace(parameters=state.policy.parameters))
+    )
+    weighed = slow_coefficients(there, rollout)
+    return (
+        sum(float(weighed[piece[-1], n]) for n in range(4) for piece in pieces(rollout, n)) / weighed.numel()
+    )
+
+
+def test_gains_of_several_runs_are_those_of_one():
+    names = ("update/gain_realised", "update/gain_predicted", "loss/policy")
+    together = weighted(seeds=(0, 1), lag=2, learning_rate=0.05).after(3)
+    found = together.learn(together.collect()).figures
+    for run in range(2):
+        one = weighted(seeds=(run,), lag=2, learning_rate=0.05).after(3)
+        lone = one.learn(one.collect()).figures
+        for name in names:
+            assert same(found[name][[run]], lone[name]), name
+
+
 def test_the_policies_of_that_comparison_differ():
     now = moved(weighted("CartPole-v1", lag=2, epochs=1))
     rollout = now.collect()

@@ -624,6 +624,27 @@ MUTATIONS = (
     ),
     # Importance weighting
     Mutation(
+        "the gain of a weighted objective with the coefficients of its start",
+        "learner/update.py",
+        "gained = batch.weighted(weighting.gain(anchor.log_prob, moved)).mean(-1)",
+        "gained = batch.weighted(judged * (moved - anchor.log_prob)).mean(-1)",
+        "learner/test_weighting.py::test_the_gain_is_the_change_of_the_weighted_estimate",
+    ),
+    Mutation(
+        "the loss of a weighted objective as of the score function",
+        "learner/sgd.py",
+        "value = surrogate.value if self._weighting is None else self._weighting.objective(log_prob).float()",
+        "value = surrogate.value",
+        "learner/test_weighting.py::test_the_gain_is_the_change_of_the_weighted_estimate",
+    ),
+    Mutation(
+        "the mean weight of a move beyond its cap",
+        "maths/path.py",
+        "log = torch.where(torch.maximum(begin, end) > limit, torch.logaddexp(below, above), log)",
+        "log = torch.where(torch.maximum(begin, end) > limit, torch.minimum(log, limit), log)",
+        "maths/test_path.py::test_the_gain_is_the_change_of_the_objective",
+    ),
+    Mutation(
         "importance weights against the policy before the update",
         "learner/update.py",
         "Weighting(config, hyper, seen, batch.advantages, acting.log_prob, rollout.counted)",

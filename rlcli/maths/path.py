@@ -1,0 +1,85 @@
+"""What following an importance-weighted gradient gains on the way from one policy to another.
+
+Shapes as in `importance`: [T, ..., N], time-major. x are log-ratios log π(a|s)/μ(a|s) of the actions taken.
+
+The coefficients C_t(x) of ∇ log π_t that `gradient_coefficients` gives are a field over x. What is gained
+along the straight line from x to x + Δ is ∫₀¹ Σ_t C_t(x + s Δ) Δ_t ds: to first order the gradient times the
+step, always. Where the field is the gradient of an objective L, it is L(x + Δ) - L(x):
+
+- trajectory: L = Σ w (G - b) over segments; self-normalised Σ w (G - b) / Σ w.
+- per_decision without a baseline and with `discount_states`: L = Σ γ^t w_t r_t.
+- per_step: L = Σ w_t A_t;  none: L = Σ A_t log π_t.
+
+A cap c makes each w an f(log w) that goes on with slope c beyond log c, since it stops no gradient. The other
+fields (prefixes, baselines off policy, rewards-to-go that leave γ^t out) are no objective's gradient, and the
+line is what is meant by their gain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlcli.maths.importance import Segments, Weights, importance_weights, log_weights
+from rlcli.maths.products import times
+
+NODES: list[tuple[float, float]] = [
+    (0.5 + 0.5 * float(place), 0.5 * float(weight))
+    for place, weight in zip(*np.polynomial.legendre.leggauss(5), strict=True)
+]
+"""Places in [0, 1] and weights of Gauss-Legendre quadrature, exact for polynomials of degree 9."""
+
+
+def gained(
+    kind: str,
+    coefficients: Callable[[Weights], Tensor],
+    first: Tensor,
+    last: Tensor,
+    parts: Segments,
+    cap: Tensor | None = None,
+    self_normalise: bool = False,
+) -> Tensor:
+    """∫₀¹ C_t(x + s Δ) Δ_t ds of each step, [T, ..., N], from x = `first` to x + Δ = `last`.
+
+    `coefficients` gives C [T, ..., N] for weights. In closed form where C is linear in them; where they are
+    divided by their mean, by quadrature.
+    """
+    move = last - first
+    if not self_normalise:
+        return times(coefficients(average_weights(kind, first, last, parts, cap)), move)
+    found = torch.zeros_like(move)
+    for place, share in NODES:
+        weights = importance_weights(kind, first + place * move, parts, cap, self_normalise=True)
+        found = found + share * times(coefficients(weights), move)
+    return found
+
+
+def average_weights(
+    kind: str, first: Tensor, last: Tensor, parts: Segments, cap: Tensor | None = None
+) -> Weights:
+    """The mean over s in [0, 1] of the weights at the log-ratios first + s (last - first), in closed form.
+
+    Coefficients are linear in weights that are not self-normalised, so those at the mean weights are the mean
+    coefficients. The mean of exp over [a, b] is (exp(b) - exp(a)) / (b - a); above log `cap` it is the cap.
+    """
+    begin, end = log_weights(kind, first, parts), log_weights(kind, last, parts)
+    log = _log_mean_exp(begin, end)
+    if cap is not None:
+        limit = cap.to(begin.dtype).log()
+        low, high = torch.minimum(begin, limit), torch.minimum(end, limit)
+        share = torch.where(begin == end, 1.0, (high - low) / (end - begin))
+        below, above = share.log() + _log_mean_exp(low, high), (1.0 - share).log() + limit
+        log = torch.where(torch.maximum(begin, end) > limit, torch.logaddexp(below, above), log)
+        log = torch.where(torch.minimum(begin, end) >= limit, limit, log)
+    return Weights(kind, log, None, False, parts)
+
+
+def _log_mean_exp(a: Tensor, b: Tensor) -> Tensor:
+    """log of the mean of exp over [a, b]: max(a, b) + log((1 - exp(-d)) / d), d = |b - a|."""
+    d = (b - a).abs()
+    falling = torch.where(d == 0.0, 0.0, (-torch.expm1(-d) / torch.where(d == 0.0, 1.0, d)).log())
+    return torch.maximum(a, b) + torch.where(d == math.inf, -math.inf, falling)
