@@ -265,10 +265,9 @@ def _update() -> Iterator[Metric]:
         "gain_realised",
         "1",
         "L(θ) - L(θ₀)",
-        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted "
-        "mean_t ∫₀¹ C_t(x + s Δ) Δ_t ds, from x = log π₀/μ of the actions to x + Δ = log π/μ, C_t what "
-        "∇ log π_t is multiplied by there: the change of the weighted estimate where it has a gradient, to "
-        "first order ∇L(θ₀)·(θ - θ₀) always.",
+        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted what following "
+        "the estimated gradient gains on the straight line of log-probabilities from policy to policy "
+        "is meant: the difference of the weighted estimate wherever the estimated gradient is that of one.",
         "higher",
         TRPO,
     )
@@ -341,9 +340,8 @@ def _losses() -> Iterator[Metric]:
         "loss/policy",
         "1",
         "-mean L",
-        "Minus the surrogate objective; with algo.surrogate=weighted its value at π = μ and what was gained "
-        "from there, as update/gain_realised has it (algo.weights=none: log π times the coefficient). "
-        f"{during}",
+        f"Minus the surrogate objective; with algo.surrogate=weighted minus the "
+        f"importance-weighted estimate of what is gained, over B. {during}",
         "neither",
         PPO,
     )

@@ -62,7 +62,11 @@ def campaign(floor: float | None, steps: int, seeds: int, root: Path) -> list[di
     words = [word.format(steps=steps, seeds=seeds) for word in COMMAND]
     bounds = ["algo.beta_min=null", "algo.beta_max=null"] if floor is None else [f"algo.beta_min={floor!r}"]
     name = f"floor-{floor}"
-    subprocess.run([RLCLI, *words, *bounds, *QUIET, f"runs_dir={root}", f"name={name}"], check=True)
+    subprocess.run(
+        [RLCLI, *words, *bounds, *QUIET, f"runs_dir={root}", f"name={name}"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return [judged(path) for path in sorted((root / name).glob("*/metrics.jsonl"))]
 
 
@@ -103,6 +107,7 @@ Asked of a run: beta never below its floor, at most 8 updates in a row with KL(a
 algo.kl_target, and no KL above 20 times it. What counts is the first update in which a policy moves again,
 and that has the beta of the quiet ones before it: a few doublings below where beta is needed are too many.
 The default floor, 1/2, is the lowest power of two that keeps all three in every run, and it costs no return.
+Where it stands there most of the time, as here, the default start of 1 is more than the target asks for.
 
 The ceiling is reached only where the KL does not answer to beta: with one gradient step an update, at which
 the penalty has no slope yet, or with a target below what one step moves. 64 leaves six doublings, three times

@@ -31,6 +31,8 @@ from rlcli.learner.step import StepRule
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model, Snapshot
 
+REMEMBERED, WIDENED = "phases.observations", (torch.float32, torch.float64)
+"""An earlier rlcli kept fewer digits of observations that are whitened."""
 RAW_ACTIONS = (torch.int64, torch.float32)
 """Types that actions are kept in."""
 
@@ -195,6 +197,8 @@ def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, Coll
     trained = {}
     for name, leaf in expected.items():
         saved = checkpoint.tensors.get(f"train.{name}")
+        if name == REMEMBERED and saved is not None and (saved.dtype, leaf.dtype) == WIDENED:
+            saved = saved.double()
         if saved is None or saved.shape != leaf.shape or saved.dtype != leaf.dtype:
             found = "missing" if saved is None else f"{tuple(saved.shape)} {saved.dtype}"
             raise StorageError(

@@ -72,13 +72,19 @@ def restore(env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorStat
     ended = np.zeros_like(lost)
     if steps:
         observations, ended = _replay(env, found, starts, steps)
-    shown = np.stack([state.observations for state in states])
-    other = (observations != shown).reshape(*lost.shape, -1).any(-1)
+    pairs = zip(observations, states, strict=True)
+    other = np.stack([_differ(now, state.observations) for now, state in pairs])
     broken = ~lost & (ended | other)
     if broken.any():
         found = [_given_up(state, broken[row]) for row, state in enumerate(found)]
         observations = env.reset(_starts(seeds, found), broken)
     return _restored(found, observations, lost | broken)
+
+
+def _differ(observations: Array, shown: Array) -> npt.NDArray[np.bool_]:
+    """Which of one run's environments [N] show otherwise than they did; earlier ones kept fewer digits."""
+    differs = np.not_equal(observations.astype(shown.dtype), shown).reshape(len(shown), -1)
+    return np.asarray(differs.any(-1))
 
 
 def _restored(states: Sequence[CollectorState], observations: Array, given_up: Array) -> Restored:

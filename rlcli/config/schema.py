@@ -439,7 +439,7 @@ class EnvConfig:
         effect="maybe",
     )
     normalize_observation: bool = key(
-        False, "Whiten observations by running statistics; choices and switches stay 0 or 1."
+        False, "Whiten observations by running statistics, in float64; choices and switches stay 0 or 1."
     )
     normalize_reward: bool = key(False, "Scale rewards by the running deviation of the discounted return.")
     replay_limit: int = key(

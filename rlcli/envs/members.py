@@ -40,15 +40,15 @@ class Member:
         """This part of an observation."""
         return observation if self.key is None else observation[self.key]
 
-    def vectors(self, values: Array) -> npt.NDArray[np.float32]:
-        """Values [n, *shape] as columns [n, width].
+    def vectors(self, values: Array, dtype: npt.DTypeLike = np.float32) -> Array:
+        """Values [n, *shape] as columns [n, width] of this type.
 
         Raises:
             ValueError: an element is none of its choices.
         """
         flat = values.reshape(len(values), math.prod(self.shape))
         if self.sizes is None:
-            return flat.astype(np.float32)
+            return flat.astype(dtype)
         sizes, begins, start = self._columns
         given = flat - start
         chosen = given.astype(np.int64)
@@ -56,7 +56,7 @@ class Member:
         if wrong.any():
             whose = "the observation" if self.key is None else f"the observation's {self.key!r}"
             raise ValueError(f"{whose} holds {flat[wrong][0]}, which is none of its choices")
-        found = np.zeros((len(values), self.width), np.float32)
+        found = np.zeros((len(values), self.width), dtype)
         found[np.arange(len(values))[:, None], begins + chosen] = 1.0
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -61,7 +62,11 @@ def describe(config: EnvConfig) -> EnvSpec:
     key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
     if key not in _described:
         _described[key] = _inspect(config.id, config.kwargs)
-    return _described[key]
+    spec = _described[key]
+    if not config.normalize_observation:
+        return spec
+    # Whitening takes away what observations have in common, so the digits that are left must be there.
+    return dataclasses.replace(spec, observation=spec.observation.precisely())
 
 
 def make(

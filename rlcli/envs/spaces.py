@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,24 +43,35 @@ def _observation(space: Space) -> ObservationSpec:
     if isinstance(space, spaces.Discrete):
         return ObservationSpec("discrete", (), np.dtype(np.int64), int(space.n), int(space.start))
     if isinstance(space, spaces.Box):
-        pixels = space.dtype == np.uint8
-        return ObservationSpec("box", space.shape, np.dtype(np.uint8 if pixels else np.float32))
+        if space.dtype == np.uint8:
+            return ObservationSpec("box", space.shape, np.dtype(np.uint8))
+        return ObservationSpec("box", space.shape, np.dtype(np.float32), precise=_precise([space]))
     if isinstance(space, spaces.MultiDiscrete):
         return _vector("multidiscrete", [_member(None, space)])
     if isinstance(space, spaces.MultiBinary):
         return _vector("multibinary", [_member(None, space)])
     if isinstance(space, spaces.Dict):
-        return _vector("dict", [_member(key, space[key]) for key in space])
+        members = [_member(key, space[key]) for key in space]
+        return _vector("dict", members, _precise(space.spaces.values()))
     if isinstance(space, spaces.Tuple):
-        return _vector("tuple", [_member(index, member) for index, member in enumerate(space)])
+        members = [_member(index, member) for index, member in enumerate(space)]
+        return _vector("tuple", members, _precise(space.spaces))
     raise _Refused
 
 
-def _vector(kind: ObservationKind, members: list[Member]) -> ObservationSpec:
+def _precise(parts: Iterable[Space]) -> np.dtype[Any] | None:
+    """float64 where a box has numbers that float32 cannot hold, None where none has."""
+    boxes = [part for part in parts if isinstance(part, spaces.Box)]
+    return None if all(np.can_cast(box.dtype, np.float32) for box in boxes) else np.dtype(np.float64)
+
+
+def _vector(
+    kind: ObservationKind, members: list[Member], precise: np.dtype[Any] | None = None
+) -> ObservationSpec:
     if not members:
         raise _Refused(": it has no members")
     width = sum(member.width for member in members)
-    return ObservationSpec(kind, (width,), np.dtype(np.float32), members=tuple(members))
+    return ObservationSpec(kind, (width,), np.dtype(np.float32), members=tuple(members), precise=precise)
 
 
 def _member(key: str | int | None, space: Space) -> Member:

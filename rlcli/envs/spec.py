@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ class ObservationSpec:
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
     All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
     of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
+    What is whitened may be float64 instead: `precisely`.
     """
 
     kind: ObservationKind
@@ -38,6 +39,12 @@ class ObservationSpec:
     """The library's lowest discrete value, already subtracted on our side."""
     members: tuple[Member, ...] = ()
     """What the vector is made of; empty for box and discrete."""
+    precise: np.dtype[Any] | None = None
+    """A type that holds the space's numbers, where float32 does not."""
+
+    def precisely(self) -> ObservationSpec:
+        """The same with every digit kept: 1e6 + 0.01 x is whitened to x, but rounded to float32 it is not."""
+        return self if self.precise is None else replace(self, dtype=self.precise)
 
     @property
     def width(self) -> int:
@@ -56,14 +63,14 @@ class ObservationSpec:
             return (self.kind == "box",) * self.width
         return tuple(member.kind == "box" for member in self.members for _ in range(member.width))
 
-    def vectors(self, parts: Sequence[Array]) -> npt.NDArray[np.float32]:
+    def vectors(self, parts: Sequence[Array]) -> Array:
         """Observations [n, O] of every member's values [n, *its shape], as the environment gives them.
 
         Raises:
             ValueError: a value is none of its choices.
         """
         columns = zip(self.members, parts, strict=True)
-        return np.concatenate([member.vectors(values) for member, values in columns], -1)
+        return np.concatenate([member.vectors(values, self.dtype) for member, values in columns], -1)
 
 
 @dataclass(frozen=True, eq=False)

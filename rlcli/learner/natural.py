@@ -123,7 +123,7 @@ class _Evaluation:
         policy = step.model.distribution(parameters, batch.inputs).double()
         log_prob = policy.log_prob(batch.actions)
         if step.weighting is not None:
-            return policy, batch.weighted(step.weighting.objective(log_prob))
+            return policy, batch.weighted(step.weighting.ascent(log_prob)[1])
         surrogate = SURROGATES[step.configs[0].algo.surrogate](
             log_prob, batch.log_anchor.double(), step.judged, step.hyper
         )

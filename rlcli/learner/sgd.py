@@ -24,6 +24,7 @@ from rlcli.maths.estimators import whiten
 from rlcli.maths.products import times
 from rlcli.maths.surrogates import Loss, clipped_value_loss, value_loss
 from rlcli.nets.mlp import Heads
+from rlcli.nets.policy import Outputs
 
 K3_FACTOR = 1.5
 """`target_kl_rule=minibatch_k3` stops beyond this multiple of target_kl, as Stable-Baselines3 does."""
@@ -37,8 +38,6 @@ class _Samples(NamedTuple):
     objective: Tensor
     error: Tensor
     entropy: Tensor
-    penalty: Tensor
-    """beta KL."""
 
 
 def sgd(step: Step) -> Improvement:
@@ -55,6 +54,7 @@ def sgd(step: Step) -> Improvement:
     active = torch.ones(len(rule.parameters), dtype=torch.bool, device=rule.parameters.device)
     batch = step.batch
     samples, norms, taken, epochs = [], [], [], []
+    said: list[tuple[Outputs, Outputs]] = []
     for epoch in range(algo.epochs):
         if stops and not active.any():
             break
@@ -70,15 +70,16 @@ def sgd(step: Step) -> Improvement:
             gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm)
             rule.step(gradients, active if stops else None)
             samples.append(seen)
+            said += gradient.held
             norms.append(norm)
             taken.append(active)
         exact = step.after_epoch(rule.parameters)
         if exact is not None:
             active = active & (exact <= target_kl.double())
-    losses = _losses(hyper, _Samples(*(torch.stack(each) for each in zip(*samples, strict=True))))
-    return Improvement(
-        rule.parameters, rule.state(), losses, torch.stack(norms), torch.stack(taken), epochs, {}
-    )
+    stacked = _Samples(*(torch.stack(each) for each in zip(*samples, strict=True)))
+    gradient_norms = torch.stack(norms)
+    losses = _losses(hyper, stacked, _penalties(step, said) if said else torch.zeros_like(gradient_norms))
+    return Improvement(rule.parameters, rule.state(), losses, gradient_norms, torch.stack(taken), epochs, {})
 
 
 def value_error(algo: AlgoConfig, values: Tensor, minibatch: Batch) -> Loss:
@@ -105,6 +106,9 @@ class _Gradient:
     A network without a value head has no value loss.
     """
 
+    held: Sequence[tuple[Outputs, Outputs]] = ()
+    """What anchor and policy said of the last minibatch, where a penalty holds them together."""
+
     def __init__(self, step: Step) -> None:
         self._algo = step.configs[0].algo
         self._hyper, self._model, self._held = step.hyper, step.model, step.held
@@ -117,7 +121,9 @@ class _Gradient:
         heads, tape = self._model.network.forward(parts, minibatch.inputs)
         policy = self._model.family.distribution(heads.output, heads.free)
         log_prob = policy.log_prob(minibatch.actions)
-        advantages = minibatch.advantages if self._weighting is None else self._weighting(log_prob)
+        advantages, ascended = minibatch.advantages, None
+        if self._weighting is not None:
+            advantages, ascended = self._weighting.ascent(log_prob)
         surrogate = SURROGATES[self._algo.surrogate](log_prob, minibatch.log_anchor, advantages, self._hyper)
         error, by_value = torch.zeros_like(log_prob), heads.value
         if self._model.network.valued:
@@ -128,32 +134,40 @@ class _Gradient:
         if self._rewards_entropy:
             by_entropy = (self._hyper.entropy_coef * -scale).expand_as(by_log_prob)
         for_output, for_free = policy.pullback(minibatch.actions, by_log_prob, by_entropy)
-        penalty = torch.zeros_like(log_prob)
         if minibatch.anchor_outputs is not None:
-            kl, pulled_output, pulled_free = self._penalty(policy, minibatch.anchor_outputs, scale)
-            penalty = self._held.beta * kl
+            pulled_output, pulled_free = self._penalty(policy, minibatch.anchor_outputs, scale)
+            # The free parameters are a view of what the optimiser changes in place.
+            anchor = Outputs(minibatch.anchor_outputs, self._held.free)
+            self.held = [(anchor, Outputs(heads.output, heads.free.clone()))]
             for_output, for_free = for_output + pulled_output, for_free + pulled_free
         gradient = self._model.network.backward(tape, Heads(for_output, for_free, by_value))
         log_ratio = log_prob - minibatch.log_anchor
-        value = surrogate.value if self._weighting is None else self._weighting.objective(log_prob).float()
-        objective = minibatch.weighted(value)
-        return gradient, _Samples(log_ratio, objective, error, policy.entropy(), penalty)
+        objective = minibatch.weighted(surrogate.value if ascended is None else ascended.float())
+        return gradient, _Samples(log_ratio, objective, error, policy.entropy())
 
-    def _penalty(
-        self, policy: Distribution, anchor_outputs: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The exact KL [R, b] and the gradient of beta times its mean."""
+    def _penalty(self, policy: Distribution, anchor_outputs: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+        """The gradient of beta times the mean exact KL."""
         anchor = self._model.family.distribution(anchor_outputs, self._held.free)
         by_kl = (self._held.beta * scale).expand(anchor_outputs.shape[:2])
         if self._algo.penalty == "kl_anchor_pi":
-            return anchor.kl(policy), *policy.pullback_kl_from(anchor, by_kl)
-        return policy.kl(anchor), *policy.pullback_kl_to(anchor, by_kl)
+            return policy.pullback_kl_from(anchor, by_kl)
+        return policy.pullback_kl_to(anchor, by_kl)
 
 
-def _losses(hyper: Hyperparameters, samples: _Samples) -> Losses:
+def _penalties(step: Step, said: Sequence[tuple[Outputs, Outputs]]) -> Tensor:
+    """beta times the mean exact KL of each gradient step [S, R]: of all at once, as none is needed before."""
+    anchor, policy = (
+        step.model.family.distribution(*(torch.stack(part) for part in zip(*each, strict=True)))
+        for each in zip(*said, strict=True)
+    )
+    forward = step.configs[0].algo.penalty == "kl_anchor_pi"
+    kl = anchor.kl(policy) if forward else policy.kl(anchor)
+    return (step.held.beta * kl).mean(-1)
+
+
+def _losses(hyper: Hyperparameters, samples: _Samples, penalty: Tensor) -> Losses:
     """Means over minibatches of what was seen, [S, R]; the total as its gradient was taken."""
     policy, value, entropy = -samples.objective.mean(-1), samples.error.mean(-1), samples.entropy.mean(-1)
-    penalty = samples.penalty.mean(-1)
     weighed = times(value, hyper.value_coef.squeeze(-1))
     total = policy + weighed - times(entropy, hyper.entropy_coef.squeeze(-1)) + penalty
     return Losses(policy, value, entropy, penalty, total)

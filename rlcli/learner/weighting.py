@@ -14,15 +14,19 @@ from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.table import Transitions
 from rlcli.maths.estimators import bootstrapped_rewards
 from rlcli.maths.importance import (
+    Segments,
     Weights,
+    capped_log,
     gradient_coefficients,
     importance_weights,
+    log_weights,
     outcomes,
     segments,
     sqrt_cap,
     weight_figures,
 )
-from rlcli.maths.path import gained
+from rlcli.maths.path import NODES, mean_log_weights
+from rlcli.maths.products import times
 
 
 class Weighting:
@@ -47,7 +51,6 @@ class Weighting:
         self._gamma = hyper.gamma.double()
         self._log_acting = log_acting.double()
         self._segments = segments(seen.terminated | seen.truncated)._replace(counted=counted)
-        self._still = torch.zeros_like(seen.rewards, dtype=torch.float64)
         self._cap = torch.where(
             hyper.weight_cap.isnan(), sqrt_cap(algo.weights, self._segments), hyper.weight_cap.double()
         )
@@ -72,27 +75,57 @@ class Weighting:
         """The coefficients [R, B] where the actions have these log-probabilities [R, B]."""
         return by_run(self._coefficients(self._weights(self._log_ratios(log_prob)))).float()
 
-    def objective(self, log_prob: Tensor) -> Tensor:
-        """Each sample's share [R, B] of the objective at these log-probabilities [R, B], in float64.
+    def ascent(self, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+        """The coefficients there, and each sample's share of the objective in float64; both [R, B].
 
-        Their mean is the weighted estimate over B: its value under μ, and what following its gradient from μ
-        gained. With weights=none log π times the coefficient, as the score function has it.
+        The mean of the shares is the weighted estimate over B: its value under μ, and what following its
+        gradient from μ gained (`maths/path.py`). With weights=none log π times the coefficient, as the score
+        function has it.
         """
-        if self._algo.weights == "none":
-            return log_prob.double() * by_run(self._under_behaviour)
-        return by_run(self._under_behaviour + self._gained(self._still, self._log_ratios(log_prob)))
+        kind, parts = self._algo.weights, self._segments
+        if kind == "none":
+            return self(log_prob), log_prob.double() * by_run(self._under_behaviour)
+        move = self._log_ratios(log_prob)
+        if self._algo.self_normalise:
+            return self(log_prob), by_run(self._under_behaviour + self._by_quadrature(move, move))
+        # Two sets of weights go through the same sums side by side, which cost their number of steps.
+        end = log_weights(kind, move, parts)
+        both = torch.stack(
+            (capped_log(end, self._cap), mean_log_weights(torch.zeros_like(end), end, self._cap)), 1
+        )
+        now, mean = self._side_by_side(both).unbind(1)
+        return by_run(now).float(), by_run(self._under_behaviour + times(mean, move))
 
     def gain(self, before: Tensor, after: Tensor) -> Tensor:
         """Each sample's share [R, B] of what following the gradient gains from one policy to another.
 
-        Both by log-probabilities of the actions [R, B]; see `maths/path.py`.
+        Both by log-probabilities of the actions [R, B].
         """
-        return by_run(self._gained(self._log_ratios(before), self._log_ratios(after)))
+        kind, parts = self._algo.weights, self._segments
+        first, last = self._log_ratios(before), self._log_ratios(after)
+        if self._algo.self_normalise:
+            return by_run(self._by_quadrature(last, last - first))
+        begin, end = log_weights(kind, torch.stack((first, last), 1), _apart(parts)).unbind(1)
+        mean = Weights(kind, mean_log_weights(begin, end, self._cap), None, False, parts)
+        return by_run(times(self._coefficients(mean), last - first))
 
-    def _gained(self, first: Tensor, last: Tensor) -> Tensor:
-        algo = self._algo
-        return gained(
-            algo.weights, self._coefficients, first, last, self._segments, self._cap, algo.self_normalise
+    def _by_quadrature(self, last: Tensor, move: Tensor) -> Tensor:
+        """∫ C_t(x) dx_t on the line of `move` that ends at the log-ratios `last`, [T, R, N]."""
+        parts = [
+            share * times(self._coefficients(self._weights(last - (1.0 - place) * move)), move)
+            for place, share in NODES
+        ]
+        return torch.stack(parts).sum(0)
+
+    def _side_by_side(self, log: Tensor) -> Tensor:
+        """The coefficients of several sets of log-weights [T, K, R, N], of that shape."""
+        return gradient_coefficients(
+            Weights(self._algo.weights, log, None, False, _apart(self._segments)),
+            self._rewards.unsqueeze(1),
+            self._advantages.unsqueeze(1),
+            self._gamma,
+            None if self._baseline is None else self._baseline.unsqueeze(1),
+            discount_states=self._algo.discount_states,
         )
 
     def _coefficients(self, weights: Weights) -> Tensor:
@@ -117,3 +150,8 @@ class Weighting:
         return importance_weights(
             self._algo.weights, log_ratios, self._segments, self._cap, self._algo.self_normalise
         )
+
+
+def _apart(parts: Segments) -> Segments:
+    """Segments [T, R, N] for what is [T, K, R, N]."""
+    return Segments(*(part.unsqueeze(1) for part in parts))

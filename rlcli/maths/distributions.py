@@ -9,18 +9,29 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlcli.maths.small_moves import changes, excess, kl_terms
+from rlcli.maths.small_moves import changes, kl_terms
 
 Array = npt.NDArray[Any]
 
 LOG_2PI = math.log(2.0 * math.pi)
+
+
+class Divergences(NamedTuple):
+    """How two distributions differ at each state, each of shape `...`."""
+
+    forward: Tensor
+    """KL(self || other)."""
+    backward: Tensor
+    """KL(other || self)."""
+    tv: Tensor | None
+    """Total variation, None where it has no closed form."""
 
 
 class Distribution(Protocol):
@@ -37,6 +48,9 @@ class Distribution(Protocol):
 
     def tv(self, other: Self) -> Tensor | None:
         """Total variation at each state, or None where it has no closed form."""
+
+    def divergences(self, other: Self) -> Divergences:
+        """Both KLs and the total variation, which have most of their work in common."""
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -114,6 +128,13 @@ class Categorical:
         """TV = ½ Σ_a |π(a) - π'(a)|."""
         return 0.5 * changes(self.probs, other.probs, other.log_probs - self.log_probs).abs().sum(-1)
 
+    def divergences(self, other: Categorical) -> Divergences:
+        """By d = log π' - log π and π' - π, once for all three."""
+        d = other.log_probs - self.log_probs
+        change = changes(self.probs, other.probs, d)
+        forward, backward = change - self.probs * d, other.probs * d - change
+        return Divergences(forward.sum(-1), backward.sum(-1), 0.5 * change.abs().sum(-1))
+
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -168,15 +189,21 @@ class DiagonalGaussian:
     def kl(self, other: DiagonalGaussian) -> Tensor:
         """KL(self||other) = Σ_i (log σ'/σ + (σ^2 + (m - m')^2)/(2 σ'^2) - ½).
 
-        As ½ Σ_i (excess(2 log σ/σ') + ((m - m')/σ')^2): neither part is a difference.
+        As ½ Σ_i (exp(r) - 1 - r + ((m - m')/σ')^2), r = 2 log σ/σ': what a mean that moves adds to what a
+        deviation does is not lost beside 1.
         """
-        widening = excess(2.0 * (self.log_std - other.log_std))
+        log_ratio = 2.0 * (self.log_std - other.log_std)
+        widening = torch.expm1(log_ratio) - log_ratio
         distance = (self.mean - other.mean) * torch.exp(-other.log_std)
         return (0.5 * (widening + distance * distance)).sum(-1)
 
     def tv(self, other: DiagonalGaussian) -> None:
         """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""
         return
+
+    def divergences(self, other: DiagonalGaussian) -> Divergences:
+        """Both KLs."""
+        return Divergences(self.kl(other), other.kl(self), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None

@@ -179,19 +179,22 @@ def whiten(advantages: Tensor) -> Tensor:
     """Zero mean and unit population deviation over the last axis.
 
     Two passes; the divisor is max(std, 1e-8). Where std is below 1e-6 of the root mean square the
-    differences are rounding, and the result is zero. What is so large that its squares might overflow is
-    scaled down by a power of two first, which changes no digit.
+    differences are rounding, and the result is zero. A row whose squares overflow is scaled down by a power
+    of two first, which changes no digit.
     """
-    factor = _reduction(advantages)
-    advantages = advantages * factor
-    centred = advantages - advantages.mean(-1, keepdim=True)
+    white, scale = _whitened(advantages, 1e-8)
+    held = scale.isfinite()
+    # No number depends on leaving early: a row that is held is whitened as it is.
+    if held.all():
+        return white
+    peak = advantages.abs().amax(-1, keepdim=True)
+    reduced, _ = _whitened(torch.ldexp(advantages, -peak.frexp().exponent), 0.0)
+    return torch.where(held, white, reduced)
+
+
+def _whitened(values: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Each row whitened by a divisor of at least `least`, and its root mean square."""
+    centred = values - values.mean(-1, keepdim=True)
     deviation = (centred * centred).mean(-1, keepdim=True).sqrt()
-    scale = (advantages * advantages).mean(-1, keepdim=True).sqrt()
-    return torch.where(deviation <= 1e-6 * scale, 0.0, centred / torch.maximum(deviation, 1e-8 * factor))
-
-
-def _reduction(values: Tensor) -> Tensor:
-    """1, or the power of two that brings a row below 1 where its sums of squares might overflow."""
-    peak = values.abs().amax(-1, keepdim=True)
-    limit = torch.finfo(values.dtype).max ** 0.25
-    return torch.where(peak > limit, torch.ldexp(torch.ones_like(peak), -peak.frexp().exponent), 1.0)
+    scale = (values * values).mean(-1, keepdim=True).sqrt()
+    return torch.where(deviation <= 1e-6 * scale, 0.0, centred / deviation.clamp(min=least)), scale

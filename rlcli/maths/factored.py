@@ -19,7 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlcli.maths.distributions import Array, Categorical, CategoricalFamily, nothing_free
+from rlcli.maths.distributions import (
+    Array,
+    Categorical,
+    CategoricalFamily,
+    Divergences,
+    nothing_free,
+)
 from rlcli.maths.small_moves import kl_terms
 
 
@@ -54,6 +60,11 @@ class MultiCategorical:
     def tv(self, other: MultiCategorical) -> None:
         """None: it is no sum over factors, and the joint actions are too many to go through."""
         return
+
+    def divergences(self, other: MultiCategorical) -> Divergences:
+        """Both KLs, sums over factors."""
+        pairs = [one.divergences(two) for one, two in zip(self.factors, other.factors, strict=True)]
+        return Divergences(_sum([one.forward for one in pairs]), _sum([one.backward for one in pairs]), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -137,6 +148,10 @@ class Bernoulli:
     def tv(self, other: Bernoulli) -> None:
         """None: it is no sum over switches, and the joint actions are too many to go through."""
         return
+
+    def divergences(self, other: Bernoulli) -> Divergences:
+        """Both KLs."""
+        return Divergences(self.kl(other), other.kl(self), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None

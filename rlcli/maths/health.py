@@ -22,6 +22,8 @@ KL_ROUNDING = 1e-6
 """An exact KL this far below 0 is rounding; farther below is an error."""
 OUTWARD = 1.0 + 1e-12
 """A bound is rounded up: for two even actions Pinsker's is an equality in the limit of small moves."""
+LOST = 1e-14
+"""What rounding may take from an exact KL, in shares of the total variation (`small_moves`)."""
 
 
 def effective_sample_size(log_ratio: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -68,9 +70,10 @@ def divergence(
     `weights` [R, B] turn samples of μ into samples of the reference (anchor/μ under lag).
     """
     ratio = log_ratio.exp()
+    apart = reference.divergences(policy)
     return {
-        "kl_ref_pi": nonnegative(reference.kl(policy)).mean(-1),
-        "kl_pi_ref": nonnegative(policy.kl(reference)).mean(-1),
+        "kl_ref_pi": nonnegative(apart.forward).mean(-1),
+        "kl_pi_ref": nonnegative(apart.backward).mean(-1),
         "ess": effective_sample_size(log_ratio, weights),
         "clip_fraction": _mean(((ratio - 1.0).abs() > CLIP_REFERENCE).double(), weights),
     }
@@ -84,7 +87,8 @@ def health(
 ) -> dict[str, Tensor]:
     """Every figure that compares a policy with a reference; distributions in float64, each figure [R]."""
     ratio = log_ratio.exp()
-    forward, backward = nonnegative(reference.kl(policy)), nonnegative(policy.kl(reference))
+    apart = reference.divergences(policy)
+    forward, backward = nonnegative(apart.forward), nonnegative(apart.backward)
     figures = {
         "ratio_mean": _mean(ratio, weights),
         "ratio_min": ratio.amin(-1),
@@ -98,15 +102,14 @@ def health(
         "kl_k1": _mean(-log_ratio, weights),
         "kl_k3": _mean(torch.expm1(log_ratio) - log_ratio, weights),
         "tv_sampled": 0.5 * _mean((ratio - 1.0).abs(), weights),
-        "tv_bound": OUTWARD * torch.minimum(pinsker(forward), bretagnolle_huber(forward)).mean(-1),
+        "tv_bound": _tv_bound(forward, apart.tv).mean(-1),
     }
     ordered = ratio.sort(-1)
     cumulative = None if weights is None else _cumulative(weights.gather(-1, ordered.indices))
     for name, level in QUANTILES.items():
         figures[f"ratio_{name}"] = _at_level(ordered.values, level, cumulative)
-    exact = reference.tv(policy)
-    if exact is not None:
-        figures["tv"] = exact.mean(-1)
+    if apart.tv is not None:
+        figures["tv"] = apart.tv.mean(-1)
     return figures
 
 
@@ -124,6 +127,12 @@ def clip_figures(
         "clip_fraction_own": _mean((excess.abs() > clip).double(), weights),
         "clip_active": _mean(held.double(), weights),
     }
+
+
+def _tv_bound(kl: Tensor, tv: Tensor | None) -> Tensor:
+    """The smaller of two bounds of the total variation at each state, for the KL and what rounding took."""
+    most = kl if tv is None else kl + LOST * tv
+    return OUTWARD * torch.minimum(pinsker(most), bretagnolle_huber(most))
 
 
 def _variance(values: Tensor) -> Tensor:

@@ -103,10 +103,7 @@ def importance_weights(
     The mean is over a run's segments (`trajectory`), over its segments at each age, ended ones keeping their
     last weight (`per_decision`), or over its steps (the others). Both cures trade variance for bias.
     """
-    log = log_weights(kind, log_ratios, parts)
-    if cap is not None:
-        limit = cap.to(log.dtype).log()
-        log = torch.where(log > limit, limit, log)
+    log = capped_log(log_weights(kind, log_ratios, parts), cap)
     log_scale = None
     if self_normalise and kind == "per_decision":
         log_scale = _log_means_by_age(log, parts)
@@ -116,6 +113,14 @@ def importance_weights(
         alive = torch.where(counted, _by_run(log), -math.inf)
         log = log - (_log_sum(alive) - counted.to(log.dtype).sum(-1, keepdim=True).log())
     return Weights(kind, log, log_scale, self_normalise, parts)
+
+
+def capped_log(log: Tensor, cap: Tensor | None) -> Tensor:
+    """log min(w, cap) of log-weights [T, ..., N], cap [..., 1]."""
+    if cap is None:
+        return log
+    limit = cap.to(log.dtype).log()
+    return torch.where(log > limit, limit, log)
 
 
 def weight_figures(weights: Weights) -> dict[str, Tensor]:
@@ -167,10 +172,12 @@ def gradient_coefficients(
     weights are constants: a cap stops no gradient. At π = μ all kinds are score functions.
     """
     weight, parts = weights.log.exp(), weights.segments
-    discounts = _discounts(gamma, weight, parts)
+    discounts = None
+    if discount_states or weights.kind == "trajectory":
+        discounts = _discounts(gamma, weight, parts)
     if weights.kind == "per_decision":
-        return _per_decision(weights, rewards, gamma, baseline, discounts, discount_states)
-    if weights.kind == "trajectory":
+        return _per_decision(weights, rewards, gamma, baseline, discounts)
+    if discounts is not None and weights.kind == "trajectory":
         totals, _ = discounted_returns(
             discounts * rewards, parts.last, torch.ones_like(weight[0]), torch.zeros_like(weight[0])
         )
@@ -183,7 +190,7 @@ def gradient_coefficients(
         total = torch.where(counted, _by_run(times(weight, outcome)), 0.0).sum(-1, keepdim=True)
         outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
     coefficients = times(weight, outcome)
-    if discount_states and weights.kind != "trajectory":
+    if discounts is not None and weights.kind != "trajectory":
         coefficients = times(coefficients, discounts)
     return torch.where(parts.counted, coefficients, 0.0)
 
@@ -218,10 +225,9 @@ def _per_decision(
     rewards: Tensor,
     gamma: Tensor,
     baseline: Tensor | None,
-    discounts: Tensor,
-    discount_states: bool,
+    discounts: Tensor | None,
 ) -> Tensor:
-    """The coefficients of `per_decision`, with whichever baseline it takes."""
+    """The coefficients of `per_decision`, with whichever baseline it takes; times `discounts` if given."""
     parts, weight = weights.segments, weights.log.exp()
     earned = times(weight, rewards)
     if weights.log_scale is not None and baseline is None:
@@ -233,7 +239,9 @@ def _per_decision(
     coefficients = returns_to_go(earned, parts.last, gamma)
     if baseline is not None:
         coefficients = coefficients - times(weight, baseline)
-    return torch.where(parts.counted, discounts * coefficients if discount_states else coefficients, 0.0)
+    if discounts is not None:
+        coefficients = times(coefficients, discounts)
+    return torch.where(parts.counted, coefficients, 0.0)
 
 
 def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:

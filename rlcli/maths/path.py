@@ -18,14 +18,10 @@ line is what is meant by their gain.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from rlcli.maths.importance import Segments, Weights, importance_weights, log_weights
-from rlcli.maths.products import times
 
 NODES: list[tuple[float, float]] = [
     (0.5 + 0.5 * float(place), 0.5 * float(weight))
@@ -34,48 +30,22 @@ NODES: list[tuple[float, float]] = [
 """Places in [0, 1] and weights of Gauss-Legendre quadrature, exact for polynomials of degree 9."""
 
 
-def gained(
-    kind: str,
-    coefficients: Callable[[Weights], Tensor],
-    first: Tensor,
-    last: Tensor,
-    parts: Segments,
-    cap: Tensor | None = None,
-    self_normalise: bool = False,
-) -> Tensor:
-    """∫₀¹ C_t(x + s Δ) Δ_t ds of each step, [T, ..., N], from x = `first` to x + Δ = `last`.
+def mean_log_weights(begin: Tensor, end: Tensor, cap: Tensor | None = None) -> Tensor:
+    """log of the mean weight on the line from one policy to another, whose log-weights are `begin` and `end`.
 
-    `coefficients` gives C [T, ..., N] for weights. In closed form where C is linear in them; where they are
-    divided by their mean, by quadrature.
+    In closed form: logarithms of weights are linear in log-ratios, and the mean of exp over [a, b] is
+    (exp(b) - exp(a)) / (b - a); where exp is above `cap` [..., 1], it is the cap. Coefficients are linear in
+    weights that are not self-normalised, so those at the mean weights are the mean coefficients.
     """
-    move = last - first
-    if not self_normalise:
-        return times(coefficients(average_weights(kind, first, last, parts, cap)), move)
-    found = torch.zeros_like(move)
-    for place, share in NODES:
-        weights = importance_weights(kind, first + place * move, parts, cap, self_normalise=True)
-        found = found + share * times(coefficients(weights), move)
-    return found
-
-
-def average_weights(
-    kind: str, first: Tensor, last: Tensor, parts: Segments, cap: Tensor | None = None
-) -> Weights:
-    """The mean over s in [0, 1] of the weights at the log-ratios first + s (last - first), in closed form.
-
-    Coefficients are linear in weights that are not self-normalised, so those at the mean weights are the mean
-    coefficients. The mean of exp over [a, b] is (exp(b) - exp(a)) / (b - a); above log `cap` it is the cap.
-    """
-    begin, end = log_weights(kind, first, parts), log_weights(kind, last, parts)
     log = _log_mean_exp(begin, end)
-    if cap is not None:
-        limit = cap.to(begin.dtype).log()
-        low, high = torch.minimum(begin, limit), torch.minimum(end, limit)
-        share = torch.where(begin == end, 1.0, (high - low) / (end - begin))
-        below, above = share.log() + _log_mean_exp(low, high), (1.0 - share).log() + limit
-        log = torch.where(torch.maximum(begin, end) > limit, torch.logaddexp(below, above), log)
-        log = torch.where(torch.minimum(begin, end) >= limit, limit, log)
-    return Weights(kind, log, None, False, parts)
+    if cap is None:
+        return log
+    limit = cap.to(begin.dtype).log()
+    low, high = torch.minimum(begin, limit), torch.minimum(end, limit)
+    share = torch.where(begin == end, 1.0, (high - low) / (end - begin))
+    below, above = share.log() + _log_mean_exp(low, high), (1.0 - share).log() + limit
+    log = torch.where(torch.maximum(begin, end) > limit, torch.logaddexp(below, above), log)
+    return torch.where(torch.minimum(begin, end) >= limit, limit, log)
 
 
 def _log_mean_exp(a: Tensor, b: Tensor) -> Tensor:

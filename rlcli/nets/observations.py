@@ -69,14 +69,16 @@ class Encoder:
         return observations.reshape(*observations.shape[:2], self.width)
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
-        """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics."""
+        """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics.
+
+        In float64: float32 would lose what is small beside the mean.
+        """
         if self.kind == "discrete":
             return torch.nn.functional.one_hot(observations.long(), self.width).float()
-        flat = self.rows(observations).float()
         if not self.normalize:
-            return flat
+            return self.rows(observations).float()
         mean, scale = self._whitening(moments)
-        return ((flat - mean) * scale).clamp(-CLIP, CLIP)
+        return ((self.rows(observations).double() - mean) * scale).clamp(-CLIP, CLIP).float()
 
     def on_host(self, moments: Moments) -> Callable[[Array], Array]:
         """`encode` for numpy arrays [R, N, ...], with these statistics."""
@@ -85,18 +87,23 @@ class Encoder:
             return lambda observations: one_hot[observations]
 
         def flat(observations: Array) -> Array:
-            rows = observations.reshape(*observations.shape[:2], self.width)
-            return rows.astype(np.float32, copy=False)
+            return observations.reshape(*observations.shape[:2], self.width)
 
         if not self.normalize:
-            return flat
+            return lambda observations: flat(observations).astype(np.float32, copy=False)
         mean, scale = (part.cpu().numpy() for part in self._whitening(moments))
-        return lambda observations: np.clip((flat(observations) - mean) * scale, -CLIP, CLIP)
+
+        def whitened(observations: Array) -> Array:
+            rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale
+            clipped: Array = np.clip(rows, -CLIP, CLIP).astype(np.float32)
+            return clipped
+
+        return whitened
 
     def _whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
-        """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float32."""
-        mean = moments.mean.float().unsqueeze(1)
-        scale = (moments.variance + FLOOR).rsqrt().float().unsqueeze(1)
+        """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float64."""
+        mean = moments.mean.unsqueeze(1)
+        scale = (moments.variance + FLOOR).rsqrt().unsqueeze(1)
         if self.measured is None:
             return mean, scale
         measured = torch.tensor(self.measured, device=mean.device)

@@ -123,70 +123,17 @@ def test_a_step_is_the_estimated_gradient(env, kind, discount, baseline):
     assert judged.item() == pytest.approx(float((wanted.double() ** 2).sum()) / RATE, rel=2e-2)
 
 
-def gains(now: Stage, rollout) -> tuple[float, float]:
-    figures = now.learn(rollout).figures
-    return figures["update/gain_predicted"].item(), figures["update/gain_realised"].item()
-
-
-@pytest.mark.parametrize("own", [{}, {"weight_cap": 1.02}, {"self_normalise": True}, {"baseline": "none"}])
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_small_step_gains_what_its_gradient_promises(kind, own):
-    now = moved(weighted(lag=2, weights=kind, epochs=1, **own))
-    rollout = now.collect()
-    predicted, realised = gains(now, rollout)
-    assert predicted > 0.0
-    assert realised == pytest.approx(predicted, rel=5e-3)
-
-
 @pytest.mark.parametrize("lag", [0, 2])
 @pytest.mark.parametrize("kind", ["trajectory", "per_decision", "prefix", "per_step"])
 def test_a_run_gains_in_the_direction_its_gradient_promises(kind, lag):
     now = weighted(lag=lag, weights=kind, learning_rate=0.01, epochs=3)
     agree = []
     for _ in range(20):
-        rollout = now.collect()
-        predicted, realised = gains(now, rollout)
-        agree.append(predicted * realised > 0.0)
-        now = now.after(1)
+        learned = now.learn(now.collect())
+        predicted, realised = (learned.figures[f"update/gain_{name}"] for name in ("predicted", "realised"))
+        agree.append((predicted * realised).item() > 0.0)
+        now = now._replace(state=learned.state)
     assert sum(agree) > 0.95 * len(agree)
-
-
-def test_the_gain_is_the_change_of_the_weighted_estimate():
-    """Σ over segments of the product of ratios times the discounted return, before and after, over B."""
-    now = moved(weighted(lag=2, weights="trajectory", baseline="none", discount_states=True, epochs=1))
-    faster = [replace(one, algo=replace(one.algo, learning_rate=0.05)) for one in now.configs]
-    now = now._replace(configs=faster)
-    rollout = now.collect()
-    learned = now.learn(rollout)
-    wanted = slow_estimate(now, rollout, learned.state) - slow_estimate(now, rollout, now.state)
-    assert learned.figures["update/gain_realised"].item() == pytest.approx(wanted, rel=1e-4)
-    assert abs(learned.figures["update/gain_predicted"].item() / wanted - 1.0) > 1e-2
-    # The one gradient step of the update was taken where it began.
-    start = slow_estimate(now, rollout, now.state)
-    assert learned.figures["loss/policy"].item() == pytest.approx(-start, rel=1e-5)
-
-
-def slow_estimate(now: Stage, rollout, state) -> float:
-    """The importance-weighted estimate of the return under `state`'s policy, times segments over samples."""
-    # Of discounted states and no baseline the coefficient is weight times outcome at every step of a segment.
-    there = now._replace(
-        state=now.state._replace(policy=now.state.policy._replace(parameters=state.policy.parameters))
-    )
-    weighed = slow_coefficients(there, rollout)
-    return (
-        sum(float(weighed[piece[-1], n]) for n in range(4) for piece in pieces(rollout, n)) / weighed.numel()
-    )
-
-
-def test_gains_of_several_runs_are_those_of_one():
-    names = ("update/gain_realised", "update/gain_predicted", "loss/policy")
-    together = weighted(seeds=(0, 1), lag=2, learning_rate=0.05).after(3)
-    found = together.learn(together.collect()).figures
-    for run in range(2):
-        one = weighted(seeds=(run,), lag=2, learning_rate=0.05).after(3)
-        lone = one.learn(one.collect()).figures
-        for name in names:
-            assert same(found[name][[run]], lone[name]), name
 
 
 def test_the_policies_of_that_comparison_differ():
@@ -300,3 +247,103 @@ def test_whole_episodes_of_several_runs_are_those_of_one():
     for run in range(3):
         alone = whole_episodes(weighted(seeds=(run,), rollout_steps=16, learning_rate=0.05)).after(3)
         assert same(together.state.policy.parameters[run], alone.state.policy.parameters[0])
+
+
+@pytest.mark.parametrize("rate", [1e-3, 3e-2])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"discount_states": True},
+        {"baseline": "none"},
+        {"weight_cap": 1.05},
+        {"self_normalise": True},
+        {"self_normalise": True, "weight_cap": 1.05, "baseline": "none"},
+    ],
+    ids=lambda own: " ".join(own) or "plain",
+)
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_step_gains_is_what_its_gradient_promised(kind, lag, own, rate):
+    """Of the same sign at any step, and for a small one nearly the same number."""
+    if kind == "none" and {"weight_cap", "self_normalise"} & set(own):
+        return
+    now = moved(weighted(lag=lag, weights=kind, epochs=1, **own))
+    now = now._replace(
+        configs=[replace(now.configs[0], algo=replace(now.configs[0].algo, learning_rate=rate))]
+    )
+    figures = now.learn(now.collect()).figures
+    promised, gained = (figures[f"update/gain_{name}"].item() for name in ("predicted", "realised"))
+    assert promised > 0
+    assert gained == pytest.approx(promised, rel=0.05 if rate == 1e-3 else 0.5)
+
+
+def whole_returns(now: Stage, rollout) -> list[tuple[range, int, float]]:
+    """Each segment of the first run with its discounted return, V standing for what was cut off."""
+    found = []
+    policy = now.state.policy
+    flat = rollout.next_observations.transpose(0, 1).flatten(1, 2)
+    after = now.model.network.value(policy.parameters, now.model.encode(policy, flat)).double()
+    after = after.view(rollout.rewards.shape[0], -1)
+    for n in range(rollout.rewards.shape[2]):
+        for piece in pieces(rollout, n):
+            total = sum(GAMMA ** (t - piece[0]) * float(rollout.rewards[t, 0, n]) for t in piece)
+            if not rollout.terminated[piece[-1], 0, n]:
+                total += GAMMA ** len(piece) * float(after[piece[-1], n])
+            found.append((piece, n, total))
+    return found
+
+
+def test_the_loss_is_minus_the_estimated_return_and_the_gain_its_growth():
+    """Weights of trajectories without a baseline: \u03a3 w G over segments, divided by the batch size."""
+    row = {"weights": "trajectory", "baseline": "none", "learning_rate": 0.02}
+    now = moved(weighted(lag=2, epochs=2, **row))
+    rollout = now.collect()
+    once = with_epochs(now, 1).learn(rollout)
+    twice = now.learn(rollout)
+
+    def flat(field):
+        return field.transpose(0, 1).flatten(1, 2)
+
+    def log_prob(snapshot):
+        outputs = now.model.outputs(snapshot, flat(rollout.observations))
+        found = now.model.family.distribution(*outputs).log_prob(flat(rollout.actions))
+        return found.double().view(rollout.rewards.shape[0], -1)
+
+    acting = log_prob(behaviour(now.state))
+
+    def estimate(snapshot):
+        log = log_prob(snapshot) - acting
+        parts = whole_returns(now, rollout)
+        weighed = sum(math.exp(sum(float(log[t, n]) for t in piece)) * total for piece, n, total in parts)
+        return weighed / log.numel()
+
+    values = [estimate(one.state.policy) for one in (now, once, twice)]
+    assert twice.figures["loss/policy"].item() == pytest.approx(-(values[0] + values[1]) / 2, rel=1e-5)
+    assert once.figures["loss/policy"].item() == pytest.approx(-values[0], rel=1e-5)
+    gained = twice.figures["update/gain_realised"].item()
+    assert gained == pytest.approx(values[2] - values[0], rel=2e-4)
+    assert gained > 1e-3
+
+
+def test_a_natural_step_is_accepted_by_what_the_weighted_objective_gains():
+    row = {"step_rule": "natural", "delta": 0.01, "weights": "trajectory", "learning_rate": 0.0}
+    figures = weighted(**row).after(1)
+    figures = figures.learn(figures.collect()).figures
+    assert figures["update/step_accepted"].item() > 0
+    assert figures["update/gain_realised"].item() > 0
+    assert figures["update/gain_realised"].item() == pytest.approx(
+        figures["update/gain_predicted"].item(), rel=0.5
+    )
+
+
+def test_gains_and_losses_of_several_runs_are_those_of_one():
+    own = {"self_normalise": True, "rollout_steps": 16, "learning_rate": 0.05, "weights": "per_decision"}
+    names = ("loss/policy", "update/gain_realised", "update/gain_predicted")
+    together = weighted(seeds=(0, 1, 2), **own).after(2)
+    found = together.learn(together.collect()).figures
+    for run in range(3):
+        alone = weighted(seeds=(run,), **own).after(2)
+        figures = alone.learn(alone.collect()).figures
+        for name in names:
+            assert same(found[name][run], figures[name][0]), name

@@ -241,3 +241,11 @@ def test_explained_variance():
     expected = 1 - np.var((targets - predictions)[3].numpy()) / np.var(targets[3].numpy())
     assert found[3].item() == pytest.approx(expected)
     assert explained_variance(predictions, torch.ones(4, 100, dtype=torch.float64)).isnan().all()
+
+
+def test_a_sample_of_no_weight_counts_for_nothing_however_far_its_ratio():
+    log_ratio = torch.tensor([[0.1, 1e4]], dtype=torch.float64)
+    first = Categorical(torch.zeros(1, 2, 2, dtype=torch.float64))
+    figures = health(first, first, log_ratio, torch.tensor([[1.0, 0.0]], dtype=torch.float64))
+    assert figures["ratio_mean"].item() == pytest.approx(math.exp(0.1))
+    assert figures["kl_k3"].item() == pytest.approx(math.expm1(0.1) - 0.1)

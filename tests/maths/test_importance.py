@@ -389,3 +389,20 @@ def test_runs_together_equal_each_alone(kind, normalise, dtype, steps, envs):
     for members in ([0], [4], [1, 3]):
         for part, of_all in zip(everything(members), whole, strict=True):
             assert torch.equal(part, of_all[members] if part.dim() == 1 else of_all[:, members])
+
+
+@pytest.mark.parametrize("discount_states", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_earned_nothing_has_no_coefficient_however_large_its_weight(kind, discount_states):
+    """0 x inf: a weight beyond what floats hold says nothing of a step that has nothing to weigh."""
+    ended = torch.zeros(3, 1, 2, dtype=torch.bool)
+    logs = torch.zeros(3, 1, 2, dtype=torch.float64)
+    logs[:, :, 0] = 1e4
+    signal = torch.ones(3, 1, 2, dtype=torch.float64)
+    signal[:, :, 0] = 0.0
+    found = gradient_coefficients(
+        weights_of(kind, logs, ended, None, False), signal, signal, torch.zeros(1, 1, dtype=torch.float64),
+        None, discount_states=discount_states,
+    )  # fmt: skip
+    assert (found[..., 0] == 0.0).all()
+    assert found.isfinite().all()

@@ -1,164 +1,145 @@
-"""What an importance-weighted gradient gains along a line, against the objectives it is the gradient of."""
+"""Gains along a line of log-ratios: the objective's difference where there is one, else the integral."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from rlcli.maths.importance import gradient_coefficients, importance_weights, log_weights, outcomes, segments
-from rlcli.maths.path import average_weights, gained
-from tests.maths.rollouts import alone, log_ratios, per_run, rollout
+from rlcli.maths.importance import (
+    KINDS,
+    Segments,
+    Weights,
+    gradient_coefficients,
+    importance_weights,
+    log_weights,
+    segments,
+)
+from rlcli.maths.path import NODES, mean_log_weights
+from tests.maths.rollouts import log_ratios, per_run, rollout
 
-GAMMA, STEPS, RUNS, ENVS = 0.9, 9, 2, 3
-KINDS = ("trajectory", "per_decision", "prefix", "per_step", "none")
-CAPS = [None, 0.7, 1.5]
+STEPS, RUNS, ENVS = 13, 3, 4
+CAPS = [None, 0.5, 2.0]
 
 
-class Case:
-    """One rollout with two policies far from each other and from the one that acted."""
+def limit(cap: float | None) -> Tensor | None:
+    return None if cap is None else torch.full((RUNS, 1), cap, dtype=torch.float64)
 
-    def __init__(
-        self, kind: str, cap: float | None, baseline: bool, normalise: bool = False, size: float = 1.0
-    ):
-        rewards, values, _, terminated, truncated = rollout(STEPS, RUNS, ENVS, 0.2, seed=3)
-        self.kind, self.normalise = kind, normalise
-        self.parts = segments(terminated | truncated)
-        self.rewards, self.advantages = rewards.double(), (rewards - values).double()
-        self.baseline = values.double() if baseline else None
-        self.gamma = per_run(RUNS, GAMMA, 0.97).double()
-        self.cap = None if cap is None else torch.full((RUNS, 1), cap, dtype=torch.float64)
-        self.first = log_ratios(STEPS, RUNS, ENVS, seed=1).double()
-        self.last = self.first + size * log_ratios(STEPS, RUNS, ENVS, seed=2).double()
 
-    def coefficients_of(self, weights, discount_states: bool = True) -> Tensor:
+def mean_weights(
+    kind: str, first: Tensor, last: Tensor, parts: Segments, cap: Tensor | None = None
+) -> Weights:
+    """The mean weights on the line from one policy to another."""
+    ends = (log_weights(kind, logs, parts) for logs in (first, last))
+    return Weights(kind, mean_log_weights(*ends, cap), None, False, parts)
+
+
+def scene() -> tuple[Tensor, Tensor, Segments, Tensor, Tensor, Tensor]:
+    """Two policies by their log-ratios, what divides the rollout, rewards, advantages and discounts."""
+    steps = rollout(STEPS, RUNS, ENVS, 0.15, seed=3)
+    first, last = (0.3 * log_ratios(STEPS, RUNS, ENVS, seed=seed) for seed in (1, 2))
+    parts = segments(steps.terminated | steps.truncated)
+    return first, last, parts, steps.rewards, steps.values, per_run(RUNS, 0.7, 1.0)
+
+
+@pytest.mark.parametrize("cap", CAPS)
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_mean_weights_are_the_mean_over_the_line(kind, cap):
+    slices = 400
+    first, last, parts, *_ = scene()
+    places = torch.linspace(0.0, 1.0, slices + 1, dtype=torch.float64)
+    total = sum(
+        (0.5 if k in (0, slices) else 1.0)
+        * importance_weights(kind, first + s * (last - first), parts, limit(cap)).log.exp()
+        for k, s in enumerate(places)
+    )
+    found = mean_weights(kind, first, last, parts, limit(cap)).log.exp()
+    torch.testing.assert_close(found, total / slices, rtol=2e-3, atol=0)
+    assert (found[0, 0] - 1.0).abs().max() > 0.05
+
+
+def test_the_mean_of_an_exponential_at_its_edges():
+    """No move, a tiny one, one beyond what exp holds, and ends on either side of the cap, or on it."""
+    parts = segments(torch.ones(1, 1, 1, dtype=torch.bool))
+
+    def mean(a: float, b: float, cap: float | None = None) -> float:
+        ends = (torch.full((1, 1, 1), end, dtype=torch.float64) for end in (a, b))
+        limit = None if cap is None else torch.full((1, 1), cap, dtype=torch.float64)
+        return mean_weights("per_step", *ends, parts, limit).log.exp().item()
+
+    assert mean(0.3, 0.3) == pytest.approx(math.exp(0.3))
+    assert mean(0.0, 1e-9) == pytest.approx(1.0 + 5e-10, rel=1e-14)
+    assert mean(0.0, 1.0) == mean(1.0, 0.0) == pytest.approx(math.e - 1)
+    assert mean(-2000.0, 0.0) == pytest.approx(1 / 2000)
+    cap = math.exp(0.5)
+    assert mean(0.0, 1.0, cap) == mean(1.0, 0.0, cap) == pytest.approx(cap - 1 + 0.5 * cap)
+    assert mean(0.0, 0.5, cap) == pytest.approx((cap - 1) / 0.5)
+    assert mean(0.5, 0.5, cap) == mean(0.5, 3.0, cap) == mean(2.0, 3.0, cap) == pytest.approx(cap)
+
+
+def estimate(kind: str, logs: Tensor, normalise: bool) -> Tensor:
+    """The objectives of the table in `maths/path.py`, sums written out, a number a run."""
+    _, _, parts, rewards, values, gamma = scene()
+    weight = importance_weights(kind, logs, parts, None, normalise).log.exp()
+    found = torch.zeros(RUNS, dtype=torch.float64)
+    for run, n in itertools.product(range(RUNS), range(ENVS)):
+        total = 0.0
+        for t in range(STEPS):
+            discount = gamma[run, 0].item() ** parts.age[t, run, n].item()
+            if kind == "trajectory":
+                total += discount * rewards[t, run, n].item()
+                if parts.last[t, run, n]:
+                    found[run] += weight[t, run, n] * total
+                    total = 0.0
+            elif kind == "per_decision":
+                found[run] += weight[t, run, n] * discount * rewards[t, run, n]
+            else:
+                found[run] += weight[t, run, n] * values[t, run, n]
+    return found
+
+
+def gained(kind: str, first: Tensor, last: Tensor, normalise: bool) -> Tensor:
+    _, _, parts, rewards, values, gamma = scene()
+
+    def coefficients(weights: Weights) -> Tensor:
         return gradient_coefficients(
-            weights, self.rewards, self.advantages, self.gamma, self.baseline, discount_states=discount_states
+            weights, rewards, values, gamma, None, discount_states=kind == "per_decision"
         )
 
-    def coefficients(self, x: Tensor, discount_states: bool = True) -> Tensor:
-        weights = importance_weights(self.kind, x, self.parts, self.cap, self.normalise)
-        return self.coefficients_of(weights, discount_states)
-
-    def gain(self, discount_states: bool = True) -> Tensor:
-        """[T, R, N]."""
-
-        def field(weights):
-            return self.coefficients_of(weights, discount_states)
-
-        return gained(self.kind, field, self.first, self.last, self.parts, self.cap, self.normalise)
-
-    def outcomes(self) -> Tensor:
-        return outcomes(
-            self.kind,
-            self.rewards,
-            self.advantages,
-            self.gamma,
-            self.baseline,
-            self.parts,
-            discount_states=True,
+    move = last - first
+    if normalise:
+        mean = sum(
+            share * coefficients(importance_weights(kind, first + place * move, parts, None, True))
+            for place, share in NODES
         )
-
-    def objective(self, x: Tensor) -> Tensor:
-        """Σ f(log w) y, [R]: f is exp, and beyond log cap goes on with slope cap."""
-        log = log_weights(self.kind, x, self.parts)
-        weight = log.exp()
-        if self.cap is not None:
-            limit = self.cap.log()
-            weight = torch.where(log > limit, self.cap * (1.0 + log - limit), weight)
-        if self.kind == "none":
-            weight = x if self.cap is None else x * self.cap.clamp(max=1.0)
-        return (weight * self.outcomes()).sum((0, 2))
-
-
-def is_a_gradient(kind: str, baseline: bool) -> bool:
-    """Whether the coefficients are the gradient of `Case.objective`; else the line counts."""
-    return kind in ("trajectory", "per_step", "none") or (kind == "per_decision" and not baseline)
-
-
-@pytest.mark.parametrize("baseline", [False, True])
-@pytest.mark.parametrize("cap", CAPS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_gain_is_the_change_of_the_objective(kind, cap, baseline):
-    case = Case(kind, cap, baseline)
-    exact = is_a_gradient(kind, baseline)
-    wanted = case.objective(case.last) - case.objective(case.first) if exact else quadrature(case)
-    torch.testing.assert_close(case.gain().sum((0, 2)), wanted, rtol=1e-9 if exact else 5e-3, atol=0)
-
-
-def quadrature(case: Case, steps: int = 300) -> Tensor:
-    """∫ Σ C Δ by the midpoint rule."""
-    move = case.last - case.first
-    places = [(one + 0.5) / steps for one in range(steps)]
-    return sum((case.coefficients(case.first + place * move) * move).sum((0, 2)) for place in places) / steps
-
-
-@pytest.mark.parametrize("cap", CAPS)
-def test_self_normalised_segments_gain_what_their_weighted_mean_does(cap):
-    case = Case("trajectory", None, True, normalise=True, size=0.3)
-    log = [log_weights("trajectory", x, case.parts) for x in (case.first, case.last)]
-    ends = case.parts.last.double()
-    totals = segment_totals(case)
-    means = [((one.exp() * totals * ends).sum((0, 2)) / (one.exp() * ends).sum((0, 2))) for one in log]
-    wanted = (means[1] - means[0]) * case.parts.total
-    torch.testing.assert_close(case.gain().sum((0, 2)), wanted, rtol=1e-6, atol=0)
-    if cap is not None:
-        bound = Case("trajectory", cap, True, normalise=True, size=0.3)
-        gain, size = bound.gain().sum((0, 2)), bound.gain().abs().sum((0, 2))
-        assert ((gain - quadrature(bound)).abs() < 0.02 * size).all()
-
-
-def segment_totals(case: Case) -> Tensor:
-    """Σ of a segment's outcomes at its last step, by a loop."""
-    found, held = [], torch.zeros(RUNS, ENVS, dtype=torch.float64)
-    for outcome, last in zip(case.outcomes(), case.parts.last, strict=True):
-        held = held + outcome
-        found.append(held)
-        held = torch.where(last, 0.0, held)
-    return torch.stack(found)
-
-
-@pytest.mark.parametrize("discount_states", [False, True])
-@pytest.mark.parametrize("normalise", [False, True])
-@pytest.mark.parametrize("baseline", [False, True])
-@pytest.mark.parametrize("cap", CAPS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_small_step_gains_the_gradient_times_the_step(kind, cap, baseline, normalise, discount_states):
-    case = Case(kind, cap, baseline, normalise, size=1e-6)
-    wanted = (case.coefficients(case.first, discount_states) * (case.last - case.first)).sum((0, 2))
-    torch.testing.assert_close(case.gain(discount_states).sum((0, 2)), wanted, rtol=1e-4, atol=1e-9)
+    else:
+        mean = coefficients(mean_weights(kind, first, last, parts))
+    return (mean * move).sum((0, 2))
 
 
 @pytest.mark.parametrize("normalise", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_there_and_back_gains_nothing(kind, normalise):
-    case = Case(kind, 1.5, True, normalise)
-    there = case.gain()
-    case.first, case.last = case.last, case.first
-    torch.testing.assert_close(case.gain(), -there, rtol=1e-9, atol=1e-9)
+@pytest.mark.parametrize("kind", ["trajectory", "per_decision", "per_step"])
+def test_the_gain_is_the_difference_of_the_objective(kind, normalise):
+    first, last, *_ = scene()
+    wanted = estimate(kind, last, normalise) - estimate(kind, first, normalise)
+    assert wanted.abs().min() > 0.05
+    tolerance = 1e-4 if normalise else 1e-10
+    torch.testing.assert_close(gained(kind, first, last, normalise), wanted, rtol=tolerance, atol=tolerance)
 
 
-def test_the_mean_weight_of_moves_that_vanish_or_overflow():
-    parts = segments(torch.ones(1, 1, 4, dtype=torch.bool))
-    first = torch.tensor([0.0, 0.0, -800.0, -math.inf], dtype=torch.float64).view(1, 1, 4)
-    last = torch.tensor([0.0, 1e-12, 700.0, 0.0], dtype=torch.float64).view(1, 1, 4)
-    found = average_weights("per_step", first, last, parts).log.flatten().tolist()
-    assert found[:2] == pytest.approx([0.0, 5e-13], abs=1e-15)
-    assert found[2] == pytest.approx(700.0 - math.log(1500.0))
-    assert found[3] == -math.inf
-
-
-@pytest.mark.parametrize("normalise", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
-def test_runs_together_equal_each_alone(kind, normalise):
-    case = Case(kind, 1.5, True, normalise)
-    together = case.gain()
-    for run in range(RUNS):
-        one = Case(kind, 1.5, True, normalise)
-        fields = alone([run], one.rewards, one.advantages, one.baseline, one.first, one.last)
-        one.rewards, one.advantages, one.baseline, one.first, one.last = fields
-        one.parts = segments(case.parts.last[:, [run]])
-        one.gamma, one.cap = one.gamma[[run]], one.cap[[run]]
-        assert torch.equal(one.gain()[:, 0], together[:, run])
+@pytest.mark.parametrize("kind", ["trajectory", "per_decision", "per_step"])
+def test_the_objective_has_the_gradient_that_is_ascended(kind):
+    """By central differences in each log-ratio of a run."""
+    first, _, parts, rewards, values, gamma = scene()
+    found = gradient_coefficients(
+        importance_weights(kind, first, parts), rewards, values, gamma, None,
+        discount_states=kind == "per_decision",
+    )  # fmt: skip
+    for t, n in itertools.product(range(0, STEPS, 4), range(ENVS)):
+        shift = torch.zeros_like(first)
+        shift[t, :, n] = 1e-5
+        slope = (estimate(kind, first + shift, False) - estimate(kind, first - shift, False)) / 2e-5
+        torch.testing.assert_close(found[t, :, n], slope, rtol=1e-6, atol=1e-8)

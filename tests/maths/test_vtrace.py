@@ -176,3 +176,15 @@ def test_runs_together_equal_each_alone(envs, dtype):
         found = vtrace(*alone(members, logs, *parts), *(part[members] for part in numbers))
         for part, of_all in zip(found, whole, strict=True):
             assert torch.equal(part, of_all[:, members])
+
+
+def test_ratios_beyond_what_floats_hold_are_capped_like_any_other():
+    """Caps keep products finite: no advantage, no discount and no trace is multiplied by infinity."""
+    steps = rollout(9, 2, 3, 0.15)
+    logs = torch.full((9, 2, 3), 1e4, dtype=torch.float64)
+    for gamma, trace_decay in ((0.9, 0.8), (0.0, 0.0)):
+        numbers = [torch.full((2, 1), x, dtype=torch.float64) for x in (gamma, trace_decay, 1.5, 1.0)]
+        found = vtrace(logs, *steps, *numbers)
+        wanted = vtrace(torch.full_like(logs, 5.0), *steps, *numbers)
+        for one, two in zip(found, wanted, strict=True):
+            assert torch.equal(one, two)
