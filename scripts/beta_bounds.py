@@ -147,8 +147,8 @@ def main() -> None:
         for name in options.floors:
             found["floors"][name] = campaign(FLOORS[name], options.steps, options.seeds, Path(scratch))
             print(line(name, found["floors"][name]), flush=True)
-    (options.out / "ppo_kl_bounds.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "ppo_kl_bounds.md").write_text(page(found))
+            (options.out / "ppo_kl_bounds.json").write_text(json.dumps(found, indent=1) + "\n")
+            (options.out / "ppo_kl_bounds.md").write_text(page(found))
 
 
 if __name__ == "__main__":

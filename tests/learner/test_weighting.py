@@ -123,6 +123,19 @@ def test_a_step_is_the_estimated_gradient(env, kind, discount, baseline):
     assert judged.item() == pytest.approx(float((wanted.double() ** 2).sum()) / RATE, rel=2e-2)
 
 
+@pytest.mark.parametrize("lag", [0, 2])
+@pytest.mark.parametrize("kind", ["trajectory", "per_decision", "prefix", "per_step"])
+def test_a_run_gains_in_the_direction_its_gradient_promises(kind, lag):
+    now = weighted(lag=lag, weights=kind, learning_rate=0.01, epochs=3)
+    agree = []
+    for _ in range(20):
+        learned = now.learn(now.collect())
+        predicted, realised = (learned.figures[f"update/gain_{name}"] for name in ("predicted", "realised"))
+        agree.append((predicted * realised).item() > 0.0)
+        now = now._replace(state=learned.state)
+    assert sum(agree) > 0.95 * len(agree)
+
+
 def test_the_policies_of_that_comparison_differ():
     now = moved(weighted("CartPole-v1", lag=2, epochs=1))
     rollout = now.collect()
