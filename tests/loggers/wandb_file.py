@@ -29,6 +29,7 @@ def records_to_the_end(path: Path, patience: float = 20.0) -> list[Any]:
 
 
 def records(path: Path) -> list[Any]:
+    """The records that are whole; W&B's process may still be writing."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     content = path.read_bytes()
@@ -40,6 +41,8 @@ def records(path: Path) -> list[Any]:
             continue
         length = int.from_bytes(content[at + 4 : at + 6], "little")
         kind = content[at + 6]
+        if at + HEADER + length > len(content):
+            break  # this part is still being written
         parts += content[at + HEADER : at + HEADER + length]
         at += HEADER + length
         if kind in (FULL, LAST):
