@@ -38,6 +38,11 @@ class Comparison:
     left_out: dict[str, None] = field(default_factory=dict)
     """What was not compared, by rule, each once and in order."""
 
+    @property
+    def figures_alone(self) -> bool:
+        """Whether all that differs are figures: what was trained is the same to the last bit."""
+        return bool(self.differences) and all(", figure " in text for text in self.differences)
+
     def note(self, text: str) -> None:
         """Remembers something that was left out."""
         self.left_out[text] = None

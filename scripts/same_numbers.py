@@ -202,7 +202,8 @@ def report(sides: Sequence[Side], names: Sequence[str], said: dict[tuple[int, st
             print(f"{name:{width}}  identical: {found.updates} updates, {found.digests} equal digests")
             continue
         different.append(name)
-        print(f"{name:{width}}  differs first at {found.differences[0]}")
+        alone = " in figures alone," if found.figures_alone else ""
+        print(f"{name:{width}}  differs{alone} first at {found.differences[0]}")
         for text in found.differences[1:4]:
             print(f"{'':{width}}  then at {text}")
     if left_out:

@@ -78,14 +78,18 @@ def test_a_run_equals_itself(whole: Path) -> None:
 def test_a_figure_that_differs_is_named(whole: Path, changed: Path) -> None:
     altered_digest(changed, 2, 4)
     altered_rows(changed, 2, behaviour__ess=0.5)
-    [difference] = compare(whole, changed).differences
+    found = compare(whole, changed)
+    [difference] = found.differences
     assert difference.startswith("update 2, figure behaviour/ess: ")
+    assert found.figures_alone
 
 
 def test_a_tensor_that_differs_in_its_last_bit_is_named(whole: Path, changed: Path) -> None:
     altered_digest(changed, 1, 0)
     altered_tensor(changed, 1, "train.policy.parameters")
-    [difference] = compare(whole, changed).differences
+    found = compare(whole, changed)
+    assert not found.figures_alone
+    [difference] = found.differences
     assert difference.startswith("update 1, parameters, tensor train.policy.parameters: 1 of ")
 
 
