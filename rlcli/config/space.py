@@ -48,13 +48,16 @@ class Dimension:
     @property
     def count(self) -> int | None:
         """How many values there are; None for those of a continuum."""
-        if self.kind == "number":
-            return None
-        return len(self.setting.values) if self.kind == "choice" else len(self._whole)
+        return None if self.kind == "number" else len(self._counted)
 
     def at(self, place: int) -> Value:
         """The value at a place, from 0, where they can be counted."""
-        return self.setting.values[place] if self.kind == "choice" else self._whole[place]
+        return self._counted[place]
+
+    @property
+    def _counted(self) -> Sequence[Value]:
+        """Each value once: a choice may have been typed twice."""
+        return list(dict.fromkeys(self.setting.values)) if self.kind == "choice" else self._whole
 
     @property
     def _whole(self) -> range:

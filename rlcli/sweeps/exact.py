@@ -20,9 +20,9 @@ def exact_together(configs: Sequence[RunConfig]) -> bool:
     """Trains one update of all together and of the first and the last alone, and compares every bit.
 
     Another processor or another library of products may round a stack of them otherwise; one epoch of the
-    update has products of every shape. Only asked where the
-    bits are promised: on the CPU with one thread. Remembered per process for the shape and the number. Runs
-    that cannot even begin are no question of bits: training will say why.
+    update has products of every shape. Only asked where the bits are promised: on the CPU with one thread.
+    Remembered per process for the shape and the number. Runs that cannot even begin are no question of bits:
+    training will say why.
     """
     config = configs[0]
     if config.device != "cpu" or config.compute.threads > 1 or config.backend != "native":

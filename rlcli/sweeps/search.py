@@ -193,7 +193,8 @@ class Trials:
                 self._training.expect(-self._search.settings.replicas, self._steps)
                 continue
             self._study.record(proposal, self._search)
-            self._tell_repeat()
+            if (earlier := self._study.repeats(proposal)) is not None:
+                self._training.say(f"trial {proposal.number} repeats trial {earlier}: the same parameters")
             jobs += self._freeze(proposal.number, composed)
         self._take_in(jobs)
         return jobs
@@ -210,12 +211,6 @@ class Trials:
         base = dataclasses.replace(self._search.base, config=config)
         self._search = dataclasses.replace(self._search, base=base)
         write_base(self._sweep.dir, self._search.settled())
-
-    def _tell_repeat(self) -> None:
-        """Says so where the last trial repeats an earlier one."""
-        last = self._study.trials()[-1]
-        if last.repeats is not None:
-            self._training.say(f"trial {last.number} repeats trial {last.repeats}: the same parameters")
 
     def _take_in(self, jobs: Sequence[Job]) -> None:
         self._sweep.record()

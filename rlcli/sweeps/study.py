@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,9 @@ class Study:
         self._draft: optuna.Study | None = None
         """The trials in memory, with those asked for since the last was told."""
         self._study = optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
+        self._first: dict[Identity, int] = {}
+        """Combinations that were tried, each with its first trial; of the first `_known` trials."""
+        self._known = 0
 
     @classmethod
     def begin(cls, directory: Path, wanted: Sequence[Objective]) -> Study:
@@ -173,8 +176,18 @@ class Study:
         asked = self._draft.get_trials(deepcopy=False)[number]
         return Proposal(number, asked.params, asked.system_attrs)
 
-    def _tried(self) -> set[Identity]:
-        return {_identity(one.params) for one in self._study.get_trials(deepcopy=False)}
+    def _tried(self) -> Mapping[Identity, int]:
+        """What was tried, with its first trial."""
+        for one in self._study.get_trials(deepcopy=False)[self._known :]:
+            self._first.setdefault(_identity(one.params), one.number)
+            self._known += 1
+        return self._first
+
+    def repeats(self, proposal: Proposal) -> int | None:
+        """The trial that a recorded proposal repeats, if it does."""
+        with _damage_told(self._path):
+            first = self._tried()[_identity(proposal.params)]
+            return None if first == proposal.number else first
 
     def record(self, proposal: Proposal, search: Search, refused: str | None = None) -> None:
         """Writes a proposal down as running, or as failed where it was `refused`."""
@@ -273,10 +286,10 @@ def _identity(params: Mapping[str, Value]) -> Identity:
     return tuple(sorted(params.items()))
 
 
-def _untried(search: Search, number: int, tried: set[Identity], combinations: int) -> dict[str, Value]:
+def _untried(search: Search, number: int, tried: Container[Identity], combinations: int) -> dict[str, Value]:
     """A combination that was not tried, the next one after a place that is drawn for the trial."""
     first = random.Random(_seed(search, f"{number}:untried")).randrange(combinations)  # noqa: S311
-    for step in range(len(tried) + 1):  # among so many, one was not tried
+    for step in range(combinations):  # more than were tried
         place, params = (first + step) % combinations, {}
         for one in search.dimensions:
             place, own = divmod(place, one.count or 1)

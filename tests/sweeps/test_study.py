@@ -12,7 +12,7 @@ import pytest
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
 from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.study import FILE, Study, pruner
+from rlcli.sweeps.study import FILE, Proposal, Study, pruner
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
          "algo.epochs=range(1,9,2)", "algo.surrogate=clipped,ratio")  # fmt: skip
@@ -116,6 +116,15 @@ def test_an_untried_combination_is_found_where_the_sampler_repeats_itself(
     assert sorted(found) == list(range(1, 41))
 
 
+def test_a_choice_that_was_typed_twice_is_one(tmp_path: Path) -> None:
+    what = search("sweep.sampler=tpe", "algo.epochs=1,2,1", "algo.clip=0.1,0.1")
+    study, found = begin(tmp_path, what), []
+    while (proposal := study.ask(what)) is not None:
+        study.record(proposal, what, refused="no")
+        found.append(proposal.params["algo.epochs"])
+    assert sorted(map(str, found)) == ["1", "2"]
+
+
 def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
     what = search("sweep.sampler=nsgaii", "sweep.parallel=4", *COUNTED)
     study = begin(tmp_path, what)
@@ -127,6 +136,9 @@ def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
     trials = study.trials()
     repeats = [one for one in trials if one.repeats is not None]
     assert repeats
+    assert [study.repeats(Proposal(one.number, one.params, {})) for one in trials] == [
+        one.repeats for one in trials
+    ]
     assert all(one.params == trials[one.repeats or 0].params for one in repeats)
     assert all((one.repeats or 0) < one.number for one in repeats)
 
