@@ -1,4 +1,4 @@
-"""Every way of getting the numbers wrong is noticed by the test that is there to notice it."""
+"""Every mutation declared beside a test (`@pytest.mark.broken_by`) is noticed by that test."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import trials
-from tests.mutations.table import MUTATIONS, Mutation
+from tests.mutations.declared import Mutation, mutations
 
 ROOT = Path(__file__).parents[2]
+MUTATIONS = mutations(ROOT / "tests")
 PARTS = ("maths", "nets", "learner", "collect", "backends", "envs", "runs", "sweeps")
 PASSED, FAILED = 0, 1
 
