@@ -40,7 +40,10 @@ def mutations(tests: Path) -> tuple[Mutation, ...]:
     found: dict[str, Mutation] = {}
     places: dict[str, str] = {}
     for path in sorted(tests.rglob("test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        source = path.read_text(encoding="utf-8")
+        if MARKER not in source:
+            continue
+        tree = ast.parse(source, str(path))
         file = path.relative_to(tests).as_posix()
         unread = {id(node): node for node in ast.walk(tree) if _is_marker(node)}
         for test, decorator in _decorators(tree, file):

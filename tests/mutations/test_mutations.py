@@ -32,6 +32,12 @@ def copy_of_the_sources(directory: Path) -> Path:
     return directory
 
 
+def occurrences(mutation: Mutation) -> int:
+    """How often the text to replace occurs in its file; 0 when there is no such file."""
+    path = ROOT / "rlcli" / mutation.file
+    return path.read_text(encoding="utf-8").count(mutation.text) if path.is_file() else 0
+
+
 def mutate(directory: Path, mutation: Mutation) -> None:
     """Applies the replacement; the text must be there once. Whatever else has a link to the file keeps it."""
     path = directory / "rlcli" / mutation.file
@@ -69,9 +75,12 @@ def outcomes(
     return dict(zip(names_in_order, zip(json.loads(done.stdout), said, strict=True), strict=True))
 
 
-def test_names_and_replacements_are_distinct() -> None:
-    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+def test_no_two_are_the_same_but_for_their_names() -> None:
     assert len({mutation[1:] for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_each_text_occurs_once_in_its_file() -> None:
+    assert {f"{one.name} ({one.file})": count for one in MUTATIONS if (count := occurrences(one)) != 1} == {}
 
 
 def test_without_a_mutation_all_these_tests_pass(outcomes: dict[str, tuple[int, str]]) -> None:
