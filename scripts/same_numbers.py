@@ -82,7 +82,7 @@ sys.meta_path[:] = [one for one in sys.meta_path if "__editable__" not in getatt
                     and "__editable__" not in getattr(one, "__name__", "")]
 sys.path.insert(0, tree)
 import rlcli
-from rlcli.config.catalogue import conf_root
+from rlcli.config.groups import conf_root
 for place in (Path(rlcli.__file__), conf_root()):
     if not place.resolve().is_relative_to(tree):
         sys.exit(f"{place} is not in {tree}")

@@ -1,10 +1,8 @@
-"""The application: its verbs, and the flags that stand before them."""
+"""The Typer application: its verbs, and the flags before them."""
 
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -14,7 +12,7 @@ from rlcli.cli.diff import diff
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.list import list_
-from rlcli.cli.output import exit_code, result
+from rlcli.cli.output import result
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
@@ -22,10 +20,6 @@ from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
-from rlcli.streams import prepare
-
-COMPLETE = "_RLCLI_COMPLETE"
-"""The variable a shell sets when it asks for completions."""
 
 app = typer.Typer(
     name="rlcli",
@@ -84,24 +78,10 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001 (acted on by its callback)
+    version: Annotated[  # noqa: ARG001 (handled by its callback)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")] = False,
 ) -> None:
     """Flags before the verb."""
     context.obj = {"quiet": quiet}
-
-
-def main() -> None:
-    """Entry point of the `rlcli` command."""
-    prepare()
-    asked = os.environ.get(COMPLETE, "")
-    if asked.startswith("complete_"):
-        from rlcli.cli.complete import answer
-
-        sys.exit(answer(asked.removeprefix("complete_"), os.environ))
-    try:
-        app(prog_name="rlcli")
-    except SystemExit as end:
-        sys.exit(exit_code(end.code))

@@ -70,10 +70,8 @@ def compose_jobs(command: Command, checks: Iterable[Check] = ()) -> list[Compose
         job, wrong = compose_job(command, chosen, lines, asked)
         faults.append([fault for fault in wrong if not fault.touches(broken)])
         if job is not None:
-            jobs.append(
-                dataclasses.replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied))
-            )
-    everything = texts(command.faults) + _by_job(faults, [job for job, _ in command.jobs()], varied)
+            jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
+    everything = texts(command.faults) + _by_job(faults, [chosen for chosen, _ in command.jobs()], varied)
     if everything:
         hidden = len(everything) - MOST_FAULTS
         more = [f"and {hidden} more."] if hidden > 0 else []
@@ -165,12 +163,12 @@ def _converted(nested: dict[str, Any], provenance: dict[str, str]) -> tuple[dict
     return flat, faults
 
 
-def _by_job(faults: list[list[Fault]], chosen: list[dict[str, str]], varied: list[str]) -> list[str]:
+def _by_job(faults: list[list[Fault]], jobs: list[Chosen], varied: list[str]) -> list[str]:
     """Faults all jobs share as they are, the others with the first job that has them."""
     shared = set.intersection(*(set(texts(wrong)) for wrong in faults)) if faults else set()
     found: dict[str, str] = {}
-    for wrong, job in zip(faults, chosen, strict=True):
-        at = ", ".join(f"{key}={job[key]}" for key in varied)
+    for wrong, job in zip(faults, jobs, strict=True):
+        at = ", ".join(f"{key}={job[key].text}" for key in varied)
         for text in texts(wrong):
             found.setdefault(text, text if text in shared else f"with {at}: {text}")
     return list(found.values())

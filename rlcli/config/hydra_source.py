@@ -18,7 +18,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from rlcli.config.catalogue import conf_root
+from rlcli.config.groups import conf_root
 from rlcli.config.overrides import MAGIC
 from rlcli.config.plain_yaml import read_yaml
 from rlcli.errors import StorageError, UserError

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CHOICE = "hydra/launcher"
 SETTING = "hydra.launcher"
 DEFAULT = "cohort"
+ONE_BY_ONE = "basic"
 ON_SLURM = ("executor", ("slurm",))
 
 
@@ -116,8 +117,8 @@ class Declared:
 
 
 LAUNCHERS: Mapping[str, Declared] = {
-    "cohort": Declared("cohorts in this process, or in cohort.workers processes of this machine"),
-    "basic": Declared("every job by itself, one after the other, in this process"),
+    DEFAULT: Declared("cohorts in this process, or in cohort.workers processes of this machine"),
+    ONE_BY_ONE: Declared("every job by itself, one after the other, in this process"),
     "joblib": Declared("cohorts in joblib's processes on this machine", Joblib, "joblib"),
     "submitit": Declared(
         "cohorts as jobs of a Slurm cluster, or as processes of this machine", Submitit, "submitit"

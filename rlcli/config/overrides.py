@@ -32,9 +32,7 @@ _KIND = {"tuned": "tuned settings"}
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
 
-def parse_command(
-    typed: Sequence[str], *, multirun: bool = False, config_dir: str | None = None
-) -> Command:
+def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: str | None = None) -> Command:
     """Parse and check every override of a command line, each once; a key given twice has its last value."""
     from rlcli.config import hydra_grammar
 
@@ -55,15 +53,32 @@ def parse_command(
                 settings[found.key] = found
     launching, wrong = chosen_launcher([one for one in settings.values() if is_of_launcher(one.key)])
     faults += wrong
+    if multirun:
+        faults += _hydra_faults([one for one in settings.values() if one.kind == "hydra"])
     if "env" in settings and "env.id" in settings:
         faults.append(
             Fault("env=... and env.id=... both name the environment; give one.", frozenset({"env.id"}))
         )
     if "env.id" in settings:
         settings["env"] = dataclasses.replace(settings.pop("env.id"), key="env", kind="group")
-    return Command(
-        tuple(typed), tuple(settings.values()), tuple(faults), launching, multirun, config_dir
-    )
+    return Command(tuple(typed), tuple(settings.values()), tuple(faults), launching, multirun, config_dir)
+
+
+def _hydra_faults(settings: Sequence[Setting]) -> Iterator[Fault]:
+    """What is wrong with settings of Hydra's own, those of the launcher apart: Hydra composes them to see."""
+    own = [one for one in settings if not is_of_launcher(one.key)]
+    for setting in own:
+        if setting.key.startswith("hydra.sweeper."):
+            yield Fault(
+                f"{setting.key}: there is nothing to set, rlcli sweeps itself.", frozenset({setting.key})
+            )
+    if own:
+        from rlcli.config.hydra_settings import settings_yaml
+
+        try:
+            settings_yaml([one.hydra_word for one in own], None)
+        except UserError as error:
+            yield from (Fault(text, frozenset(one.key for one in own)) for text in error.faults)
 
 
 class _Checker:
@@ -75,7 +90,7 @@ class _Checker:
         self.groups = groups.group_names(config_dir)
 
     def globbed(self, group: str) -> list[str]:
-        """The names that a glob over a group is matched with: its configs; for `env` every registered id too."""
+        """The names a glob over a group is matched with: its configs, for `env` every registered id too."""
         names = [name for name in groups.choices(group, self.config_dir) if name not in ("auto", "none")]
         if group == "env":
             import gymnasium

@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from rlcli.config import hydra_bridge
-from rlcli.config.compose import compose, compose_multirun, from_yaml, to_dict, to_yaml
+from rlcli.config.compose import compose, from_yaml, to_dict, to_yaml
 from rlcli.config.schema import KEYS
 from rlcli.errors import UserError
+from tests.composing import compose_multirun
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from rlcli.config.amend import amend
-from rlcli.config.compose import compose, compose_multirun, from_yaml, hydra_settings, to_yaml
+from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.config.hydra_grammar import parse, spelled
 from rlcli.config.launchers import takes_text
 from rlcli.config.overrides import read
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.errors import UserError
+from tests.composing import compose_multirun
 
 READ_OTHERWISE = (
     "1e3", "2.10", "1_000", "01", "007", "0x10", "0b1", "-5", "+5", ".5", "5.", "inf", "-inf", "NaN", "true",

@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from rlcli.config import launchers
-from rlcli.config.compose import compose, compose_multirun, hydra_settings, launcher_of
+from rlcli.config.compose import compose
 from rlcli.config.hydra_multirun import settings_yaml
 from rlcli.config.launchers import LAUNCHERS, Joblib, Launching, NoSettings, Ray, Submitit
 from rlcli.errors import UserError
+from tests.composing import compose_multirun
 
 
 @pytest.fixture(autouse=True)

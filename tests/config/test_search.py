@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config.catalogue import files
-from rlcli.config.compose import compose, compose_multirun
+from rlcli.config.compose import compose
+from rlcli.config.groups import files
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import UserError
+from tests.composing import compose_multirun, multirun
 
 PLAIN = ("tuned=none",)
 
 
 def search(*overrides: str, config_dir: str | None = None) -> Search:
-    found = compose_search([*PLAIN, *overrides], config_dir=config_dir)
+    found = compose_search(multirun([*PLAIN, *overrides], config_dir))
     assert found is not None
     return found
 
@@ -31,7 +32,7 @@ def space(*overrides: str) -> dict[str, tuple[object, ...]]:
 
 def refusal(*overrides: str) -> str:
     with pytest.raises(UserError) as caught:
-        compose_search([*PLAIN, *overrides])
+        compose_search(multirun([*PLAIN, *overrides]))
     return str(caught.value)
 
 
@@ -129,7 +130,7 @@ def test_mistakes_of_a_space(entry: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "mine.yaml").write_text(f"sampler: tpe\nspace:\n  {entry}\n")
     with pytest.raises(UserError) as caught:
-        compose_search(["sweep=mine"], config_dir=str(tmp_path))
+        compose_search(multirun(["sweep=mine"], str(tmp_path)))
     assert said in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_settings_of_a_sweep_without_a_sampler() -> None:
         compose_multirun([*PLAIN, "sweep.trials=3"])
     with pytest.raises(UserError, match=r"have a sampler choose: sweep\.sampler=tpe"):
         compose_multirun([*PLAIN, "algo.clip=interval(0.1,0.2)"])
-    assert compose_search([*PLAIN, "seed=0,1"]) is None
+    assert compose_search(multirun([*PLAIN, "seed=0,1"])) is None
 
 
 @pytest.mark.parametrize("name", files("sweep"))

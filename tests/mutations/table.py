@@ -855,8 +855,8 @@ MUTATIONS = (
     Mutation(
         "a reproduction whose schedules end with --until",
         "runs/reproduce.py",
-        "schedule_steps=config.schedule_steps or config.total_steps",
-        "schedule_steps=steps",
+        "total_steps=steps,",
+        "total_steps=steps,\n        schedule_steps=steps,",
         "runs/test_reproduce.py::test_until",
     ),
     Mutation(

@@ -33,6 +33,7 @@ import rlcli.sweeps.work as work
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
+from tests.composing import multirun
 
 def dying(configs, dirs, *, on_row, **given):
     def heard(run, row):
@@ -43,7 +44,8 @@ def dying(configs, dirs, *, on_row, **given):
 
 work.train = dying
 words = [*{list(SMALL)}, *sys.argv[1:]]
-run_sweep(plan(words, multirun=True), words, quiet=True)
+command = multirun(words)
+run_sweep(plan(command), command, quiet=True)
 """
 """A sweep that is killed in the fourth update of a job."""
 

@@ -1,0 +1,27 @@
+"""Entry point of the `rlcli` command: runs a verb, or answers a shell that asks for completions."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rlcli.cli.app import app
+from rlcli.cli.output import exit_code
+from rlcli.streams import prepare
+
+COMPLETE = "_RLCLI_COMPLETE"
+"""The variable a shell sets when it asks for completions."""
+
+
+def main() -> None:
+    """Run the command line in `sys.argv`; ends the process."""
+    prepare()
+    asked = os.environ.get(COMPLETE, "")
+    if asked.startswith("complete_"):
+        from rlcli.cli.complete import answer
+
+        sys.exit(answer(asked.removeprefix("complete_"), os.environ))
+    try:
+        app(prog_name="rlcli")
+    except SystemExit as end:
+        sys.exit(exit_code(end.code))
