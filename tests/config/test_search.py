@@ -25,7 +25,7 @@ def search(*overrides: str, config_dir: str | None = None) -> Search:
 def space(*overrides: str) -> dict[str, tuple[object, ...]]:
     found = search("sweep.sampler=tpe", *overrides)
     return {
-        one.key: one.setting.values if one.kind == "choice" else (one.low, one.high, one.log, one.step)
+        one.key: one.setting.texts if one.kind == "choice" else (one.low, one.high, one.log, one.step)
         for one in found.dimensions
     }
 
@@ -55,7 +55,7 @@ def test_what_is_typed_wins_over_the_space() -> None:
     found = search("sweep=ppo", "algo.clip=0.1", "algo.epochs=3,5")
     keys = [one.key for one in found.dimensions]
     assert keys == ["algo.epochs", "algo.learning_rate", "algo.gae_lambda", "algo.entropy_coef"]
-    assert found.dimensions[0].setting.values == ("3", "5")
+    assert found.dimensions[0].setting.texts == ("3", "5")
     [job] = found.compose({key: "3" if key == "algo.epochs" else "0.1" for key in keys})
     assert (job.config.algo.clip, job.config.algo.epochs) == (0.1, 3)
 

@@ -35,8 +35,8 @@ def test_one_name_for_all_jobs_is_that_of_the_sweep() -> None:
 
 def test_a_name_that_two_jobs_would_have_is_refused(workplace: Path) -> None:
     words = [*SMALL, "name=aa,bb,aa"]
+    command = multirun(words)
     with pytest.raises(UserError, match="name=aa is given to two jobs"):
-        command = multirun(words)
         run_sweep(plan(command), command, quiet=True)
     with pytest.raises(UserError, match="two jobs"):
         names("name=aa,aa")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlcli.config.compose import compose
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
@@ -74,11 +75,11 @@ def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):
         plan_search(multirun(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"]))
-    assert plan(["seed=0,1", "logger=[]"], multirun=True)
+    assert plan(multirun(["seed=0,1", "logger=[]"]))
 
 
 def test_a_sampler_needs_multirun() -> None:
     with pytest.raises(UserError, match="add -m"):
-        plan(["sweep=ppo"])
+        plan(parse_command(["sweep=ppo"]))
     assert compose(["sweep=ppo"]).config.sweep.sampler == "tpe"
     assert compose_search(multirun(["sweep=ppo"])) is not None

@@ -23,6 +23,7 @@ from rlcli.runs.lock import Lock, holder
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
+from tests.composing import multirun
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.conftest import SMALL, Sweeping
 
@@ -155,11 +156,12 @@ def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sw
     folder.mkdir(parents=True)
     (folder / "own.yaml").write_text("defaults: [ppo]\nclip: 0.05\n")
     words = [*SMALL, "seed=0,1", "algo=own"]
-    jobs = plan(words, multirun=True, config_dir="mine")
+    command = multirun(words, "mine")
+    jobs = plan(command)
     assert [job.config.algo.clip for job in jobs] == [0.05] * 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "exact_together", interrupt)
-        cut = run_sweep(jobs, words, config_dir="mine", quiet=True)
+        cut = run_sweep(jobs, command, quiet=True)
     assert [job.status for job in cut.jobs] == ["waiting"] * 2
     shutil.rmtree(workplace / "mine")
     record = json.loads((cut.dir / "sweep.json").read_text())

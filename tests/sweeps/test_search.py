@@ -215,7 +215,7 @@ elif moment == "pruning":
     work.train = pruned
 elif moment == "telling":
     Study.tell = at("tell", 2, Study.tell)
-search.run_search(plan_search(multirun(words)), words, quiet=True)
+search.run_search(plan_search(multirun(words)), quiet=True)
 """
 """A sweep that is killed at a certain moment of its second batch, or before its first is told whole."""
 
