@@ -97,8 +97,8 @@ def _launchers(_: str | None) -> list[dict[str, Any]]:
         rows.append({"name": name, "setting": "", "default": "", "description": declared.doc})
         for key in declared.keys.values():
             default = display(key.default)
-            told = {"setting": key.name, "default": default, "description": key.declaration.doc}
-            rows.append({"name": name, **told})
+            row = {"setting": key.name, "default": default, "description": key.declaration.doc}
+            rows.append({"name": name, **row})
     return rows
 
 

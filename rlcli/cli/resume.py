@@ -1,4 +1,4 @@
-"""`rlcli resume`: a run goes on where it stopped."""
+"""`rlcli resume`: resume a run or a sweep where it stopped."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def resume(
 
     from rlcli.config.overrides import parse_command
     from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
-    from rlcli.runs.resume import resume as go_on
+    from rlcli.runs.resume import resume as resume_run
     from rlcli.sweeps.preflight import CHECKS
 
     command = parse_command(overrides or [])
@@ -89,7 +89,7 @@ def resume(
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = go_on(found, command, imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
+    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))

@@ -7,6 +7,7 @@ later stage takes the command or parts of it, and no override is parsed again.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from rlcli.config.faults import Fault, texts
 from rlcli.config.groups import GROUPS
 from rlcli.config.launchers import HERE, Launching
 from rlcli.errors import UserError
+
+MAGIC = re.compile(r"_[a-z]+_")
+"""Keys that make Hydra instantiate objects: `_target_`, `_partial_`, `_args_` and so on."""
 
 
 class Element(NamedTuple):

@@ -41,7 +41,7 @@ PRIMARY = "train"
 class SynthesisedConfigs(ConfigSource):
     """Configs without a file: the schema's defaults, `env/<any id>`, and the choices that set nothing.
 
-    It stands behind the folders in the search path, so a yaml of the same name wins.
+    It comes after the folders in the search path, so a yaml of the same name wins.
     """
 
     @staticmethod
@@ -50,7 +50,7 @@ class SynthesisedConfigs(ConfigSource):
         return "rlcli"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The config of that path, made up."""
+        """The synthesised config of that path."""
         name = config_path.removesuffix(".yaml")
         group, _, choice = name.partition("/")
         package: str | None = None
@@ -70,7 +70,7 @@ class SynthesisedConfigs(ConfigSource):
         )
 
     def is_group(self, config_path: str) -> bool:
-        """Whether configs can lie below the path."""
+        """Whether there can be configs below the path."""
         return config_path in ("", "env", *SYNTHESISED)
 
     def is_config(self, config_path: str) -> bool:
@@ -94,11 +94,11 @@ class Layers:
 
     config: DictConfig
     labels: Mapping[str, str]
-    """Where each key's value comes from: 'default', 'algo/ppo', 'tuned/...', 'experiment/...'."""
+    """The source of each key's value: 'default', 'algo/ppo', 'tuned/...', 'experiment/...'."""
     chosen: Mapping[str, str]
     """The choice of each group."""
     _resolved: dict[tuple[str, ...], dict[str, Any] | None] = field(default_factory=dict, compare=False)
-    """Plain data by the overrides that OmegaConf set; None where keys of it stand for others' values."""
+    """Plain data by the overrides that OmegaConf set; None where values refer to others."""
 
     def with_values(self, values: Sequence[tuple[str, Element]]) -> dict[str, Any]:
         """The nested, resolved plain data after setting single values by key.
@@ -127,7 +127,7 @@ class Layers:
         return plain
 
     def _is_plain(self, typed: Sequence[str]) -> bool:
-        """Whether no value is another's, or has a meaning of its own to OmegaConf."""
+        """Whether no value refers to another, or has a meaning of its own to OmegaConf."""
         return not any(
             "${" in text or "???" in text for text in (*typed, str(OmegaConf.to_container(self.config)))
         )
@@ -215,7 +215,7 @@ def search_path(config_dir: str | None) -> ConfigSearchPathImpl:
 
 
 def _contents(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """What each file of the defaults list holds, with its label; the later wins."""
+    """The content of each file of the defaults list, with its label; the later wins."""
     for default in defaults:
         path = default.config_path
         if path is None or path.startswith("hydra/"):
@@ -235,7 +235,7 @@ def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _not_text(label: str, content: Any) -> Iterator[str]:
-    """What YAML read as a number or a switch where a key takes text: how it was written is not known."""
+    """Values that YAML read as a number or a switch where a key takes text: their spelling is lost."""
     for name, value in _leaves(content, ""):
         items = value if isinstance(value, list) else [value]
         wrong = [item for item in items if isinstance(item, (bool, int, float))]

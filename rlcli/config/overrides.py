@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups
-from rlcli.config.command import Command, Element, Setting, key_of, of_sweep
+from rlcli.config.command import MAGIC, Command, Element, Setting, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
@@ -24,9 +23,6 @@ CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
 OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir",
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
 """Settings of Hydra that rlcli sets itself."""
-
-MAGIC = re.compile(r"_[a-z]+_")
-"""Keys that make Hydra instantiate objects: `_target_`, `_partial_`, `_args_` and so on."""
 
 _KIND = {"tuned": "tuned settings"}
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."

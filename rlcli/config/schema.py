@@ -56,7 +56,7 @@ class Declaration:
         return ", ".join(f"{sign}{limit:g}" for sign, limit in pairs if limit is not None)
 
     def admits(self, value: float) -> bool:
-        """Whether a number lies in the declared range."""
+        """Whether a number is in the declared range."""
         return (
             (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
