@@ -18,7 +18,7 @@ from rlcli.config.compose import compose, from_yaml, to_dict, to_yaml
 from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS
 from rlcli.errors import UserError
-from tests.composing import compose_multirun, multirun
+from tests.sweeps.composing import compose_multirun, multirun
 
 
 @pytest.fixture

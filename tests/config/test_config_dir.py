@@ -15,8 +15,8 @@ from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.errors import UserError
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
-from tests.composing import compose_multirun, multirun
 from tests.config.test_plain_yaml import laughs
+from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL
 
 GLOBAL = "# @package _global_\n"

@@ -6,7 +6,7 @@ import pytest
 
 from rlcli.config.compose import compose
 from rlcli.errors import UserError
-from tests.composing import compose_multirun
+from tests.sweeps.composing import compose_multirun
 
 
 def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.errors import UserError
-from tests.composing import compose_multirun, multirun
+from tests.sweeps.composing import compose_multirun, multirun
 
 READ_OTHERWISE = (
     "1e3", "2.10", "1_000", "01", "007", "0x10", "0b1", "-5", "+5", ".5", "5.", "inf", "-inf", "NaN", "true",

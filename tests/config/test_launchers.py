@@ -11,7 +11,7 @@ from rlcli.config.compose import compose
 from rlcli.config.hydra_settings import settings_yaml
 from rlcli.config.launchers import LAUNCHERS, Joblib, Launching, NoSettings, Ray, Submitit
 from rlcli.errors import UserError
-from tests.composing import compose_multirun, multirun
+from tests.sweeps.composing import compose_multirun, multirun
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from rlcli.config.groups import files
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import UserError
-from tests.composing import compose_multirun, multirun
+from tests.sweeps.composing import compose_multirun, multirun
 
 PLAIN = ("tuned=none",)
 

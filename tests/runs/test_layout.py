@@ -18,9 +18,9 @@ from rlcli.runs.resume import resume
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
-from tests.composing import multirun
 from tests.runs.conftest import tiny
 from tests.runs.resuming import train_with_copies
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 
 Replace = Callable[[Path, Path], None]

@@ -7,7 +7,7 @@ import pytest
 from rlcli.config.schema import RunConfig
 from rlcli.sweeps import cohorts as module
 from rlcli.sweeps.cohorts import SHARE, Machine, cohorts, footprint
-from tests.composing import compose_multirun
+from tests.sweeps.composing import compose_multirun
 
 LARGE = 2**40
 ONE = Machine(1, LARGE)

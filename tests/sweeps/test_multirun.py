@@ -20,9 +20,9 @@ from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
-from tests.composing import compose_multirun, multirun
 from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run
+from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 PROBE = ("env=tests.envs.probes:ProbeFaulty-v0",)

@@ -11,7 +11,7 @@ from rlcli.config.search import compose_search
 from rlcli.errors import UserError
 from rlcli.sweeps.objectives import Objective, best, objectives, values_of
 from rlcli.sweeps.plan import plan, plan_search
-from tests.composing import multirun
+from tests.sweeps.composing import multirun
 
 HIGH, LOW = Objective("a", True), Objective("b", False)
 

@@ -23,8 +23,8 @@ from rlcli.runs.lock import Lock, holder
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
-from tests.composing import multirun
 from tests.runs.resuming import assert_same_run
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 ROOT = Path(work.__file__).parents[2]
@@ -34,7 +34,7 @@ import rlcli.sweeps.work as work
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
-from tests.composing import multirun
+from tests.sweeps.composing import multirun
 
 def dying(configs, dirs, *, on_row, **given):
     def heard(run, row):

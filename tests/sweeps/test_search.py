@@ -178,7 +178,7 @@ from rlcli.runs.train import train
 from rlcli.sweeps.plan import plan_search
 from rlcli.sweeps.study import Study
 from rlcli.sweeps.sweep import Sweep
-from tests.composing import multirun
+from tests.sweeps.composing import multirun
 
 moment, words = sys.argv[1], [*{list(SMALL)}, *sys.argv[2:]]
 def kill(*_, **__):

@@ -24,7 +24,7 @@ from tests.cli.hostile.harm import (
     writes,
 )
 from tests.cli.hostile.sweeps import SEARCHES, harmed
-from tests.composing import multirun
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 
 SEARCH = [*SMALL, "sweep.sampler=random", "sweep.trials=2", "algo.clip=interval(0.1,0.3)", "total_steps=16"]

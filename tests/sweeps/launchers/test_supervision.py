@@ -22,7 +22,7 @@ from rlcli.sweeps.launchers.supervision import Lost, supervise
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from rlcli.sweeps.sweep import Sweep
-from tests.composing import multirun
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 from tests.sweeps.test_multirun import assert_as_alone
 
