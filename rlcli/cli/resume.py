@@ -109,7 +109,7 @@ def _resume_sweep(
 ) -> int:
     from rlcli.config.compose import launcher_of
     from rlcli.sweeps.multirun import resume_sweep
-    from rlcli.sweeps.search import resume_search
+    from rlcli.sweeps.search.loop import resume_search
     from rlcli.sweeps.sweep import Sweep
 
     mine, others = _parted(overrides)

@@ -10,7 +10,7 @@ from rlcli.cli.options import AsJson
 from rlcli.cli.output import count, emit, number, result, table
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.standing import Attempt, Standing
+    from rlcli.sweeps.status import Attempt, Standing
 
 Directory = Annotated[
     str,
@@ -81,7 +81,7 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
 
 def _standing(reference: str) -> Standing:
     from rlcli.runs.directory import runs_root, the_sweep
-    from rlcli.sweeps.standing import standing
+    from rlcli.sweeps.status import standing
     from rlcli.sweeps.sweep import Sweep
 
     return standing(Sweep.read(the_sweep(reference, runs_root())))

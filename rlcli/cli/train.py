@@ -115,7 +115,7 @@ def _train_sweep(
 
 
 def _search(search: Search, typed: Sequence[str], quiet: bool, as_json: bool) -> int:
-    from rlcli.sweeps.search import run_search
+    from rlcli.sweeps.search.loop import run_search
 
     return conclude_sweep(run_search(search, typed, quiet=quiet), as_json)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from rlcli.errors import EXIT_CRASH, StorageError
 from rlcli.runs.stop import CODES, heard_by
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
-from rlcli.sweeps.launchers.order import withdraw
+from rlcli.sweeps.launchers.stop_file import withdraw
+from rlcli.sweeps.progress import Watch, watch
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
-from rlcli.sweeps.watch import Watch, watch
 
 if TYPE_CHECKING:
     from rlcli.runs.train import Result
-    from rlcli.sweeps.launchers.interface import Hear, Launcher
+    from rlcli.sweeps.launchers.launcher import Hear, Launcher
 
 
 class _Signalled(BaseException):
@@ -119,7 +119,7 @@ class Training:
 
     def _here(self, names: Sequence[str]) -> None:
         from rlcli.runs.train import Verdict
-        from rlcli.sweeps.work import Jobs, work
+        from rlcli.sweeps.cohort_job import Jobs, work
 
         def heard(name: str, row: Mapping[str, Any]) -> Verdict:
             self._watch.row(name, row)
@@ -139,7 +139,7 @@ class Training:
         self.sweep.record()
 
     def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
-        from rlcli.sweeps.launchers.processes import in_processes
+        from rlcli.sweeps.launchers.pool import in_processes
 
         stopped = in_processes(self.sweep.dir, units, count, self._hearing())
         if stopped is not None:
@@ -148,7 +148,7 @@ class Training:
     def _hearing(self) -> Hear:
         """Takes in what workers tell."""
         from rlcli.runs.train import Result
-        from rlcli.sweeps.work import failed
+        from rlcli.sweeps.cohort_job import failed
 
         told: set[str] = set()
 

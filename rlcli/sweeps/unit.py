@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlcli.sweeps.cohort_job import Jobs, OnEnd, OnRow, Tell, work
 from rlcli.sweeps.sweep import Sweep
-from rlcli.sweeps.work import Jobs, OnEnd, OnRow, Tell, work
 
 
 def train_unit(

@@ -21,7 +21,7 @@ from typing import Any
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, EXIT_SIGTERM
 from rlcli.runs.stop import CODES
 from rlcli.streams import STDERR, STDIN, prints_to_stderr
-from rlcli.sweeps.launchers.protocol import Sender
+from rlcli.sweeps.events import Sender
 
 EVERY = 0.25
 """Least seconds between two rows told of one job."""

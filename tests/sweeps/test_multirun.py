@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as work
 from rlcli.collect.state import episode_seed
 from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig

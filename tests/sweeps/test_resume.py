@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as work
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.lock import Lock, holder
@@ -29,7 +29,7 @@ from tests.sweeps.conftest import SMALL, Sweeping
 ROOT = Path(work.__file__).parents[2]
 KILLED = f"""
 import os, signal, sys
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as work
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan

@@ -14,7 +14,7 @@ from rlcli.runs.directory import summary
 from rlcli.runs.manifest import FILE as MANIFEST
 from rlcli.runs.rows import RECORD, last_row
 from rlcli.runs.train import Result
-from rlcli.sweeps.launchers.interface import Hear
+from rlcli.sweeps.launchers.launcher import Hear
 from rlcli.sweeps.sweep import OVER
 
 EVERY = 1.0

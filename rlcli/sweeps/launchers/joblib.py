@@ -14,7 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 from rlcli.config.launchers import Joblib
 from rlcli.streams import prints_to_stderr
 from rlcli.sweeps.cohorts import Machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
+from rlcli.sweeps.launchers.launcher import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 

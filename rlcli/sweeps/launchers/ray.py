@@ -19,7 +19,7 @@ import ray
 from rlcli.config.launchers import SETTING, Ray
 from rlcli.errors import UserError
 from rlcli.sweeps.cohorts import Machine, this_machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
+from rlcli.sweeps.launchers.launcher import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 

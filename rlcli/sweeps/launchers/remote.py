@@ -17,7 +17,7 @@ from rlcli.runs.admission import VARIABLE
 from rlcli.runs.lock import forget
 from rlcli.runs.stop import heard_by
 from rlcli.streams import prepare
-from rlcli.sweeps.launchers.order import Watcher
+from rlcli.sweeps.launchers.stop_file import Watcher
 from rlcli.sweeps.sweep import FILE
 from rlcli.text import described, message_of
 

@@ -25,7 +25,7 @@ from submitit.helpers import DelayedSubmission
 from rlcli.config.launchers import Submitit
 from rlcli.runs.files import storage_error
 from rlcli.sweeps.cohorts import Machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
+from rlcli.sweeps.launchers.launcher import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out, variable
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 

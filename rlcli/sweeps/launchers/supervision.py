@@ -14,11 +14,11 @@ from typing import Any, Protocol
 from rlcli.errors import EXIT_CRASH
 from rlcli.runs.admission import VARIABLE
 from rlcli.runs.stop import STOPPING, stop_on_signals
+from rlcli.sweeps.cohort_job import failed
 from rlcli.sweeps.launchers.following import Following
-from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.order import Order, withdraw
+from rlcli.sweeps.launchers.launcher import Hear, Unit
 from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task
-from rlcli.sweeps.work import failed
+from rlcli.sweeps.launchers.stop_file import Order, withdraw
 
 WAIT = 0.5
 """Most seconds between two looks at signals and run directories."""

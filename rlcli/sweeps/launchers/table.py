@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rlcli.config.launchers import Launching
-from rlcli.sweeps.launchers.interface import Launcher
+from rlcli.sweeps.launchers.launcher import Launcher
 
 
 def _joblib(settings: Any) -> Launcher:

@@ -16,8 +16,8 @@ import pytest
 
 from rlcli.runs.lock import forget, holder, this_process
 from rlcli.sweeps.launchers import following
-from rlcli.sweeps.launchers.order import FILE, Order, Watcher
 from rlcli.sweeps.launchers.remote import Outcome, Task, carry_out
+from rlcli.sweeps.launchers.stop_file import FILE, Order, Watcher
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config.schema import RunConfig
 from rlcli.maths.location import interquartile_mean
-from rlcli.sweeps.base import read_base
-from rlcli.sweeps.objectives import objectives
+from rlcli.sweeps.search.objectives import objectives
+from rlcli.sweeps.search.settings import read_base
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
 FIGURE = "train/return_100"
 
@@ -39,7 +39,7 @@ def judge(
     base = read_base(directory)
     if base.sweep.pruner == "none":
         return None
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
     study = Study.open(directory, objectives(base.sweep))
     batch = {name: config.batch_size for name, config in zip(names, configs, strict=True)}
@@ -53,7 +53,7 @@ class Judge:
         self, study: Study, base: RunConfig, members: Mapping[int, Sequence[str]], batch: Mapping[str, int]
     ) -> None:
         """`members` are the seeds of each trial that train here, `batch` the samples of a seed's update."""
-        from rlcli.sweeps.study import pruner
+        from rlcli.sweeps.search.study import pruner
 
         self._study, self._every, self._batch = study, base.sweep.prune_every, batch
         self._rule = pruner(base)

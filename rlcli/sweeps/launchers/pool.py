@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from rlcli.runs.stop import CODES, STOPPING, stop_on_signals
 from rlcli.streams import STDERR
-from rlcli.sweeps.launchers.protocol import (
+from rlcli.sweeps.events import (
     LONGEST_EVENT,
     LONGEST_MESSAGE,
     Event,

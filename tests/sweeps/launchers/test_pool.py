@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from rlcli.sweeps import watch
-from rlcli.sweeps.launchers import processes
-from rlcli.sweeps.launchers.processes import MOST_WAITING, in_processes
-from rlcli.sweeps.launchers.protocol import LONGEST_EVENT, LONGEST_MESSAGE, Lines, Sender, event, message
+from rlcli.sweeps import progress
+from rlcli.sweeps.events import LONGEST_EVENT, LONGEST_MESSAGE, Lines, Sender, event, message
+from rlcli.sweeps.launchers import pool
+from rlcli.sweeps.launchers.pool import MOST_WAITING, in_processes
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.test_multirun import assert_as_alone
 
@@ -117,7 +117,7 @@ class Program:
 
     def __init__(self, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self._command, self._start = command, subprocess.Popen
-        monkeypatch.setattr(processes.subprocess, "Popen", self.started)
+        monkeypatch.setattr(pool.subprocess, "Popen", self.started)
 
     def started(self, words: list[str], **given: Any) -> subprocess.Popen[bytes]:
         return self._start(["bash", "-c", self._command, "bash", words[-1]], **given)
@@ -212,7 +212,7 @@ def test_a_noisy_environment_trains_as_a_quiet_one(
 ) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(
-        "rlcli.sweeps.training.watch", lambda jobs, totals, _: watch.Lines(jobs, totals, shown)
+        "rlcli.sweeps.training.watch", lambda jobs, totals, _: progress.Lines(jobs, totals, shown)
     )
     done = sweep(
         "env=tests.sweeps.launchers.noisy:Noisy-v0", "seed=0,1", "cohort.workers=2", "cohort.max_size=1"

@@ -17,8 +17,8 @@ from rlcli.errors import StorageError
 from rlcli.runs.files import read_json
 from rlcli.runs.lock import holder
 from rlcli.runs.rows import last_row
-from rlcli.sweeps.base import read_base
-from rlcli.sweeps.objectives import RETURN, Objective, best, objectives, values_of
+from rlcli.sweeps.search.objectives import RETURN, Objective, best, objectives, values_of
+from rlcli.sweeps.search.settings import read_base
 from rlcli.sweeps.sweep import FILE, OVER, Job, Sweep
 
 LEFT_OUT = ("seed", "name", "sweep")
@@ -161,7 +161,7 @@ def outcome(
 
 def _asked(sweep: Sweep, wanted: Sequence[Objective], trained: bool) -> Iterator[Attempt]:
     """The trials that a sampler asked for."""
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
     members: dict[int, list[Job]] = {}
     for job in sweep.jobs:

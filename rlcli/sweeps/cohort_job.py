@@ -14,8 +14,8 @@ from rlcli.runs.resume import resume_together
 from rlcli.runs.stop import CODES
 from rlcli.runs.train import Result, Verdict, train
 from rlcli.sweeps.exact import exact_together
-from rlcli.sweeps.judge import judge
 from rlcli.sweeps.preflight import CHECKS
+from rlcli.sweeps.search.pruner import judge
 from rlcli.sweeps.sweep import NOBODY
 from rlcli.text import described, message_of
 

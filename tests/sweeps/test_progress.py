@@ -9,8 +9,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from rlcli.sweeps.progress import EVERY, Lines, Panel, Silent
 from rlcli.sweeps.sweep import Job
-from rlcli.sweeps.watch import EVERY, Lines, Panel, Silent
 
 STEERING = "x\x1b[2J\x07"
 

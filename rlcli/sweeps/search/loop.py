@@ -24,25 +24,25 @@ from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
 from rlcli.runs.admission import admit
 from rlcli.runs.directory import new_sweep_dir
-from rlcli.sweeps.base import FILE as BASE
-from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.multirun import alone, left_over, through_hydra, vouch
 from rlcli.sweeps.names import rounded, trial_name
-from rlcli.sweeps.objectives import best, objectives
 from rlcli.sweeps.preflight import checks
 from rlcli.sweeps.run import root_of
-from rlcli.sweeps.standing import outcome
+from rlcli.sweeps.search.objectives import best, objectives
+from rlcli.sweeps.search.settings import FILE as BASE
+from rlcli.sweeps.search.settings import read_base, write_base
+from rlcli.sweeps.status import outcome
 from rlcli.sweeps.sweep import OVER, Job, Sweep, now
 from rlcli.sweeps.training import Training
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
 
 def run_search(search: Search, typed: Sequence[str], *, quiet: bool = False) -> Sweep:
     """Runs a new sweep through Hydra: a sweeper of ours asks, and the launcher that was chosen trains."""
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
     wanted = objectives(search.settings)
     with opened(launcher_of(typed, config_dir=search.config_dir)) as launcher:
@@ -85,7 +85,7 @@ def resume_search(
         UserError: as `resume_sweep`; or its settings do not compose to what they were.
         StorageError: the sweep, its settings or its study are damaged.
     """
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
     with alone(directory):
         sweep = Sweep.read(directory)

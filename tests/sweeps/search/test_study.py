@@ -11,8 +11,8 @@ import pytest
 
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
-from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.study import FILE, Proposal, Study, pruner
+from rlcli.sweeps.search.objectives import objectives
+from rlcli.sweeps.search.study import FILE, Proposal, Study, pruner
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
          "algo.epochs=range(1,9,2)", "algo.surrogate=clipped,ratio")  # fmt: skip
@@ -107,7 +107,7 @@ def test_no_combination_is_tried_twice_where_they_can_be_counted(
 def test_an_untried_combination_is_found_where_the_sampler_repeats_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlcli.sweeps.study.ATTEMPTS", 1)
+    monkeypatch.setattr("rlcli.sweeps.search.study.ATTEMPTS", 1)
     what = search("sweep.sampler=tpe", "algo.epochs=tag(log,interval(1,40))")
     study, found = begin(tmp_path, what), []
     while (proposal := study.ask(what)) is not None:

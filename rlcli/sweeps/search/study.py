@@ -33,8 +33,8 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.search import Search
 from rlcli.config.space import Dimension, Value
 from rlcli.errors import StorageError
-from rlcli.sweeps.journal import Journal
-from rlcli.sweeps.objectives import Objective
+from rlcli.sweeps.search.journal import Journal
+from rlcli.sweeps.search.objectives import Objective
 
 FILE = "study.log"
 NAME = "sweep"

@@ -8,8 +8,8 @@ from rlcli.config.compose import compose
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
-from rlcli.sweeps.objectives import Objective, best, objectives, values_of
 from rlcli.sweeps.plan import plan, plan_search
+from rlcli.sweeps.search.objectives import Objective, best, objectives, values_of
 
 HIGH, LOW = Objective("a", True), Objective("b", False)
 
@@ -68,7 +68,7 @@ def test_pruning_with_seeds_that_fit_is_fine() -> None:
 
 
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
-    import rlcli.sweeps.objectives as module
+    import rlcli.sweeps.search.objectives as module
 
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):

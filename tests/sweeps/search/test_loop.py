@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as work
 from rlcli.config.compose import with_tuned
 from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.errors import StorageError, UserError
@@ -22,10 +22,10 @@ from rlcli.runs.rows import last_row
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep
 from rlcli.sweeps.names import trial_name
-from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.search import resume_search
-from rlcli.sweeps.standing import standing
-from rlcli.sweeps.study import Study, Trial
+from rlcli.sweeps.search.loop import resume_search
+from rlcli.sweeps.search.objectives import objectives
+from rlcli.sweeps.search.study import Study, Trial
+from rlcli.sweeps.status import standing
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.conftest import SMALL, Sweeping
 
@@ -172,11 +172,11 @@ def test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it(
 
 KILLED = f"""
 import os, signal, sys
-import rlcli.sweeps.search as search
-import rlcli.sweeps.work as work
+import rlcli.sweeps.search.loop as search
+import rlcli.sweeps.cohort_job as work
 from rlcli.runs.train import train
 from rlcli.sweeps.plan import plan_search
-from rlcli.sweeps.study import Study
+from rlcli.sweeps.search.study import Study
 from rlcli.sweeps.sweep import Sweep
 
 moment, words = sys.argv[1], [*{list(SMALL)}, *sys.argv[2:]]
