@@ -13,7 +13,7 @@ from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.layout import check_sweep
 from rlcli.runs.lock import Lock
-from rlcli.sweeps.launchers.table import opened
+from rlcli.sweeps.launchers.launcher import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of
@@ -87,7 +87,7 @@ def resume_sweep(
         left = left_over(sweep, retry, imports, launching)
         vouch(imports)
         with (
-            opened(launching if left else None) as launcher,
+            opened(launching if left else HERE) as launcher,
             Training(sweep, left, quiet, launcher) as training,
         ):
             training.train(left)

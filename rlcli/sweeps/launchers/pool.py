@@ -1,4 +1,4 @@
-"""Cohorts in worker processes, as many side by side as asked for."""
+"""Process pool: trains each cohort in a worker process of its own (`worker.py`), several side by side."""
 
 from __future__ import annotations
 
@@ -15,27 +15,52 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rlcli.runs.stop import CODES, STOPPING, stop_on_signals
 from rlcli.streams import STDERR
+from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import (
     LONGEST_EVENT,
     LONGEST_MESSAGE,
+    CohortEnded,
     Event,
-    Lines,
-    event,
-    message,
+    LineBuffer,
+    Message,
+    OnEvent,
+    RunEnded,
+    RunsStarted,
+    decoded,
+    printed,
 )
+from rlcli.sweeps.launchers.launcher import Cohort
+from rlcli.sweeps.sweep import Sweep
 
 CHUNK = 2**16
-LOOK = 0.1
-"""Seconds between two looks whether a worker has ended whose pipes are still open."""
-MOST_AFTER = 2**20
+POLL = 0.1
+"""Seconds between two checks whether a worker has ended whose pipes are still open."""
+MAX_AFTER_END = 2**20
 """Bytes read after the end of a worker: more than its pipes hold, however much its children still write."""
-MOST_WAITING = 200
-"""Events that wait to be told, from which on printed lines are left out."""
+MAX_QUEUED = 200
+"""Queued events from which on printed lines are left out."""
 NUMBERS: Mapping[int | None, signal.Signals] = {code: number for number, code in CODES.items()}
+
+
+class ProcessPool:
+    """Worker processes of this machine."""
+
+    place = ""
+
+    def machine(self, here: Machine) -> Machine:
+        """See `Launcher`."""
+        return here
+
+    def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
+        """See `Launcher`."""
+        return train_in_processes(sweep.dir, cohorts, count, on_event)
+
+    def close(self) -> None:
+        """See `Launcher`."""
 
 
 class _Worker(NamedTuple):
@@ -43,19 +68,19 @@ class _Worker(NamedTuple):
     names: Sequence[str]
 
 
-def in_processes(
-    directory: Path,
-    units: Sequence[Sequence[str]],
-    count: int,
-    hear: Callable[[str, Any], None],
-) -> int | None:
-    """Trains every unit, the names of the jobs of a cohort, in a process of its own, `count` at a time.
+class _WorkerEnded(NamedTuple):
+    number: int
 
-    `hear` is told of every event, in this thread. Ctrl-C and SIGTERM are passed on: each worker ends the
-    update in progress and saves. A second one ends all at once. The exit code of such a signal, else None.
-    """
-    waiting, running, numbers = list(units), dict[int, _Worker](), itertools.count()
-    events: queue.Queue[Event] = queue.Queue()
+
+Queue = queue.SimpleQueue[Event | _WorkerEnded]
+
+
+def train_in_processes(
+    directory: Path, cohorts: Sequence[Cohort], count: int, on_event: OnEvent
+) -> int | None:
+    """Trains each cohort of the sweep in `directory` in a process of its own; see `Launcher.train`."""
+    waiting, running, numbers = list(cohorts), dict[int, _Worker](), itertools.count()
+    events: Queue = queue.SimpleQueue()  # its put may be called in a signal handler
 
     def pass_on(code: int | None) -> None:
         for worker in list(running.values()):
@@ -64,7 +89,7 @@ def in_processes(
 
     def announce() -> None:
         pass_on(stop.exit_code)
-        events.put(("say", STOPPING))
+        events.put(Message(STOPPING))
 
     with contextlib.ExitStack() as left, stop_on_signals(announce, pass_on) as stop:
         left.callback(lambda: [_end(worker.process) for worker in running.values()])
@@ -72,95 +97,95 @@ def in_processes(
             while waiting and len(running) < count and not stop:
                 number = next(numbers)
                 running[number] = worker = _start(directory, number, waiting.pop(0), events)
-                hear("begun", worker.names)
+                on_event(RunsStarted(tuple(worker.names)))
             try:
-                kind, content = events.get(timeout=0.5)
+                event = events.get(timeout=0.5)
             except queue.Empty:
                 continue
-            if kind == "ended":
-                worker = running.pop(content)
+            if isinstance(event, _WorkerEnded):
+                worker = running.pop(event.number)
                 code = _end(worker.process)
-                hear("ended", (worker.names, None if stop else code))
+                on_event(CohortEnded(tuple(worker.names), None if stop else code))
             else:
-                hear(kind, content)
+                on_event(event)
         return stop.exit_code
 
 
-def _start(directory: Path, number: int, names: Sequence[str], events: queue.Queue[Event]) -> _Worker:
-    told, telling = _pipe()
+def _start(directory: Path, number: int, names: Sequence[str], events: Queue) -> _Worker:
+    reader, writer = _pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rlcli.sweeps.worker", str(directory), str(telling)],
+            [sys.executable, "-P", "-m", "rlcli.sweeps.worker", str(directory), str(writer)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=(telling,),
-            # What this process can import, for environments' modules are found there.
+            pass_fds=(writer,),
+            # The worker finds the modules of environments where this process finds them.
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            # A group of its own: what is typed at the terminal reaches it once, passed on.
+            # A session of its own: Ctrl-C of the terminal reaches the worker once, passed on by this process.
             start_new_session=True,
         )  # fmt: skip
     except BaseException:
-        os.close(told)
+        os.close(reader)
         raise
     finally:
-        os.close(telling)
+        os.close(writer)
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(json.dumps(list(names)).encode() + b"\n")
         process.stdin.flush()
-    listener = _Listener(process, told, names, events)
+    listener = _Listener(process, reader, names, events)
     threading.Thread(target=listener.listen, args=(number,), daemon=True).start()
     return _Worker(process, names)
 
 
 def _pipe() -> tuple[int, int]:
-    """A pipe whose end for a worker has a number that is no standard stream's."""
-    told, low = os.pipe()
+    """A pipe whose writing end has a number above those of the standard streams."""
+    reader, low = os.pipe()
     try:
-        return told, fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
+        return reader, fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
     finally:
         os.close(low)
 
 
 class _Listener:
-    """Turns what a worker tells and prints into events, until its process has ended.
+    """Turns what a worker sends and prints into events, until its process has ended.
 
-    Not until its pipes have: a child of the worker may hold them open for as long as it likes.
+    It does not wait for the end of the pipes: a child of the worker may hold them open as long as it likes.
     """
 
     def __init__(
         self,
         process: subprocess.Popen[bytes],
-        told: int,
+        reader: int,
         names: Sequence[str],
-        events: queue.Queue[Event],
+        events: Queue,
     ) -> None:
-        self._process, self._told, self._events = process, told, events
+        self._process, self._reader, self._events = process, reader, events
         self._left = set(names)
-        """Jobs whose end was not told."""
-        self._lines, self._printed = Lines(LONGEST_EVENT), Lines(LONGEST_MESSAGE)
+        """Jobs that have not ended."""
+        self._lines, self._printed = LineBuffer(LONGEST_EVENT), LineBuffer(LONGEST_MESSAGE)
         self._dropped = 0
 
     def listen(self, number: int) -> None:
-        """Listens, then tells that the worker of that number has ended, whatever happens."""
+        """Reads until the worker has ended; then, whatever happened, queues its end."""
         assert self._process.stdout is not None
         try:
-            with self._process.stdout as printed:
-                self._until_the_end({self._told: self._tell, printed.fileno(): self._print})
-            self._say(self._printed.rest())
-            self._tell_dropped()
+            with self._process.stdout as output:
+                self._until_the_end({self._reader: self._receive, output.fileno(): self._print})
+            self._show(self._printed.rest())
+            self._report_dropped()
         finally:
-            os.close(self._told)
+            os.close(self._reader)
             self._process.wait()
-            self._events.put(("ended", number))
+            self._events.put(_WorkerEnded(number))
 
     def _until_the_end(self, take: Mapping[int, Callable[[bytes], None]]) -> None:
-        ended, left = False, MOST_AFTER
+        ended, left = False, MAX_AFTER_END
         with selectors.DefaultSelector() as pipes:
             for pipe in take:
                 os.set_blocking(pipe, False)
                 pipes.register(pipe, selectors.EVENT_READ)
             while pipes.get_map() and left > 0:
-                ready = pipes.select(0.0 if ended else LOOK)
+                ready = pipes.select(0.0 if ended else POLL)
                 for key, _ in ready:
                     data = os.read(key.fd, CHUNK)
                     if not data:
@@ -169,37 +194,38 @@ class _Listener:
                     left -= len(data) if ended else 0
                 if ended and not ready:
                     return
-                # What it wrote before it ended is in the pipes by now: one more look gets all of it.
+                # What it wrote before it ended is in the pipes by now: one more read gets all of it.
                 ended = ended or self._process.poll() is not None
 
-    def _tell(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> None:
         for line, whole in self._lines.add(data):
-            found = event(line, self._left) if whole else None
-            if found is None:
+            event = decoded(line, self._left) if whole else None
+            if event is None:
                 continue
-            if found[0] == "result":
-                self._left.discard(found[1][0])
-            self._events.put(found)
+            if isinstance(event, RunEnded):
+                self._left.discard(event.name)
+            self._events.put(event)
 
     def _print(self, data: bytes) -> None:
-        self._say(self._printed.add(data))
+        self._show(self._printed.add(data))
 
-    def _say(self, lines: Iterable[tuple[bytes, bool]]) -> None:
+    def _show(self, lines: Iterable[tuple[bytes, bool]]) -> None:
         for line, whole in lines:
-            if self._events.qsize() < MOST_WAITING:
-                self._tell_dropped()
-                self._events.put(("say", message(line, whole)))
+            if self._events.qsize() < MAX_QUEUED:
+                self._report_dropped()
+                self._events.put(printed(line, whole))
             else:
                 self._dropped += 1
 
-    def _tell_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         if self._dropped:
-            self._events.put(("say", f"({self._dropped:,} more lines that a worker printed are left out)"))
+            text = f"({self._dropped:,} more lines that a worker printed are left out)"
+            self._events.put(Message(text))
             self._dropped = 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
-    """Waits for the end of a worker, which the end of its stdin tells it to come to. Its exit code."""
+    """Closes a worker's stdin, which asks it to end, and waits. Returns its exit code."""
     assert process.stdin is not None
     with contextlib.suppress(OSError):
         process.stdin.close()

@@ -1,7 +1,8 @@
-"""What workers go by that have no pipe to whoever started them: the file `launch` in the sweep directory.
+"""Stop file: asks workers that have no pipe from the launching process to stop.
 
-It names the process that launched them and says whether they are to stop. They also stop, in order, when
-that process is gone; on another host than theirs that cannot be seen, and they go on.
+The file `launch` in the sweep's directory names the process that launched the workers and says whether they
+are to stop. Workers also stop when that process is gone; on another host this cannot be seen, and they train
+on.
 """
 
 from __future__ import annotations
@@ -22,74 +23,74 @@ from rlcli.runs.lock import Holder, this_process
 
 FILE = "launch"
 EVERY = 0.5
-"""Seconds between two looks of a worker."""
+"""Seconds between two reads of a worker."""
 
 
-class Order:
-    """The launching side; as a context the file is there while it lasts."""
+class StopFile:
+    """The launching side; as a context, the file exists for the length of the block."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / FILE
-        self.starter = dataclasses.asdict(this_process())
-        """Who workers are started by, as plain data."""
+        self.launcher = dataclasses.asdict(this_process())
+        """The launching process, as plain data."""
 
-    def __enter__(self) -> Order:
-        write_json(self._path, self.starter | {"stop": False})
+    def __enter__(self) -> StopFile:
+        write_json(self._path, self.launcher | {"stop": False})
         return self
 
     def stop(self) -> None:
-        """Has all workers end the update in progress and save."""
-        write_json(self._path, self.starter | {"stop": True})
+        """Asks all workers to end the update in progress and save."""
+        write_json(self._path, self.launcher | {"stop": True})
 
     def __exit__(self, *_: object) -> None:
-        withdraw(self._path.parent)
+        remove_stop_file(self._path.parent)
 
 
-def withdraw(directory: Path) -> None:
-    """Removes the order of a sweep that is over, of an earlier process that was killed too."""
+def remove_stop_file(directory: Path) -> None:
+    """Removes the stop file of a sweep that has ended, also one that a killed process left."""
     with contextlib.suppress(OSError):
         (directory / FILE).unlink()
 
 
-class Watcher:
-    """The worker's side: ends this process in order, as SIGTERM does, once it is told to or left alone."""
+class StopWatcher:
+    """The worker's side: sends this process SIGTERM once it is asked to stop or its launcher is gone."""
 
-    def __init__(self, directory: Path, starter: dict[str, Any]) -> None:
-        self._path, self._starter = directory / FILE, starter
-        self._launcher = Holder(**starter)
-        self._over = threading.Event()
-
-    @property
-    def alone(self) -> bool:
-        """Whether whoever launched this is gone, as far as can be seen."""
-        return not self._launcher.alive
+    def __init__(self, directory: Path, launcher: dict[str, Any]) -> None:
+        self._path, self._launcher = directory / FILE, launcher
+        self._holder = Holder(**launcher)
+        self._ended = threading.Event()
 
     @property
-    def told_to_stop(self) -> bool:
-        """Whether to stop."""
+    def launcher_gone(self) -> bool:
+        """Whether the launching process is gone, as far as can be seen from this host."""
+        return not self._holder.alive
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether the launching process of this worker asks it to stop."""
         try:
-            found = read_json(self._path)
-        except StorageError:  # not there any more, or another's in between
+            content = read_json(self._path)
+        except StorageError:  # removed, or being replaced
             return False
-        return found == self._starter | {"stop": True}
+        return content == self._launcher | {"stop": True}
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Looks every now and then while the block runs."""
+        """Reads the file regularly while the block runs."""
         thread = threading.Thread(target=self._watch, daemon=True)
         thread.start()
         try:
             yield
         finally:
-            self._over.set()
+            self._ended.set()
             thread.join()
 
     def _watch(self) -> None:
         asked = False
-        while not self._over.wait(EVERY):
-            if self.alone:  # after it was told to stop, that is the second signal, which ends at once
+        while not self._ended.wait(EVERY):
+            if self.launcher_gone:  # after a stop was asked for, this second signal ends the process at once
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
-            if not asked and self.told_to_stop:
+            if not asked and self.stop_asked:
                 asked = True
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -1,1 +1,1 @@
-"""Sweeps whose trials a sampler proposes: Optuna's study, its samplers and pruners, and the loop around them."""
+"""Searches: sweeps whose trials a sampler of Optuna's proposes."""

@@ -12,7 +12,8 @@ import pytest
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
 from rlcli.sweeps.search.objectives import objectives
-from rlcli.sweeps.search.study import FILE, Proposal, Study, pruner
+from rlcli.sweeps.search.sampler import pruning_rule
+from rlcli.sweeps.search.study import FILE, Proposal, Study
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
          "algo.epochs=range(1,9,2)", "algo.surrogate=clipped,ratio")  # fmt: skip
@@ -181,13 +182,13 @@ def test_what_is_told_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     study = begin(tmp_path, what)
     for _ in range(3):
         study.record(study.ask(what), what)
-    assert not study.judge(1, 100, 5.0, pruner(what.config))
+    assert not study.should_prune(1, 100, 5.0, pruning_rule(what.config))
     study.stop_after(1, 128)
     study.tell(0, "finished", [3.5])
     study.tell(1, "pruned")
     study.tell(2, "failed", reason="broken")
     found = Study.open(tmp_path, objectives(what.settings)).trials()
-    assert [(one.status, one.values, one.reason, one.stop, one.judged) for one in found] == [
+    assert [(one.status, one.values, one.reason, one.stop, one.compared) for one in found] == [
         ("finished", (3.5,), None, None, 0), ("pruned", (5.0,), None, 128, 100),
         ("failed", None, "broken", None, 0),
     ]  # fmt: skip
@@ -201,11 +202,11 @@ def test_what_is_told_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
 
 def test_the_median_rule_waits_for_its_startup(tmp_path: Path) -> None:
     what = search("sweep.sampler=random", "sweep.pruner=median", "sweep.prune_startup=2", *SPACE)
-    study, rule = begin(tmp_path, what), pruner(what.config)
+    study, rule = begin(tmp_path, what), pruning_rule(what.config)
     verdicts = []
     for number, figure in enumerate([10.0, 20.0, 5.0, 30.0]):
         study.record(study.ask(what), what)
-        verdicts.append(study.judge(number, 10_000, figure, rule))
+        verdicts.append(study.should_prune(number, 10_000, figure, rule))
         study.tell(number, "pruned" if verdicts[-1] else "finished", None if verdicts[-1] else [figure])
     assert verdicts == [False, False, True, False]
 
@@ -249,7 +250,7 @@ def test_a_study_that_is_none(harm: bytes, tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(path.read_bytes() + harm)
     with pytest.raises(StorageError, match=r"study\.log is damaged") as caught:
-        Study.open(tmp_path, objectives(what.settings)).fits(what.dimensions)
+        Study.open(tmp_path, objectives(what.settings)).check_space(what.dimensions)
     assert len(str(caught.value)) < 500
 
 
@@ -257,6 +258,6 @@ def test_trials_of_another_space_are_not_gone_on_with(tmp_path: Path) -> None:
     what = search("sweep.sampler=random", *SPACE)
     study = begin(tmp_path, what)
     study.record(study.ask(what), what)
-    study.fits(what.dimensions)
+    study.check_space(what.dimensions)
     with pytest.raises(StorageError, match="trial 0 is of another space"):
-        study.fits(search("sweep.sampler=random", *SPACE[:2]).dimensions)
+        study.check_space(search("sweep.sampler=random", *SPACE[:2]).dimensions)
