@@ -960,15 +960,14 @@ MUTATIONS = (
     ),
     Mutation(
         "jobs of another order given each other's configs",
-        "sweeps/training.py",
-        "self._configs = {job.name: sweep.config(job) for job in jobs}",
-        "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, "
-        "key=lambda job: job.name)), strict=True))",
+        "sweeps/cohort_job.py",
+        "[sweep.config(jobs[name]) for name in names],",
+        "[sweep.config(jobs[name]) for name in sorted(names)],",
         "sweeps/test_resume.py::test_jobs_are_what_they_were_when_the_sweep_began",
     ),
     Mutation(
         "the probe of exactness compares names alone",
-        "sweeps/exact.py",
+        "sweeps/cohort_job.py",
         "all(torch.equal(left[name], right[name]) for name in left)",
         "all(left[name].shape == right[name].shape for name in left)",
         "sweeps/test_multirun.py::test_the_probe_compares_bits",
@@ -986,7 +985,7 @@ MUTATIONS = (
         "        self._on_end(run, result)\n",
         "        if not self._runs:\n            for one in self._results:\n"
         "                self._on_end(one, self._results[one])\n",
-        "sweeps/test_multirun.py::test_the_end_of_a_job_is_told_as_it_ends",
+        "sweeps/test_multirun.py::test_the_end_of_a_job_is_an_event_as_it_ends",
     ),
     Mutation(
         "a job that another process trains taken for free",
@@ -998,10 +997,10 @@ MUTATIONS = (
     # Launchers
     Mutation(
         "jobs of a cohort given each other's configs",
-        "sweeps/unit.py",
+        "sweeps/cohort_job.py",
         "[sweep.config(jobs[name]) for name in names],",
         "[sweep.config(jobs[name]) for name in reversed(names)],",
-        "sweeps/launchers/test_supervision.py::test_every_job_is_trained_and_told_once",
+        "sweeps/launchers/test_supervision.py::test_every_job_is_trained_and_ends_once",
     ),
     Mutation(
         "a lost cohort not tried again",
@@ -1013,37 +1012,38 @@ MUTATIONS = (
     Mutation(
         "a lost cohort not told as failed",
         "sweeps/launchers/supervision.py",
-        'elif outcome["code"] is None and not final:',
+        "elif outcome.exit_code is None and not final:",
         "elif False:",
         "sweeps/launchers/test_supervision.py::test_a_cohort_lost_for_good_fails_alone",
     ),
     Mutation(
         "cohorts handed over after a signal",
         "sweeps/launchers/supervision.py",
-        "while sent or (waiting and not stop):\n                free = 0 if stop else count - len(sent)",
-        "while sent or waiting:\n                free = count - len(sent)",
-        "sweeps/launchers/test_supervision.py::test_after_a_signal_nothing_is_handed_over_and_nothing_failed",
+        "while submitted or (waiting and not stop):\n"
+        "                free = 0 if stop else count - len(submitted)",
+        "while submitted or waiting:\n                free = count - len(submitted)",
+        "sweeps/launchers/test_supervision.py::test_after_a_signal_nothing_is_submitted_and_nothing_failed",
     ),
     Mutation(
         "an order obeyed that somebody else gave",
         "sweeps/launchers/stop_file.py",
-        'return found == self._starter | {"stop": True}',
-        'return found["stop"] is True',
-        "sweeps/launchers/test_supervision.py::test_an_order_is_for_the_workers_of_who_gave_it",
+        'return content == self._launcher | {"stop": True}',
+        'return content["stop"] is True',
+        "sweeps/launchers/test_supervision.py::test_a_stop_file_is_for_the_workers_of_its_launcher",
     ),
     Mutation(
         "a worker begins that was told to stop",
-        "sweeps/launchers/remote.py",
-        "if not watcher.told_to_stop:",
+        "sweeps/worker.py",
+        "if not watcher.stop_asked:",
         "if True:",
-        "sweeps/launchers/test_supervision.py::test_a_worker_that_is_told_to_stop_does_not_begin",
+        "sweeps/launchers/test_supervision.py::test_a_worker_that_is_asked_to_stop_does_not_begin",
     ),
     Mutation(
         "the failure of an earlier process told as news",
-        "sweeps/launchers/following.py",
-        'return about if begins or (job.begun and about["status"] in OVER) else None',
-        'return about if begins or about["status"] in OVER else None',
-        "sweeps/launchers/test_supervision.py::test_what_an_earlier_process_left_is_no_news",
+        "sweeps/launchers/supervision.py",
+        'return about if starts or (run.started and about["status"] in OVER) else None',
+        'return about if starts or about["status"] in OVER else None',
+        "sweeps/launchers/test_supervision.py::test_what_an_earlier_process_left_is_no_event",
     ),
     Mutation(
         "the lock of a process of this host forgotten",
@@ -1083,7 +1083,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the sampler's seed forgotten",
-        "sweeps/search/study.py",
+        "sweeps/search/sampler.py",
         'f"{search.settings.sampler_seed}:{draw}"',
         'f"{draw}"',
         "sweeps/search/test_study.py::test_an_interruption_changes_nothing_of_what_is_asked",
@@ -1091,7 +1091,7 @@ MUTATIONS = (
     Mutation(
         "combinations that were tried tried again",
         "sweeps/search/study.py",
-        "if not avoids or _identity(proposal.params) not in tried:",
+        "if not avoids or combination(proposal.params) not in tried:",
         "if proposal:",
         "sweeps/search/test_study.py::test_no_combination_is_tried_twice_where_they_can_be_counted[1-tpe]",
     ),
@@ -1105,8 +1105,8 @@ MUTATIONS = (
     Mutation(
         "the last seed of a trial ends an update before the others",
         "sweeps/search/pruner.py",
-        "            self._hear(number, mark, name, row[FIGURE], steps)\n        return False",
-        "            self._hear(number, mark, name, row[FIGURE], steps)\n"
+        "            self._compare(number, mark, name, row[FIGURE], steps)\n        return False",
+        "            self._compare(number, mark, name, row[FIGURE], steps)\n"
         "        return self._stop[number] is not None",
         "sweeps/search/test_loop.py::test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it",
     ),
@@ -1120,8 +1120,8 @@ MUTATIONS = (
     Mutation(
         "a trial judged by one seed",
         "sweeps/search/pruner.py",
-        "if len(heard) == self._seeds:",
-        "if len(heard) == 1:",
+        "if len(figures) == self._seeds:",
+        "if len(figures) == 1:",
         "sweeps/search/test_loop.py::test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it",
     ),
     Mutation(
@@ -1141,9 +1141,9 @@ MUTATIONS = (
     Mutation(
         "trials that were over and not told forgotten",
         "sweeps/search/loop.py",
-        "            left_of_it.tell()\n            training.train([*left, *left_of_it.begun()])\n"
-        "            while batch := left_of_it.batch():\n                training.train(batch)\n",
-        "            training.train([*left, *left_of_it.begun()])\n",
+        "            remaining.tell()\n            training.train([*left, *remaining.begun()])\n"
+        "            while batch := remaining.batch():\n                training.train(batch)\n",
+        "            training.train([*left, *remaining.begun()])\n",
         "sweeps/search/test_loop.py::test_a_kill_loses_nothing[telling]",
     ),
     Mutation(
