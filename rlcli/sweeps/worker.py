@@ -176,7 +176,7 @@ def run_task(task: Task) -> Outcome:
     except Exception as error:
         code, lost = None, message_of(error) if isinstance(error, RlcliError) else described(error)
     finally:
-        if watcher.launcher_gone:  # nobody waits for the outcome, and nobody would end this process
+        if watcher.launcher_gone:  # no process waits for the outcome, and none would end this one
             os._exit(EXIT_SIGTERM)
     return Outcome(results, messages, code, lost)
 
