@@ -113,7 +113,7 @@ def _resume_sweep(
     as_json: bool,
 ) -> int:
     from rlcli.sweeps.multirun import resume_sweep
-    from rlcli.sweeps.search import resume_search
+    from rlcli.sweeps.search.loop import resume_search
     from rlcli.sweeps.sweep import Sweep
 
     if Sweep.read(directory).searches:

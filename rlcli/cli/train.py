@@ -113,7 +113,7 @@ def _train_sweep(jobs: Sequence[Composed], command: Command, quiet: bool, as_jso
 
 
 def _search(search: Search, quiet: bool, as_json: bool) -> int:
-    from rlcli.sweeps.search import run_search
+    from rlcli.sweeps.search.loop import run_search
 
     return conclude_sweep(run_search(search, quiet=quiet), as_json)
 

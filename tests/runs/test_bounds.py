@@ -25,7 +25,7 @@ from rlcli.runs.resume import resume
 from rlcli.runs.rows import LONGEST_ROW, Rows, blocks
 from rlcli.runs.size import SPARE, largest_checkpoint
 from rlcli.runs.train import train
-from rlcli.sweeps.journal import Journal
+from rlcli.sweeps.search.journal import Journal
 from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
 from tests.runs.long import make_long
 from tests.runs.resuming import train_with_copies

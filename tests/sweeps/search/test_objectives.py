@@ -9,8 +9,8 @@ from rlcli.config.overrides import parse_command
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
-from rlcli.sweeps.objectives import Objective, best, objectives, values_of
 from rlcli.sweeps.plan import plan, plan_search
+from rlcli.sweeps.search.objectives import Objective, best, objectives, values_of
 from tests.sweeps.composing import multirun
 
 HIGH, LOW = Objective("a", True), Objective("b", False)
@@ -25,7 +25,7 @@ def test_directions() -> None:
 
 @pytest.mark.broken_by(
     "a trial's value is the plain mean",
-    "sweeps/objectives.py",
+    "sweeps/search/objectives.py",
     "[interquartile_mean([row[one.metric] for row in rows]) for one in wanted]",
     "[sum(row[one.metric] for row in rows) / len(rows) for one in wanted]",
 )
@@ -41,7 +41,7 @@ def test_the_value_of_a_trial_is_that_of_all_its_seeds() -> None:
 
 @pytest.mark.broken_by(
     "a front of trials that are beaten",
-    "sweeps/objectives.py",
+    "sweeps/search/objectives.py",
     "return not worse and any(",
     "return worse and any(",
 )
@@ -82,7 +82,7 @@ def test_pruning_with_seeds_that_fit_is_fine() -> None:
 
 
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
-    import rlcli.sweeps.objectives as module
+    import rlcli.sweeps.search.objectives as module
 
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):

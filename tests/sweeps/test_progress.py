@@ -9,8 +9,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from rlcli.sweeps.progress import EVERY, Lines, Panel, Silent
 from rlcli.sweeps.sweep import Job
-from rlcli.sweeps.watch import EVERY, Lines, Panel, Silent
 
 STEERING = "x\x1b[2J\x07"
 
@@ -90,7 +90,7 @@ def test_only_endings_worth_a_line_have_one(clock: Clock) -> None:
 def test_quiet_tells_of_failures_alone() -> None:
     stream, members = io.StringIO(), jobs(2)
     silent = Silent(stream)
-    silent.say("4 jobs: 1 cohort of 4")
+    silent.message("4 jobs: 1 cohort of 4")
     silent.row(members[0].name, row(1))
     members[0].status, members[0].message = "failed", STEERING
     for job in members:
@@ -146,7 +146,7 @@ def test_a_name_does_not_steer_the_terminal(clock: Clock) -> None:
     file = io.StringIO()
     panel = Panel(members, {STEERING: 10}, Console(file=file, width=60, force_terminal=False), clock)
     panel.row(STEERING, row(5))
-    panel.say(STEERING)
+    panel.message(STEERING)
     panel.ended(members[0])
     panel.close()
     lines = Lines(members, {STEERING: 10}, file, clock)

@@ -11,8 +11,9 @@ import pytest
 
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
-from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.study import FILE, Proposal, Study, pruner
+from rlcli.sweeps.search.objectives import objectives
+from rlcli.sweeps.search.sampler import pruning_rule
+from rlcli.sweeps.search.study import FILE, Proposal, Study
 from tests.sweeps.composing import multirun
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
@@ -58,7 +59,7 @@ def asked(place: Path, what: Search, count: int, again: Callable[[int], bool]) -
 
 @pytest.mark.broken_by(
     "the sampler's seed forgotten",
-    "sweeps/study.py",
+    "sweeps/search/sampler.py",
     'f"{search.settings.sampler_seed}:{draw}"',
     'f"{draw}"',
 )
@@ -92,8 +93,8 @@ COUNTED = ("algo.epochs=range(1,4)", "algo.surrogate=clipped,ratio", "network.hi
 
 @pytest.mark.broken_by(
     "combinations that were tried tried again",
-    "sweeps/study.py",
-    "if not avoids or _identity(proposal.params) not in tried:",
+    "sweeps/search/study.py",
+    "if not avoids or combination(proposal.params) not in tried:",
     "if proposal:",
     case="1-tpe",
 )
@@ -121,7 +122,7 @@ def test_no_combination_is_tried_twice_where_they_can_be_counted(
 def test_an_untried_combination_is_found_where_the_sampler_repeats_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlcli.sweeps.study.ATTEMPTS", 1)
+    monkeypatch.setattr("rlcli.sweeps.search.study.ATTEMPTS", 1)
     what = search("sweep.sampler=tpe", "algo.epochs=tag(log,interval(1,40))")
     study, found = begin(tmp_path, what), []
     while (proposal := study.ask(what)) is not None:
@@ -159,7 +160,7 @@ def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
 
 @pytest.mark.broken_by(
     "the worst sought",
-    "sweeps/study.py",
+    "sweeps/search/study.py",
     "StudyDirection.MAXIMIZE if one.higher else",
     "StudyDirection.MAXIMIZE if not one.higher else",
 )
@@ -201,13 +202,13 @@ def test_what_is_told_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
     study = begin(tmp_path, what)
     for _ in range(3):
         study.record(study.ask(what), what)
-    assert not study.judge(1, 100, 5.0, pruner(what.config))
+    assert not study.should_prune(1, 100, 5.0, pruning_rule(what.config))
     study.stop_after(1, 128)
     study.tell(0, "finished", [3.5])
     study.tell(1, "pruned")
     study.tell(2, "failed", reason="broken")
     found = Study.open(tmp_path, objectives(what.settings)).trials()
-    assert [(one.status, one.values, one.reason, one.stop, one.judged) for one in found] == [
+    assert [(one.status, one.values, one.reason, one.stop, one.compared) for one in found] == [
         ("finished", (3.5,), None, None, 0), ("pruned", (5.0,), None, 128, 100),
         ("failed", None, "broken", None, 0),
     ]  # fmt: skip
@@ -221,11 +222,11 @@ def test_what_is_told_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
 
 def test_the_median_rule_waits_for_its_startup(tmp_path: Path) -> None:
     what = search("sweep.sampler=random", "sweep.pruner=median", "sweep.prune_startup=2", *SPACE)
-    study, rule = begin(tmp_path, what), pruner(what.config)
+    study, rule = begin(tmp_path, what), pruning_rule(what.config)
     verdicts = []
     for number, figure in enumerate([10.0, 20.0, 5.0, 30.0]):
         study.record(study.ask(what), what)
-        verdicts.append(study.judge(number, 10_000, figure, rule))
+        verdicts.append(study.should_prune(number, 10_000, figure, rule))
         study.tell(number, "pruned" if verdicts[-1] else "finished", None if verdicts[-1] else [figure])
     assert verdicts == [False, False, True, False]
 
@@ -269,7 +270,7 @@ def test_a_study_that_is_none(harm: bytes, tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.write_bytes(path.read_bytes() + harm)
     with pytest.raises(StorageError, match=r"study\.log is damaged") as caught:
-        Study.open(tmp_path, objectives(what.settings)).fits(what.dimensions)
+        Study.open(tmp_path, objectives(what.settings)).check_space(what.dimensions)
     assert len(str(caught.value)) < 500
 
 
@@ -277,6 +278,6 @@ def test_trials_of_another_space_are_not_gone_on_with(tmp_path: Path) -> None:
     what = search("sweep.sampler=random", *SPACE)
     study = begin(tmp_path, what)
     study.record(study.ask(what), what)
-    study.fits(what.dimensions)
+    study.check_space(what.dimensions)
     with pytest.raises(StorageError, match="trial 0 is of another space"):
-        study.fits(search("sweep.sampler=random", *SPACE[:2]).dimensions)
+        study.check_space(search("sweep.sampler=random", *SPACE[:2]).dimensions)

@@ -1,6 +1,6 @@
-"""How a sweep stands: its trials, what each came to, and which are the best.
+"""Status of a sweep: its trials with their results, progress, and the best trials.
 
-Where no sampler asked for trials, jobs that differ in their seeds alone are one.
+Without a sampler, jobs that differ only in their seeds are one trial.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from rlcli.errors import StorageError
 from rlcli.runs.files import read_json
 from rlcli.runs.lock import holder
 from rlcli.runs.rows import last_row
-from rlcli.sweeps.base import read_base
-from rlcli.sweeps.objectives import RETURN, Objective, best, objectives, values_of
+from rlcli.sweeps.search.objectives import (
+    RETURN,
+    Objective,
+    best,
+    objectives,
+    read_settings,
+    values_of,
+)
 from rlcli.sweeps.sweep import FILE, OVER, Job, Sweep
 
 LEFT_OUT = ("seed", "name", "sweep")
-"""Overrides of a job that are not those of its trial."""
+"""Keys and groups of overrides that do not belong to a trial."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Attempt:
-    """A trial with its jobs, a seed each."""
+class TrialStatus:
+    """A trial with its jobs, one per seed."""
 
     number: int
     status: str
@@ -37,7 +43,7 @@ class Attempt:
     reason: str | None
     jobs: tuple[Job, ...]
     repeats: int | None = None
-    """The first trial with the same parameters, where it is not the first itself."""
+    """The first trial with the same parameters; None if it is the first itself."""
 
     def row(self, wanted: Sequence[Objective], config_dir: str | None) -> dict[str, Any]:
         """Plain data."""
@@ -49,7 +55,7 @@ class Attempt:
         }  # fmt: skip
 
     def command(self, config_dir: str | None = None) -> str | None:
-        """The command line that trains it again; None while it has no jobs."""
+        """The command line that trains it again; None if it has no jobs yet."""
         if not self.jobs:
             return None
         kept = [text for text in self.jobs[0].overrides if not _of(text, LEFT_OUT)]
@@ -63,46 +69,46 @@ class Attempt:
 
 
 @dataclasses.dataclass(frozen=True)
-class Standing:
-    """A sweep as it stands."""
+class SweepStatus:
+    """A sweep's trials and progress."""
 
     sweep: Sweep
     settings: SweepConfig
     wanted: list[Objective]
-    attempts: list[Attempt]
-    trials: int
-    """How many there will be."""
+    trials: list[TrialStatus]
+    planned: int
+    """How many trials there will be."""
     steps: int
-    """Env steps of all jobs in the end, as far as they are known."""
+    """Env steps of all jobs at the end, as far as known."""
     status: str
     finished: str | None
 
-    def best(self) -> list[Attempt]:
-        """The best finished one, the first of equals; of several objectives the Pareto front."""
-        found = [one for one in self.attempts if one.status == "finished" and one.values is not None]
+    def best(self) -> list[TrialStatus]:
+        """The best finished trial, the first of equals; with several objectives the Pareto front."""
+        found = [one for one in self.trials if one.status == "finished" and one.values is not None]
         front = [found[place] for place in best([one.values or [] for one in found], self.wanted)]
         return front if len(self.wanted) > 1 else front[:1]
 
     @property
     def counts(self) -> Counter[str]:
-        """How many trials stand how."""
-        return Counter(one.status for one in self.attempts)
+        """The number of trials by status."""
+        return Counter(one.status for one in self.trials)
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, or has taken by now; None where a kill left no end."""
+        """How long it took, or has taken by now; None if a kill left no end."""
         end = self.finished or (_now() if self.status == "running" else None)
         try:
             begun = datetime.datetime.fromisoformat(self.sweep.started)
             return None if end is None else (datetime.datetime.fromisoformat(end) - begun).total_seconds()
-        except (ValueError, TypeError):  # not a moment, or one without a zone
+        except (ValueError, TypeError):  # not a time, or one without a zone
             return None
 
     def row(self) -> dict[str, Any]:
         """Plain data."""
         return {
             "dir": str(self.sweep.dir), "status": self.status, "sampler": self.settings.sampler,
-            "objective": [one.metric for one in self.wanted], "trials": self.trials,
+            "objective": [one.metric for one in self.wanted], "trials": self.planned,
             "trials_by_status": self.by_status(),
             "jobs": dict(Counter(job.status for job in self.sweep.jobs)),
             "env_steps": sum(job.env_steps or 0 for job in self.sweep.jobs), "env_steps_in_all": self.steps,
@@ -111,13 +117,13 @@ class Standing:
         }  # fmt: skip
 
     def by_status(self) -> dict[str, int]:
-        """Every way in which trials may stand, with how many do."""
-        ways = ("finished", "pruned", "failed", "running", "interrupted", "waiting")
-        return {way: self.counts[way] for way in ways}
+        """The number of trials for every status there is."""
+        statuses = ("finished", "pruned", "failed", "running", "interrupted", "waiting")
+        return {status: self.counts[status] for status in statuses}
 
 
-def standing(sweep: Sweep) -> Standing:
-    """How a sweep stands.
+def sweep_status(sweep: Sweep) -> SweepStatus:
+    """The status of a sweep.
 
     Raises:
         StorageError: its record, its settings or its study are damaged.
@@ -125,29 +131,29 @@ def standing(sweep: Sweep) -> Standing:
     """
     content = read_json(sweep.dir / FILE)
     trained = holder(sweep.dir) is not None
-    told, end = content.get("status"), content.get("finished")
-    status = "running" if trained else "killed" if told == "running" else str(told)
+    recorded, end = content.get("status"), content.get("finished")
+    status = "running" if trained else "killed" if recorded == "running" else str(recorded)
     finished = end if isinstance(end, str) and not trained else None
     steps = sum(_steps(sweep))
     if not sweep.searches:
         wanted = [Objective(RETURN, True)]
-        attempts = [
-            _attempt(sweep, number, jobs, params, trained, wanted)
+        trials = [
+            _trial(sweep, number, jobs, params, trained, wanted)
             for number, (params, jobs) in enumerate(_alike(sweep.jobs))
         ]
-        return Standing(sweep, SweepConfig(), wanted, attempts, len(attempts), steps, status, finished)
-    base = read_base(sweep.dir)
-    wanted = objectives(base.sweep)
-    attempts, trials = list(_asked(sweep, wanted, trained)), base.sweep.trials or 0
-    each = base.updates * base.batch_size * base.sweep.replicas
-    steps += each * (trials - len(attempts))
-    return Standing(sweep, base.sweep, wanted, attempts, trials, steps, status, finished)
+        return SweepStatus(sweep, SweepConfig(), wanted, trials, len(trials), steps, status, finished)
+    settings = read_settings(sweep.dir)
+    wanted = objectives(settings.sweep)
+    trials, planned = list(_proposed(sweep, wanted, trained)), settings.sweep.trials or 0
+    each = settings.updates * settings.batch_size * settings.sweep.replicas
+    steps += each * (planned - len(trials))
+    return SweepStatus(sweep, settings.sweep, wanted, trials, planned, steps, status, finished)
 
 
 def outcome(
     sweep: Sweep, jobs: Sequence[Job], wanted: Sequence[Objective]
 ) -> tuple[str, list[float] | None, str | None]:
-    """How a trial ended whose jobs are all over: status, values of a finished one, reason of a failed one."""
+    """How a trial ended whose jobs have all ended: its status, its values, the reason if it failed."""
     failed = [job for job in jobs if job.status == "failed"]
     if failed:
         return "failed", None, f"{failed[0].name}: {failed[0].message}"
@@ -159,9 +165,9 @@ def outcome(
     return "finished", values, None
 
 
-def _asked(sweep: Sweep, wanted: Sequence[Objective], trained: bool) -> Iterator[Attempt]:
-    """The trials that a sampler asked for."""
-    from rlcli.sweeps.study import Study
+def _proposed(sweep: Sweep, wanted: Sequence[Objective], trained: bool) -> Iterator[TrialStatus]:
+    """The trials that a sampler proposed."""
+    from rlcli.sweeps.search.study import Study
 
     members: dict[int, list[Job]] = {}
     for job in sweep.jobs:
@@ -171,35 +177,35 @@ def _asked(sweep: Sweep, wanted: Sequence[Objective], trained: bool) -> Iterator
         jobs = members.get(trial.number, [])
         params = {key: str(value) for key, value in trial.params.items()}
         if trial.status == "running":
-            found = _attempt(sweep, trial.number, jobs, params, trained, wanted)
+            found = _trial(sweep, trial.number, jobs, params, trained, wanted)
         else:
             values = list(trial.values) if trial.values is not None else None
-            found = Attempt(trial.number, trial.status, params, values, trial.reason, tuple(jobs))
+            found = TrialStatus(trial.number, trial.status, params, values, trial.reason, tuple(jobs))
         yield dataclasses.replace(found, repeats=trial.repeats)
 
 
-def _attempt(
+def _trial(
     sweep: Sweep,
     number: int,
     jobs: Sequence[Job],
     params: dict[str, str],
     trained: bool,
     wanted: Sequence[Objective],
-) -> Attempt:
-    """A trial of which only its jobs tell."""
+) -> TrialStatus:
+    """A trial whose status follows from its jobs."""
     if jobs and all(job.status in OVER for job in jobs):
         try:
             status, values, reason = outcome(sweep, jobs, wanted)
-            return Attempt(number, status, params, values, reason, tuple(jobs))
+            return TrialStatus(number, status, params, values, reason, tuple(jobs))
         except StorageError as error:
-            return Attempt(number, "failed", params, None, str(error), tuple(jobs))
+            return TrialStatus(number, "failed", params, None, str(error), tuple(jobs))
     begun = any(job.status != "waiting" for job in jobs)
     status = ("running" if trained else "interrupted") if begun else "waiting"
-    return Attempt(number, status, params, None, None, tuple(jobs))
+    return TrialStatus(number, status, params, None, None, tuple(jobs))
 
 
 def _alike(jobs: Sequence[Job]) -> list[tuple[dict[str, str], list[Job]]]:
-    """Jobs that differ in their seeds alone, with what they share of what was varied."""
+    """Jobs that differ only in their seeds, with the varied settings that they share."""
     found: dict[tuple[str, ...], list[Job]] = {}
     for job in jobs:
         found.setdefault(tuple(text for text in job.varied if not _of(text, ("seed",))), []).append(job)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.sweeps import journal as module
-from rlcli.sweeps.journal import Journal
+from rlcli.sweeps.search import journal as module
+from rlcli.sweeps.search.journal import Journal
 
 ROOT = Path(module.__file__).parents[2]
 
@@ -36,7 +36,7 @@ def test_events_are_read_from_where_one_was(tmp_path: Path) -> None:
 
 @pytest.mark.broken_by(
     "a torn line joined with the next",
-    "sweeps/journal.py",
+    "sweeps/search/journal.py",
     "                os.ftruncate(handle, _whole(handle))\n",
     "",
 )
@@ -58,7 +58,7 @@ def test_processes_do_not_mix_their_lines(tmp_path: Path) -> None:
     path = tmp_path / "log"
     Journal.create(path)
     script = (
-        "import sys\nfrom pathlib import Path\nfrom rlcli.sweeps.journal import Journal\n"
+        "import sys\nfrom pathlib import Path\nfrom rlcli.sweeps.search.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for n in range(40):\n    journal.append_logs([{'n': n, 'who': sys.argv[2], 'x': 'y' * 5000}])\n"
     )

@@ -1,18 +1,23 @@
-"""What trials are judged by: metrics, which way each is better, and a trial's value of it over its seeds."""
+"""Objectives and settings of a search: metrics with directions, values of trials, checks, base.yaml."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rlcli.catalog import METRICS
 from rlcli.config.faults import Fault
 from rlcli.config.schema import RunConfig, SweepConfig
-from rlcli.errors import unknown
+from rlcli.config.serialise import from_yaml, to_yaml
+from rlcli.errors import StorageError, UserError, unknown
 from rlcli.maths.location import interquartile_mean
+from rlcli.runs.files import read_text, write_atomically
 
 RETURN = "eval/return_mean"
+BASE = "base.yaml"
+"""File in the sweep's directory with the settings of a search."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,20 @@ class Objective:
 
 
 def objectives(sweep: SweepConfig) -> list[Objective]:
-    """The objectives of a sweep whose settings are sound."""
+    """The objectives of a sweep whose settings are valid."""
     directions = sweep.direction or (None,) * len(sweep.objective)
     return [_objective(text, given) for text, given in zip(sweep.objective, directions, strict=True)]
 
 
 def values_of(rows: Sequence[Mapping[str, float]], wanted: Sequence[Objective]) -> list[float] | None:
-    """The interquartile mean of each objective over the last rows of seeds; None if one lacks it."""
+    """The interquartile mean of each objective over the seeds' last rows; None if a row lacks one."""
     if not rows or any(one.metric not in row for row in rows for one in wanted):
         return None
     return [interquartile_mean([row[one.metric] for row in rows]) for one in wanted]
 
 
 def best(values: Sequence[Sequence[float]], wanted: Sequence[Objective]) -> list[int]:
-    """The positions of those that nothing dominates: the best, of several objectives the Pareto front."""
+    """Positions of the values that no other dominates: the best; with several objectives the Pareto front."""
 
     def dominates(left: Sequence[float], right: Sequence[float]) -> bool:
         pairs = list(zip(wanted, left, right, strict=True))
@@ -53,8 +58,39 @@ def best(values: Sequence[Sequence[float]], wanted: Sequence[Objective]) -> list
     ]
 
 
+def _objective(text: str, given: str | None) -> Objective:
+    name = text.removeprefix("-")
+    if given is not None:
+        return Objective(name, given == "higher")
+    return Objective(name, text == name and METRICS[name].direction != "lower")
+
+
+def write_settings(directory: Path, settings: RunConfig) -> None:
+    """Writes base.yaml."""
+    write_atomically(directory / BASE, to_yaml(settings).encode())
+
+
+def read_settings(directory: Path) -> RunConfig:
+    """The settings that the trials of a sweep are composed from and compared by.
+
+    Raises:
+        StorageError: base.yaml is missing or damaged.
+        UserError: Optuna is missing.
+    """
+    path = directory / BASE
+    settings = from_yaml(read_text(path), str(path))
+    faults = [fault for fault in search_fits(settings, {}) if "sweep.sampler" not in fault.keys]
+    if settings.sweep.sampler == "none" or faults:
+        reason = "; ".join(fault.text for fault in faults) or "it has no sampler"
+        raise StorageError(f"{path} is damaged: {reason}")
+    missing = [fault.text for fault in search_fits(settings, {})]
+    if missing:
+        raise UserError(*missing)
+    return settings
+
+
 def search_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """What a sweep searches for exists, is measured, and its pruner can judge it."""
+    """Faults of a search: unknown or unmeasured objectives, and pruners that cannot compare by them."""
     sweep = config.sweep
     if sweep.sampler == "none":
         return
@@ -109,10 +145,3 @@ def _objective_faults(config: RunConfig) -> Iterator[Fault]:
             )
         if text != name and sweep.direction:
             yield Fault(f"sweep.objective={text}: say the direction once, by - or by sweep.direction.", keys)
-
-
-def _objective(text: str, given: str | None) -> Objective:
-    name = text.removeprefix("-")
-    if given is not None:
-        return Objective(name, given == "higher")
-    return Objective(name, text == name and METRICS[name].direction != "lower")

@@ -1,6 +1,6 @@
-"""A sweep as it is watched: a line a member and a total, live on a terminal, plain lines elsewhere.
+"""Progress display of a sweep: one line per run and a total, live on a terminal, plain lines elsewhere.
 
-Where nothing can be shown any more the sweep goes on in silence.
+If the terminal goes away, the sweep trains on without a display.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TextIO, cast
+from typing import Protocol, TextIO, cast
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
@@ -22,21 +22,21 @@ from rlcli.sweeps.sweep import Job
 from rlcli.text import visible
 
 REFRESH = 0.5
-"""Least seconds between two drawings."""
+"""Minimum seconds between two drawings."""
 COST = 0.01
-"""Greatest share of the time that drawing may take."""
+"""Maximum share of the time that drawing may take."""
 EVERY = 10.0
-"""Seconds after which a plain line is due, whatever the progress."""
+"""Seconds after which a plain line is due without further progress."""
 AROUND = 7
-"""Lines of the panel beside those of members."""
+"""Lines of the panel besides those of runs."""
 
 NAME, COLUMN = 24, 9
-"""Cells for a job's name and how far it is, and for each figure: a narrow panel has fewer figures."""
-TOLD = ("failed", "pruned")
-"""Endings that are told at once; the table at the end has them all."""
+"""Width of a job's name with its progress, and of each figure: a narrow panel has fewer figures."""
+SHOWN = ("failed", "pruned")
+"""Endings that are shown at once; the table at the end has them all."""
 
-Row = Mapping[str, Any]
-COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
+Figures = Mapping[str, float]
+COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("return", lambda row: figure(row.get("train/return_100"))),
     ("KL", lambda row: figure(row.get("behaviour/kl_mu_pi"))),
     ("ESS", lambda row: share(row.get("behaviour/ess"))),
@@ -44,30 +44,30 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 )
 
 
-class Watch(Protocol):
-    """Who hears how a sweep goes."""
+class Display(Protocol):
+    """Shows the progress of a sweep."""
 
     def expect(self, jobs: int, steps: int) -> None:
-        """So many jobs are to come beside those known, or fewer, of about so many env steps each."""
+        """Adds to the jobs still to come, of about `steps` env steps each; a negative number removes."""
 
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
-        """Jobs that were to come."""
+        """Adds jobs, taken off those still to come; `totals` are the env steps each ends at."""
 
-    def row(self, name: str, row: Row) -> None:
-        """An update of a job."""
+    def row(self, name: str, figures: Figures) -> None:
+        """Takes in the figures of a job's last update."""
 
     def ended(self, job: Job) -> None:
-        """A job has come to its end."""
+        """Takes in the end of a job."""
 
-    def say(self, text: str) -> None:
-        """A message."""
+    def message(self, text: str) -> None:
+        """Shows a line of text."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Ends the display."""
 
 
 class Silent:
-    """Tells of failures alone."""
+    """Shows failures only."""
 
     def __init__(self, stream: TextIO | Writer) -> None:
         self._stream = Writer.of(stream)
@@ -78,23 +78,23 @@ class Silent:
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
         """Nothing."""
 
-    def row(self, name: str, row: Row) -> None:
+    def row(self, name: str, figures: Figures) -> None:
         """Nothing."""
 
     def ended(self, job: Job) -> None:
-        """Tells of a job that failed."""
+        """Shows a job that failed."""
         if job.status == "failed":
             self._stream.line(ending(job))
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Nothing."""
 
     def close(self) -> None:
         """Nothing."""
 
 
-def watch(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Watch:
-    """What suits stderr; `totals` are the env steps each job still to be trained ends at."""
+def display(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Display:
+    """The display that suits stderr; `totals` are the env steps that jobs not yet ended end at."""
     if quiet:
         return Silent(err())
     if err().isatty():
@@ -104,42 +104,42 @@ def watch(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Watch:
     return Lines(jobs, totals, err())
 
 
-class _Standing:
-    """How far the jobs are."""
+class _Tally:
+    """Steps, results and counts of the jobs so far."""
 
     def __init__(self, jobs: Sequence[Job], totals: Mapping[str, int], clock: Clock) -> None:
         self.totals = dict(totals)
-        self.latest: dict[str, Row] = {}
-        """The last row of each job in training, in the order in which they began."""
-        self.over = {job.name: job for job in jobs if job.name not in totals}
+        self.latest: dict[str, Figures] = {}
+        """The last figures of each job in training, in the order of their start."""
+        self.ended_jobs = {job.name: job for job in jobs if job.name not in totals}
         self.count = len(jobs)
         self._steps = {job.name: job.env_steps or 0 for job in jobs if job.name in totals}
         self._all = sum(self._steps.values())
         self.progress = Progress(self._all, sum(totals.values()), clock)
-        self._to_come, self._steps_each = 0, 0
+        self._expected, self._steps_each = 0, 0
 
     def expect(self, jobs: int, steps: int) -> None:
-        self._to_come, self._steps_each = self._to_come + jobs, steps
+        self._expected, self._steps_each = self._expected + jobs, steps
         self.count += jobs
         self.progress.total += jobs * steps
 
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
-        self.expect(-min(len(jobs), self._to_come), self._steps_each)
+        self.expect(-min(len(jobs), self._expected), self._steps_each)
         self.count += len(jobs)
         self.totals |= totals
         self._steps |= {job.name: job.env_steps or 0 for job in jobs}
         self.progress.total += sum(totals.values())
 
-    def row(self, name: str, row: Row) -> None:
-        self.latest[name] = {**self.latest.get(name, {}), **row}
-        self._reach(name, row["env_steps"])
+    def row(self, name: str, figures: Figures) -> None:
+        self.latest[name] = {**self.latest.get(name, {}), **figures}
+        self._reach(name, int(figures["env_steps"]))
 
     def ended(self, job: Job) -> None:
         self.latest.pop(job.name, None)
-        self.over[job.name] = job
+        self.ended_jobs[job.name] = job
         if job.status == "finished":
             self._reach(job.name, self.totals[job.name])
-        else:  # what it did not do is no part of the way any more
+        else:  # steps that it did not take are not left either
             self.progress.total -= self.totals[job.name] - self._steps[job.name]
 
     def _reach(self, name: str, steps: int) -> None:
@@ -152,9 +152,11 @@ class _Standing:
         progress = self.progress
         speed = "-" if progress.speed is None else f"{progress.speed:,.0f}"
         returns = [row["train/return_100"] for row in self.latest.values() if "train/return_100" in row]
-        returns += [job.eval_return_mean for job in self.over.values() if job.eval_return_mean is not None]
+        returns += [
+            job.eval_return_mean for job in self.ended_jobs.values() if job.eval_return_mean is not None
+        ]
         median = f", median return {figure(statistics.median(returns))}" if returns else ""
-        done = sum(job.status == "finished" for job in self.over.values())
+        done = sum(job.status == "finished" for job in self.ended_jobs.values())
         return (
             f"{progress.fraction:4.0%} of {progress.total:,} steps, {speed} steps/s, "
             f"{duration(progress.left)} left, {done} of {self.count} finished{median}"
@@ -162,7 +164,7 @@ class _Standing:
 
 
 class Lines:
-    """Plain lines: the total every few seconds and every tenth, and each job that does not end well."""
+    """Plain lines: the total every few seconds and every tenth, and each job that fails or is pruned."""
 
     def __init__(
         self,
@@ -171,33 +173,33 @@ class Lines:
         stream: TextIO | Writer,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._standing = _Standing(jobs, totals, clock)
+        self._tally = _Tally(jobs, totals, clock)
         self._stream, self._clock = Writer.of(stream), clock
         self._due, self._tenth = clock() + EVERY, 0
 
     def expect(self, jobs: int, steps: int) -> None:
-        """Counts jobs that are to come."""
-        self._standing.expect(jobs, steps)
+        """See `Display`."""
+        self._tally.expect(jobs, steps)
 
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
-        """Takes jobs in."""
-        self._standing.add(jobs, totals)
+        """See `Display`."""
+        self._tally.add(jobs, totals)
 
-    def row(self, name: str, row: Row) -> None:
+    def row(self, name: str, figures: Figures) -> None:
         """Prints the total if it is due."""
-        self._standing.row(name, row)
-        tenth = int(10 * self._standing.progress.fraction)
+        self._tally.row(name, figures)
+        tenth = int(10 * self._tally.progress.fraction)
         if self._clock() >= self._due or tenth > self._tenth:
-            self.say(self._standing.total())
+            self.message(self._tally.total())
             self._due, self._tenth = self._clock() + EVERY, tenth
 
     def ended(self, job: Job) -> None:
-        """Tells of a job."""
-        self._standing.ended(job)
-        if job.status in TOLD:
-            self.say(ending(job))
+        """Shows a job that failed or was pruned."""
+        self._tally.ended(job)
+        if job.status in SHOWN:
+            self.message(ending(job))
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Prints a line."""
         self._stream.line(text)
 
@@ -206,7 +208,7 @@ class Lines:
 
 
 class Panel:
-    """Draws a table in place: a line for each member in training, as far as there is room, and the total."""
+    """Draws a table in place: one line per run in training, as many as fit, and the total."""
 
     def __init__(
         self,
@@ -215,7 +217,7 @@ class Panel:
         console: Console,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._standing = _Standing(jobs, totals, clock)
+        self._tally = _Tally(jobs, totals, clock)
         self._console, self._clock = console, clock
         self._due = clock()
         self._live = Live(
@@ -228,26 +230,26 @@ class Panel:
         self._live.start(refresh=True)
 
     def expect(self, jobs: int, steps: int) -> None:
-        """Counts jobs that are to come."""
-        self._standing.expect(jobs, steps)
+        """See `Display`."""
+        self._tally.expect(jobs, steps)
 
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
-        """Takes jobs in."""
-        self._standing.add(jobs, totals)
+        """See `Display`."""
+        self._tally.add(jobs, totals)
 
-    def row(self, name: str, row: Row) -> None:
-        """Takes a row in, and draws if a drawing is due."""
-        self._standing.row(name, row)
+    def row(self, name: str, figures: Figures) -> None:
+        """Takes figures in, and draws if a drawing is due."""
+        self._tally.row(name, figures)
         if self._clock() >= self._due:
             self._draw()
 
     def ended(self, job: Job) -> None:
-        """Takes a job out of the table."""
-        self._standing.ended(job)
-        if job.status in TOLD:
-            self.say(ending(job))
+        """Removes a job from the table."""
+        self._tally.ended(job)
+        if job.status in SHOWN:
+            self.message(ending(job))
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Prints a line above the table."""
         self._console.print(Text(visible(text)))
 
@@ -266,10 +268,10 @@ class Panel:
 
     def render(self) -> Group:
         """The table and the total for the console's present size."""
-        standing = self._standing
-        total = Text(standing.total(), no_wrap=True, overflow="ellipsis")
+        tally = self._tally
+        total = Text(tally.total(), no_wrap=True, overflow="ellipsis")
         room = max(1, self._console.height - AROUND)
-        shown = list(standing.latest.items())[:room]
+        shown = list(tally.latest.items())[:room]
         if not shown:
             return Group(total)
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -279,16 +281,16 @@ class Panel:
         table.add_column("job", no_wrap=True, overflow="ellipsis", max_width=longest)
         for title in ("done", *(title for title, _ in columns)):
             table.add_column(title, justify="right", no_wrap=True)
-        for name, row in shown:
-            done = row["env_steps"] / standing.totals[name]
-            table.add_row(Text(visible(name)), f"{done:.0%}", *(text(row) for _, text in columns))
-        hidden = len(standing.latest) - len(shown)
+        for name, figures in shown:
+            done = figures["env_steps"] / tally.totals[name]
+            table.add_row(Text(visible(name)), f"{done:.0%}", *(text(figures) for _, text in columns))
+        hidden = len(tally.latest) - len(shown)
         more = [Text(f"and {hidden} more in training", style="dim")] if hidden else []
         return Group(table, *more, Text(), total)
 
 
 def ending(job: Job) -> str:
-    """How a job ended, in a line."""
+    """How a job ended, in one line."""
     if job.status == "pruned":
         return f"{job.name} pruned after {job.env_steps or 0:,} steps"
     return f"{job.name} {job.status}: {job.message or 'no reason given'}"

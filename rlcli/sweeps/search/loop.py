@@ -1,9 +1,9 @@
-"""A sweep whose jobs a sampler asks for: ask, train, tell, until all trials are over.
+"""Loop of a search: ask the sampler for trials, train them, tell it their values, until all have ended.
 
-Trials come in batches of sweep.parallel, and their numbers say in which: all of a batch are asked for before
-any of them trains, and all are told before the next is asked for. A trial is written to study.log, then its
-jobs' configs to their folders, then the jobs to sweep.json, before they train; its values to study.log once
-they are over. So whatever a kill leaves, what is there says what comes next, and it is what would have come.
+Trials come in batches of sweep.parallel, numbered in order: all of a batch are asked for before any of them
+trains, and all values are told before the next batch. A trial is written to study.log, then its jobs' configs
+to their folders, then the jobs to sweep.json, before they train; its values to study.log once they have
+ended. So the files that a kill leaves determine what comes next, the same as without the kill.
 """
 
 from __future__ import annotations
@@ -26,31 +26,29 @@ from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
 from rlcli.runs.admission import admit
 from rlcli.runs.directory import new_sweep_dir
-from rlcli.sweeps.base import FILE as BASE
-from rlcli.sweeps.base import read_base, write_base
-from rlcli.sweeps.launchers.table import opened
-from rlcli.sweeps.multirun import allow_imports, left_over, locked, train_jobs
+from rlcli.sweeps.launchers.launcher import opened
+from rlcli.sweeps.multirun import allow_imports, left_over, locked
 from rlcli.sweeps.names import rounded, trial_name
-from rlcli.sweeps.objectives import best, objectives
 from rlcli.sweeps.preflight import checks
 from rlcli.sweeps.run import root_of
-from rlcli.sweeps.standing import outcome
+from rlcli.sweeps.search.objectives import BASE, best, objectives, read_settings, write_settings
+from rlcli.sweeps.status import outcome
 from rlcli.sweeps.sweep import OVER, Job, Sweep, now
 from rlcli.sweeps.training import Training
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
 
 def run_search(search: Search, *, quiet: bool = False) -> Sweep:
-    """Run a new sweep: a sampler proposes trials, and the launcher that was chosen trains their jobs."""
-    from rlcli.sweeps.study import Study
+    """Runs a new search: a sampler proposes trials, and the launcher that was chosen trains their jobs."""
+    from rlcli.sweeps.search.study import Study
 
     wanted, command = objectives(search.settings), search.command
     with opened(command.launching) as launcher:
         directory = new_sweep_dir(search.config, root_of(search.base))
         with locked(directory):
-            write_base(directory, search.settled())
+            write_settings(directory, search.settled())
             study = Study.begin(directory, wanted)
             sweep = Sweep(
                 directory, command.typed, [], started=now(), searches=True, config_dir=search.config_dir
@@ -59,7 +57,7 @@ def run_search(search: Search, *, quiet: bool = False) -> Sweep:
             with Training(sweep, [], quiet, launcher) as training:
                 trials = Trials(sweep, search, study, training)
                 while batch := trials.batch():
-                    train_jobs(training, batch, command.launching)
+                    training.train(batch)
     return sweep
 
 
@@ -73,42 +71,42 @@ def resume_search(
     trials: int | None = None,
     quiet: bool = False,
 ) -> Sweep:
-    """Brings an earlier sweep to its end: trials that were cut go on, the rest is asked for.
+    """Resumes an earlier search: interrupted trials are trained to their end, the remaining ones asked for.
 
-    With `retry` jobs that failed are tried again, and their trials count as they end then. `config_dir` is
-    the folder of configs that it was begun with: none is read because a directory says so. `trials` is how
-    many there are to be in all now.
+    With `retry`, failed jobs are tried again, and their trials count with the new result. `config_dir` is the
+    config folder that the search was started with: a folder is read only if it is given again. `trials` is
+    the new total number of trials.
 
     Raises:
         UserError: as `resume_sweep`; or its settings do not compose to what they were.
         StorageError: the sweep, its settings or its study are damaged.
     """
-    from rlcli.sweeps.study import Study
+    from rlcli.sweeps.search.study import Study
 
     with locked(directory):
         sweep = Sweep.read(directory)
-        base = read_base(directory)
-        admit(base, directory, imports)
-        study = Study.open(directory, objectives(base.sweep))
+        settings = read_settings(directory)
+        admit(settings, directory, imports)
+        study = Study.open(directory, objectives(settings.sweep))
         if trials is not None:
-            base = _longer(base, trials, len(study.trials()))
-        search = _composed_again(sweep, base, config_dir, imports, launching)
-        study.fits(search.dimensions)
+            settings = _extended(settings, trials, len(study.trials()))
+        search = _composed_again(sweep, settings, config_dir, imports, launching)
+        study.check_space(search.dimensions)
         left = left_over(sweep, retry, imports, launching)
         allow_imports(imports)
-        write_base(directory, search.settled())
-        study = _opened_again(study, left)
+        write_settings(directory, search.settled())
+        study = _reopened(study, left)
         with opened(launching) as launcher, Training(sweep, left, quiet, launcher) as training:
-            left_of_it = Trials(sweep, search, study, training)
-            left_of_it.tell()
-            train_jobs(training, [*left, *left_of_it.begun()], launching)
-            while batch := left_of_it.batch():
-                train_jobs(training, batch, launching)
+            remaining = Trials(sweep, search, study, training)
+            remaining.tell()
+            training.train([*left, *remaining.begun()])
+            while batch := remaining.batch():
+                training.train(batch)
     return sweep
 
 
 class Trials:
-    """The trials of a sweep on their way: what is over is told, what is next is asked for."""
+    """The trials of a search in progress: tells the study values of ended ones and asks for new ones."""
 
     def __init__(self, sweep: Sweep, search: Search, study: Study, training: Training) -> None:
         self._sweep, self._search, self._study, self._training = sweep, search, study, training
@@ -118,7 +116,7 @@ class Trials:
         training.expect((search.trials - study.count) * jobs, self._steps)
 
     def batch(self) -> list[Job]:
-        """The jobs of the next trials, frozen; none at the end, or once a signal came."""
+        """The jobs of the next batch of trials, configs frozen; none at the end or after a signal."""
         self.tell()
         while self._sweep.stopped is None and (asked := self._study.count) < self._search.trials:
             jobs = self._ask(self._batch_end(asked))
@@ -127,23 +125,23 @@ class Trials:
         return []
 
     def _batch_end(self, asked: int) -> int:
-        """How many trials there are when the batch is complete that so many have begun."""
+        """The number of trials at the end of the batch that starts or continues after `asked` trials."""
         parallel = self._search.parallel
         return min(self._search.trials, (asked // parallel + 1) * parallel)
 
     def begun(self) -> list[Job]:
-        """The jobs of trials that were asked for and have none yet, and of those that their batch lacks."""
+        """The jobs of trials that were asked for and have none yet, and of those missing in their batch."""
         have = {job.trial for job in self._sweep.jobs}
-        cut = [one for one in self._study.trials() if one.status == "running" and one.number not in have]
+        missing = [one for one in self._study.trials() if one.status == "running" and one.number not in have]
         jobs = []
-        for trial in cut:
+        for trial in missing:
             jobs += self._freeze(trial.number, self._compose(trial.params))
-        self._take_in(jobs)
+        self._record(jobs)
         asked, parallel = self._study.count, self._search.parallel
         return [*jobs, *self._ask(self._batch_end(asked))] if asked % parallel else jobs
 
     def tell(self) -> None:
-        """Tells the study of every trial whose jobs are over."""
+        """Tells the study the values of every trial whose jobs have ended."""
         told = 0
         for trial in self._study.trials():
             jobs = [job for job in self._sweep.jobs if job.trial == trial.number]
@@ -152,10 +150,10 @@ class Trials:
                 self._study.tell(trial.number, status, values, reason)
                 told += 1
         if told:
-            self._training.say(self.standing())
+            self._training.message(self.progress())
 
-    def standing(self) -> str:
-        """How far it is, and the best so far, in a line."""
+    def progress(self) -> str:
+        """The number of ended trials and the best so far, in one line."""
         trials = self._study.trials()
         over = sum(trial.status != "running" for trial in trials)
         line = f"{over} of {self._search.trials} trials"
@@ -169,7 +167,7 @@ class Trials:
         return f"{line}: best {figure((front[0].values or (0.0,))[0])}, trial {front[0].number} ({params})"
 
     def _ask(self, up_to: int) -> list[Job]:
-        """Asks for trials until there are so many; the jobs of those without jobs."""
+        """Asks for trials until there are so many; returns their jobs."""
         jobs: list[Job] = []
         while self._study.count < up_to:
             proposal = self._study.ask(self._search)
@@ -182,20 +180,24 @@ class Trials:
                 self._study.record(proposal, self._search, refused=" ".join(error.faults))
                 params = self._texts(proposal.params, short=True)
                 tried = ", ".join(f"{key}={text}" for key, text in params.items())
-                self._training.say(f"trial {proposal.number} ({tried}) cannot be trained: {error.faults[0]}")
+                self._training.message(
+                    f"trial {proposal.number} ({tried}) cannot be trained: {error.faults[0]}"
+                )
                 self._training.expect(-self._search.settings.replicas, self._steps)
                 continue
             self._study.record(proposal, self._search)
             if (earlier := self._study.repeats(proposal)) is not None:
-                self._training.say(f"trial {proposal.number} repeats trial {earlier}: the same parameters")
+                self._training.message(
+                    f"trial {proposal.number} repeats trial {earlier}: the same parameters"
+                )
             jobs += self._freeze(proposal.number, composed)
-        self._take_in(jobs)
+        self._record(jobs)
         return jobs
 
     def _end(self) -> None:
-        """Ends the search with the trials there are: nothing is left to be tried."""
+        """Ends the search early: every combination has been tried."""
         count, left = self._study.count, self._search.trials - self._study.count
-        self._training.say(
+        self._training.message(
             f"Every combination has been tried: the search ends after {count} trials, {left} fewer."
         )
         self._training.expect(-left * self._search.settings.replicas, self._steps)
@@ -203,9 +205,9 @@ class Trials:
         config = dataclasses.replace(self._search.config, sweep=settings)
         base = dataclasses.replace(self._search.base, config=config)
         self._search = dataclasses.replace(self._search, base=base)
-        write_base(self._sweep.dir, self._search.settled())
+        write_settings(self._sweep.dir, self._search.settled())
 
-    def _take_in(self, jobs: Sequence[Job]) -> None:
+    def _record(self, jobs: Sequence[Job]) -> None:
         self._sweep.record()
         self._training.add(jobs)
 
@@ -217,25 +219,25 @@ class Trials:
         return self._sweep.add(names, composed, number)
 
     def _texts(self, params: Mapping[str, Value], short: bool = False) -> dict[str, str]:
-        """Values as they are typed; `short` ones only as they are read."""
+        """Parameter values as typed on the command line; with `short` rounded for reading."""
         texts = {one.key: one.text(params[one.key]) for one in self._search.dimensions}
         return {key: rounded(text) for key, text in texts.items()} if short else texts
 
 
-def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:
+def _extended(settings: RunConfig, trials: int, asked: int) -> RunConfig:
     """The settings with another number of trials."""
     if trials < asked:
         raise UserError(f"sweep.trials={trials}: {asked} have been asked for already; give no fewer.")
-    return dataclasses.replace(base, sweep=dataclasses.replace(base.sweep, trials=trials))
+    return dataclasses.replace(settings, sweep=dataclasses.replace(settings.sweep, trials=trials))
 
 
 def _composed_again(
-    sweep: Sweep, base: RunConfig, config_dir: str | None, imports: Sequence[str], launching: Launching
+    sweep: Sweep, settings: RunConfig, config_dir: str | None, imports: Sequence[str], launching: Launching
 ) -> Search:
-    """The search of an earlier sweep, composed again from what was typed then.
+    """The search of an earlier sweep, composed again from the overrides it was started with.
 
     Raises:
-        UserError: it needs the folder of configs it was begun with, or its settings are others now.
+        UserError: its config folder must be given again, or its settings have changed.
     """
     if sweep.config_dir is not None and config_dir is None:
         raise UserError(
@@ -245,27 +247,28 @@ def _composed_again(
     own = ("hydra.", "hydra/")  # settings of Hydra's, and the launcher, are not taken from a directory
     typed = [text for text in sweep.overrides if not key_of(text).startswith(own)]
     command = parse_command(typed, multirun=True, config_dir=config_dir)
-    checks_of_it = [_admitted(sweep.dir, imports, launching)]
-    search = compose_search(dataclasses.replace(command, launching=launching), checks_of_it)
-    if search is not None:  # how many there are to be is what the settings say
-        settings = dataclasses.replace(
-            search.settings, trials=base.sweep.trials, parallel=base.sweep.parallel
+    admitted = [_admitted(sweep.dir, imports, launching)]
+    search = compose_search(dataclasses.replace(command, launching=launching), admitted)
+    if search is not None:  # the number of trials may have changed since
+        kept = dataclasses.replace(
+            search.settings, trials=settings.sweep.trials, parallel=settings.sweep.parallel
         )  # fmt: skip
-        config = dataclasses.replace(search.config, sweep=settings)
+        config = dataclasses.replace(search.config, sweep=kept)
         search = dataclasses.replace(search, base=dataclasses.replace(search.base, config=config))
-        differing = [key for key, value in flatten(config).items() if value != flatten(base)[key]]
+        before = flatten(settings)
+        differing = [key for key, value in flatten(config).items() if value != before[key]]
         if not differing:
             return search
-    said = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
+    where = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
     raise UserError(
-        f"{sweep.dir}: what it was begun with composes otherwise now, in {said}; its remaining trials would "
+        f"{sweep.dir}: what it was begun with composes otherwise now, in {where}; its remaining trials would "
         "not be comparable.",
         hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
     )
 
 
-def _opened_again(study: Study, left: Sequence[Job]) -> Study:
-    """The study with the trials of failed jobs that are to be tried again as running ones."""
+def _reopened(study: Study, left: Sequence[Job]) -> Study:
+    """The study, in which trials of failed jobs that are tried again are running ones."""
     failed = [job for job in left if job.status == "failed"]
     for job in failed:
         job.status = "waiting"
@@ -275,7 +278,7 @@ def _opened_again(study: Study, left: Sequence[Job]) -> Study:
 
 
 def _admitted(directory: Path, imports: Sequence[str], launching: Launching) -> Check:
-    """The checks of a config that a directory asks for: it is admitted before anything is made of it."""
+    """The check of a config read from a directory: whether it is admitted comes before all others."""
 
     def check(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.config.compose import with_tuned
 from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.errors import StorageError, UserError
@@ -22,14 +22,14 @@ from rlcli.runs.rows import last_row
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep
 from rlcli.sweeps.names import trial_name
-from rlcli.sweeps.objectives import objectives
-from rlcli.sweeps.search import resume_search
-from rlcli.sweeps.standing import standing
-from rlcli.sweeps.study import Study, Trial
+from rlcli.sweeps.search.loop import resume_search
+from rlcli.sweeps.search.objectives import objectives
+from rlcli.sweeps.search.study import Study, Trial
+from rlcli.sweeps.status import sweep_status
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.conftest import SMALL, Sweeping
 
-ROOT = Path(work.__file__).parents[2]
+ROOT = Path(cohort_job.__file__).parents[2]
 TWO = ("sweep.sampler=random", "sweep.trials=3", "sweep.parallel=2", "sweep.replicas=2",
        "algo.clip=interval(0.1,0.4)", "algo.learning_rate=tag(log,interval(1e-3,1e-1))",
        "total_steps=32")  # fmt: skip
@@ -78,19 +78,19 @@ def test_seeds_and_grid_and_several_objectives(searched: Sweeping) -> None:
         "sweep.objective=[eval/return_mean,behaviour/ess]",
     )  # fmt: skip
     assert [job.trial for job in done.jobs] == [0, 1, 2, 3]
-    stands = standing(Sweep.read(done.dir))
-    assert sorted((one.params["algo.clip"], one.params["algo.epochs"]) for one in stands.attempts) == [
+    stands = sweep_status(Sweep.read(done.dir))
+    assert sorted((one.params["algo.clip"], one.params["algo.epochs"]) for one in stands.trials) == [
         ("0.1", "1"), ("0.1", "2"), ("0.2", "1"), ("0.2", "2"),
     ]  # fmt: skip
-    for one in stands.attempts:
+    for one in stands.trials:
         row = last_row(done.dir / one.jobs[0].name)
         assert one.values == [row["eval/return_mean"], row["behaviour/ess"]]
     front = {one.number for one in stands.best()}
-    for one in stands.attempts:
+    for one in stands.trials:
         beaten = any(
             other is not one and other.values != one.values
             and all(theirs >= ours for theirs, ours in zip(other.values or [], one.values or [], strict=True))
-            for other in stands.attempts
+            for other in stands.trials
         )  # fmt: skip
         assert (one.number in front) == (not beaten)
 
@@ -100,8 +100,8 @@ def test_a_combination_that_cannot_be_trained_is_a_failed_trial(
 ) -> None:
     done = searched("sweep.sampler=grid", "algo.minibatches=2,3,4", "total_steps=32")
     assert len(done.jobs) == 2
-    stands = standing(Sweep.read(done.dir))
-    [failed] = [one for one in stands.attempts if one.status == "failed"]
+    stands = sweep_status(Sweep.read(done.dir))
+    [failed] = [one for one in stands.trials if one.status == "failed"]
     assert failed.params == {"algo.minibatches": "3"}
     assert "does not divide" in str(failed.reason)
     assert done.exit_code == 0
@@ -123,7 +123,7 @@ def failing(seed: int, clip: float = 0.0) -> Any:
 
 @pytest.mark.broken_by(
     "a failed trial stays failed whatever its seeds come to",
-    "sweeps/search.py",
+    "sweeps/search/loop.py",
     "return study.reopened(numbers) if numbers else study",
     "return study",
 )
@@ -131,7 +131,7 @@ def test_a_failed_seed_fails_its_trial_and_is_tried_again_on_request(
     searched: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(work, "train", failing(1, 0.3))
+        patch.setattr(cohort_job, "train", failing(1, 0.3))
         done = searched(*TWO)
     before = trials_of(done.dir)
     clips = [float(trial.params["algo.clip"]) for trial in before]
@@ -151,27 +151,27 @@ def test_a_failed_seed_fails_its_trial_and_is_tried_again_on_request(
 
 @pytest.mark.broken_by(
     "the last seed of a trial ends an update before the others",
-    "sweeps/judge.py",
-    "            self._hear(number, mark, name, row[FIGURE], steps)\n        return False",
-    "            self._hear(number, mark, name, row[FIGURE], steps)\n"
+    "sweeps/search/pruner.py",
+    "            self._compare(number, mark, name, row[FIGURE], steps)\n        return False",
+    "            self._compare(number, mark, name, row[FIGURE], steps)\n"
     "        return self._stop[number] is not None",
 )
 @pytest.mark.broken_by(
     "a trial judged by one seed",
-    "sweeps/judge.py",
-    "if len(heard) == self._seeds:",
-    "if len(heard) == 1:",
+    "sweeps/search/pruner.py",
+    "if len(figures) == self._seeds:",
+    "if len(figures) == 1:",
 )
 def test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it(
     searched: Sweeping, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, int, float]] = []
 
-    def judge(self: Study, number: int, step: int, value: float, rule: Any) -> bool:
+    def should_prune(self: Study, number: int, step: int, value: float, rule: Any) -> bool:
         asked.append((number, step, value))
         return (number, step) == (1, 40)
 
-    monkeypatch.setattr(Study, "judge", judge)
+    monkeypatch.setattr(Study, "should_prune", should_prune)
     pruning = ("sweep.pruner=median", "sweep.prune_every=20", "total_steps=96")
     done = searched(*TWO, *pruning)
     statuses = [[job.status for job in done.jobs if job.trial == number] for number in range(3)]
@@ -191,11 +191,11 @@ def test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it(
 
 KILLED = f"""
 import os, signal, sys
-import rlcli.sweeps.search as search
-import rlcli.sweeps.work as work
+import rlcli.sweeps.search.loop as search
+import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.runs.train import train
 from rlcli.sweeps.plan import plan_search
-from rlcli.sweeps.study import Study
+from rlcli.sweeps.search.study import Study
 from rlcli.sweeps.sweep import Sweep
 from tests.sweeps.composing import multirun
 
@@ -228,10 +228,10 @@ if moment == "asked":
 elif moment == "amid a batch":
     Study.record = at("record", 4, Study.record)
 elif moment == "training":
-    work.train = dying
+    cohort_job.train = dying
 elif moment == "pruning":
-    Study.judge = lambda self, number, step, value, rule: step == 20
-    work.train = pruned
+    Study.should_prune = lambda self, number, step, value, rule: step == 20
+    cohort_job.train = pruned
 elif moment == "telling":
     Study.tell = at("tell", 2, Study.tell)
 search.run_search(plan_search(multirun(words)), quiet=True)
@@ -250,19 +250,19 @@ def killed(moment: str, *words: str) -> Path:
 
 @pytest.mark.broken_by(
     "trials that were asked for and not frozen forgotten",
-    "sweeps/search.py",
+    "sweeps/search/loop.py",
     "one.number not in have]",
     "one.number < 0]",
     case="asked",
 )
 @pytest.mark.broken_by(
     "trials that were over and not told forgotten",
-    "sweeps/search.py",
-    "            left_of_it.tell()\n"
-    "            training.train([*left, *left_of_it.begun()])\n"
-    "            while batch := left_of_it.batch():\n"
+    "sweeps/search/loop.py",
+    "            remaining.tell()\n"
+    "            training.train([*left, *remaining.begun()])\n"
+    "            while batch := remaining.batch():\n"
     "                training.train(batch)\n",
-    "            training.train([*left, *left_of_it.begun()])\n",
+    "            training.train([*left, *remaining.begun()])\n",
     case="telling",
 )
 @pytest.mark.parametrize("moment", ["asked", "amid a batch", "training", "telling"])
@@ -289,7 +289,7 @@ def test_a_kill_loses_nothing(moment: str, searched: Sweeping) -> None:
 
 @pytest.mark.broken_by(
     "a verdict told before it is written",
-    "sweeps/judge.py",
+    "sweeps/search/pruner.py",
     "                self._study.stop_after(number, steps)\n",
     "",
 )
@@ -300,7 +300,7 @@ def test_a_verdict_outlives_a_kill(workplace: Path, monkeypatch: pytest.MonkeyPa
         "algo.clip=interval(0.1,0.4)", "sweep.pruner=median", "sweep.prune_every=20",
     )  # fmt: skip
     assert [job.status for job in Sweep.read(found).jobs] == ["pruned", "killed"]
-    monkeypatch.setattr(Study, "judge", lambda self, number, step, value, rule: False)
+    monkeypatch.setattr(Study, "should_prune", lambda self, number, step, value, rule: False)
     done = resume_search(found, quiet=True)
     assert [(job.status, job.env_steps) for job in done.jobs] == [("pruned", 48)] * 2
     assert [trial.status for trial in trials_of(found)] == ["pruned"]
@@ -318,10 +318,10 @@ def test_a_signal_ends_a_sweep_and_it_goes_on(searched: Sweeping, monkeypatch: p
         return train(configs, dirs, on_row=on_row, **given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "train", stopped)
+        patch.setattr(cohort_job, "train", stopped)
         cut = searched(*TWO, "name=cut")
     assert (cut.exit_code, len(cut.jobs)) == (130, 4)
-    stands = standing(Sweep.read(cut.dir))
+    stands = sweep_status(Sweep.read(cut.dir))
     assert (stands.status, stands.counts) == ("interrupted", {"interrupted": 2})
     done = resume_search(cut.dir, quiet=True)
     whole = searched(*TWO, "name=whole")
@@ -335,7 +335,7 @@ def own(folder: Path, clip: float) -> None:
 
 @pytest.mark.broken_by(
     "what changed since a sweep began goes unnoticed",
-    "sweeps/search.py",
+    "sweeps/search/loop.py",
     "        if not differing:\n            return search",
     "        if differing or not differing:\n            return search",
 )
@@ -355,12 +355,12 @@ def test_config_files_that_changed_are_noticed(searched: Sweeping, workplace: Pa
 
 def test_jobs_that_differ_in_seeds_alone_are_one_trial_without_a_sampler(sweep: Sweeping) -> None:
     done = sweep("algo.clip=0.1,0.2", "seed=0,1,2", "total_steps=32")
-    stands = standing(Sweep.read(done.dir))
-    assert [one.params for one in stands.attempts] == [{"algo.clip": "0.1"}, {"algo.clip": "0.2"}]
-    low, middle, high = sorted(job.eval_return_mean or 0.0 for job in stands.attempts[0].jobs)
-    assert stands.attempts[0].values == [pytest.approx((0.25 * low + middle + 0.25 * high) / 1.5)]
+    stands = sweep_status(Sweep.read(done.dir))
+    assert [one.params for one in stands.trials] == [{"algo.clip": "0.1"}, {"algo.clip": "0.2"}]
+    low, middle, high = sorted(job.eval_return_mean or 0.0 for job in stands.trials[0].jobs)
+    assert stands.trials[0].values == [pytest.approx((0.25 * low + middle + 0.25 * high) / 1.5)]
     [best] = stands.best()
-    assert best.values == max(one.values or [0.0] for one in stands.attempts)
+    assert best.values == max(one.values or [0.0] for one in stands.trials)
     assert str(best.command()).endswith("seed=0,1,2")
     assert "name=" not in str(best.command())
 

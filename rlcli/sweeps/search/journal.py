@@ -1,9 +1,9 @@
-"""The file in which Optuna's study lies: a line an event, JSON, only ever added to.
+"""Journal file of Optuna's study: append-only, one JSON event per line.
 
-Optuna's own file of this kind is not used for three reasons: a line torn by a kill would be joined with the
-next one and spoil the study for good; its lock outlives a process that was killed, and is waited for; and it
-follows links. Optuna's database cannot be used on network file systems at all. What Optuna does with the
-lines is its own: reading them is data into dictionaries, nothing is executed.
+Optuna's own journal file is not used for three reasons: a line torn by a kill would be joined with the next
+one and damage the study for good; its lock outlives a killed process, and others wait for it; and it follows
+links. Optuna's database cannot be used on network file systems at all. Lines are read into dictionaries,
+which Optuna interprets; nothing is executed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from rlcli.errors import StorageError
 from rlcli.runs.files import DEEPEST, deeper, open_handle, open_plain, storage_error, write_atomically
 
 LARGEST = 2**28
-"""Bytes of a study that is read; a trial takes about a thousand."""
+"""Maximum bytes of a study file; a trial takes about a thousand."""
 LONGEST_EVENT = 2**20
-"""Bytes of one line."""
+"""Maximum bytes of one line."""
 BLOCK = 2**16
 
 
 class Journal(BaseJournalBackend):
-    """Events of a study in a file that several processes, also of several machines, add to.
+    """Events of a study in a file that several processes, also on several machines, append to.
 
-    An event is there whole or not at all: what a kill tore is cut off by whoever writes next, under a lock
-    of the operating system's, which goes with its process.
+    An event is written whole or not at all: the next writer cuts off a line torn by a kill, under a lock of
+    the operating system, which ends with its process.
 
     Raises:
         StorageError: the file cannot be read or written, or is damaged.
@@ -45,12 +45,12 @@ class Journal(BaseJournalBackend):
 
     @staticmethod
     def create(path: Path) -> Journal:
-        """A new file, empty."""
+        """Creates an empty file."""
         write_atomically(path, b"")
         return Journal(path)
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """The events from that number on."""
+        """The events from a number on."""
         number, offset = (self._count, self._read) if log_number_from >= self._count else (0, 0)
         for line in self._lines(offset):
             number, offset = number + 1, offset + len(line)
@@ -60,7 +60,7 @@ class Journal(BaseJournalBackend):
                 yield self._event(line, number)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Adds events, which are on the disk when this returns."""
+        """Appends events; they are on the disk when this returns."""
         content = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
         try:
             handle = open_handle(self._path, os.O_RDWR | os.O_APPEND)
@@ -77,7 +77,7 @@ class Journal(BaseJournalBackend):
             raise storage_error(self._path, error) from error
 
     def _lines(self, offset: int) -> Iterator[bytes]:
-        """Whole lines from an offset on; one that is being written, or was torn, is none yet."""
+        """Whole lines from an offset on, without a last line that is torn or being written."""
         with open_plain(self._path) as file:
             if os.fstat(file.fileno()).st_size > LARGEST:
                 raise StorageError(f"{self._path} is too large to be what rlcli wrote.")
