@@ -22,6 +22,7 @@ LAYERS = (
     ("collect",),
     ("learner",),
     ("backends", "loggers"),
+    ("store",),
     ("runs",),
     ("sweeps", "analysis"),
     ("cli",),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rlcli.runs.difference import Differences, Differing
+    from rlcli.runs.diff import Differences, Differing
 
 GROUPS = {"results": "affects results", "maybe": "may affect results", "nothing": "cosmetic"}
 """What a difference does, as it is headed."""
@@ -35,8 +35,8 @@ def diff(
       rlcli diff last runs/my-run
       rlcli diff 73973d4e 5e02 --json
     """
-    from rlcli.runs.difference import differences
-    from rlcli.runs.directory import find_run, runs_root
+    from rlcli.runs.diff import differences
+    from rlcli.store.directory import find_run, runs_root
 
     left, right = find_run(a, runs_root()), find_run(b, runs_root())
     found = differences(left, right)

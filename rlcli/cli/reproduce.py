@@ -48,7 +48,7 @@ def reproduce(
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
-    from rlcli.runs.directory import find_run, runs_root
+    from rlcli.store.directory import find_run, runs_root
 
     found = find_run(run, runs_root())
     if checkout:
@@ -57,9 +57,9 @@ def reproduce(
         words = _again(found, until, imports or [], quiet=quiet, as_json=as_json)
         raise typer.Exit(run_recorded_code(found, words, runs_root(), say, out().descriptor))
 
-    from rlcli.runs.directory import new_reproduction_dir
     from rlcli.runs.reproduce import plan
     from rlcli.runs.reproduce import reproduce as run_again
+    from rlcli.store.directory import new_reproduction_dir
     from rlcli.sweeps.preflight import check
 
     planned = plan(found, until, imports or ())

@@ -62,8 +62,8 @@ def resume(
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
-    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
     from rlcli.runs.resume import resume as go_on
+    from rlcli.store.directory import find_run, find_sweep, runs_root, summary
     from rlcli.sweeps.preflight import CHECKS
 
     root = runs_root()

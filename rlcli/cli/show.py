@@ -26,8 +26,8 @@ def show(run: Run, as_json: AsJson = False) -> None:
       rlcli show last --json
     """
     from rlcli.catalog import HEADLINES
-    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
-    from rlcli.runs.rows import last_row
+    from rlcli.store.directory import find_run, find_sweep, runs_root, summary
+    from rlcli.store.rows import last_row
 
     sweep_dir = find_sweep(run, runs_root())
     if sweep_dir is not None:

@@ -80,7 +80,7 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
 
 
 def _standing(reference: str) -> Standing:
-    from rlcli.runs.directory import runs_root, the_sweep
+    from rlcli.store.directory import runs_root, the_sweep
     from rlcli.sweeps.standing import standing
     from rlcli.sweeps.sweep import Sweep
 

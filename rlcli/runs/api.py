@@ -13,9 +13,9 @@ from rlcli.envs.members import Member
 from rlcli.errors import UserError
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Actor
-from rlcli.runs.checkpoint import Which
-from rlcli.runs.directory import find_run, runs_root
 from rlcli.runs.policy import Trained, read_policy
+from rlcli.store.checkpoints import Which
+from rlcli.store.directory import find_run, runs_root
 
 
 class LoadedRun:

@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 
 from rlcli.errors import EXIT_CRASH, UserError
-from rlcli.runs.files import read_bytes
-from rlcli.runs.machine import checkout, git, git_environment
-from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
+from rlcli.store.files import read_bytes
+from rlcli.store.manifest import DIFF, LARGEST_DIFF, Manifest
+from rlcli.store.provenance import checkout, git, git_environment
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START = """

@@ -12,8 +12,8 @@ from rlcli.collect.evaluation import evaluate, lanes
 from rlcli.envs import registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.errors import RlcliError, UserError
-from rlcli.runs.checkpoint import Which
 from rlcli.runs.policy import read_policy
+from rlcli.store.checkpoints import Which
 from rlcli.text import described
 
 

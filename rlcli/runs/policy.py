@@ -16,13 +16,13 @@ from rlcli.config.serialise import flatten, from_yaml, leaves
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
-from rlcli.runs.admission import admit
-from rlcli.runs.checkpoint import Checkpoints, Which
-from rlcli.runs.files import read_text
-from rlcli.runs.manifest import FILE as MANIFEST
-from rlcli.runs.manifest import Manifest
-from rlcli.runs.size import largest_checkpoint
-from rlcli.runs.versions import refusal
+from rlcli.store.admission import admit
+from rlcli.store.checkpoints import Checkpoints, Which
+from rlcli.store.files import read_text
+from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.manifest import Manifest
+from rlcli.store.size import largest_checkpoint
+from rlcli.store.versions import refusal
 
 FILE = "config.yaml"
 

@@ -15,9 +15,11 @@ from rlcli.backends.session import Row
 from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
-from rlcli.runs.admission import admit
-from rlcli.runs.difference import Differing, changed_since, surroundings
-from rlcli.runs.digests import (
+from rlcli.runs.diff import Differing, changed_since, surroundings
+from rlcli.runs.policy import absent_keys, read_config
+from rlcli.runs.train import Result, Verdict, train
+from rlcli.store.admission import admit
+from rlcli.store.digests import (
     FILE,
     VERSION,
     Comparison,
@@ -28,10 +30,8 @@ from rlcli.runs.digests import (
     read_lines,
     version,
 )
-from rlcli.runs.manifest import Manifest
-from rlcli.runs.policy import absent_keys, read_config
-from rlcli.runs.train import Result, Verdict, train
-from rlcli.runs.versions import refusal
+from rlcli.store.manifest import Manifest
+from rlcli.store.versions import refusal
 
 
 class Differs(RlcliError):

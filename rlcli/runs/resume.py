@@ -27,22 +27,22 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.envs import registry
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT, EXIT_SIGTERM, StorageError, UserError
-from rlcli.runs.admission import admit
-from rlcli.runs.checkpoint import Checkpoints, Recovered
-from rlcli.runs.digests import FILE as DIGESTS
-from rlcli.runs.digests import check_digests
-from rlcli.runs.files import read_text, write_atomically
-from rlcli.runs.index import Index
-from rlcli.runs.layout import check_run, remove_leftovers, set_aside
-from rlcli.runs.lock import Lock
-from rlcli.runs.machine import packages
-from rlcli.runs.manifest import Manifest, fingerprint, now
-from rlcli.runs.past import Past
-from rlcli.runs.rows import RECORD
-from rlcli.runs.run import Result, Run, TakenUp
+from rlcli.runs.recorder import Result, Run, TakenUp
 from rlcli.runs.schedules import ends, run_out
-from rlcli.runs.size import largest_checkpoint
 from rlcli.runs.train import OnEnd, OnRow, Verdict, check_one_shape, train_all
+from rlcli.store.admission import admit
+from rlcli.store.checkpoint_index import Index
+from rlcli.store.checkpoints import Checkpoints, Recovered
+from rlcli.store.digests import FILE as DIGESTS
+from rlcli.store.digests import check_digests
+from rlcli.store.earlier_rows import Past
+from rlcli.store.files import read_text, write_atomically
+from rlcli.store.layout import check_run, remove_leftovers, set_aside
+from rlcli.store.lock import Lock
+from rlcli.store.manifest import Manifest, fingerprint, now
+from rlcli.store.provenance import packages
+from rlcli.store.rows import RECORD
+from rlcli.store.size import largest_checkpoint
 
 Tell = Callable[[str], None]
 SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)

@@ -19,7 +19,7 @@ from rlcli.envs.interface import VectorEnv
 from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
-from rlcli.runs.run import Result, Run
+from rlcli.runs.recorder import Result, Run
 from rlcli.runs.schedules import run_out
 from rlcli.runs.stop import STOPPING, Stop, stop_on_signals
 

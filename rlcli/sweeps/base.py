@@ -7,7 +7,7 @@ from pathlib import Path
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.files import read_text, write_atomically
+from rlcli.store.files import read_text, write_atomically
 from rlcli.sweeps.objectives import search_fits
 
 FILE = "base.yaml"

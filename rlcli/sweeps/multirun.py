@@ -9,10 +9,10 @@ from pathlib import Path
 
 from rlcli.config.compose import Composed, hydra_settings, launcher_of
 from rlcli.config.launchers import HERE, Launching
-from rlcli.runs.admission import VARIABLE, admit
-from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.layout import check_sweep
-from rlcli.runs.lock import Lock
+from rlcli.store.admission import VARIABLE, admit
+from rlcli.store.directory import new_sweep_dir
+from rlcli.store.layout import check_sweep
+from rlcli.store.lock import Lock
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks

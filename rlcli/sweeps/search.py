@@ -22,8 +22,8 @@ from rlcli.config.serialise import flatten
 from rlcli.config.space import Value
 from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
-from rlcli.runs.admission import admit
-from rlcli.runs.directory import new_sweep_dir
+from rlcli.store.admission import admit
+from rlcli.store.directory import new_sweep_dir
 from rlcli.sweeps.base import FILE as BASE
 from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.launchers.table import opened

@@ -9,10 +9,10 @@ from pathlib import Path
 from rlcli.backends.session import Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_CRASH, RlcliError
-from rlcli.runs.manifest import FILE as MANIFEST
 from rlcli.runs.resume import resume_together
 from rlcli.runs.stop import CODES
 from rlcli.runs.train import Result, Verdict, train
+from rlcli.store.manifest import FILE as MANIFEST
 from rlcli.sweeps.exact import exact_together
 from rlcli.sweeps.judge import judge
 from rlcli.sweeps.preflight import CHECKS

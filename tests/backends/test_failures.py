@@ -12,7 +12,7 @@ from rlcli.backends.session import Failure
 from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.errors import NonFiniteError
-from rlcli.runs.run import Run
+from rlcli.runs.recorder import Run
 from tests.backends.test_cohort import assert_same_state, rows
 from tests.learner.setting import PROBES, ROWS, small
 

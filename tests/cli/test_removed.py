@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.runs.run import Run
+from rlcli.runs.recorder import Run
 from tests.cli.conftest import Ended, Rlcli
 from tests.sweeps.conftest import SMALL
 

@@ -15,7 +15,7 @@ from tests.mutations import trials
 from tests.mutations.table import MUTATIONS, Mutation
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("maths", "nets", "learner", "collect", "backends", "envs", "runs", "sweeps")
+PARTS = ("maths", "nets", "learner", "collect", "backends", "envs", "runs", "store", "sweeps")
 PASSED, FAILED = 0, 1
 
 pytestmark = pytest.mark.mutation

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import StorageError
+from rlcli.runs.recorder import Run
 from rlcli.runs.resume import resume
-from rlcli.runs.run import Run
-from tests.runs.conftest import manifest_of, rows_of, tiny
 from tests.runs.resuming import assert_same_run, copy, reset_manifest, resumed, train_with_copies
-from tests.runs.test_layout import told
+from tests.runs.tiny import manifest_of, rows_of, tiny
+from tests.store.test_layout import told
 
 Lose = Callable[[Path], object]
 

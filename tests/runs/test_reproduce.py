@@ -15,11 +15,11 @@ import tests.envs.probes
 import tests.runs.environments  # noqa: F401 (their environments are admitted once imported)
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError
-from rlcli.runs import digests
-from rlcli.runs.digests import QUANTITIES
 from rlcli.runs.reproduce import Reproduction, plan, reproduce
 from rlcli.runs.train import Result, train
-from tests.runs.conftest import manifest_of, rows_of, tiny
+from rlcli.store import digests
+from rlcli.store.digests import QUANTITIES
+from tests.runs.tiny import manifest_of, rows_of, tiny
 
 Trained = Callable[..., Result]
 

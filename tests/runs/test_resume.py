@@ -11,10 +11,9 @@ from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT, UserError
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.resuming import (
     assert_same_run,
     assert_same_states,
@@ -25,6 +24,7 @@ from tests.runs.resuming import (
     without_evaluations,
 )
 from tests.runs.test_continue import case
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 ALGORITHMS = ("a2c", "impala", "mdpo", "ppg", "ppo", "ppo_kl", "reinforce", "trpo")
 OWN = {"ppg": ("algo.auxiliary_every=3", "algo.auxiliary_minibatches=8")}

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import EXIT_DONE, StorageError, UserError
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.manifest import Manifest
 from rlcli.runs.policy import read_config
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.manifest import Manifest
 from tests.runs.resuming import (
     assert_same_run,
     copy,
@@ -23,6 +22,7 @@ from tests.runs.resuming import (
     train_with_copies,
     write_rows,
 )
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 
 def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import pytest
 from rlcli.config.amend import amend
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.policy import read_config
 from rlcli.runs.reproduce import plan, reproduce
 from rlcli.runs.schedules import run_out
 from rlcli.runs.train import train
-from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play
 from tests.runs.resuming import assert_same_run, resumed, train_with_copies
 from tests.runs.test_continue import assert_same
+from tests.runs.tiny import BATCH, manifest_of, rows_of, tiny
 
 LINEAR: dict[str, Any] = {
     "algo__learning_rate": 3e-2, "algo__learning_rate_schedule": "linear", "algo__clip_schedule": "linear",

@@ -21,8 +21,8 @@ from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import SMALL, Sweeping
 
 PROBE = ("env=tests.envs.probes:ProbeFaulty-v0",)

@@ -8,11 +8,11 @@ import pytest
 
 from rlcli.config.compose import compose_multirun
 from rlcli.errors import UserError
-from rlcli.runs.directory import find_run
+from rlcli.store.directory import find_run
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.names import TAKEN, job_names, trial_name
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import SMALL, Sweeping
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.errors import StorageError
-from rlcli.runs.directory import summary
-from rlcli.runs.manifest import FILE as MANIFEST
-from rlcli.runs.rows import RECORD, last_row
 from rlcli.runs.train import Result
+from rlcli.store.directory import summary
+from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.rows import RECORD, last_row
 from rlcli.sweeps.launchers.interface import Hear
 from rlcli.sweeps.sweep import OVER
 

@@ -13,9 +13,9 @@ from types import FrameType
 from typing import Any
 
 from rlcli.errors import EXIT_SIGTERM, RlcliError
-from rlcli.runs.admission import VARIABLE
-from rlcli.runs.lock import forget
 from rlcli.runs.stop import heard_by
+from rlcli.store.admission import VARIABLE
+from rlcli.store.lock import forget
 from rlcli.streams import prepare
 from rlcli.sweeps.launchers.order import Watcher
 from rlcli.sweeps.sweep import FILE

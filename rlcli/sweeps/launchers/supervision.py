@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlcli.errors import EXIT_CRASH
-from rlcli.runs.admission import VARIABLE
 from rlcli.runs.stop import STOPPING, stop_on_signals
+from rlcli.store.admission import VARIABLE
 from rlcli.sweeps.launchers.following import Following
 from rlcli.sweeps.launchers.interface import Hear, Unit
 from rlcli.sweeps.launchers.order import Order, withdraw

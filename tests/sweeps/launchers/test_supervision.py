@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.runs.lock import forget, holder, this_process
+from rlcli.store.lock import forget, holder, this_process
 from rlcli.sweeps.launchers import following
 from rlcli.sweeps.launchers.order import FILE, Order, Watcher
 from rlcli.sweeps.launchers.remote import Outcome, Task, carry_out
@@ -229,7 +229,7 @@ def test_what_an_earlier_process_left_is_no_news(waiting: Sweep, monkeypatch: py
     stands("failed")
     follow.follow(["seed=0"])
     assert stands("failed") == []
-    monkeypatch.setattr("rlcli.runs.directory.holder", lambda _: this_process())
+    monkeypatch.setattr("rlcli.store.directory.holder", lambda _: this_process())
     assert stands("running") == ["begun", "row"]
     assert follow.begun(["seed=0"])
     assert stands("interrupted") == [], "it may be queued again"

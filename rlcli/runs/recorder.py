@@ -21,14 +21,14 @@ from rlcli.config.serialise import to_dict, to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError, UserError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.digests import FILE as DIGESTS
-from rlcli.runs.digests import Digests
-from rlcli.runs.files import LineFile, holds, is_there, settle, storage_error, write_atomically
-from rlcli.runs.layout import check_run
-from rlcli.runs.lock import Lock
-from rlcli.runs.manifest import FILE, Manifest, now
-from rlcli.runs.rows import Position, Rows, differing
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.digests import FILE as DIGESTS
+from rlcli.store.digests import Digests
+from rlcli.store.files import LineFile, holds, is_there, settle, storage_error, write_atomically
+from rlcli.store.layout import check_run
+from rlcli.store.lock import Lock
+from rlcli.store.manifest import FILE, Manifest, now
+from rlcli.store.rows import Position, Rows, differing
 from rlcli.text import described, message_of, trace, visible
 
 LONGEST_ENTRY = 2**18

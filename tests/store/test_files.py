@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.runs import files
-from rlcli.runs.files import LARGEST_TEXT, LineFile, read_json, write_atomically
+from rlcli.store import files
+from rlcli.store.files import LARGEST_TEXT, LineFile, read_json, write_atomically
 
 
 @pytest.fixture

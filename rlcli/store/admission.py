@@ -19,8 +19,8 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
-from rlcli.runs import modules
-from rlcli.runs.bounded import excess
+from rlcli.store import modules
+from rlcli.store.bounded_call import excess
 from rlcli.text import visible
 
 VARIABLE = "RLCLI_IMPORT"

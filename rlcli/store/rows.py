@@ -1,7 +1,7 @@
 """metrics.jsonl as a run reads and extends it: whole rows, block by block, and their checksum.
 
 A checkpoint keeps the number and the checksum of the rows that were written by then, their times left out, so
-that equal runs have equal checkpoints. `runs/past.py` reads an earlier process's rows against it.
+that equal runs have equal checkpoints. `store/earlier_rows.py` reads an earlier process's rows against it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, BinaryIO
 
 from rlcli.errors import StorageError
 from rlcli.loggers.jsonl import FILE_NAME
-from rlcli.runs.files import is_there, open_plain, settle, storage_error
-from rlcli.runs.packing import Span
+from rlcli.store.checkpoint_file import Span
+from rlcli.store.files import is_there, open_plain, settle, storage_error
 
 RECORD = FILE_NAME
 LONGEST_ROW = 2**20

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.directory import find_run, list_runs, new_run_dir, new_sweep_dir, runs_root, summary
-from tests.runs.conftest import manifest_of, tiny
+from rlcli.store.directory import find_run, list_runs, new_run_dir, new_sweep_dir, runs_root, summary
+from tests.runs.tiny import manifest_of, tiny
 
 
 @pytest.fixture

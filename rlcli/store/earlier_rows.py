@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import cut, is_there, open_plain, storage_error
-from rlcli.runs.packing import NOTHING, About, Span
-from rlcli.runs.rows import APART, EVALUATIONS, RECORD, TIMES, Position, Row, blocks, parsed
+from rlcli.store.checkpoint_file import NOTHING, About, Span
+from rlcli.store.files import cut, is_there, open_plain, storage_error
+from rlcli.store.rows import APART, EVALUATIONS, RECORD, TIMES, Position, Row, blocks, parsed
 
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import RlcliError, StorageError
-from rlcli.runs.files import read_text, storage_error
-from rlcli.runs.lock import Lock, holder
+from rlcli.store.files import read_text, storage_error
+from rlcli.store.lock import Lock, holder
 
 CONFIG = "config.yaml"
 MADE = ("code.diff", "base.yaml", "study.log")

@@ -16,19 +16,19 @@ import numpy as np
 import pytest
 
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.admission import admit
-from rlcli.runs.bounded import excess
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.past import COMPARED, Past
 from rlcli.runs.policy import read_policy
 from rlcli.runs.resume import resume
-from rlcli.runs.rows import LONGEST_ROW, Rows, blocks
-from rlcli.runs.size import SPARE, largest_checkpoint
 from rlcli.runs.train import train
+from rlcli.store.admission import admit
+from rlcli.store.bounded_call import excess
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.earlier_rows import COMPARED, Past
+from rlcli.store.rows import LONGEST_ROW, Rows, blocks
+from rlcli.store.size import SPARE, largest_checkpoint
 from rlcli.sweeps.journal import Journal
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
 from tests.runs.long import make_long
 from tests.runs.resuming import train_with_copies
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 HUGE = 2**31
 MB = 2**20
@@ -120,7 +120,7 @@ def test_far_more_lines_than_updates_are_refused(run: Path) -> None:
 
 def test_an_index_does_not_say_how_large_a_checkpoint_may_be(run: Path) -> None:
     """Whoever makes a file can make an index that fits it."""
-    from rlcli.runs.index import Index
+    from rlcli.store.checkpoint_index import Index
 
     folder = run / "checkpoints"
     index = Index.read(folder)
@@ -235,7 +235,7 @@ def test_arguments_that_cost_too_much_are_not_admitted(
 ) -> None:
     import tests.envs.greedy  # noqa: F401
 
-    monkeypatch.setattr("rlcli.runs.bounded.SECONDS", 1)
+    monkeypatch.setattr("rlcli.store.bounded_call.SECONDS", 1)
     config = tiny(env__id="Greedy-v0", env__kwargs=kwargs)
     begun = time.monotonic()
     with pytest.raises(UserError, match=r"Greedy-v0 with env\.kwargs=.* takes more than") as caught:

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from rlcli.errors import UserError
-from rlcli.runs.directory import list_runs, summary
 from rlcli.runs.evaluate import evaluate_run
-from rlcli.runs.lock import FILE, Lock, holder, this_process
 from rlcli.runs.resume import resume
 from rlcli.runs.train import Verdict, train
-from tests.runs.conftest import manifest_of, tiny
+from rlcli.store.directory import list_runs, summary
+from rlcli.store.lock import FILE, Lock, holder, this_process
 from tests.runs.resuming import resumed, train_with_copies
 from tests.runs.test_signals import ROOT, long_run, wait_for
+from tests.runs.tiny import manifest_of, tiny
 
 
 def write(run_dir: Path, **named: Any) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from rlcli.config.serialise import to_yaml
 from rlcli.errors import UserError
-from rlcli.runs.directory import find_run, list_runs, new_run_dir, new_sweep_dir
-from rlcli.runs.leftover import is_leftover
-from rlcli.runs.lock import Lock
 from rlcli.runs.train import train
-from tests.runs.conftest import tiny
+from rlcli.store.directory import find_run, list_runs, new_run_dir, new_sweep_dir
+from rlcli.store.lock import Lock
+from rlcli.store.unstarted import is_leftover
+from tests.runs.tiny import tiny
 
 STALE = json.dumps({"pid": 2**22 + 1, "host": os.uname().nodename, "started": "x"})
 CONFIG = to_yaml(tiny())

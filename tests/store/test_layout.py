@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.runs.layout import FOLDERS, GROWING, REPLACED, SWEEP, check_run, check_sweep, set_aside
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
+from rlcli.store.layout import FOLDERS, GROWING, REPLACED, SWEEP, check_run, check_sweep, set_aside
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import tiny
 from tests.runs.resuming import train_with_copies
+from tests.runs.tiny import tiny
 from tests.sweeps.conftest import SMALL
 
 Replace = Callable[[Path, Path], None]

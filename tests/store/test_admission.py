@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import UserError
-from rlcli.runs.admission import admit
-from tests.runs.conftest import tiny
+from rlcli.store.admission import admit
+from tests.runs.tiny import tiny
 
 
 def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

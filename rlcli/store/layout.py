@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rlcli.errors import StorageError
 from rlcli.plain import check_file, check_folder
-from rlcli.runs.files import is_there
+from rlcli.store.files import is_there
 
 GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
 """Files of a run that are written in place."""

@@ -18,7 +18,9 @@ from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.files import (
+from rlcli.store.checkpoint_file import NOTHING, About, Span, pack, unpack
+from rlcli.store.checkpoint_index import FILE, Index, Kept
+from rlcli.store.files import (
     check_file,
     check_folder,
     is_there,
@@ -27,8 +29,6 @@ from rlcli.runs.files import (
     storage_error,
     write_atomically,
 )
-from rlcli.runs.index import FILE, Index, Kept
-from rlcli.runs.packing import NOTHING, About, Span, pack, unpack
 
 LARGEST = 2**33
 """Bytes of a checkpoint that is read where nobody says how many there may be."""

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from rlcli.backends.session import Array, Row
 from rlcli.errors import StorageError
-from rlcli.runs.files import LineFile, is_there, open_plain, write_atomically
-from rlcli.runs.versions import refusal
+from rlcli.store.files import LineFile, is_there, open_plain, write_atomically
+from rlcli.store.versions import refusal
 
 VERSION = 2
 FILE = "digests.txt"

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from rlcli.config.schema import KEYS, Effect
 from rlcli.config.serialise import flatten
-from rlcli.runs import digests
-from rlcli.runs.digests import Comparison, read_lines
-from rlcli.runs.files import read_bytes
-from rlcli.runs.machine import PACKAGES
-from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
 from rlcli.runs.policy import read_config
-from rlcli.runs.rows import last_row
+from rlcli.store import digests
+from rlcli.store.digests import Comparison, read_lines
+from rlcli.store.files import read_bytes
+from rlcli.store.manifest import DIFF, LARGEST_DIFF, Manifest
+from rlcli.store.provenance import PACKAGES
+from rlcli.store.rows import last_row
 
 MACHINE: Mapping[str, Effect] = {
     "python": "maybe", "platform": "maybe", "cpu": "maybe", "gpu": "maybe", "torch_cpu_capability": "maybe",

@@ -17,9 +17,9 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
-from rlcli.runs.files import read_json, write_atomically, write_json
-from rlcli.runs.machine import Code, code, machine, packages
-from rlcli.runs.versions import migrated
+from rlcli.store.files import read_json, write_atomically, write_json
+from rlcli.store.provenance import Code, code, machine, packages
+from rlcli.store.versions import migrated
 
 VERSION = 2
 FILE = "manifest.json"

@@ -12,7 +12,7 @@ import rlcli
 
 EXECUTING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 CALLS = {"torch.load", "torch.save", "np.load", "numpy.load", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
-FOLDERS = ("runs", "backends", "collect")
+FOLDERS = ("runs", "store", "backends", "collect")
 
 
 def sources() -> list[Path]:

@@ -17,7 +17,7 @@ import platform
 from pathlib import Path
 
 from rlcli.errors import UserError
-from rlcli.runs.files import open_handle, storage_error
+from rlcli.store.files import open_handle, storage_error
 
 FILE = "lock"
 LONGEST = 4096

@@ -13,10 +13,10 @@ from safetensors import safe_open
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.index import Index, checksum
-from rlcli.runs.packing import unpack
-from tests.runs.conftest import index_of
+from rlcli.store.checkpoint_file import unpack
+from rlcli.store.checkpoint_index import Index, checksum
+from rlcli.store.checkpoints import Checkpoints
+from tests.runs.tiny import index_of
 
 
 def state(update: int, size: int = 8) -> Checkpoint:
@@ -332,7 +332,7 @@ def test_an_index_that_cannot_be_written_loses_no_checkpoint(
         raise StorageError("index.json: the disk is full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("rlcli.runs.index.write_json", refuse)
+        patch.setattr("rlcli.store.checkpoint_index.write_json", refuse)
         with pytest.raises(StorageError, match="full"):
             checkpoints.save(state(3), 300)
     assert {checkpoints.load(1).update, checkpoints.load(2).update} == {1, 2}

@@ -13,10 +13,10 @@ from typing import Any
 from rlcli.config import names
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
-from rlcli.runs.files import storage_error
-from rlcli.runs.leftover import is_leftover, take_over
-from rlcli.runs.lock import holder
-from rlcli.runs.manifest import FIELDS, FILE, Manifest
+from rlcli.store.files import storage_error
+from rlcli.store.lock import holder
+from rlcli.store.manifest import FIELDS, FILE, Manifest
+from rlcli.store.unstarted import is_leftover, take_over
 
 DEFAULT_ROOT = "runs"
 

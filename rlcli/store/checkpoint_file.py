@@ -18,7 +18,7 @@ from safetensors.torch import load, save
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError
-from rlcli.runs.versions import refusal
+from rlcli.store.versions import refusal
 
 VERSION = 2
 UNSIGNED = "0" * 64

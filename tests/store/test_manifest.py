@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.runs import machine
-from rlcli.runs.machine import code
-from rlcli.runs.manifest import FIELDS, LARGEST_DIFF, Manifest
 from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
-from tests.runs.conftest import manifest_of, tiny
+from rlcli.store import provenance
+from rlcli.store.manifest import FIELDS, LARGEST_DIFF, Manifest
+from rlcli.store.provenance import code
+from tests.runs.tiny import manifest_of, tiny
 
 Trained = Callable[..., Result]
 
@@ -91,7 +91,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings = ("-c", "user.name=A", "-c", "user.email=a@example.org")
     for words in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "first")):
         subprocess.run(["git", "-C", str(folder), *settings, *words], check=True, capture_output=True)
-    monkeypatch.setattr(machine, "__file__", str(folder / "rlcli" / "runs" / "machine.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "rlcli" / "store" / "provenance.py"))
     code.cache_clear()
     yield folder
     code.cache_clear()

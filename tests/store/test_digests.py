@@ -15,7 +15,8 @@ from rlcli.backends.session import Array, Failure, Row, Session
 from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError
-from rlcli.runs.digests import (
+from rlcli.runs.train import Result
+from rlcli.store.digests import (
     FILE,
     HEADER,
     QUANTITIES,
@@ -26,8 +27,7 @@ from rlcli.runs.digests import (
     quantity_of,
     read_lines,
 )
-from rlcli.runs.train import Result
-from tests.runs.conftest import tiny
+from tests.runs.tiny import tiny
 
 Trained = Callable[..., Result]
 State = dict[str, torch.Tensor]

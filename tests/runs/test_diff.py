@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rlcli.config.schema import KEYS
-from rlcli.runs.difference import Differences, differences
-from rlcli.runs.machine import PACKAGES, packages
+from rlcli.runs.diff import Differences, differences
 from rlcli.runs.train import Result
-from tests.runs.conftest import manifest_of
+from rlcli.store.provenance import PACKAGES, packages
+from tests.runs.tiny import manifest_of
 
 Trained = Callable[..., Result]
 

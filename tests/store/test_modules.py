@@ -12,8 +12,8 @@ from typing import Any
 import gymnasium
 import pytest
 
-from rlcli.runs.modules import candidates, named, origin
-from tests.runs.conftest import tiny
+from rlcli.store.modules import candidates, named, origin
+from tests.runs.tiny import tiny
 
 NAMES = "from pathlib import Path\nPath('pwned').touch()\n"
 
@@ -108,7 +108,7 @@ def test_a_module_in_the_run_directory_counts_wherever_one_stands(here: Path, tm
 def test_a_file_that_hides_the_standard_librarys_module_counts(here: Path) -> None:
     (here / "sched.py").write_text(NAMES)
     program = (
-        "import sys, pathlib; from rlcli.runs.modules import may_run; "
+        "import sys, pathlib; from rlcli.store.modules import may_run; "
         "print(may_run('sched', pathlib.Path('run')), 'sched' in sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), *sys.path])}

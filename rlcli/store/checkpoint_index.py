@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import is_there, read_json, write_json
-from rlcli.runs.versions import migrated
+from rlcli.store.files import is_there, read_json, write_json
+from rlcli.store.versions import migrated
 
 VERSION = 2
 FILE = "index.json"
