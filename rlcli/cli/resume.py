@@ -84,7 +84,7 @@ def resume(
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = go_on(found, overrides or [], imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
+    outcome = go_on(found, overrides or [], imports=imports or (), checks=CHECKS, notify=tell, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))

@@ -75,7 +75,7 @@ def _section(title: str, rows: list[tuple[str, str]]) -> None:
 def _changed(directory: Path) -> dict[str, Any]:
     from rlcli.config.schema import KEYS
     from rlcli.config.serialise import flatten
-    from rlcli.runs.policy import read_config
+    from rlcli.store.config_file import read_config
 
     flat = flatten(read_config(directory))
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}

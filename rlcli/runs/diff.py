@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from rlcli.config.schema import KEYS, Effect
 from rlcli.config.serialise import flatten
-from rlcli.runs.policy import read_config
 from rlcli.store import digests
+from rlcli.store.config_file import read_config
 from rlcli.store.digests import Comparison, read_lines
 from rlcli.store.files import read_bytes
 from rlcli.store.manifest import DIFF, LARGEST_DIFF, Manifest

@@ -1,4 +1,4 @@
-"""One run being trained: its directory, its loggers, its checkpoints, and how it ends."""
+"""Recorder of one run: its metrics rows, digests, checkpoints, log and manifest, written as it trains."""
 
 from __future__ import annotations
 
@@ -6,74 +6,41 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from safetensors.torch import save
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from rlcli import streams
 from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.config.schema import RunConfig
-from rlcli.config.serialise import to_dict, to_yaml
+from rlcli.config.serialise import to_dict
 from rlcli.envs.spec import EnvSpec
-from rlcli.errors import EXIT_CRASH, EXIT_DONE, RlcliError, StorageError, UserError
+from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
+from rlcli.runs import cadence, failures
+from rlcli.runs.result import Result
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
-from rlcli.store.files import LineFile, holds, is_there, settle, storage_error, write_atomically
-from rlcli.store.layout import check_run
+from rlcli.store.earlier_rows import NOTHING_EARLIER, Earlier
+from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
-from rlcli.store.manifest import FILE, Manifest, now
-from rlcli.store.rows import Position, Rows, differing
-from rlcli.text import described, message_of, trace, visible
+from rlcli.store.manifest import Manifest, now
+from rlcli.store.rows import Rows, differing
+from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-LONGEST_MESSAGE = 4000
-"""Characters of what manifest.json says of an error."""
 MEASURED = ("time/collect", "time/learn", "time/health")
 """Seconds of an update that the session measures."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """How a run ended."""
+class Recorder:
+    """Writes the record of one run; does not train it.
 
-    dir: Path
-    id: str
-    status: str
-    """finished, failed, interrupted or pruned."""
-    env_steps: int
-    updates: int
-    eval_return_mean: float | None
-    """Mean return of the last evaluation."""
-    exit_code: int
-    message: str | None
-
-
-@dataclass(frozen=True)
-class TakenUp:
-    """What a run that goes on brings with it from the process before."""
-
-    last_return: float | None
-    """Mean return of the last evaluation."""
-    owed: Row | None
-    """The row of an update whose evaluation was cut short: it is evaluated and recorded again."""
-    rows: Mapping[int, Row]
-    """Rows that will be computed again, by their update."""
-    position: Position | None = None
-    """The end of the rows that stay, with their checksum."""
-
-
-NEW = TakenUp(None, None, {})
-
-
-class Run:
-    """Records one run; knows nothing of how it is trained."""
+    Its state changes only through its methods: `begin_update`, `record`, `save`, and one of `end`, `fail`
+    and `abandon`.
+    """
 
     def __init__(
         self,
@@ -83,77 +50,40 @@ class Run:
         spec: EnvSpec,
         *,
         updates: int = 0,
-        taken_up: TakenUp = NEW,
+        earlier: Earlier = NOTHING_EARLIER,
         quiet: bool = False,
     ) -> None:
         """Opens the files of a run whose config and manifest are written; `updates` are done."""
-        self.config = config
-        self._given = manifest.path.parent
-        """Its directory as whoever started it named it."""
-        manifest.path = manifest.path.absolute()  # whatever the current folder becomes
-        self.dir = manifest.path.parent
-        self.updates = updates
-        self.owed = taken_up.owed
+        self.config: Final = config
+        self._given_dir = manifest.path.parent
+        """The run directory as the user named it."""
+        manifest.make_absolute()  # an environment may change the current directory
+        self.dir: Final = manifest.path.parent
         self._manifest, self._lock, self._spec = manifest, lock, spec
+        self._updates = updates
+        self._pending_row = earlier.pending_row
+        self._repeats = False
+        """Whether the last update was recorded before, by the process that was interrupted."""
         self._started = time.perf_counter()
-        self._logging = 0.0
-        self._cut = False
-        """Whether the evaluation after the last update was cut short."""
-        self._cut_told = False
-        """Whether it was said that an evaluation had episodes without an end."""
-        self._last_return = taken_up.last_return
-        self._past = dict(taken_up.rows)
+        self._seconds_logging = 0.0
+        self._evaluation_interrupted = False
+        """Whether the evaluation after the last update was interrupted."""
+        self._warned_of_cut = False
+        """Whether a warning was printed that an evaluation had episodes without an end."""
+        self._last_return = earlier.last_return
+        self._earlier_rows = dict(earlier.rows)
         self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
         self._best_return = self._checkpoints.best_return
-        self._rows = Rows(self.dir, taken_up.position)
-        self._log, self._digests = (
-            LineFile(self.dir / "train.log"),
-            Digests(self.dir, updates, config.digest.every),
-        )
+        self._rows = Rows(self.dir, earlier.position)
+        self._log = LineFile(self.dir / "train.log")
+        self._digests = Digests(self.dir, updates, config.digest.every)
         self._loggers = Loggers({}, self.warn)
         try:
             begun = f"resumed after update {updates}" if self._resumed else "started"
-            self.say(f"{begun}: {shlex.join(sys.argv)}")
+            self._write_log(f"{begun}: {shlex.join(sys.argv)}")
             self._loggers = make_loggers(self._info(quiet), self.warn)
         except StorageError as error:
             self.fail(Failure(error, updates), None)
-            raise
-
-    @classmethod
-    def begin(
-        cls,
-        config: RunConfig,
-        run_dir: Path,
-        spec: EnvSpec,
-        *,
-        overrides: Sequence[str] = (),
-        cohort: Sequence[str] = (),
-        updates: int = 0,
-        quiet: bool = False,
-        reproduces: str | None = None,
-    ) -> Run:
-        """A new run in its directory; `updates` were done elsewhere.
-
-        Raises:
-            UserError: the directory holds a run, or another process is at it.
-            StorageError: it cannot be written to.
-        """
-        _check_unused(run_dir)
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise storage_error(run_dir, error) from error
-        lock = Lock(run_dir)
-        try:
-            _check_unused(run_dir)  # once more: another process may have come and gone
-            check_run(run_dir)
-            text = to_yaml(config).encode()
-            if not holds(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
-                write_atomically(run_dir / "config.yaml", text)
-            manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
-            return cls(config, manifest, lock, spec, updates=updates, quiet=quiet)
-        except BaseException:
-            lock.release()
             raise
 
     @property
@@ -162,34 +92,48 @@ class Run:
         return str(self._manifest.content["id"])
 
     @property
+    def updates(self) -> int:
+        """Updates done."""
+        return self._updates
+
+    @property
     def env_steps(self) -> int:
         """Env steps of the updates done."""
-        return self.updates * self.config.batch_size
+        return self._updates * self.config.batch_size
 
     @property
     def done(self) -> bool:
         """Whether all updates are done."""
-        return self.updates >= self.config.updates
+        return self._updates >= self.config.updates
+
+    @property
+    def pending_row(self) -> Row | None:
+        """The row of an update whose evaluation an earlier process did not finish; first of all to record."""
+        return self._pending_row
 
     @property
     def evaluation_due(self) -> bool:
-        """Whether the last update is one that evaluation follows."""
-        return self.config.eval.episodes > 0 and (self.done or self._reached(self.config.eval.every))
+        """Whether an evaluation follows the last update."""
+        return cadence.evaluation_due(self.config, self._updates)
+
+    @property
+    def evaluation_interrupted(self) -> bool:
+        """Whether the evaluation after the last update, which is recorded, was interrupted."""
+        return self._evaluation_interrupted
 
     @property
     def checkpoint_due(self) -> bool:
-        """Whether the last update is one whose state is saved."""
-        return self.done or self._reached(self.config.checkpoint.every)
+        """Whether the state after the last update is saved."""
+        return self._repeats or cadence.checkpoint_due(self.config, self._updates)
 
     @property
     def _resumed(self) -> bool:
         return bool(self._manifest.content["resumes"])
 
-    @property
-    def digest_due(self) -> bool:
-        """Whether the last update is one whose digests are written."""
-        every = self.config.digest.every
-        return self.done or (every > 0 and self.updates % every == 0)
+    def begin_update(self, update: int) -> None:
+        """Counts an update that was trained; `record` and `save` are about it from now on."""
+        self._updates = update
+        self._repeats, self._pending_row = self._pending_row is not None, None
 
     def record(
         self,
@@ -198,31 +142,31 @@ class Run:
         seconds: float,
         views: Callable[[], Mapping[str, Array]],
     ) -> None:
-        """Logs the row of an update, with the evaluation that followed it and the seconds that took.
+        """Logs the row of an update, with the evaluation that followed it and the seconds it took.
 
         `views` gives the run's state, for its digests.
         """
         if evaluation is not None:
             row |= evaluation.figures()
-            if not self._reached(self.config.eval.every):
+            if not self._on_schedule(self.config.eval.every):
                 row["eval/final"] = 1.0
             self._last_return = row["eval/return_mean"]
-            self._tell_of_cut(evaluation)
-        self._cut = self.evaluation_due and evaluation is None
+            self._warn_of_cut(evaluation)
+        self._evaluation_interrupted = self.evaluation_due and evaluation is None
         if self.evaluation_due:
             row["time/evaluate"] = seconds
-        spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._logging
+        spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._seconds_logging
         row |= {
             "time/steps_per_second": self.config.batch_size / spent,
             "time/elapsed": time.perf_counter() - self._started,
-            "time/log": self._logging,
+            "time/log": self._seconds_logging,
         }
-        self._compare(row)
+        self._compare_with_earlier(row)
         begun = time.perf_counter()
         self._loggers.log(row)
-        if self.digest_due:
+        if cadence.digest_due(self.config, self._updates):
             self._digests.add(row, views())
-        self._logging = time.perf_counter() - begun
+        self._seconds_logging = time.perf_counter() - begun
 
     def improves(self, evaluation: Evaluation | None) -> bool:
         """Whether the evaluation is higher than all before; of equals the earlier wins."""
@@ -230,97 +174,96 @@ class Run:
             return False
         return self._best_return is None or float(evaluation.returns.mean()) > self._best_return
 
-    def save(self, checkpoint: Checkpoint, best: bool = False, again: bool = False) -> None:
-        """Saves a state, with `best` as that of the highest evaluation, which was the last.
-
-        `again` writes what is there of the same update anew.
-        """
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
+        """Saves a state, with `best` as that of the highest evaluation, which was the last."""
         if best:
             self._best_return = self._last_return
-        # What the checkpoint follows is on the disk before it is.
-        rows = self._rows.settle()
-        settle(self.dir / DIGESTS)
-        path = self._checkpoints.save(
-            checkpoint,
-            checkpoint.update * self.config.batch_size,
-            self._best_return if best else None,
-            due=self._reached(self.config.checkpoint.every),
-            final=not self._reached(self.config.eval.every),
-            owed=self._cut,
-            again=again,
-            rows=rows,
-        )
-        self.say(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
-        self._manifest.update(**self._standing(), **self._exactness(checkpoint), saved=checkpoint.update)
+        replace, self._repeats = self._repeats, False
+        self._save(checkpoint, best, replace)
 
     def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
-        """Closes everything; the manifest says how it went.
+        """Closes all files; manifest.json records how the run ended.
 
         Raises:
             StorageError: something could not be written to its end.
         """
-        self.say(f"{status}: {message}" if message else status)
+        self._write_log(f"{status}: {message}" if message else status)
         self._loggers.close(status)
         self._manifest.update(
-            status=status, finished=now(), exit_code=exit_code, message=message, **self._standing()
+            status=status, finished=now(), exit_code=exit_code, message=message, **self._progress()
         )
         self._close_files()
         return self._result(status, exit_code, message)
 
     def fail(self, failure: Failure, last_good: Checkpoint | None) -> Result:
         """Ends the run as failed: the traceback in train.log, the last good state and the batch saved."""
-        error = failure.error
-        code = error.exit_code if isinstance(error, RlcliError) else EXIT_CRASH
-        message = message_of(error) if isinstance(error, RlcliError) else described(error)
-        message = visible(message[:LONGEST_MESSAGE])
+        code, message = failures.outcome(failure.error)
         try:
-            self._explain(failure)
+            self._write_log(trace(failure.error))
+            if failures.save_batch(self.dir, failure):
+                self._write_log(f"update {failure.update}: its batch is saved to {failures.FILE}")
             if last_good is not None:
-                self.save(last_good)
+                self._save(last_good)
             return self.end("failed", code, message)
         except StorageError as storage:
-            if not isinstance(error, StorageError):
+            if not isinstance(failure.error, StorageError):
                 code, message = storage.exit_code, f"{message} Then: {storage}"
             return self._end_unwritten(code, message)
 
     def abandon(self, exit_code: int) -> None:
-        """Ends the record without waiting for anything: the process is about to be gone."""
+        """Ends the record at once, because the process is about to exit."""
         streams.show_cursor()  # the panel hides it
         self._manifest.update(
             status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
-            **self._standing(),
+            **self._progress(),
         )  # fmt: skip
         self._lock.release()
 
-    def say(self, text: str) -> None:
-        """An entry in train.log, which holds no character that steers a terminal."""
-        self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
-
     def warn(self, text: str, aloud: bool = True) -> None:
-        """A line in train.log and, if it is to be said aloud, on stderr."""
+        """Writes a warning to train.log and, with `aloud`, to stderr."""
         if aloud:
             streams.say(f"Warning: {text}")
-        self.say(f"warning: {text}")
+        self._write_log(f"warning: {text}")
 
     def announce(self, text: str) -> None:
-        """A line beside the progress."""
+        """Prints a line beside the progress display."""
         self._loggers.message(text)
 
-    def _tell_of_cut(self, evaluation: Evaluation) -> None:
-        """Says that episodes of an evaluation had no end; aloud the first time."""
+    def _write_log(self, text: str) -> None:
+        """Adds an entry to train.log, without characters that control a terminal."""
+        self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
+
+    def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
+        """Saves a state; `replace` writes the checkpoint of this update anew if there is one."""
+        # The rows and digests before a checkpoint reach the disk before it does.
+        rows = self._rows.settle()
+        settle(self.dir / DIGESTS)
+        path = self._checkpoints.save(
+            checkpoint,
+            checkpoint.update * self.config.batch_size,
+            self._best_return if best else None,
+            due=self._on_schedule(self.config.checkpoint.every),
+            final=not self._on_schedule(self.config.eval.every),
+            owed=self._evaluation_interrupted,
+            replace=replace,
+            rows=rows,
+        )
+        self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
+        self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
+
+    def _warn_of_cut(self, evaluation: Evaluation) -> None:
+        """Warns that episodes of an evaluation had no end; on stderr the first time only."""
         if evaluation.cut:
             self.warn(
                 f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
                 f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
                 "(eval.max_steps); their returns are of the steps played.",
-                aloud=not self._cut_told,
+                aloud=not self._warned_of_cut,
             )
-            self._cut_told = True
+            self._warned_of_cut = True
 
-    def _reached(self, every: int) -> bool:
-        """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
-        before = self.env_steps - self.config.batch_size
-        return every > 0 and self.updates > 0 and self.env_steps // every > before // every
+    def _on_schedule(self, every: int) -> bool:
+        return cadence.reached(self.config, self._updates, every)
 
     def _info(self, quiet: bool) -> RunInfo:
         config = self.config
@@ -331,8 +274,8 @@ class Run:
             algo=config.algo.name, env=config.env.id, seed=config.seed,
         )  # fmt: skip
 
-    def _standing(self) -> dict[str, Any]:
-        """How far the run has come, as the manifest tells it."""
+    def _progress(self) -> dict[str, Any]:
+        """The manifest's fields about how far the run has come."""
         return {
             "env_steps": self.env_steps,
             "updates": self.updates,
@@ -341,7 +284,7 @@ class Run:
         }
 
     def _exactness(self, checkpoint: Checkpoint) -> dict[str, Any]:
-        """Whether a run that goes on from here is the same run, and why not, as the manifest tells it."""
+        """The manifest's fields about whether a run resumed from here is the same run, and why not."""
         lengths, history = (checkpoint.tensors.get(f"collector.{name}") for name in ("lengths", "history"))
         exact, reason = self._spec.exact_resume, self._spec.inexact_reason
         if lengths is not None and history is not None and int(lengths.max()) > len(history):
@@ -351,25 +294,17 @@ class Run:
             )
         return {"exact_resume": exact, "inexact_reason": reason}
 
-    def _compare(self, row: Row) -> None:
-        """Holds a row against the one an earlier process computed; tells of the first that differs."""
-        before = self._past.pop(row["update"], None)
+    def _compare_with_earlier(self, row: Row) -> None:
+        """Compares a row with the one an earlier process computed; warns of the first that differs."""
+        before = self._earlier_rows.pop(row["update"], None)
         names = [] if before is None else differing(before, row)
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
-            self._past.clear()
-
-    def _explain(self, failure: Failure) -> None:
-        """Why the run failed, for whoever looks afterwards."""
-        self.say(trace(failure.error))
-        if failure.batch:
-            content = save({name: field.contiguous() for name, field in failure.batch.items()})
-            write_atomically(self.dir / "failed_batch.safetensors", content)
-            self.say(f"update {failure.update}: its batch lies in failed_batch.safetensors")
+            self._earlier_rows.clear()
 
     def _end_unwritten(self, exit_code: int, message: str) -> Result:
-        """The end on a disk that takes nothing: each part on its own, what cannot be written left out."""
+        """Ends the run on a disk that refuses writes: each part by itself, what fails left out."""
         with contextlib.suppress(StorageError):
             self._loggers.close("failed")
         with contextlib.suppress(StorageError):
@@ -384,11 +319,6 @@ class Run:
 
     def _result(self, status: str, exit_code: int, message: str | None) -> Result:
         return Result(
-            self._given, self.id, status, self.env_steps, self.updates, self._last_return, exit_code, message
-        )
-
-
-def _check_unused(run_dir: Path) -> None:
-    """Raises `UserError` when a directory holds a run."""
-    if is_there(run_dir / FILE):
-        raise UserError(f"{run_dir} already holds a run.")
+            self._given_dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code,
+            message,
+        )  # fmt: skip

@@ -16,9 +16,10 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.diff import Differing, changed_since, surroundings
-from rlcli.runs.policy import absent_keys, read_config
-from rlcli.runs.train import Result, Verdict, train
+from rlcli.runs.result import Result
+from rlcli.runs.train import Verdict, train
 from rlcli.store.admission import admit
+from rlcli.store.config_file import absent_keys, read_config
 from rlcli.store.digests import (
     FILE,
     VERSION,

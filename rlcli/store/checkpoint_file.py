@@ -1,7 +1,7 @@
-"""One checkpoint as the bytes of a safetensors file that says itself what it is and whether it is whole.
+"""Checkpoint file: a safetensors file whose header has its version, its metadata and its own checksum.
 
-Nothing is pickled: tensors by name, and JSON in the header. The checksum stands in the header too, and is of
-all bytes of the file with sixty-four zeros in its place.
+Nothing is pickled: tensors by name, and JSON in the header. The checksum is computed over all bytes of the
+file with sixty-four zeros in its place.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +18,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from rlcli.backends.session import Checkpoint
+from rlcli.config.schema import RunConfig
+from rlcli.envs import registry
 from rlcli.errors import StorageError
 from rlcli.store.versions import refusal
 
 VERSION = 2
 UNSIGNED = "0" * 64
+"""Stands in place of the checksum while it is computed."""
+COPIES = 8
+"""Arrays as long as the parameters: the parameters, two moments of each of three optimisers, and to spare."""
+SPARE = 2**26
+"""Bytes for everything small."""
 TYPES: dict[str, tuple[type, ...]] = {
     "version": (int,), "update": (int,), "env_steps": (int,), "number": (int,), "due": (bool,),
     "best": (int, type(None)), "best_return": (float, int, type(None)), "owed": (bool,), "rows": (int,),
@@ -30,7 +38,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 class Span(NamedTuple):
-    """The first rows of metrics.jsonl: how many, and the checksum of them without their times."""
+    """The first rows of metrics.jsonl: how many, and their checksum without their times."""
 
     rows: int
     sha256: str
@@ -41,7 +49,7 @@ NOTHING = Span(0, hashlib.sha256().hexdigest())
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What a run that goes on from a checkpoint must know beside the state."""
+    """Metadata of a checkpoint: what a resumed run needs beside the state."""
 
     update: int
     env_steps: int
@@ -53,14 +61,14 @@ class About:
     best_return: float | None
     """As `Index.course_best` and `course_return`."""
     owed: bool
-    """Whether an evaluation was due after this update and ended before its last episode."""
+    """Whether the evaluation that was due after this update was interrupted."""
     rows: int
     rows_sha256: str
-    """The span of metrics.jsonl that was written by then."""
+    """The span of metrics.jsonl that was written before."""
 
     @property
     def span(self) -> Span:
-        """The rows that were written by then."""
+        """The rows that were written before."""
         return Span(self.rows, self.rows_sha256)
 
 
@@ -98,14 +106,26 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
     return Checkpoint(tensors, about.update), about
 
 
+def largest_checkpoint(config: RunConfig) -> int:
+    """Bytes that no checkpoint of a run exceeds: eight for each number it may contain, twice over."""
+    spec = registry.describe(config.env)
+    inputs, outputs = spec.observation.width, 2 * (spec.action.width + sum(spec.action.sizes)) + 1
+    widths = (inputs, *config.network.hidden)
+    trunk = sum((one + 1) * other for one, other in pairwise(widths))
+    parameters = 2 * trunk + 2 * (widths[-1] + 1) * (outputs + 1)
+    history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + 100)
+    phases = config.algo.auxiliary_every * config.batch_size * (inputs + outputs)
+    return SPARE + 16 * (parameters * (COPIES + config.lag) + history + phases)
+
+
 def _is_one(value: Any, types: tuple[type, ...]) -> bool:
-    """Whether a value has one of the types; numbers are finite, whole ones count something."""
+    """Whether a value has one of the types; numbers are finite, whole ones not negative."""
     if type(value) is float and not math.isfinite(value):
         return False
     return type(value) in types and (type(value) is not int or float in types or value >= 0)
 
 
 def _header(content: bytes) -> dict[str, Any]:
-    """The JSON in the header of a safetensors file, whose length its first eight bytes are."""
+    """The JSON in the header of a safetensors file; its first eight bytes are the header's length."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return dict(json.loads(header["__metadata__"]["rlcli"]))

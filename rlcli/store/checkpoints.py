@@ -1,10 +1,10 @@
-"""Checkpoints: which are written and kept, and which one a run goes on from.
+"""Checkpoints of a run: which are written and kept, and which one a run resumes from.
 
 The order in which a checkpoint comes to be, so that a kill between any two steps loses nothing: metrics.jsonl
 and digests.txt reach the disk; the checkpoint is written under another name, reaches the disk and is renamed;
-index.json is replaced in the same way; files that are no longer kept go; manifest.json is replaced. After a
-kill there is at worst a whole checkpoint that the index does not list, whose own checksum vouches for it, a
-file too many, or a leftover `*.new`.
+index.json is replaced in the same way; files that are no longer kept are deleted; manifest.json is replaced.
+After a kill there is at worst a whole checkpoint that the index does not list, whose own checksum validates
+it, a file too many, or a leftover `*.new`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from rlcli.store.files import (
 )
 
 LARGEST = 2**33
-"""Bytes of a checkpoint that is read where nobody says how many there may be."""
+"""Bytes of the largest checkpoint that is read if the caller gives no limit."""
 UNQUESTIONED = 2**26
-"""Bytes up to which nobody is asked."""
+"""Bytes up to which the caller's limit is not computed."""
 Which = Literal["last", "best"] | int
 
 
@@ -46,14 +46,14 @@ class Recovered:
     index: Index
     """The index as it was when that checkpoint was saved."""
     faults: list[str]
-    """What is damaged, each in a sentence."""
+    """Damage found, one sentence each."""
 
 
 class Checkpoints:
     """The `checkpoints/` folder of one run."""
 
     def __init__(self, run_dir: Path, keep: int = 0, largest: Callable[[], int] = lambda: LARGEST) -> None:
-        """`largest` says how many bytes a checkpoint of this run can have, should one be large."""
+        """`largest` computes the size limit in bytes of this run's checkpoints; called if one is large."""
         self.dir = run_dir / "checkpoints"
         check_folder(self.dir)
         self._keep = keep
@@ -68,14 +68,14 @@ class Checkpoints:
         due: bool = True,
         final: bool = False,
         owed: bool = False,
-        again: bool = False,
+        replace: bool = False,
         rows: Span = NOTHING,
     ) -> Path:
-        """Writes a checkpoint, drops those no longer kept; with `best_return` it becomes the best.
+        """Writes a checkpoint and deletes those no longer kept; with `best_return` it becomes the best.
 
         `due`: it is saved on schedule, not because the run ends here; `final`: the evaluation that makes it
-        the best was made because the run ends here; `owed`: its evaluation was cut short; `again`: what is
-        there of this update is written again. `rows` is the span of metrics.jsonl so far.
+        the best was made because the run ends here; `owed`: its evaluation was interrupted; `replace`: a
+        checkpoint of this update is written anew. `rows` is the span of metrics.jsonl so far.
 
         Raises:
             StorageError: it could not be written; the earlier ones are untouched.
@@ -90,7 +90,7 @@ class Checkpoints:
             index.course_best, index.course_return = update, best_return
         if due and not (there is not None and there.due):
             index.saved += 1
-        if again or there is None or on_schedule or due != there.due:
+        if replace or there is None or on_schedule or due != there.due:
             about = About(
                 update, env_steps, index.saved, due, index.course_best, index.course_return, owed, *rows
             )
@@ -154,7 +154,7 @@ class Checkpoints:
         return None
 
     def adopt(self, index: Index) -> None:
-        """Makes a recovered index that of the folder, and removes what it does not list."""
+        """Writes a recovered index to the folder and removes checkpoints that it does not list."""
         index.write(self.dir)
         listed = {self._path(update) for update in index.kept}
         ours = [self._path(update) for update in self._updates()]
@@ -168,7 +168,7 @@ class Checkpoints:
         return Index.read(self.dir).best_return
 
     def _write(self, content: bytes, about: About, replaced: bool) -> Kept:
-        """Writes a file; one that is replaced leaves the index first, which would call it damaged."""
+        """Writes a file; the entry of one that is replaced leaves the index first, else it looked damaged."""
         make_folder(self.dir)
         if replaced:
             without = Index.read(self.dir)
@@ -179,7 +179,7 @@ class Checkpoints:
         return Kept(about.number, about.due, about.env_steps, len(content), digest)
 
     def _read(self, update: int, kept: Kept | None) -> tuple[Checkpoint, About]:
-        """The checkpoint in a file that the index describes as `kept`, or does not know."""
+        """The checkpoint in a file; `kept` is its entry in the index, None if it has none."""
         path = self._path(update)
         check_file(path)
         if is_there(path) and path.lstat().st_size > UNQUESTIONED:
@@ -200,7 +200,7 @@ class Checkpoints:
         return checkpoint, about
 
     def _as_of(self, about: About, index: Index) -> Index:
-        """The index when a checkpoint was saved, less what is damaged or gone since."""
+        """The index at the time a checkpoint was saved, without what has been damaged or lost since."""
         kept: dict[int, Kept] = {}
         for update in self._updates():
             if update > about.update:
@@ -218,12 +218,12 @@ class Checkpoints:
             saved=about.number, last=about.update, best=best, best_return=about.best_return,
             course_best=best, course_return=about.best_return, kept=kept,
         )  # fmt: skip
-        for update in found.dropped(self._keep):  # files whose removal a kill came before
+        for update in found.dropped(self._keep):  # a kill may have prevented their removal
             del found.kept[update]
         return found
 
     def _updates(self) -> list[int]:
-        """Of the files there are."""
+        """Updates of the checkpoint files that exist."""
         found = (_number(path.name) for path in self.dir.glob("*.safetensors"))
         return sorted(update for update in found if update is not None)
 
@@ -239,6 +239,6 @@ class Checkpoints:
 
 
 def _number(name: str) -> int | None:
-    """The update a checkpoint's file name begins with, None when it is no such name."""
+    """The update in the name of a checkpoint file; None if it is no such name."""
     stem = name.partition(".")[0]
     return int(stem) if stem.isascii() and stem.isdecimal() and len(stem) < 19 else None

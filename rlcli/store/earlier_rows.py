@@ -1,7 +1,7 @@
-"""The rows of metrics.jsonl that an earlier process left: those up to a checkpoint, and those after it.
+"""Rows of metrics.jsonl from an earlier process: those up to the checkpoint, and those after it.
 
 The file is read once, block by block, whatever its size: up to the checkpoint only for its checksum, after it
-for the updates it names. Where the checksum is another, it is read a second time for its updates alone.
+for the update numbers. If the checksum does not match, it is read a second time for its update numbers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,47 +21,65 @@ from rlcli.store.rows import APART, EVALUATIONS, RECORD, TIMES, Position, Row, b
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"
 COMPARED = 1000
-"""Rows after the checkpoint that are kept to be compared with: the first difference is found early."""
+"""Rows after the checkpoint that are kept for comparison: the first difference is found early."""
 SPARE = 1000
 """Lines beyond one per update that a file may have: damaged ones."""
 UPDATE = re.compile(rb'\{"update": ([0-9]{1,18})[,}]')
-"""How a row begins."""
+"""The beginning of a row."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True)
+class Earlier:
+    """What a resumed run brings from the process before."""
+
+    last_return: float | None
+    """Mean return of the last evaluation."""
+    pending_row: Row | None
+    """The row of an update whose evaluation was interrupted: it is evaluated and recorded again."""
+    rows: Mapping[int, Row]
+    """Rows that will be computed again, by their update."""
+    position: Position | None = None
+    """The end of the rows that stay, with their checksum."""
+
+
+NOTHING_EARLIER = Earlier(None, None, {})
+
+
+@dataclasses.dataclass(frozen=True)
 class Kept:
     """The rows up to a checkpoint."""
 
     end: int = 0
-    """Bytes of the file that they are."""
+    """Their size in bytes."""
     start: int = 0
-    """Where the last of them begins."""
+    """Offset of the last of them."""
     last: bytes = b""
     evaluated: float | None = None
     """Mean return of the last evaluation before the last row."""
     before: Position | None = None
-    """Up to the last row, and past it; None where the rows are not those that were written."""
-    past: Position | None = None
+    """The position before the last row; None if the rows are not those that were written."""
+    behind: Position | None = None
+    """The position behind the last row; None likewise."""
 
 
-class Past:
-    """The rows an earlier process left, those up to a checkpoint apart from those after it.
+class EarlierRows:
+    """Rows of an earlier process, split at a checkpoint.
 
     Raises:
         StorageError: the file is no plain file, has lines longer than rows, or far more lines than updates.
     """
 
     def __init__(self, run_dir: Path, about: About | None, updates: int) -> None:
-        """`updates` are those of the whole run: a row of a later one is none that it wrote."""
+        """`updates` are those of the whole run; rows of later updates are ignored."""
         self._path = run_dir / RECORD
         update, span, owed = (0, NOTHING, False) if about is None else (about.update, about.span, about.owed)
         self.intact = True
         """Whether the rows up to the checkpoint are those that were written."""
-        self.after: dict[int, Row] = {}
+        self.rows_after: dict[int, Row] = {}
         """The first rows after the checkpoint, by their update; they are computed again."""
-        self.later = 0
-        """How many updates' rows there are after the checkpoint."""
-        self.reached = update
+        self.count_after = 0
+        """Number of updates with a row after the checkpoint."""
+        self.last_update = update
         """The last update that has a row."""
         self._kept = Kept()
         try:
@@ -95,40 +113,40 @@ class Past:
                 self._add(line, updates)
 
     def _add(self, line: bytes, updates: int) -> None:
-        """Takes in a row after the checkpoint; parsed is as much as is compared."""
-        if self.later < COMPARED:
+        """Adds a row after the checkpoint; only as many are parsed as are compared."""
+        if self.count_after < COMPARED:
             row = parsed(line)
             found = None if row is None else int(row["update"])
         else:
             row, found = None, _update(line)
         if found is None or found > updates:
             return
-        self.later += found not in self.after
+        self.count_after += found not in self.rows_after
         if row is not None:
-            self.after[found] = row
-        self.reached = max(self.reached, found)
+            self.rows_after[found] = row
+        self.last_update = max(self.last_update, found)
 
     @property
     def last_return(self) -> float | None:
-        """The mean return of the last evaluation among the rows that are kept."""
+        """Mean return of the last evaluation in the rows that are kept."""
         own = _evaluated(self._kept.last)
         return self._kept.evaluated if own is None else own
 
     @property
     def final_return(self) -> float | None:
-        """The mean return of the update's own evaluation, if it was made only because the run ended."""
+        """Mean return of the evaluation at the checkpoint, if it was made only because the run ended."""
         found = self.last.get(EVALUATED) if self.last is not None and FINAL in self.last else None
         return found if isinstance(found, float) else None
 
     def drop_last(self) -> Row:
-        """Takes out the row of the update itself, which is written again."""
+        """Removes and returns the row of the checkpoint's update, which is written again."""
         assert self.last is not None
         kept = self._kept
-        self._kept = dataclasses.replace(kept, end=kept.start, last=b"", past=kept.before)
+        self._kept = dataclasses.replace(kept, end=kept.start, last=b"", behind=kept.before)
         return {name: value for name, value in self.last.items() if not name.startswith(APART)}
 
-    def cut(self) -> None:
-        """Cuts the file after the rows that are kept.
+    def truncate(self) -> None:
+        """Truncates the file behind the rows that are kept.
 
         Raises:
             StorageError: it cannot be written.
@@ -138,22 +156,22 @@ class Past:
 
     @property
     def position(self) -> Position | None:
-        """The end of the rows that are kept; None where their checksum is not known."""
-        return self._kept.past
+        """The end of the rows that are kept; None if their checksum is not known."""
+        return self._kept.behind
 
     @property
-    def all_again(self) -> bool:
-        """Whether there are rows and all of them are computed again."""
-        return self._kept.end == 0 and self.later > 0
+    def recomputes_all(self) -> bool:
+        """Whether there are rows, all of which are computed again."""
+        return self._kept.end == 0 and self.count_after > 0
 
 
 def _of_span(pieces: Iterator[bytes], span: Span, owed: bool) -> Kept | None:
-    """The rows of a span, None when they are not there as they were written.
+    """The rows of a span; None if they are not as they were written.
 
-    Of the last its evaluation does not count where that is owed, for it may have been made since.
+    With `owed` the evaluation in the last row is not compared: it may have been made since.
     """
     if span.rows == 0:
-        return Kept(past=Position()) if span == NOTHING else None
+        return Kept(behind=Position()) if span == NOTHING else None
     digest, offset, left, evaluated = hashlib.sha256(), 0, span.rows, None
     for block in pieces:
         count = block.count(b"\n")
@@ -171,9 +189,9 @@ def _of_span(pieces: Iterator[bytes], span: Span, owed: bool) -> Kept | None:
         digest.update(TIMES.sub(b"", EVALUATIONS.sub(b"", last) if owed else last))
         if digest.hexdigest() != span.sha256:
             return None
-        past = None if owed else Position(offset + end, span.rows, digest)
+        behind = None if owed else Position(offset + end, span.rows, digest)
         evaluated = _last_evaluated(block[:start], evaluated)
-        return Kept(offset + end, offset + start, last, evaluated, before_last, past)
+        return Kept(offset + end, offset + start, last, evaluated, before_last, behind)
     return None
 
 
@@ -193,7 +211,7 @@ def _up_to(pieces: Iterator[bytes], update: int) -> Kept:
 
 
 def _update(line: bytes) -> int | None:
-    """The update of a row, None when the line is none."""
+    """The update of a row; None if the line is not a row."""
     begun = UPDATE.match(line)
     if begun is not None and line.rstrip().endswith(b"}"):
         return int(begun[1])
@@ -202,14 +220,14 @@ def _update(line: bytes) -> int | None:
 
 
 def _evaluated(line: bytes) -> float | None:
-    """The mean return of the evaluation in a row, None when there is none."""
+    """Mean return of the evaluation in a row; None if there is none."""
     row = parsed(line) if EVALUATED.encode() in line else None
     found = None if row is None else row.get(EVALUATED)
     return found if isinstance(found, float) else None
 
 
 def _last_evaluated(block: bytes, before: float | None) -> float | None:
-    """The mean return of the last evaluation in a block of rows; `before` when there is none."""
+    """Mean return of the last evaluation in a block of rows; `before` if there is none."""
     place = block.rfind(EVALUATED.encode())
     while place >= 0:
         start = block.rfind(b"\n", 0, place) + 1

@@ -150,6 +150,18 @@ class Manifest:
             raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
 
+    @property
+    def last_packages(self) -> dict[str, str | None]:
+        """Versions of the packages with which the run trained last."""
+        versions = dict(self.content["packages"])
+        for entry in self.content["resumes"]:
+            versions |= {name: pair[1] for name, pair in entry["packages"].items()}
+        return versions
+
+    def make_absolute(self) -> None:
+        """Makes the path independent of the current directory."""
+        self.path = self.path.absolute()
+
     def update(self, **fields: Any) -> None:
         """Changes fields and writes the file."""
         self.content |= fields

@@ -124,12 +124,12 @@ class _Part:
 
         if self._begun:
             results = resume_together(
-                jobs.dirs, checks=CHECKS, on_row=heard, on_end=ended, announced=self._announced, quiet=True
+                jobs.dirs, checks=CHECKS, on_row=heard, on_end=ended, on_signal=self._announced, quiet=True
             )
         else:
             results = train(
                 jobs.configs, jobs.dirs, overrides=jobs.overrides, on_row=heard, on_end=ended,
-                announced=self._announced, quiet=True,
+                on_signal=self._announced, quiet=True,
             )  # fmt: skip
         codes = [result.exit_code for result in results if result.exit_code in CODES.values()]
         return codes[0] if codes else None

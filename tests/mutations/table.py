@@ -784,7 +784,7 @@ MUTATIONS = (
     Mutation(
         "an evaluation cut short not made again",
         "runs/recorder.py",
-        "owed=self._cut,",
+        "owed=self._evaluation_interrupted,",
         "owed=False,",
         "runs/test_resume.py::test_a_final_evaluation_that_was_cut_short_is_made_again",
     ),
@@ -861,15 +861,15 @@ MUTATIONS = (
     ),
     Mutation(
         "a run whose checkpoints are gone begun again",
-        "runs/resume.py",
-        "if saved is None and reached <= first:",
+        "runs/stopped_run.py",
+        "if saved is None and last_update <= first:",
         "if True:",
         "runs/test_lost.py::test_what_was_saved_and_is_gone_is_not_begun_again",
     ),
     Mutation(
         "rows thrown away when a run begins again",
         "store/earlier_rows.py",
-        "return self._kept.end == 0 and self.later > 0",
+        "return self._kept.end == 0 and self.count_after > 0",
         "return False",
         "runs/test_lost.py::test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows",
     ),
@@ -984,7 +984,7 @@ MUTATIONS = (
         "a job's end told when the last of its cohort ends",
         "runs/train.py",
         "        self._on_end(run, result)\n",
-        "        if not self._runs:\n            for one in self._results:\n"
+        "        if not self._recorders:\n            for one in self._results:\n"
         "                self._on_end(one, self._results[one])\n",
         "sweeps/test_multirun.py::test_the_end_of_a_job_is_told_as_it_ends",
     ),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.runs.recorder import Run
+from rlcli.runs.recorder import Recorder
 from rlcli.runs.resume import resume
 from tests.runs.resuming import assert_same_run, copy, reset_manifest, resumed, train_with_copies
 from tests.runs.tiny import manifest_of, rows_of, tiny
@@ -106,7 +106,7 @@ def test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows(
     run = copy(made[2], "again")
     rows, digests = ((run / name).read_bytes() for name in ("metrics.jsonl", "digests.txt"))
     said: list[str] = []
-    resume(run, tell=said.append, quiet=True)
+    resume(run, notify=said.append, quiet=True)
     assert said == [
         "No checkpoint was saved yet: the run begins again; its 2 rows so far stay beside it, as "
         "metrics.jsonl.before-N."
@@ -133,7 +133,7 @@ def test_what_train_log_holds_steers_no_terminal(tmp_path: Path, monkeypatch: py
     def steps(*_: object) -> None:
         raise RuntimeError("\x1b]0;owned\x07\x9b31m\u202e" + "x" * 10**6)
 
-    monkeypatch.setattr(Run, "record", steps)
+    monkeypatch.setattr(Recorder, "record", steps)
     from rlcli.runs.train import train
 
     [result] = train([tiny()], [tmp_path / "run"], quiet=True)

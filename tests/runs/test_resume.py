@@ -11,9 +11,9 @@ from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT, UserError
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
 from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
 from tests.runs.resuming import (
     assert_same_run,
     assert_same_states,

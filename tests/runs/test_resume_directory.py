@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import EXIT_DONE, StorageError, UserError
-from rlcli.runs.policy import read_config
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
 from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
 from rlcli.store.manifest import Manifest
 from tests.runs.resuming import (
     assert_same_run,
@@ -44,7 +44,7 @@ def test_a_finished_run_has_its_index_made_whole(tmp_path: Path) -> None:
     assert index_of(result.dir)["best"] == 3
     path.write_bytes(whole[:50])
     said: list[str] = []
-    assert resume(result.dir, tell=said.append).exit_code == EXIT_DONE
+    assert resume(result.dir, notify=said.append).exit_code == EXIT_DONE
     assert "index.json is damaged" in said[0]
     assert path.read_bytes() == whole
 

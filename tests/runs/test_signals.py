@@ -157,7 +157,7 @@ def test_an_announcement_that_fails_does_not_keep_the_signal(
     def fails(*_: object) -> None:
         raise RuntimeError("reentrant call")
 
-    monkeypatch.setattr("rlcli.runs.recorder.Run.announce", fails)
+    monkeypatch.setattr("rlcli.runs.recorder.Recorder.announce", fails)
     settings = interrupting(episode_seed(0, 0, 0), total_steps=10 * BATCH)
     [result] = train([tiny(**settings)], [tmp_path / "run"])
     assert (result.status, result.updates) == ("interrupted", 1)

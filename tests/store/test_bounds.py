@@ -21,10 +21,10 @@ from rlcli.runs.resume import resume
 from rlcli.runs.train import train
 from rlcli.store.admission import admit
 from rlcli.store.bounded_call import excess
+from rlcli.store.checkpoint_file import SPARE, largest_checkpoint
 from rlcli.store.checkpoints import Checkpoints
-from rlcli.store.earlier_rows import COMPARED, Past
+from rlcli.store.earlier_rows import COMPARED, EarlierRows
 from rlcli.store.rows import LONGEST_ROW, Rows, blocks
-from rlcli.store.size import SPARE, largest_checkpoint
 from rlcli.sweeps.journal import Journal
 from tests.runs.long import make_long
 from tests.runs.resuming import train_with_copies
@@ -166,8 +166,12 @@ def test_blocks_are_whole_lines(tmp_path: Path) -> None:
 def test_no_more_rows_are_kept_than_are_compared(tmp_path: Path) -> None:
     text = "".join(json.dumps({"update": update, "x": 0.5}) + "\n" for update in range(1, 2 * COMPARED + 1))
     (tmp_path / "metrics.jsonl").write_text(text + '{"update": 2, torn')
-    past = Past(tmp_path, None, 10 * COMPARED)
-    assert (len(past.after), past.later, past.reached) == (COMPARED, 2 * COMPARED, 2 * COMPARED)
+    earlier = EarlierRows(tmp_path, None, 10 * COMPARED)
+    assert (len(earlier.rows_after), earlier.count_after, earlier.last_update) == (
+        COMPARED,
+        2 * COMPARED,
+        2 * COMPARED,
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_damage_among_the_times_is_found_without_reading_every_row(damage: bytes
     path.write_bytes(content[:place] + damage + content[place + len(damage) :])
     about = Checkpoints(run).recover()
     assert about is not None
-    assert not Past(run, about.about, 3).intact
+    assert not EarlierRows(run, about.about, 3).intact
 
 
 def test_times_do_not_count(run: Path) -> None:
@@ -189,7 +193,7 @@ def test_times_do_not_count(run: Path) -> None:
     (run / "metrics.jsonl").write_text(text)
     about = Checkpoints(run).recover()
     assert about is not None
-    assert Past(run, about.about, 3).intact
+    assert EarlierRows(run, about.about, 3).intact
 
 
 def test_a_study_is_read_line_by_line(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from rlcli.errors import StorageError
-from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
 from rlcli.store import provenance
+from rlcli.store.config_file import read_config
 from rlcli.store.manifest import FIELDS, LARGEST_DIFF, Manifest
 from rlcli.store.provenance import code
 from tests.runs.tiny import manifest_of, tiny
