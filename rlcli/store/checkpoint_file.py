@@ -87,17 +87,16 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
     """
     try:
         header = _header(content)
+        if (version := header["version"]) != VERSION:
+            raise StorageError(refusal(path, version, (VERSION,)))
         signed = header.pop("sha256")
         place = signed.encode()
         unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
-        version = header["version"]
-        if version == VERSION and hashlib.sha256(unsigned).hexdigest() != signed:
+        if hashlib.sha256(unsigned).hexdigest() != signed:
             raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
-    if version != VERSION:
-        raise StorageError(refusal(path, version, (VERSION,)))
     wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
         raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")

@@ -102,8 +102,7 @@ class Digests:
         self._last = ""
         self._begun = is_there(path)
         if self._begun:
-            if (found := version(run_dir)) != VERSION:
-                raise StorageError(refusal(path, found, (VERSION,)))
+            _check_newest(path, version(run_dir))
             content = bytearray(f"{HEADER}\n".encode())
             for update, text in _texts(run_dir):
                 if update <= after and every and update % every == 0:
@@ -143,14 +142,22 @@ def read_lines(run_dir: Path) -> Iterator[Line]:
 
 
 def check_digests(run_dir: Path) -> None:
-    """Reads a run's digests, where there are any, from the first to the last.
+    """Checks that a run's digests, if there are any, are undamaged and can be continued.
 
     Raises:
-        StorageError: as `read_lines`.
+        StorageError: as `read_lines`, or they are of an older version.
     """
-    if is_there(run_dir / FILE):
+    path = run_dir / FILE
+    if is_there(path):
         for _ in _texts(run_dir):
             pass
+        _check_newest(path, version(run_dir))
+
+
+def _check_newest(path: Path, found: int | str) -> None:
+    """Raises `StorageError` if digests are not of the newest version."""
+    if found != VERSION:
+        raise StorageError(refusal(path, found, (VERSION,)))
 
 
 def _texts(run_dir: Path) -> Iterator[tuple[int, bytes]]:
