@@ -80,11 +80,11 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
 
 
 def _standing(reference: str) -> Standing:
-    from rlcli.store.directory import runs_root, the_sweep
+    from rlcli.store.directory import require_sweep, runs_root
     from rlcli.sweeps.standing import standing
     from rlcli.sweeps.sweep import Sweep
 
-    return standing(Sweep.read(the_sweep(reference, runs_root())))
+    return standing(Sweep.read(require_sweep(reference, runs_root())))
 
 
 def _print(one: Attempt, stands: Standing) -> None:

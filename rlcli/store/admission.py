@@ -1,8 +1,8 @@
-"""What a config from a run directory must pass before anything is made of it; who wrote it is not known.
+"""Admission of a config from a run directory of unknown origin: its modules, its size, its environment.
 
-A directory may name modules (`env.id=module:Id`, texts in env.kwargs), and importing a module runs it. None
-is imported because a directory names it: only if the process has it already, or if whoever started the
-process names it too.
+A directory may name modules (`env.id=module:Id`, texts in env.kwargs), and importing a module runs it. No
+module is imported because a directory names it: only if the process has imported it already, or if the user
+names it too (`--import`, RLCLI_IMPORT).
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
 from rlcli.store import modules
-from rlcli.store.bounded_call import excess
+from rlcli.store.bounded_call import exceeded_limit
 from rlcli.text import visible
 
 VARIABLE = "RLCLI_IMPORT"
-"""Modules that any run directory may name, with commas between them."""
+"""Environment variable with modules that any run directory may name, separated by commas."""
 
 SAMPLE = 100
-"""Bytes, at least, of one step of one environment while an update is made."""
+"""Lower bound of the bytes that one step of one environment takes during an update."""
 
 
 def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None:
-    """Lets a config pass whose modules are among `imports` and whose size this machine can hold.
+    """Checks that a config names only allowed modules (`imports`) and fits into this machine's memory.
 
     Raises:
-        UserError: it does not pass; everything that is wrong at once.
+        UserError: it does not; the message lists all faults.
     """
     allowed = {*imports, *os.environ.get(VARIABLE, "").split(","), *sys.modules} - {""}
     if len(modules.candidates(config)) > modules.MOST:
@@ -53,31 +53,31 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None
 
 
 def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -> None:
-    """Has an environment with arguments of its own made in a bounded child process first.
+    """Makes an environment with env.kwargs first in a child process with limited time and memory.
 
-    Whoever names its module vouches for it, and it is not tried.
+    An environment whose module the user names is trusted, and not tried.
 
     Raises:
-        UserError: it takes more time or memory than an environment may.
+        UserError: it takes more time or memory than the limits.
     """
     if not config.env.kwargs or registry.is_array(config.env):
         return
     module = registry.module_of(config.env.id)
-    vouched = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
-    if any(f"{module}.".startswith(f"{name}.") for name in vouched):
+    trusted = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
+    if any(f"{module}.".startswith(f"{name}.") for name in trusted):
         return
-    found = excess(partial(registry.describe, config.env))
-    if found is not None:
+    excess = exceeded_limit(partial(registry.describe, config.env))
+    if excess is not None:
         given = visible(display(config.env.kwargs))
         shown = given if len(given) <= 200 else f"{given[:200]}..."
         raise UserError(
-            f"{run_dir}: {config.env.id} with env.kwargs={shown} {found} to be made; it is not.",
+            f"{run_dir}: {config.env.id} with env.kwargs={shown} {excess} to be made; it is not.",
             hint=f"If you know it, and it is to: --import {module}, or {VARIABLE}={module}.",
         )
 
 
 def _advice(unknown: Sequence[str]) -> str | None:
-    """How to let modules be imported, when they have names of modules."""
+    """The hint how to allow modules; None if they are not names of modules."""
     if not unknown or not all(re.fullmatch(r"[A-Za-z_][\w.]*", module) for module in unknown):
         return None
     words = " ".join(f"--import {module}" for module in unknown)
@@ -85,7 +85,7 @@ def _advice(unknown: Sequence[str]) -> str | None:
 
 
 def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
-    """Faults of modules that would come from the run directory itself, whoever names them."""
+    """Faults of modules that would be imported from the run directory itself; these are never allowed."""
     for module in named:
         origin = None if module in sys.modules else modules.origin(module)
         if origin is not None and origin.is_relative_to(run_dir.resolve()):
@@ -93,7 +93,7 @@ def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
 
 
 def _size(config: RunConfig) -> Iterator[str]:
-    """Faults of numbers that no run on this machine can have had."""
+    """Faults of sizes that need more memory than this machine has."""
     hidden = config.network.hidden
     parameters = sum(2 * one * other for one, other in pairwise((1, *hidden, 1)))
     bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size

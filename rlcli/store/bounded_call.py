@@ -1,4 +1,4 @@
-"""A call tried in a child process whose time and memory are bounded, before it is made in this one."""
+"""Trial of a call in a child process with limited time and memory, before it is made in this process."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 SECONDS = 5
-"""What a call may take."""
+"""CPU and wall-clock seconds that a call may take."""
 MEMORY = 500 * 2**20
 """Bytes by which a call may make the process larger."""
 TOO_LARGE = 3
-"""Exit code of a child whose memory did not suffice."""
-LOOK = 0.002
-"""Seconds between two looks at the child."""
+"""Exit code of a child that ran out of memory."""
+POLL_SECONDS = 0.002
+"""Seconds between two polls of the child."""
 
 
-def excess(call: Callable[[], object], seconds: int | None = None, memory: int = MEMORY) -> str | None:
-    """What is wrong with the time and memory of a call: None when it ends within bounds, however it ends.
+def exceeded_limit(
+    call: Callable[[], object], seconds: int | None = None, memory: int = MEMORY
+) -> str | None:
+    """The limit that a call exceeds, as a phrase; None if it ends within the limits, even by an exception.
 
-    The call is made in a fork of this process, which gives nothing back: whoever asks makes it once more, and
-    hears then what it raises. Nothing that the child prints is shown.
+    The call is made in a fork of this process, and its result is discarded: the caller makes it once more
+    and gets its exception then. The child prints nothing.
     """
     seconds = SECONDS if seconds is None else seconds
     process = os.fork()
     if process == 0:
         _child(call, seconds, memory)
-    status = _ended(process, seconds)
+    status = _wait(process, seconds)
     if status is None:
         return f"takes more than {seconds} s"
     code = os.waitstatus_to_exitcode(status)
@@ -45,7 +47,7 @@ def excess(call: Callable[[], object], seconds: int | None = None, memory: int =
 
 
 def _child(call: Callable[[], object], seconds: int, memory: int) -> None:
-    """Makes the call within the limits, and ends the process."""
+    """Makes the call within the limits, and exits the process."""
     code = 0
     try:
         faulthandler.disable()
@@ -56,8 +58,8 @@ def _child(call: Callable[[], object], seconds: int, memory: int) -> None:
             os.dup2(nothing, stream)
         _limit(resource.RLIMIT_CORE, 0)
         _limit(resource.RLIMIT_CPU, _cpu_seconds() + seconds)
-        if (held := _held()) is not None:
-            _limit(resource.RLIMIT_DATA, held + memory)
+        if (used := _memory_in_use()) is not None:
+            _limit(resource.RLIMIT_DATA, used + memory)
         call()
     except BaseException as error:
         code = TOO_LARGE if _out_of_memory(error) else 0
@@ -66,7 +68,7 @@ def _child(call: Callable[[], object], seconds: int, memory: int) -> None:
 
 
 def _limit(which: int, value: int) -> None:
-    """Sets a limit, as far as the one there is allows."""
+    """Sets a soft limit, at most the hard limit."""
     hard = resource.getrlimit(which)[1]
     lowered = value if hard == resource.RLIM_INFINITY else min(value, hard)
     with contextlib.suppress(ValueError, OSError):
@@ -74,13 +76,13 @@ def _limit(which: int, value: int) -> None:
 
 
 def _cpu_seconds() -> int:
-    """CPU seconds used so far, rounded up: a fork begins at 0, other systems may count on."""
+    """CPU seconds used so far, rounded up; on Linux a fork starts at 0."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return int(used.ru_utime + used.ru_stime) + 1
 
 
-def _held() -> int | None:
-    """Bytes of data and stack this process has; None where the system does not tell."""
+def _memory_in_use() -> int | None:
+    """Bytes of data and stack of this process; None if the system does not provide it."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     except (OSError, ValueError, IndexError):
@@ -89,7 +91,7 @@ def _held() -> int | None:
 
 
 def _out_of_memory(error: BaseException | None) -> bool:
-    """Whether an exception is a lack of memory, or comes from one."""
+    """Whether an exception is a MemoryError, or was caused by one."""
     for _ in range(100):
         if error is None:
             return False
@@ -99,15 +101,15 @@ def _out_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-def _ended(process: int, seconds: int) -> int | None:
-    """The status of a child, None when it had to be killed after so many seconds."""
+def _wait(process: int, seconds: int) -> int | None:
+    """The exit status of a child; None if it was killed after so many seconds."""
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
             found, status = os.waitpid(process, os.WNOHANG)
             if found:
                 return status
-            time.sleep(LOOK)
+            time.sleep(POLL_SECONDS)
     except BaseException:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)

@@ -1,4 +1,4 @@
-"""checkpoints/index.json: which checkpoints are kept, which is the last and the best, and their checksums."""
+"""Checkpoint index (checkpoints/index.json): which are kept, the last, the best, their checksums."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Kept:
     """One checkpoint file."""
 
     number: int
-    """How many checkpoints had been saved on schedule by then, with this one if it was."""
+    """Checkpoints saved on schedule up to and including this one."""
     due: bool
-    """Whether it was saved on schedule, rather than because the run ended there."""
+    """Whether it was saved on schedule, not because the run ended there."""
     env_steps: int
     bytes: int
     sha256: str
@@ -37,8 +37,8 @@ class Kept:
 class Index:
     """The checkpoints of a run, by the update after which they were saved.
 
-    The best of the course leaves out an evaluation that was made only because the run ended: the run that
-    goes on never had it.
+    `course_best` leaves out an evaluation that was made only because the run ended: a resumed run does not
+    have it.
     """
 
     saved: int = 0
@@ -53,7 +53,7 @@ class Index:
 
     @classmethod
     def read(cls, folder: Path) -> Index:
-        """The index of a checkpoints folder, an empty one if none was written yet.
+        """Reads the index of a checkpoints folder; empty if none was written yet.
 
         Raises:
             StorageError: it is damaged, or of a version this rlcli does not know.
@@ -86,10 +86,10 @@ class Index:
         write_json(folder / FILE, content | {CHECKSUM: checksum(content)})
 
     def dropped(self, every: int) -> list[int]:
-        """Checkpoints that need not be kept.
+        """Updates whose checkpoints are to be deleted.
 
         Kept are the last two, the best, and every `every`-th on schedule. One that was saved only because the
-        run ended goes as soon as there is a later one, so that a run that went on keeps what it would have.
+        run ended is deleted as soon as there is a later one: a resumed run keeps what an uninterrupted keeps.
         """
         updates = sorted(self.kept)
         if not updates:
@@ -104,7 +104,7 @@ class Index:
 
 
 def checksum(content: dict[str, Any]) -> str:
-    """Of a JSON object, however it is set."""
+    """Checksum of a JSON object, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""config.yaml of a run directory: the resolved config of the run."""
+"""Resolved config of a run: config.yaml, and the checks that it is the one the run trained with."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""digests.txt: one line an update, a digest of each quantity that the run's numbers are, and their chain.
+"""Digests of a run (digests.txt): one line per update, a digest per quantity, and a chain digest.
 
     # rlcli digests 2: update parameters optimiser normaliser collector metrics chain
     1 5f0c... 88ae... 03b1... 41d7... 9c2e... 70f4...
 
-A chain digest is over the one before and the line it ends, so the last holds all, and a line that was changed
-afterwards is found. Figures of time and of evaluation are left out: neither changes what follows.
+A chain digest hashes the previous chain digest and the line it ends, so the last one covers all lines, and a
+line that was changed afterwards is found. Figures of time and evaluation are left out: training does not
+depend on them.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ FILE = "digests.txt"
 QUANTITIES = ("parameters", "optimiser", "normaliser", "collector", "metrics")
 HEADER = f"# rlcli digests {VERSION}: update {' '.join(QUANTITIES)} chain"
 LEFT_OUT = ("time/", "eval/", "final")
-"""Beginnings of the names that may differ in the row of equal updates."""
+"""Prefixes of figures that may differ between equal updates."""
 
 QUANTITY_OF = {
     "train.policy.parameters": "parameters",
@@ -43,10 +44,10 @@ QUANTITY_OF = {
     "train.phases": "collector",
     "collector": "collector",
 }
-"""Names of a state's tensors, or what they begin with -> the quantity whose digest they are in."""
+"""Name or prefix of a state's tensors -> the quantity whose digest covers them."""
 
 CHARACTERS = 32
-"""Of a digest, in hexadecimal."""
+"""Hexadecimal characters of a digest."""
 LONGEST_LINE = 4096
 LINES = {
     version: re.compile(rb"((0|[1-9][0-9]{0,17})(?: [0-9a-f]{32}){%d}) ([0-9a-f]{32})\n" % quantities)
@@ -60,7 +61,7 @@ class Line(NamedTuple):
 
     update: int
     quantities: tuple[str, ...]
-    """A digest for each of QUANTITIES; none of them in version 1."""
+    """One digest for each of QUANTITIES; empty in version 1."""
     chain: str
 
 
@@ -69,31 +70,31 @@ class Difference(NamedTuple):
 
     update: int
     quantities: tuple[str, ...]
-    """In what; empty when the digests do not tell."""
+    """Quantities that differ; empty if the digests do not distinguish them."""
 
 
 class Comparison(NamedTuple):
-    """How far two runs are the same."""
+    """Comparison of the digests of two runs."""
 
     updates: int
-    """Updates found equal, of those that both have digests of."""
+    """Number of equal updates, of those that both have digests of."""
     last: int | None
     """The last of them."""
     difference: Difference | None
 
     @property
     def digests(self) -> int:
-        """Digests found equal."""
+        """Number of equal digests."""
         return self.updates * len(QUANTITIES)
 
 
 class Digests:
-    """The chain of one run, written as it grows."""
+    """Writer of a run's digests."""
 
     def __init__(self, run_dir: Path, after: int = 0, every: int = 1) -> None:
-        """Opens the chain to go on after update `after`.
+        """Opens the file to continue after update `after`.
 
-        Kept are the lines up to that update which a run of that cadence (`digest.every`) has.
+        Lines up to that update which a run with this `digest.every` has are kept.
 
         Raises:
             StorageError: what is there is damaged, of another version, or cannot be replaced.
@@ -161,7 +162,7 @@ def _check_newest(path: Path, found: int | str) -> None:
 
 
 def _texts(run_dir: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines of a run's digests as they were written, each with its update; see `read_lines`."""
+    """The lines of a run's digests as bytes, each with its update; see `read_lines`."""
     path = run_dir / FILE
     found = version(run_dir)
     if found not in (1, VERSION):
@@ -182,7 +183,7 @@ def _texts(run_dir: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def last_line(run_dir: Path) -> Line | None:
-    """The last line of a file that this process is writing; None before the first."""
+    """The last line of a file that this process writes; None before the first."""
     if not is_there(run_dir / FILE):
         return None
     with open_plain(run_dir / FILE) as file:
@@ -191,7 +192,7 @@ def last_line(run_dir: Path) -> Line | None:
 
 
 def version(run_dir: Path) -> int | str:
-    """The version of a run's digests, or the beginning of a file that is of none.
+    """The version of a run's digests; the beginning of the file if it has none.
 
     Raises:
         StorageError: the file is missing or cannot be read.
@@ -207,7 +208,7 @@ def version(run_dir: Path) -> int | str:
 
 
 def compare(left: Iterable[Line], right: Iterable[Line]) -> Comparison:
-    """Compares two runs at the updates both have digests of, up to the first difference."""
+    """Compares two runs at the updates that both have digests of, up to the first difference."""
     updates, last = 0, None
     for one, other in _of_both(iter(left), iter(right)):
         difference = differing(one, other)
@@ -218,9 +219,9 @@ def compare(left: Iterable[Line], right: Iterable[Line]) -> Comparison:
 
 
 def differing(one: Line, other: Line) -> Difference | None:
-    """In what two lines of the same update differ.
+    """The difference between two lines of the same update; None if they are equal.
 
-    Chains also hold which updates were digested, so they count only where there is nothing else.
+    Chain digests also depend on which updates have digests, so they are compared only in version 1.
     """
     if not one.quantities or not other.quantities:
         return None if one.chain == other.chain else Difference(one.update, ())
@@ -243,7 +244,7 @@ def _of_both(left: Iterator[Line], right: Iterator[Line]) -> Iterator[tuple[Line
 
 
 def _digests(row: Row, state: Mapping[str, Array]) -> tuple[str, ...]:
-    """One digest a quantity."""
+    """One digest per quantity."""
     pieces: dict[str, list[bytes | memoryview]] = {name: [] for name in QUANTITIES}
     for name, array in state.items():
         if array.size:
@@ -254,7 +255,7 @@ def _digests(row: Row, state: Mapping[str, Array]) -> tuple[str, ...]:
 
 
 def _packed(row: Row) -> bytes:
-    """The figures of a row that count, in the order of their names: these, then all numbers as float64."""
+    """The figures of a row that are digested, sorted by name: the names, then all numbers as float64."""
     names: list[str] = []
     numbers: list[float] = []
     for name in sorted(row):
@@ -268,7 +269,7 @@ def _packed(row: Row) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _heading(name: str, dtype: str, shape: tuple[int, ...]) -> tuple[bytes, str]:
-    """What stands before the bytes of an array, and the quantity it belongs to."""
+    """The bytes hashed before an array, and the quantity it belongs to."""
     return f"{name} {dtype} {shape};".encode(), quantity_of(name)
 
 
@@ -276,7 +277,7 @@ def quantity_of(name: str) -> str:
     """The quantity that a tensor of a state belongs to.
 
     Raises:
-        LookupError: none; whoever adds to the state must say.
+        LookupError: none; a new tensor of the state needs an entry in QUANTITY_OF.
     """
     for beginning, quantity in QUANTITY_OF.items():
         if f"{name}.".startswith(f"{beginning}."):
@@ -285,13 +286,13 @@ def quantity_of(name: str) -> str:
 
 
 def _chained(before: str, update: int, quantities: tuple[str, ...]) -> Line:
-    """The line of an update whose predecessor's chain digest is `before`."""
+    """The line of an update; `before` is the chain digest of the line before."""
     ended = " ".join((str(update), *quantities)).encode()
     return Line(update, quantities, _chain(before.encode(), ended).decode())
 
 
 def _chain(before: bytes, ended: bytes) -> bytes:
-    """The chain digest that ends a line, from the one before it and the line up to it."""
+    """The chain digest at the end of a line, from the previous one and the rest of the line."""
     return hashlib.sha256(before + b" " + ended).hexdigest()[:CHARACTERS].encode()
 
 
@@ -300,7 +301,7 @@ def _written(line: Line) -> str:
 
 
 def _read(text: bytes) -> Line | None:
-    """A line as it was written; None when it is none."""
+    """Parses a line; None if it is not one."""
     if LINES[VERSION].fullmatch(text) is None:
         return None
     update, *digests, chain = text.decode().split()

@@ -1,4 +1,4 @@
-"""Where runs lie and how they are found: by path, by id, by name, or as the last one started."""
+"""Run directories: made for new runs, found by path, id, name or `last`, listed with their status."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rlcli.errors import StorageError, UserError, nearest
 from rlcli.store.files import storage_error
 from rlcli.store.lock import holder
 from rlcli.store.manifest import FIELDS, FILE, Manifest
-from rlcli.store.unstarted import is_leftover, take_over
+from rlcli.store.unstarted import is_unstarted, take_over
 
 DEFAULT_ROOT = "runs"
 
 
 def runs_root(explicit: str | None = None) -> Path:
-    """The folder of all runs: `runs_dir=`, else $RLCLI_RUNS, else ./runs."""
+    """The folder that contains all runs: `runs_dir=`, else $RLCLI_RUNS, else ./runs."""
     return _expanded(explicit or os.environ.get("RLCLI_RUNS") or DEFAULT_ROOT)
 
 
@@ -40,7 +40,7 @@ def new_run_dir(config: RunConfig, root: Path) -> Path:
 def new_sweep_dir(config: RunConfig, root: Path, *, jobs_named: bool = False) -> Path:
     """Makes the directory of a new sweep; `config` is that of its first job.
 
-    It has the name that was given, unless that names the jobs.
+    It has the name of the config, unless that is a name for each job.
     """
     name = None if jobs_named else config.name
     return _new(root, name, f"sweep-{config.algo.name}-{config.env.id}")
@@ -50,7 +50,7 @@ def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
     """Makes the directory of a reproduction of a run: `[<sweep>-]<its name>-reproduction`."""
     folder = run_dir.resolve()
     sweep = f"{folder.parent.name}-" if _has(folder.parent, "sweep.json") else ""
-    return _numbered(root, f"{_spelled(sweep + folder.name)}-reproduction")
+    return _numbered(root, f"{_folder_name(sweep + folder.name)}-reproduction")
 
 
 def find_run(reference: str, root: Path) -> Path:
@@ -62,14 +62,14 @@ def find_run(reference: str, root: Path) -> Path:
     path = _expanded(reference)
     if reference and _has(path, FILE):
         return path
-    runs = {directory: _content(directory) for directory in _run_dirs(root)}
-    _check_begun([folder for folder in (path, root / reference) if reference and folder not in runs])
+    runs = {directory: _content_or_empty(directory) for directory in _run_dirs(root)}
+    _check_started([folder for folder in (path, root / reference) if reference and folder not in runs])
     if not runs:
         raise UserError(
             f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
         )
     if reference == names.LAST:
-        return max(runs, key=lambda directory: _lateness(runs[directory]))
+        return max(runs, key=lambda directory: _start_key(runs[directory]))
     matches = _matches(reference, runs, root)
     if len(matches) == 1:
         return matches[0]
@@ -97,7 +97,7 @@ def find_sweep(reference: str, root: Path) -> Path | None:
     return next((folder for folder in folders if reference and _has(folder, "sweep.json")), None)
 
 
-def the_sweep(reference: str, root: Path) -> Path:
+def require_sweep(reference: str, root: Path) -> Path:
     """The sweep that a path, a name, the beginning of one, or `last` means.
 
     Raises:
@@ -129,60 +129,62 @@ def the_sweep(reference: str, root: Path) -> Path:
 
 
 def list_runs(root: Path) -> list[dict[str, Any]]:
-    """Summaries of all runs below a folder, oldest first; a damaged one is listed as such.
+    """Summaries of all runs below a folder, oldest first; damaged ones have the status `damaged`.
 
-    Jobs of a sweep that were not begun come last, and folders whose process was killed before it began.
+    Jobs of a sweep that have not started come last, and folders whose process was killed before it started.
     """
     found = []
     for directory in _run_dirs(root):
         try:
             found.append(summary(directory))
         except StorageError as error:
-            found.append(_untold(directory, root, "damaged", str(error)))
+            found.append(_summary_without_manifest(directory, root, "damaged", str(error)))
     found.sort(key=lambda run: str(run["started"] or ""))
-    found += [_untold(job, root, "waiting", "not begun") for job in _jobs_not_begun(root)]
+    found += [_summary_without_manifest(job, root, "waiting", "not begun") for job in _waiting_jobs(root)]
     return found + [
-        _untold(folder, root, "not begun", f"killed before it began; name={folder.name} may be used again")
-        for folder in _leftovers(root)
+        _summary_without_manifest(
+            folder, root, "not begun", f"killed before it began; name={folder.name} may be used again"
+        )
+        for folder in _unstarted_folders(root)
     ]
 
 
 def summary(run_dir: Path) -> dict[str, Any]:
-    """What `rlcli show` and `rlcli runs` tell of a run, from its manifest.
+    """Summary of a run for `rlcli show` and `rlcli runs`, from its manifest.
 
-    A run that says it is running, while no process holds its lock, was killed.
+    A run with the status `running` whose lock no process has was killed.
 
     Raises:
         StorageError: the manifest is damaged.
     """
     content = Manifest.read(run_dir).content
-    told = {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
-    if told["status"] == "running" and holder(run_dir) is None:
-        told |= {"status": "killed", "message": f"its process is gone; go on with: rlcli resume {told['id']}"}
-    return told
+    row = {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
+    if row["status"] == "running" and holder(run_dir) is None:
+        row |= {"status": "killed", "message": f"its process is gone; go on with: rlcli resume {row['id']}"}
+    return row
 
 
-def _untold(directory: Path, root: Path, status: str, reason: str) -> dict[str, Any]:
-    """The summary of a run whose manifest tells nothing, or is not there yet."""
+def _summary_without_manifest(directory: Path, root: Path, status: str, reason: str) -> dict[str, Any]:
+    """Summary of a run whose manifest is damaged or does not exist yet."""
     sweep = directory.parent.name if directory.parent != root else None
     known = {"name": directory.name, "status": status, "message": reason, "sweep": sweep}
     return {"id": "-", "dir": str(directory)} | dict.fromkeys(FIELDS) | {"id": "-"} | known
 
 
-def _lateness(content: dict[str, Any]) -> tuple[bool, str]:
-    """What orders runs so that the last is the one meant by `last`."""
+def _start_key(content: dict[str, Any]) -> tuple[bool, str]:
+    """Sort key of runs: the greatest is the one meant by `last`."""
     return content.get("reproduces") is None, str(content.get("started", ""))
 
 
 def _matches(reference: str, runs: dict[Path, dict[str, Any]], root: Path) -> list[Path]:
-    """The runs of that name, else those whose id begins so."""
+    """Runs of that name, else those whose id starts with it."""
     if not reference:
         return []
     named = [path for path in runs if reference in (path.name, str(path.relative_to(root)))]
     return named or [path for path in runs if str(runs[path].get("id", "")).startswith(reference)]
 
 
-def _content(directory: Path) -> dict[str, Any]:
+def _content_or_empty(directory: Path) -> dict[str, Any]:
     try:
         return Manifest.read(directory).content
     except StorageError:
@@ -197,29 +199,29 @@ def _run_dirs(root: Path) -> Iterator[Path]:
                 yield found.parent
 
 
-def _jobs_not_begun(root: Path) -> Iterator[Path]:
-    """Folders of jobs with a config and no manifest: in `root`, if that is a sweep, and one level down."""
+def _waiting_jobs(root: Path) -> Iterator[Path]:
+    """Job folders with a config and no manifest: in `root`, if that is a sweep, and one level down."""
     for pattern in ("config.yaml", "*/config.yaml"):
         for found in sorted(root.glob(f"*/{pattern}")):
             if _has(found.parents[1], "sweep.json") and not (found.parent / FILE).exists():
                 yield found.parent
 
 
-def _leftovers(root: Path) -> Iterator[Path]:
-    """Folders right in `root` in which a run or a sweep was about to begin."""
+def _unstarted_folders(root: Path) -> Iterator[Path]:
+    """Folders directly in `root` whose process was killed before its run or sweep started."""
     if not root.is_dir() or any(_has(root, name) for name in (FILE, "sweep.json")):
         return
     for folder in sorted(root.iterdir()):
         known = folder.name.startswith(".") or any(_has(folder, name) for name in (FILE, "sweep.json"))
-        if not known and is_leftover(folder):
+        if not known and is_unstarted(folder):
             yield folder
 
 
-def _check_begun(folders: Sequence[Path]) -> None:
-    """Raises `UserError` when one of the folders was left by a process killed before it began."""
+def _check_started(folders: Sequence[Path]) -> None:
+    """Raises `UserError` if the process of one of the folders was killed before its run started."""
     for folder in folders:
         with contextlib.suppress(OSError, ValueError):
-            if folder.is_dir() and is_leftover(folder):
+            if folder.is_dir() and is_unstarted(folder):
                 raise UserError(
                     f"{folder} holds no run: its process was killed before it began, and there is nothing "
                     "to go on with.",
@@ -228,7 +230,7 @@ def _check_begun(folders: Sequence[Path]) -> None:
 
 
 def _expanded(text: str) -> Path:
-    """A path with `~` at its beginning replaced; a `~name` that nobody has stays as it is."""
+    """A path with a leading `~` expanded; an unknown `~name` stays as it is."""
     path = Path(text)
     try:
         return path.expanduser()
@@ -248,12 +250,12 @@ def _new(root: Path, name: str | None, described: str) -> Path:
     if wrong is not None:
         raise UserError(wrong)
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    base = name or f"{_spelled(described)}-{stamp}"
+    base = name or f"{_folder_name(described)}-{stamp}"
     return _numbered(root, base, once=name is not None)
 
 
-def _spelled(text: str) -> str:
-    """The text as it may stand in the name of a folder, in ASCII."""
+def _folder_name(text: str) -> str:
+    """The text with characters that are not allowed in a folder name replaced by `-`."""
     return re.sub(r"[^A-Za-z0-9_.+=,@-]+", "-", text)[: names.LONGEST]
 
 
@@ -270,7 +272,7 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
         try:
             candidate.mkdir()
         except FileExistsError:
-            if once and is_leftover(candidate):
+            if once and is_unstarted(candidate):
                 take_over(candidate)
                 return candidate
             if once:

@@ -1,4 +1,4 @@
-"""Files of a run directory: written whole or not at all, read as bounded plain data."""
+"""File access in run directories: atomic writes, reads limited in size, files that grow line by line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DEEPEST = 16
 
 
 def write_atomically(path: Path, content: bytes | bytearray) -> None:
-    """Replaces `path` by `content`: another name first, flushed to the disk, then renamed.
+    """Replaces `path` by `content` atomically: written under another name, synced, then renamed.
 
     Raises:
         StorageError: the disk is full, or refuses; the earlier file is untouched.
@@ -59,9 +59,7 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """As `write_atomically` for many files, which takes hardly longer than for one.
-
-    The disk is asked to settle what is written only once all of it is.
+    """`write_atomically` for many files, in hardly more time than for one: synced once all are written.
 
     Raises:
         StorageError: the disk is full, or refuses; files renamed before stay.
@@ -87,7 +85,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Whether `path` is a file with this very content."""
+    """Whether `path` is a file with exactly this content."""
     try:
         return read_bytes(path, len(content)) == content
     except StorageError:
@@ -100,7 +98,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
-    """What `path` holds, if it is a file of at most `largest` bytes.
+    """The content of a file of at most `largest` bytes.
 
     Raises:
         StorageError: it is missing, unreadable, no file, or larger.
@@ -108,7 +106,7 @@ def read_bytes(path: Path, largest: int = LARGEST_TEXT) -> bytes:
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
-            # Asked for is what there is, and a byte more: as much memory is taken before anything is read.
+            # `read` allocates what it is asked for, so it is asked for the file's size and a byte more.
             content = file.read(size + 1) if size <= largest else b""
     except OSError as error:
         raise storage_error(path, error) from error
@@ -137,7 +135,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def deeper(value: Any, allowed: int) -> bool:
-    """Whether containers lie in containers more than `allowed` deep."""
+    """Whether containers are nested more than `allowed` deep."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return bool(inner) and (allowed == 0 or any(deeper(item, allowed - 1) for item in inner))
 
@@ -155,14 +153,14 @@ def read_text(path: Path) -> str:
 
 
 class LineFile:
-    """A text file that grows line by line; made at the first."""
+    """A text file that grows line by line; created by the first."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: TextIO | None = None
 
     def write(self, line: str) -> None:
-        """Appends a line, which is with the operating system when this returns.
+        """Appends a line and hands it to the operating system.
 
         Raises:
             StorageError: the disk is full, or refuses.
@@ -176,14 +174,14 @@ class LineFile:
             raise storage_error(self._path, error) from error
 
     def close(self) -> None:
-        """Closes the file; a line that could not be written was reported then."""
+        """Closes the file; errors of writing were reported by `write`."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()
 
 
 def settle(path: Path) -> None:
-    """Has what was written to a file so far reach the disk; nothing where there is no such file.
+    """Syncs a file to the disk; does nothing if there is no such file.
 
     Raises:
         StorageError: the disk is full, or refuses.
@@ -201,14 +199,14 @@ def _remove_leftover(temporary: Path) -> None:
     """Removes a half-written file that a killed process left.
 
     Raises:
-        StorageError: what has its name is no file.
+        StorageError: something else has its name.
     """
     check_file(temporary)
     temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename last; some network file systems cannot, and need not."""
+    """Syncs a folder, so that a rename in it lasts; some network file systems do not support it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

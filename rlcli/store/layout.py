@@ -1,7 +1,7 @@
-"""What rlcli writes into a run or sweep directory, and that nothing else has those names.
+"""Layout of run and sweep directories: the files that rlcli writes, and checks that they are plain files.
 
-Looked at before anything is changed: a link, a pipe, a device or a folder in the place of a file, or a link
-in the place of a folder, ends the command while the directory is as it was.
+The checks come before any change: a link, pipe, device or folder in place of a file, or a link in place of a
+folder, ends the command while the directory is unchanged.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rlcli.store.files import is_there
 GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
 """Files of a run that are written in place."""
 REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors")
-"""Files of a run that are written whole, under another name first."""
+"""Files of a run that are replaced atomically."""
 FOLDERS = ("checkpoints", "wandb", "wandb/cache")
 SWEEP = ("sweep.json", "results.csv", "base.yaml", "study.log", "study.log.again", "launch", "lock")
 """Files of a sweep."""
 NEW = ".new"
-"""How the other name ends."""
+"""Suffix of a file while it is written."""
 
 
 def check_run(run_dir: Path) -> None:
-    """Looks at everything that a run would write.
+    """Checks everything that a run would write.
 
     Raises:
         StorageError: something else has one of the names.
@@ -39,7 +39,7 @@ def check_run(run_dir: Path) -> None:
 
 
 def check_sweep(directory: Path) -> None:
-    """Looks at everything that a sweep would write besides its runs.
+    """Checks everything that a sweep would write besides its runs.
 
     Raises:
         StorageError: something else has one of the names.
@@ -50,7 +50,7 @@ def check_sweep(directory: Path) -> None:
 
 
 def remove_leftovers(run_dir: Path) -> None:
-    """Removes what a killed process left half written.
+    """Deletes half-written files of a killed process.
 
     Raises:
         StorageError: it cannot be removed.
@@ -64,7 +64,7 @@ def remove_leftovers(run_dir: Path) -> None:
 
 
 def set_aside(path: Path) -> Path | None:
-    """Gives a file that is to be begun again another name, `<name>.before-<n>`; None where there is nothing.
+    """Renames a file that will be started anew to `<name>.before-<n>`; None if it is missing or empty.
 
     Raises:
         StorageError: it cannot be renamed.

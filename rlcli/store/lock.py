@@ -1,9 +1,9 @@
-"""One process at a time on a run directory: the file `lock`, which says who that is.
+"""Lock of a run directory: the file `lock`, which names the one process that may change the directory.
 
-The file holds the process's id, its start time (a number that is given again has another) and the host.
-While the process lives it also holds a lock of the operating system on the file, which goes with it. A file
-left behind by a process that is gone is stale and taken over. From another host neither can be seen: there
-the lock is respected, and whoever knows that the process is gone removes the file.
+The file contains the process's id, its start time (a reused id has another) and its host. The process also
+has an operating system lock on the file, which ends with the process. A file of a process that no longer
+exists is stale and is replaced. Neither can be checked from another host: there the lock is respected, and
+the user removes the file if the process is gone.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ FILE = "lock"
 LONGEST = 4096
 """Bytes of a lock that are read."""
 ENDED = ("Z", "X")
-"""States of a process whose parent has not asked for its exit code yet."""
+"""States of a process that has exited and whose parent has not waited for it yet."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Holder:
-    """A process."""
+    """The process that a lock names."""
 
     pid: int
     host: str
     started: str | None
-    """When it started, as this host's kernel counts; None where it does not tell."""
+    """Its start time as the host's kernel counts it; None if unknown."""
 
     @property
     def here(self) -> bool:
-        """Whether it is of this host."""
+        """Whether it runs on this host."""
         return self.host == platform.node()
 
     @property
     def alive(self) -> bool:
-        """Whether it lives; of another host nobody knows, and it is taken to."""
+        """Whether it is alive; assumed of a process of another host."""
         return not self.here or (_exists(self.pid) and self.started == _started(self.pid))
 
 
 class Lock:
-    """The lock of a run directory, held from construction to `release`.
+    """The lock of a run directory, from construction to `release`.
 
     Raises:
         UserError: another process holds it.
@@ -58,27 +58,27 @@ class Lock:
         self._path = run_dir / FILE
         self._handle: int | None = None
         while self._handle is None:
-            self._handle = self._taken()
+            self._handle = self._acquire()
 
     def release(self) -> None:
-        """Gives the directory free; again does nothing."""
+        """Releases the lock; a second call does nothing."""
         handle, self._handle = self._handle, None
         if handle is not None:
-            # Removed while it is held: whoever opened it meanwhile sees that it is no longer the file.
+            # Removed while locked: a process that opened it meanwhile sees that it is no longer the file.
             with contextlib.suppress(OSError):
                 self._path.unlink()
             os.close(handle)
 
-    def _taken(self) -> int | None:
-        """The open file, ours; None when it was removed while we waited for it."""
+    def _acquire(self) -> int | None:
+        """The open, locked file; None if its owner removed it before it was locked."""
         handle = open_handle(self._path, os.O_RDWR | os.O_CREAT)
         try:
-            held = _locked_by_another(handle)
+            locked = _locked_by_another(handle)
             if not _is_still(handle, self._path):
                 os.close(handle)
                 return None
             found = _parsed(os.pread(handle, LONGEST, 0))
-            if held or (found is not None and found.alive):
+            if locked or (found is not None and found.alive):
                 raise UserError(*_refusal(self._path.parent, found))
             os.ftruncate(handle, 0)
             os.pwrite(handle, json.dumps(dataclasses.asdict(this_process())).encode(), 0)
@@ -92,13 +92,13 @@ class Lock:
 
 
 def holder(run_dir: Path) -> Holder | None:
-    """The living process that holds a run directory; None when there is none."""
+    """The living process that has the lock of a run directory; None if there is none."""
     found = _named(run_dir)
     return found if found is not None and found.alive else None
 
 
 def _named(run_dir: Path) -> Holder | None:
-    """Whom the lock of a run directory names, living or not."""
+    """The process that the lock of a run directory names, alive or not."""
     try:
         handle = os.open(run_dir / FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -112,7 +112,7 @@ def _named(run_dir: Path) -> Holder | None:
 
 
 def forget(run_dir: Path) -> None:
-    """Removes the lock of a process of another host, which is known to be gone."""
+    """Removes the lock of a process of another host that is known to be gone."""
     found = _named(run_dir)
     if found is not None and not found.here:
         with contextlib.suppress(OSError):
@@ -120,7 +120,7 @@ def forget(run_dir: Path) -> None:
 
 
 def this_process() -> Holder:
-    """The holder we would be."""
+    """This process as a lock's holder."""
     return Holder(os.getpid(), platform.node(), _started(os.getpid()))
 
 
@@ -134,7 +134,7 @@ def _refusal(run_dir: Path, found: Holder | None) -> tuple[str, ...]:
 
 
 def _locked_by_another(handle: int) -> bool:
-    """Asks the operating system; a file system without locks has none."""
+    """Whether another process has the operating system lock; False on a file system without locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -145,7 +145,7 @@ def _locked_by_another(handle: int) -> bool:
 
 
 def _is_still(handle: int, path: Path) -> bool:
-    """Whether the open file is the one of that name, not one that its holder removed since."""
+    """Whether the open file is still the one at `path`, not one removed by its holder since."""
     try:
         return os.path.samestat(os.fstat(handle), path.stat())
     except OSError:
@@ -153,7 +153,7 @@ def _is_still(handle: int, path: Path) -> bool:
 
 
 def _parsed(content: bytes) -> Holder | None:
-    """Who a lock names; None when it names nobody, as one cut short by a kill."""
+    """The process named in a lock; None if it is incomplete, after a kill for example."""
     try:
         found = json.loads(content)
         holder = Holder(found["pid"], found["host"], found["started"])
@@ -174,7 +174,7 @@ def _exists(pid: int) -> bool:
 
 
 def _started(pid: int) -> str | None:
-    """Boot and clock tick at which a process started; None where /proc does not say, or it has ended."""
+    """Boot id and clock tick at which a process started; None if unknown, or if it has exited."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""manifest.json: what a run is, what it ran on, and how it ended."""
+"""Manifest of a run (manifest.json): its command, versions, machine, status, result and resumes."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType),
 }  # fmt: skip
-"""What is told of a run, each with the types it may have."""
+"""Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
 RESUME: dict[str, tuple[type, ...]] = {
     "time": (str,), "update": (int,), "command": (list,), "overrides": (list,), "changed": (dict,),
     "config_before": (str,), "packages": (dict,), "exact": (bool,),
 }  # fmt: skip
-"""What is kept of each time the run went on: `changed` and `packages` hold [before, since] by name."""
+"""Fields of each entry of `resumes`, with their types; `changed` and `packages` map names to [old, new]."""
 
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "overrides": (list,),
     "cohort": (list,), "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
 }  # fmt: skip
-"""What else is read of a manifest."""
+"""Other fields that are read, with their types."""
 
 TEXTS = {"tags", "overrides", "cohort"}
 """Lists of text."""
@@ -56,17 +56,17 @@ LARGEST = 2**63
 
 
 def _from_1(content: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 knew no run that was resumed or reproduced another, and one schema of configs."""
+    """Version 1 had no resumes, no reproductions, and a single version of the config schema."""
     added: dict[str, Any] = {"resumes": [], "reproduces": None, "config_version": 1, "config_sha256": None}
     return content | {"version": 2, **added}
 
 
 MIGRATIONS = {1: _from_1}
-"""From each older version to the next."""
+"""By older version: the migration to the next."""
 
 
 class Manifest:
-    """The manifest of one run directory, rewritten whole whenever it changes."""
+    """The manifest of one run directory; the file is replaced at every change."""
 
     def __init__(self, run_dir: Path, content: dict[str, Any]) -> None:
         self.path = run_dir / FILE
@@ -82,12 +82,12 @@ class Manifest:
         cohort: Sequence[str],
         reproduces: str | None = None,
     ) -> Manifest:
-        """The manifest of a run about to start.
+        """Writes the manifest of a run that is about to start.
 
-        `cohort` are the directories it trains together with, `reproduces` the id of the run it is to equal.
+        `cohort` are the names of the runs trained together, `reproduces` is the id of the run it reproduces.
         """
         sweep = run_dir.parent if (run_dir.parent / "sweep.json").is_file() else None
-        tolerance = _why_not_bitwise(config)
+        tolerance = _tolerance_reason(config)
         content: dict[str, Any] = {
             "version": VERSION,
             "config_version": schema.VERSION,
@@ -114,7 +114,7 @@ class Manifest:
             "message": None,
             "sweep": None if sweep is None else sweep.name,
             "cohort": list(cohort),
-            "code": _kept(code(), run_dir),
+            "code": _code_entry(code(), run_dir),
             "packages": packages(),
             "machine": machine(config.device),
             "threads": config.compute.threads,
@@ -133,7 +133,7 @@ class Manifest:
 
     @classmethod
     def read(cls, run_dir: Path) -> Manifest:
-        """The manifest of an existing run.
+        """Reads the manifest of a run.
 
         Raises:
             StorageError: there is none, or it is damaged or of a version this rlcli does not know.
@@ -145,7 +145,7 @@ class Manifest:
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
-        wrong = _senseless(content)
+        wrong = _invalid_fields(content)
         if wrong:
             raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
         return cls(run_dir, content)
@@ -172,10 +172,14 @@ class Manifest:
         write_json(self.path, self.content)
 
 
-def _senseless(content: dict[str, Any]) -> list[str]:
-    """The fields that hold what no rlcli writes there."""
+def _invalid_fields(content: dict[str, Any]) -> list[str]:
+    """Fields with a value that rlcli does not write."""
     types = FIELDS | DETAILS
-    wrong = {name for name in types if type(content[name]) not in types[name] or not _sized(content[name])}
+    wrong = {
+        name
+        for name in types
+        if type(content[name]) not in types[name] or not _acceptable_size(content[name])
+    }
     wrong |= {name for name in TEXTS - wrong if not all(isinstance(item, str) for item in content[name])}
     for name in {"packages", "machine"} - wrong:
         if not all(isinstance(value, (str, NoneType)) for value in content[name].values()):
@@ -189,13 +193,13 @@ def _senseless(content: dict[str, Any]) -> list[str]:
     return [name for name in types if name in wrong]
 
 
-def _sized(value: Any) -> bool:
-    """Whether a value, if it is a number, is one that can be counted with."""
+def _acceptable_size(value: Any) -> bool:
+    """Whether a value is no number, or one of acceptable size."""
     return not isinstance(value, (int, float)) or abs(value) < LARGEST
 
 
 def _is_code(code: dict[str, Any]) -> bool:
-    """Whether it names a commit and a file that can be meant."""
+    """Whether commit, diff and dirty are valid."""
     commit = code.get("commit")
     named = commit is None or (
         isinstance(commit, str) and re.fullmatch(r"[0-9a-f]{40,64}", commit) is not None
@@ -204,7 +208,7 @@ def _is_code(code: dict[str, Any]) -> bool:
 
 
 def _is_resume(entry: Any) -> bool:
-    """Whether this is what a resume leaves."""
+    """Whether it is a valid entry of `resumes`."""
     if not isinstance(entry, dict) or any(
         type(entry.get(name)) not in types for name, types in RESUME.items()
     ):
@@ -213,17 +217,17 @@ def _is_resume(entry: Any) -> bool:
 
 
 def fingerprint(config: RunConfig) -> str:
-    """The checksum of a config as config.yaml holds it."""
+    """Checksum of a config as it is written to config.yaml."""
     return hashlib.sha256(to_yaml(config).encode()).hexdigest()
 
 
 def now() -> str:
-    """UTC, to the microsecond, as text that sorts by time."""
+    """The time in UTC, to the microsecond, as text that sorts by time."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
-def _why_not_bitwise(config: RunConfig) -> str | None:
-    """Why the numbers may differ in their last bits from run to run; None when they may not."""
+def _tolerance_reason(config: RunConfig) -> str | None:
+    """Why equal runs may differ in their last bits; None if they do not."""
     if config.device != "cpu":
         return f"{config.device} sums in an order of its own"
     if config.env.backend == "torch":
@@ -233,8 +237,8 @@ def _why_not_bitwise(config: RunConfig) -> str | None:
     return None
 
 
-def _kept(found: Code, run_dir: Path) -> dict[str, Any]:
-    """What the manifest says of the code; uncommitted changes go into a file beside it."""
+def _code_entry(found: Code, run_dir: Path) -> dict[str, Any]:
+    """The manifest's entry about the code; writes uncommitted changes to code.diff."""
     keeps = 0 < len(found.diff) <= LARGEST_DIFF
     if keeps:
         write_atomically(run_dir / DIFF, found.diff)

@@ -1,9 +1,9 @@
-r"""Which modules a config can have imported: the one its environment's id names, and those texts may name.
+r"""Modules that a config may import: the one in its environment's id, and those that its texts may name.
 
-`gymnasium.make("module:Id")` imports `module`, whatever stands behind the colon, and an environment may make
-another by a text of its arguments. So what a text looks like says nothing; what could be imported does: its
-part before a colon names a module only if Python would find one of that name here. `127.0.0.1:8080`, `09:30`
-and `C:\x` name none, unless there is a module `C`. Nothing is imported to find out.
+`gymnasium.make("module:Id")` imports `module`, and an environment may make another one from a text in its
+arguments. So any text with a colon may name a module: it does if Python would find a module of the name
+before the colon. `127.0.0.1:8080`, `09:30` and `C:\x` name none, unless there is a module `C`. Nothing is
+imported to find out.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 from rlcli.config.schema import RunConfig
 
 MOST = 20_000
-"""Different texts with a colon that are looked into; arguments with more are no arguments."""
+"""Maximum number of different texts with a colon in the arguments."""
 ACT = frozenset({"antigravity", "this"})
-"""Modules of the standard library that do something when they are imported by their plain name."""
+"""Modules of the standard library that act when they are imported."""
 
 
 def named(config: RunConfig, run_dir: Path) -> list[str]:
-    """The module of the id, and those that texts in the arguments could have imported.
+    """The module in the id, and those that texts in the arguments may import.
 
-    Such a one is found on Python's path, in the current directory, or in the run directory itself.
+    They are looked up on Python's path, in the current directory, and in the run directory itself.
     """
     module, separator, _ = config.env.id.rpartition(":")
     inside = (text for text in candidates(config) if may_run(text, run_dir))
@@ -33,7 +33,7 @@ def named(config: RunConfig, run_dir: Path) -> list[str]:
 
 
 def candidates(config: RunConfig) -> list[str]:
-    """What stands before colons in the arguments' texts, each once."""
+    """The parts before colons in the arguments' texts, each once."""
     found: dict[str, None] = {}
     for text in _texts(config.env.kwargs):
         first, separator, _ = text.partition(":")
@@ -43,7 +43,7 @@ def candidates(config: RunConfig) -> list[str]:
 
 
 def may_run(module: str, run_dir: Path) -> bool:
-    """Whether importing what is named so would run code that is found here and not Python's own."""
+    """Whether importing this name would run code that is found here and is not Python's own."""
     top, *below = module.split(".")
     if not below and top in sys.stdlib_module_names - ACT and _of_python(top):
         return False
@@ -56,7 +56,7 @@ def may_run(module: str, run_dir: Path) -> bool:
 
 
 def origin(module: str) -> Path | None:
-    """Where a module's top package would be imported from."""
+    """The path from which a module's top package would be imported."""
     spec = _found(module.partition(".")[0], [str(Path.cwd())])
     if spec is None:
         return None
@@ -65,7 +65,7 @@ def origin(module: str) -> Path | None:
 
 
 def _found(top: str, further: Sequence[str]) -> ModuleSpec | None:
-    """What Python's finders say of a module without a parent, those of installed packages too."""
+    """The spec of a top-level module by Python's finders, those of installed packages too."""
     if not top or "\0" in top or "/" in top:
         return None
     specs = (finder.find_spec(top, None) for finder in sys.meta_path)
@@ -73,12 +73,12 @@ def _found(top: str, further: Sequence[str]) -> ModuleSpec | None:
 
 
 def _is_folder(spec: ModuleSpec) -> bool:
-    """Whether it is a folder without an `__init__.py`, which runs nothing."""
+    """Whether it is a folder without an `__init__.py`, whose import runs nothing."""
     return spec.origin is None and spec.submodule_search_locations is not None
 
 
 def _of_python(top: str) -> bool:
-    """Whether the module that would be found is the standard library's, and none that hides it."""
+    """Whether the module that would be found is the standard library's own."""
     spec = _found(top, ())
     if spec is None or spec.origin in ("built-in", "frozen"):
         return True
@@ -88,7 +88,7 @@ def _of_python(top: str) -> bool:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in nested plain data, names in mappings too."""
+    """All texts in nested plain data, including keys of mappings."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What a run's numbers may depend on besides its config: packages, platform, processor, code."""
+"""Provenance of a run: package versions, platform, processor, and the commit of the code."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ PACKAGES: Mapping[str, Effect] = {
     "wandb": "nothing", "typer": "nothing", "rich": "nothing", "box2d": "maybe", "mujoco": "maybe",
     "ale-py": "maybe", "envpool": "maybe",
 }  # fmt: skip
-"""Packages whose versions are kept, and what another version does to a run's numbers."""
+"""Packages whose versions are recorded, with the effect of another version on a run's numbers."""
 
 
 class Code(NamedTuple):
-    """The commit rlcli runs from; all None when it is not a git checkout."""
+    """The commit from which rlcli runs; None and empty outside of a git checkout."""
 
     commit: str | None
     dirty: bool | None
     """Whether tracked files differ from the commit."""
     diff: bytes
-    """How they do."""
+    """The uncommitted changes."""
 
 
 @cache
 def packages() -> dict[str, str]:
-    """Versions of the packages that are installed, by name."""
+    """Versions of the installed packages, by name."""
     found = {}
     for name in PACKAGES:
         try:
@@ -61,9 +61,9 @@ def machine(device: str) -> dict[str, Any]:
 
 @cache
 def code() -> Code:
-    """The code of this process, as git knew it when first asked."""
+    """The code of this process, as git reported it at the first call."""
     folder = checkout()
-    # An environment's site-packages may lie in a checkout of something else.
+    # A virtual environment may be inside a checkout of another project.
     if git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py") is None:
         return Code(None, None, b"")
     commit, diff = git(folder, "rev-parse", "HEAD"), git(folder, *DIFF)
@@ -73,12 +73,12 @@ def code() -> Code:
 
 
 def checkout() -> Path:
-    """The folder that holds the code of this process, a git checkout or not."""
+    """The folder with the code of this process, a git checkout or not."""
     return Path(__file__).resolve().parents[2]
 
 
 def git(folder: Path, *arguments: str) -> bytes | None:
-    """What git prints; None when it fails or is not there."""
+    """The output of git; None if it fails or is not installed."""
     command = ["git", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, timeout=10, check=False, env=git_environment())
@@ -88,7 +88,7 @@ def git(folder: Path, *arguments: str) -> bytes | None:
 
 
 def git_environment() -> dict[str, str]:
-    """The environment without what would point git at another repository than the folder's, as hooks do."""
+    """The process environment without variables that point git at another repository, as hooks set."""
     return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 

@@ -1,7 +1,7 @@
-"""metrics.jsonl as a run reads and extends it: whole rows, block by block, and their checksum.
+"""Rows of metrics.jsonl: read block by block, parsed, and their checksum without times.
 
-A checkpoint keeps the number and the checksum of the rows that were written by then, their times left out, so
-that equal runs have equal checkpoints. `store/earlier_rows.py` reads an earlier process's rows against it.
+A checkpoint records the number and the checksum of the rows written before it, their times left out, so that
+equal runs have equal checkpoints. `store/earlier_rows.py` compares an earlier process's rows with them.
 """
 
 from __future__ import annotations
@@ -23,43 +23,43 @@ from rlcli.store.files import is_there, open_plain, settle, storage_error
 
 RECORD = FILE_NAME
 LONGEST_ROW = 2**20
-"""Bytes of one row; real ones have a few thousand."""
+"""Maximum bytes of one row; real ones have a few thousand."""
 BLOCK = 2**20
 """Bytes read at once."""
 TAIL = 2**20
-"""Bytes at the end of the file that hold its last row."""
+"""Bytes at the end of the file that contain its last row."""
 APART = ("time/", "eval/")
-"""Figures that may differ between two passes through the same update."""
+"""Prefixes of figures that may differ between two computations of the same update."""
 NUMBER = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 TIMES, EVALUATIONS = (
     re.compile(rb', "%s[\w/]*": %s(?=[,}])' % (group, NUMBER)) for group in (b"time/", b"eval/")
 )
-"""Figures of a row as it is written; where one is damaged it is no figure, and the checksum tells."""
+"""Patterns of these figures in a written row; a damaged one does not match, and changes the checksum."""
 Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """A place between two rows, and what is known of the rows before it."""
+    """A position between two rows, with the number and the checksum of the rows before it."""
 
     offset: int = 0
     """Bytes before it."""
     rows: int = 0
     digest: hashlib._Hash = dataclasses.field(default_factory=hashlib.sha256)
-    """The checksum of the rows, their times left out, as far as it has come."""
+    """The running checksum of the rows, their times left out."""
 
 
 class Rows:
-    """The growing file of a run, read again only where it grew."""
+    """Checksum of a growing metrics.jsonl, of which only new rows are read."""
 
     def __init__(self, run_dir: Path, position: Position | None = None) -> None:
-        """`position` is up to where the file is known already."""
+        """`position` is the end of the rows whose checksum is known."""
         known = position or Position()
         self._path = run_dir / RECORD
         self._read, self._count, self._hash = known.offset, known.rows, known.digest.copy()
 
     def settle(self) -> Span:
-        """Has the rows written so far reach the disk; the span they are.
+        """Syncs the rows written so far to the disk; returns their span.
 
         Raises:
             StorageError: the disk is full, or refuses.
@@ -79,7 +79,7 @@ class Rows:
 
 
 def blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    """The rest of an open file in pieces of whole lines; the last line may be torn.
+    """The rest of an open file in blocks of whole lines; the last line may be incomplete.
 
     Raises:
         StorageError: a line is longer than any row.
@@ -99,13 +99,13 @@ def blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
 
 
 def differing(before: Row, again: Row) -> list[str]:
-    """Figures in which two rows of the same update differ, but for those that may."""
+    """Names of figures in which two rows of the same update differ, except those that may."""
     names = [name for name in {**before, **again} if not name.startswith(APART)]
     return [name for name in names if before.get(name) != again.get(name)]
 
 
 def parsed(line: bytes) -> Row | None:
-    """A row, None when the line is torn or damaged."""
+    """Parses a row; None if the line is incomplete or damaged."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -114,7 +114,7 @@ def parsed(line: bytes) -> Row | None:
 
 
 def last_row(run_dir: Path) -> dict[str, float]:
-    """The figures of the last whole row, lists left out; empty when there is no row.
+    """The figures of the last whole row, without lists; empty if there is no row.
 
     Raises:
         StorageError: the file is there, but is no plain file.

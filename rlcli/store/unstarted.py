@@ -1,7 +1,7 @@
-"""Folders in which a run or sweep was about to begin when its process was killed: known, and free again.
+"""Unstarted runs: folders whose process was killed before its run or sweep started; their names are free.
 
-Before there is a manifest, or a sweep.json, a process makes only files that it would make again. A folder
-that holds anything else, such as a config.yaml that somebody has written, is nobody's leftover.
+Before manifest.json or sweep.json exists, a process writes only files that it would write again. A folder
+with anything else, such as a config.yaml that the user wrote, is not an unstarted run.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from rlcli.store.lock import Lock, holder
 
 CONFIG = "config.yaml"
 MADE = ("code.diff", "base.yaml", "study.log")
-"""What else is made before the file that makes a folder a run or a sweep."""
+"""Other files written before manifest.json or sweep.json."""
 FIRST = frozenset(
     {"lock", CONFIG, *MADE, *(f"{name}.new" for name in (CONFIG, "manifest.json", "sweep.json", *MADE))}
 )
 MOST = 20_000
-"""Entries of a folder that are looked at; a sweep may have had thousands of jobs."""
+"""Maximum number of entries in a folder; a sweep may have thousands of jobs."""
 
 
-def is_leftover(folder: Path) -> bool:
-    """Whether a folder holds only what is made before there is a run or a sweep, and no process is at it."""
+def is_unstarted(folder: Path) -> bool:
+    """Whether a folder has only files from before a run or sweep starts, and no process has its lock."""
     try:
         _within(folder)
     except (OSError, RlcliError):
@@ -33,11 +33,11 @@ def is_leftover(folder: Path) -> bool:
 
 
 def take_over(folder: Path) -> None:
-    """Empties a leftover.
+    """Empties the folder of an unstarted run.
 
     Raises:
-        UserError: another process is at it.
-        StorageError: it cannot be emptied, or is no leftover any more.
+        UserError: another process has its lock.
+        StorageError: it cannot be emptied, or is not an unstarted run any more.
     """
     lock = Lock(folder)
     try:
@@ -53,10 +53,10 @@ def take_over(folder: Path) -> None:
 
 
 def _within(folder: Path) -> list[Path]:
-    """The files of a leftover and its folders, each after what it holds.
+    """The files and folders of an unstarted run, a folder after its content.
 
     Raises:
-        StorageError: it is none.
+        StorageError: it is not an unstarted run.
     """
     if folder.is_symlink() or not folder.is_dir():
         raise StorageError(f"{folder} is not a folder.")
@@ -77,7 +77,7 @@ def _within(folder: Path) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file is a plain one, and as rlcli writes it: nobody has put work into it."""
+    """Whether a file is a plain file as rlcli writes it, not changed by the user."""
     if path.is_symlink() or not path.is_file():
         return False
     if path.name not in (CONFIG, "base.yaml"):

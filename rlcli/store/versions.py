@@ -1,4 +1,7 @@
-"""Files of a run directory have versions: an older one is read as if it were today's, a newer one refused."""
+"""Versions of files in a run directory: older ones are migrated in memory, newer ones are refused.
+
+docs/run_directory.md lists every version and what is done with it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,12 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 def migrated(
     path: Path, content: dict[str, Any], version: int, migrations: Mapping[int, Migration] | None = None
 ) -> dict[str, Any]:
-    """The content of a file as the newest `version` has it; the file itself stays as it is.
+    """The content of a file in the format of the newest `version`; the file itself is not changed.
 
-    `migrations[v]` leads from version v to v + 1.
+    `migrations[v]` migrates from version v to v + 1.
 
     Raises:
-        StorageError: it has a version from which nothing leads here.
+        StorageError: there is no migration from its version.
     """
     steps = migrations or {}
     found = content.get("version")
@@ -32,11 +35,11 @@ def migrated(
 
 
 def refusal(path: Path, found: Any, known: Sequence[int]) -> str:
-    """Why a file of version `found` is not read, and what to do."""
+    """The message that a file of version `found` is not read, and what to do."""
     reads = " and ".join(map(str, known))
-    said = f"{path} has version {str(found)[:40]!r}; this rlcli reads {reads}."
+    text = f"{path} has version {str(found)[:40]!r}; this rlcli reads {reads}."
     if type(found) is not int:
-        return f"{said} No rlcli writes such a version: the file is damaged."
+        return f"{text} No rlcli writes such a version: the file is damaged."
     if found > max(known):
-        return f"{said} A newer rlcli wrote it: use that one, or a still newer one."
-    return f"{said} An older rlcli wrote it: use the one of the commit in the run's manifest.json."
+        return f"{text} A newer rlcli wrote it: use that one, or a still newer one."
+    return f"{text} An older rlcli wrote it: use the one of the commit in the run's manifest.json."

@@ -20,7 +20,7 @@ from rlcli.runs.policy import read_policy
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
 from rlcli.store.admission import admit
-from rlcli.store.bounded_call import excess
+from rlcli.store.bounded_call import exceeded_limit
 from rlcli.store.checkpoint_file import SPARE, largest_checkpoint
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.earlier_rows import COMPARED, EarlierRows
@@ -218,18 +218,18 @@ def test_a_study_is_read_line_by_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_call_is_tried_within_bounds(call: Callable[[], object], said: str | None) -> None:
-    found = excess(call)
+    found = exceeded_limit(call)
     assert found is None if said is None else found is not None and said in found
 
 
 def test_a_call_without_end_is_ended() -> None:
     begun = time.monotonic()
-    assert excess(lambda: time.sleep(60), seconds=1) == "takes more than 1 s"
+    assert exceeded_limit(lambda: time.sleep(60), seconds=1) == "takes more than 1 s"
     assert time.monotonic() - begun < 10.0
 
 
 def test_what_is_printed_meanwhile_is_not_shown(capfd: pytest.CaptureFixture[str]) -> None:
-    assert excess(lambda: os.write(1, b"hello")) is None
+    assert exceeded_limit(lambda: os.write(1, b"hello")) is None
     assert capfd.readouterr() == ("", "")
 
 

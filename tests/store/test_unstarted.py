@@ -14,7 +14,7 @@ from rlcli.errors import UserError
 from rlcli.runs.train import train
 from rlcli.store.directory import find_run, list_runs, new_run_dir, new_sweep_dir
 from rlcli.store.lock import Lock
-from rlcli.store.unstarted import is_leftover
+from rlcli.store.unstarted import is_unstarted
 from tests.runs.tiny import tiny
 
 STALE = json.dumps({"pid": 2**22 + 1, "host": os.uname().nodename, "started": "x"})
@@ -85,14 +85,14 @@ def test_what_is_worth_anything_is_kept(make: Callable[[Path], object], root: Pa
 
 def test_a_process_that_is_about_to_begin_is_not_disturbed(root: Path) -> None:
     lock = Lock(root / "mine")
-    assert not is_leftover(root / "mine")
+    assert not is_unstarted(root / "mine")
     with pytest.raises(UserError, match="name=mine is taken"):
         new_run_dir(tiny(name="mine"), root)
     lock.release()
-    assert is_leftover(root / "mine")
+    assert is_unstarted(root / "mine")
 
 
 def test_folders_within_a_run_or_a_sweep_are_none(root: Path) -> None:
     (root / "sweep.json").write_text("{}")
     assert list_runs(root) == []
-    assert not is_leftover(root / "nowhere")
+    assert not is_unstarted(root / "nowhere")
