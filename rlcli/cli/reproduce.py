@@ -96,8 +96,8 @@ def _tell(outcome: Reproduction) -> None:
         where = ", ".join(found.difference.quantities)
         result(f"different: update {found.difference.update} is the first that differs, in {where}")
         result(f"{_equal(found.updates)} before it")
-        if outcome.surroundings:
-            rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.surroundings]
+        if outcome.provenance:
+            rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.provenance]
             table(("not as it was", "recorded", "here"), rows)
         else:
             result("Packages, machine and code are as recorded.")
@@ -126,7 +126,7 @@ def _row(planned: Plan, outcome: Reproduction) -> dict[str, Any]:
         "difference": None if found.difference is None else found.difference._asdict(),
         "surroundings": [
             {"name": one.name, "recorded": one.left, "here": one.right, "effect": one.effect}
-            for one in outcome.surroundings
+            for one in outcome.provenance
         ],
         "notes": planned.notes,
         "run": str(planned.original),

@@ -1,4 +1,4 @@
-"""In what two runs differ: what they were told, what they ran on, what came of it."""
+"""Differences between two runs: settings, packages, machine, code, and results by their digests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MACHINE: Mapping[str, Effect] = {
     "python": "maybe", "platform": "maybe", "cpu": "maybe", "gpu": "maybe", "torch_cpu_capability": "maybe",
 }  # fmt: skip
 CODE: Mapping[str, Effect] = {"commit": "maybe", "uncommitted changes": "maybe"}
-"""What another machine and other code do to a run's numbers."""
+"""The effect of another machine and of other code on a run's numbers."""
 
 
 class Differing(NamedTuple):
-    """One thing that is not the same in two runs; None where one has it not."""
+    """One setting or version that differs between two runs; None if a run does not have it."""
 
     name: str
     left: Any
@@ -36,20 +36,20 @@ class Differing(NamedTuple):
 
 @dataclass(frozen=True)
 class Differences:
-    """Everything in which two runs differ."""
+    """All differences between two runs."""
 
-    told: list[Differing]
+    settings: list[Differing]
     """Config, overrides, packages, machine, code."""
     comparison: Comparison | None
-    """By the digests; None when they cannot be compared."""
+    """Of the digests; None if they cannot be compared."""
     reason: str | None
-    """Why they cannot."""
+    """Why they cannot be compared."""
     figures: tuple[dict[str, float], dict[str, float]]
-    """The last row of each."""
+    """The last row of metrics.jsonl of each."""
 
     @property
     def same(self) -> bool:
-        """Whether every update that both have digests of is the same, and there is one."""
+        """Whether all updates that both have digests of are equal, and there is at least one."""
         found = self.comparison
         return found is not None and found.difference is None and found.updates > 0
 
@@ -60,13 +60,13 @@ def differences(left: Path, right: Path) -> Differences:
     Raises:
         UserError, StorageError: a config or a manifest cannot be read, or its digests are damaged.
     """
-    told = [*_settings(left, right), *changed_since(surroundings(left), surroundings(right))]
+    settings = [*_settings(left, right), *provenance_changes(provenance(left), provenance(right))]
     comparison, reason = _compared(left, right)
-    return Differences(told, comparison, reason, (last_row(left), last_row(right)))
+    return Differences(settings, comparison, reason, (last_row(left), last_row(right)))
 
 
-def surroundings(run_dir: Path) -> dict[str, Any]:
-    """What a run had around it: packages, machine and code, by name.
+def provenance(run_dir: Path) -> dict[str, Any]:
+    """Packages, machine and code with which a run was trained, by name.
 
     Raises:
         StorageError: the manifest or code.diff cannot be read.
@@ -75,30 +75,30 @@ def surroundings(run_dir: Path) -> dict[str, Any]:
     return {**manifest["packages"], **manifest["machine"], **_code(run_dir, manifest["code"])}
 
 
-def changed_since(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differing]:
-    """In what two surroundings differ."""
-    return list(_of(recorded, now, {**PACKAGES, **MACHINE, **CODE}))
+def provenance_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differing]:
+    """Differences between two results of `provenance`."""
+    return list(_differing(recorded, now, {**PACKAGES, **MACHINE, **CODE}))
 
 
 def _settings(left: Path, right: Path) -> Iterator[Differing]:
-    """Differences of the configs, and of what was typed."""
+    """Differences between the configs, and between the typed overrides."""
     effects = {name: key.declaration.effect for name, key in KEYS.items()}
-    yield from _of(flatten(read_config(left)), flatten(read_config(right)), effects)
+    yield from _differing(flatten(read_config(left)), flatten(read_config(right)), effects)
     typed, other = ({"overrides": Manifest.read(run_dir).content["overrides"]} for run_dir in (left, right))
-    yield from _of(typed, other, {"overrides": "nothing"})
+    yield from _differing(typed, other, {"overrides": "nothing"})
 
 
-def _of(
+def _differing(
     left: Mapping[str, Any], right: Mapping[str, Any], effects: Mapping[str, Effect]
 ) -> Iterator[Differing]:
-    """Entries that differ; a package or a part of a machine that is not known here may affect results."""
+    """Entries that differ; packages and machine properties unknown here may affect results."""
     for name in dict.fromkeys([*left, *right]):
         if left.get(name) != right.get(name):
             yield Differing(name, left.get(name), right.get(name), effects.get(name, "maybe"))
 
 
 def _code(run_dir: Path, code: Mapping[str, Any]) -> dict[str, Any]:
-    """The code a run ran: its commit, and the digest of what was changed since."""
+    """The code of a run: its commit, and a digest of its uncommitted changes."""
     changes = "too many to be kept" if code["dirty"] else "none"
     if code["diff"] is not None:
         changes = hashlib.sha256(read_bytes(run_dir / DIFF, LARGEST_DIFF)).hexdigest()[:12]
@@ -106,7 +106,7 @@ def _code(run_dir: Path, code: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _compared(left: Path, right: Path) -> tuple[Comparison | None, str | None]:
-    """The comparison of the digests, or why there is none."""
+    """The comparison of the digests, or the reason why there is none."""
     for run_dir in (left, right):
         if not (run_dir / digests.FILE).is_file():
             return None, f"{run_dir} has no digests"

@@ -1,4 +1,4 @@
-"""Evaluating a trained run: `rlcli eval`."""
+"""Evaluation of a trained run: `rlcli eval`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def evaluate_run(
     seed: int | None = None,
     imports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and more.
+    """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and other figures.
 
     An episode that does not end is cut after `max_steps` steps (default: the run's eval.max_steps); `cut`
     says how many were.

@@ -1,4 +1,4 @@
-"""A trained policy read back from a run directory."""
+"""Trained policy of a run directory, read from one of its checkpoints."""
 
 from __future__ import annotations
 

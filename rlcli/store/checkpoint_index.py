@@ -85,8 +85,22 @@ class Index:
         content["kept"] = {str(update): about for update, about in content["kept"].items()}
         write_json(folder / FILE, content | {CHECKSUM: checksum(content)})
 
-    def dropped(self, every: int) -> list[int]:
-        """Updates whose checkpoints are to be deleted.
+    def set_best(self, update: int, best_return: float, on_schedule: bool) -> None:
+        """Makes a checkpoint the best; with `on_schedule` also the best of the course."""
+        self.best, self.best_return = update, best_return
+        if on_schedule:
+            self.course_best, self.course_return = update, best_return
+
+    def set_last(self, update: int) -> None:
+        """Makes a checkpoint the last."""
+        self.last = update
+
+    def count_scheduled(self) -> None:
+        """Counts a checkpoint that was saved on schedule."""
+        self.saved += 1
+
+    def drop(self, every: int) -> list[int]:
+        """Removes checkpoints that need not be kept; their updates, whose files are to be deleted.
 
         Kept are the last two, the best, and every `every`-th on schedule. One that was saved only because the
         run ended is deleted as soon as there is a later one: a resumed run keeps what an uninterrupted keeps.
@@ -100,7 +114,10 @@ class Index:
             kept |= set(due[-2:])
         if every:
             kept |= {update for update in due if self.kept[update].number % every == 0}
-        return [update for update in updates if update not in kept]
+        dropped = [update for update in updates if update not in kept]
+        for update in dropped:
+            del self.kept[update]
+        return dropped
 
 
 def checksum(content: dict[str, Any]) -> str:

@@ -85,20 +85,16 @@ class Checkpoints:
         on_schedule = best_return is not None and not final
         due = due or on_schedule or (there is not None and there.due)
         if best_return is not None:
-            index.best, index.best_return = update, best_return
-        if on_schedule:
-            index.course_best, index.course_return = update, best_return
+            index.set_best(update, best_return, on_schedule)
         if due and not (there is not None and there.due):
-            index.saved += 1
+            index.count_scheduled()
         if replace or there is None or on_schedule or due != there.due:
             about = About(
                 update, env_steps, index.saved, due, index.course_best, index.course_return, owed, *rows
             )
             index.kept[update] = self._write(pack(checkpoint, about), about, replaced=there is not None)
-        index.last = update
-        dropped = index.dropped(self._keep)
-        for other in dropped:
-            del index.kept[other]
+        index.set_last(update)
+        dropped = index.drop(self._keep)
         # Written before the files go: a crash in between leaves a file too many, never one too few.
         index.write(self.dir)
         self._delete(self._path(other) for other in dropped)
@@ -218,8 +214,7 @@ class Checkpoints:
             saved=about.number, last=about.update, best=best, best_return=about.best_return,
             course_best=best, course_return=about.best_return, kept=kept,
         )  # fmt: skip
-        for update in found.dropped(self._keep):  # a kill may have prevented their removal
-            del found.kept[update]
+        found.drop(self._keep)  # a kill may have prevented their removal
         return found
 
     def _updates(self) -> list[int]:

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.stop import CODES, heard_by
+from rlcli.runs.stop import CODES, handle_signals
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.launchers.order import withdraw
 from rlcli.sweeps.results import write_results
@@ -196,5 +196,5 @@ def _ended_by_signals() -> Iterator[None]:
     def heard(number: int, _: FrameType | None) -> None:
         raise _Signalled(CODES[signal.Signals(number)])
 
-    with heard_by(heard):
+    with handle_signals(heard):
         yield

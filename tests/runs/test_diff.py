@@ -21,12 +21,12 @@ Trained = Callable[..., Result]
 
 
 def told(found: Differences) -> dict[str, tuple[Any, Any, str]]:
-    return {one.name: (one.left, one.right, one.effect) for one in found.told}
+    return {one.name: (one.left, one.right, one.effect) for one in found.settings}
 
 
 def test_a_run_does_not_differ_from_itself(finished: Path) -> None:
     found = differences(finished, finished)
-    assert (found.told, found.same) == ([], True)
+    assert (found.settings, found.same) == ([], True)
     assert found.comparison == (3, 3, None)
     assert found.figures[0] == found.figures[1]
     assert {"update", "behaviour/ess", "eval/return_mean"} <= set(found.figures[0])
@@ -69,7 +69,7 @@ def test_packages_machine_and_code(finished: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     again = tmp_path / "again"
     shutil.copytree(other, again)
-    assert differences(other, again).told == []
+    assert differences(other, again).settings == []
     (again / "code.diff").write_text("other changes")
     assert list(told(differences(other, again))) == ["uncommitted changes"]
     assert differences(finished, other).same, "by what came of it"

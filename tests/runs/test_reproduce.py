@@ -61,7 +61,7 @@ def test_a_run_repeats(changes: dict[str, Any], trained: Trained) -> None:
     assert outcome.identical
     assert (outcome.comparison.updates, outcome.comparison.digests) == (3, 3 * len(QUANTITIES))
     assert rows_of(outcome.result.dir) == rows_of(run)
-    assert outcome.surroundings == []
+    assert outcome.provenance == []
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
     manifest = manifest_of(outcome.result.dir)
     assert manifest["reproduces"] == manifest_of(run)["id"]
@@ -99,7 +99,7 @@ def test_what_has_changed_around_it_is_told(trained: Trained) -> None:
     (run / "manifest.json").write_text(json.dumps(content))
     outcome = again(run, until=1)
     assert outcome.identical
-    found = {one.name: one.left for one in outcome.surroundings}
+    found = {one.name: one.left for one in outcome.provenance}
     assert (found["torch"], found["cpu"], found["commit"]) == ("1.0", "abacus", "a" * 40)
 
 

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from rlcli.errors import EXIT_SIGTERM, RlcliError
-from rlcli.runs.stop import heard_by
+from rlcli.runs.stop import handle_signals
 from rlcli.store.admission import VARIABLE
 from rlcli.store.lock import forget
 from rlcli.streams import prepare
@@ -121,5 +121,5 @@ def _halted_by_signals() -> Iterator[None]:
     def heard(_: int, __: FrameType | None) -> None:
         raise _Halted
 
-    with heard_by(heard):
+    with handle_signals(heard):
         yield
