@@ -30,7 +30,7 @@ def evaluate_run(
     """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and other figures.
 
     An episode that does not end is cut after `max_steps` steps (default: the run's eval.max_steps); `cut`
-    says how many were.
+    is the number of those.
 
     Episode j has the seed hash(seed, 'evaluation', j); the seed is the run's own unless one is given.
     `imports` are modules that its environment may come from.

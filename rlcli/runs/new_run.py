@@ -10,7 +10,7 @@ from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError
 from rlcli.runs.recorder import Recorder
-from rlcli.store.files import holds, is_there, storage_error, write_atomically
+from rlcli.store.files import has_content, is_there, storage_error, write_atomically
 from rlcli.store.layout import check_run
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import FILE, Manifest
@@ -43,7 +43,7 @@ def start_run(
         _check_unused(run_dir)  # once more: another process may have come and gone
         check_run(run_dir)
         text = to_yaml(config).encode()
-        if not holds(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
+        if not has_content(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
             write_atomically(run_dir / "config.yaml", text)
         manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
         return Recorder(config, manifest, lock, spec, updates=updates, quiet=quiet)

@@ -71,7 +71,7 @@ def train(
     called with a message at the first signal.
 
     Raises:
-        UserError: the configs cannot be trained, or a directory holds a run already.
+        UserError: the configs cannot be trained, or a directory contains a run.
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     check_one_shape(configs)

@@ -1,10 +1,10 @@
 """Checkpoints of a run: which are written and kept, and which one a run resumes from.
 
-The order in which a checkpoint comes to be, so that a kill between any two steps loses nothing: metrics.jsonl
-and digests.txt reach the disk; the checkpoint is written under another name, reaches the disk and is renamed;
-index.json is replaced in the same way; files that are no longer kept are deleted; manifest.json is replaced.
-After a kill there is at worst a whole checkpoint that the index does not list, whose own checksum validates
-it, a file too many, or a leftover `*.new`.
+A kill between any two steps of saving loses nothing. The steps: metrics.jsonl and digests.txt reach the disk;
+the checkpoint is written under another name, reaches the disk and is renamed; index.json is replaced in the
+same way; files that are no longer kept are deleted; manifest.json is replaced. After a kill there is at worst a
+whole checkpoint that the index does not list, whose own checksum validates it, a file too many, or a leftover
+`*.new`.
 """
 
 from __future__ import annotations

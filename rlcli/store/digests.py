@@ -97,7 +97,7 @@ class Digests:
         Lines up to that update which a run with this `digest.every` has are kept.
 
         Raises:
-            StorageError: what is there is damaged, of another version, or cannot be replaced.
+            StorageError: the file is damaged, of another version, or cannot be replaced.
         """
         path = run_dir / FILE
         self._last = ""
@@ -175,7 +175,7 @@ def _texts(run_dir: Path) -> Iterator[tuple[int, bytes]]:
             if not text.endswith(b"\n") and len(text) < LONGEST_LINE:
                 return  # torn by a crash
             read = pattern.fullmatch(text)
-            # In version 1 only the updates tell whether a line may follow another.
+            # Version 1 has no chain to check: only the order of the updates.
             if read is None or int(read[2]) <= last or (chained and _chain(chain, read[1]) != read[3]):
                 raise StorageError(f"{path} is damaged: line {number} is not what was written.")
             last, chain = int(read[2]), read[3]

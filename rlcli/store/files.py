@@ -25,7 +25,7 @@ from rlcli.plain import (
 )
 
 __all__ = [
-    "LineFile", "check_file", "check_folder", "cut", "deeper", "holds", "is_there", "make_folder",
+    "LineFile", "check_file", "check_folder", "cut", "deeper", "has_content", "is_there", "make_folder",
     "open_append", "open_handle", "open_plain", "read_bytes", "read_json", "read_text", "settle",
     "storage_error", "write_all", "write_atomically", "write_json",
 ]  # fmt: skip
@@ -84,7 +84,7 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         raise storage_error(path, error) from error
 
 
-def holds(path: Path, content: bytes) -> bool:
+def has_content(path: Path, content: bytes) -> bool:
     """Whether `path` is a file with exactly this content."""
     try:
         return read_bytes(path, len(content)) == content

@@ -50,7 +50,7 @@ class Lock:
     """The lock of a run directory, from construction to `release`.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process has it.
         StorageError: the directory cannot be written to.
     """
 

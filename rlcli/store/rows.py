@@ -117,7 +117,7 @@ def last_row(run_dir: Path) -> dict[str, float]:
     """The figures of the last whole row, without lists; empty if there is no row.
 
     Raises:
-        StorageError: the file is there, but is no plain file.
+        StorageError: the file exists, but is not a plain file.
     """
     path = run_dir / RECORD
     if not os.path.lexists(path):
