@@ -2,9 +2,9 @@
 
 A kill between any two steps of saving loses nothing. The steps: metrics.jsonl and digests.txt reach the disk;
 the checkpoint is written under another name, reaches the disk and is renamed; index.json is replaced in the
-same way; files that are no longer kept are deleted; manifest.json is replaced. After a kill there is at worst a
-whole checkpoint that the index does not list, whose own checksum validates it, a file too many, or a leftover
-`*.new`.
+same way; files that are no longer kept are deleted; manifest.json is replaced. After a kill there is at worst
+a whole checkpoint that the index does not list, whose own checksum validates it, a file too many, or a
+leftover `*.new`.
 """
 
 from __future__ import annotations
