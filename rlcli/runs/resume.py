@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
 from rlcli.runs.recorder import Recorder
@@ -19,7 +20,7 @@ SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)
 
 def resume(
     run_dir: Path,
-    overrides: Sequence[str] = (),
+    command: Command = NO_OVERRIDES,
     *,
     imports: Sequence[str] = (),
     checks: Iterable[Check] = (),
@@ -29,7 +30,7 @@ def resume(
 ) -> Result:
     """Resumes a run that was killed, interrupted, failed, pruned, or finished with fewer steps.
 
-    `overrides` may set resumable keys; `imports` are modules its environment may come from; `checks` are
+    `command` may set resumable keys; `imports` are modules its environment may come from; `checks` are
     applied to the config as for a new run; `notify` is called with the point from which it is resumed. A
     finished run is left as it is, and its result says so.
 
@@ -38,13 +39,13 @@ def resume(
         StorageError: what is needed to resume is damaged, or the directory cannot be written to.
     """
     return resume_together(
-        [run_dir], overrides, imports=imports, checks=checks, on_row=on_row, notify=notify, quiet=quiet
+        [run_dir], command, imports=imports, checks=checks, on_row=on_row, notify=notify, quiet=quiet
     )[0]
 
 
 def resume_together(
     run_dirs: Sequence[Path],
-    overrides: Sequence[str] = (),
+    command: Command = NO_OVERRIDES,
     *,
     imports: Sequence[str] = (),
     checks: Iterable[Check] = (),
@@ -65,7 +66,7 @@ def resume_together(
             locks.append(Lock(run_dir))
             stack.callback(locks[-1].release)
         stopped = {
-            run: StoppedRun(run_dir, overrides, imports, all_checks) for run, run_dir in enumerate(run_dirs)
+            run: StoppedRun(run_dir, command, imports, all_checks) for run, run_dir in enumerate(run_dirs)
         }
         check_one_shape([one.config for one in stopped.values()])
         results: dict[int, Result] = {}

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from rlcli.config.amend import amend
+from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
@@ -54,7 +55,7 @@ class StoppedRun:
     def __init__(
         self,
         run_dir: Path,
-        overrides: Sequence[str] = (),
+        command: Command = NO_OVERRIDES,
         imports: Sequence[str] = (),
         checks: Iterable[Check] = (),
     ) -> None:
@@ -64,7 +65,7 @@ class StoppedRun:
             UserError: the config is not admitted, or the overrides are refused.
             StorageError: something that is needed to resume is damaged or missing.
         """
-        self._dir, self._manifest, self._overrides = run_dir, Manifest.read(run_dir), overrides
+        self._dir, self._manifest, self._command = run_dir, Manifest.read(run_dir), command
         check_run(run_dir)
         before, self._config_sha256 = read_trained_config(run_dir, self._manifest)
         admit(before, run_dir, imports)
@@ -77,7 +78,7 @@ class StoppedRun:
         self._evaluates_again = about is not None and about.owed and self._rows.last is not None
         if about is None:
             _check_not_lost(run_dir, self._manifest, before, self._rows.last_update)
-        amended = amend(before, overrides, updates=self._rows.last_update, checks=checks)
+        amended = amend(before, command, updates=self._rows.last_update, checks=checks)
         self.config, self._changed = amended.config, amended.changed
 
     @property
@@ -96,9 +97,9 @@ class StoppedRun:
         further = 2 * self.config.updates * self.config.batch_size
         longer = f" schedule_steps={further}" if ending_schedules(self.config) else ""
         hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}{longer}"
-        if self._overrides:
+        if self._command.typed:
             raise UserError(
-                f"{self._dir} is finished: {' '.join(self._overrides)} has nothing left to apply to.",
+                f"{self._dir} is finished: {' '.join(self._command.typed)} has nothing left to apply to.",
                 hint=hint,
             )
         if self.recovered is not None and self.recovered.faults:
@@ -180,7 +181,7 @@ class StoppedRun:
             "time": now(),
             "update": updates,
             "command": sys.argv,
-            "overrides": list(self._overrides),
+            "overrides": list(self._command.typed),
             "changed": self._changed,
             "config_before": self._config_sha256,
             "packages": changed,

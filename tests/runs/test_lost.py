@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rlcli.config.overrides import parse_command
 from rlcli.errors import StorageError
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.resume import resume
@@ -57,6 +58,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     return whole.dir, killed, early
 
 
+@pytest.mark.broken_by(
+    "a run whose checkpoints are gone begun again",
+    "runs/stopped_run.py",
+    "if saved is None and last_update <= first:",
+    "if True:",
+)
 @pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
 @pytest.mark.parametrize("which", [0, 1], ids=["finished", "killed"])
 def test_what_was_saved_and_is_gone_is_not_begun_again(
@@ -68,7 +75,7 @@ def test_what_was_saved_and_is_gone_is_not_begun_again(
     before = told(run)
     for words in ([], ["total_steps=960"]):
         with pytest.raises(StorageError, match="checkpoints") as caught:
-            resume(run, words, quiet=True)
+            resume(run, parse_command(words), quiet=True)
         assert told(run) == before
     if lose in (LOST["missing"], LOST["empty"]):
         assert f"rlcli reproduce {run}" in str(caught.value)
@@ -100,6 +107,12 @@ def test_a_manifest_that_forgot_is_contradicted_by_the_rows(
         resume(run, quiet=True)
 
 
+@pytest.mark.broken_by(
+    "rows thrown away when a run begins again",
+    "store/earlier_rows.py",
+    "return self._kept.end == 0 and self.count_after > 0",
+    "return False",
+)
 def test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows(
     made: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rlcli.config.overrides import parse_command
 from rlcli.errors import UserError
 from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.resume import resume
@@ -57,6 +58,12 @@ def test_the_lock_of_a_process_that_is_gone_is_stale(tmp_path: Path) -> None:
     Lock(tmp_path).release()
 
 
+@pytest.mark.broken_by(
+    "a process taken for another of the same number",
+    "store/lock.py",
+    "_exists(self.pid) and self.started == _started(self.pid)",
+    "_exists(self.pid)",
+)
 def test_a_number_that_was_given_again_is_no_holder(tmp_path: Path) -> None:
     write(tmp_path, started="another boot 1")
     assert holder(tmp_path) is None
@@ -166,7 +173,7 @@ def test_a_run_is_held_while_it_trains_and_free_however_it_ends(tmp_path: Path) 
 def test_a_mistake_leaves_the_lock_as_it_was(tmp_path: Path) -> None:
     _, [killed] = train_with_copies(tiny(), tmp_path / "run", (1,))
     with pytest.raises(UserError):
-        resume(killed, ["seed=1"])
+        resume(killed, parse_command(["seed=1"]))
     assert not (killed / FILE).exists()
 
 

@@ -14,6 +14,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from rlcli.config import schema
+from rlcli.config.overrides import parse_command
 from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.runs.diff import differences
 from rlcli.runs.policy import read_policy
@@ -29,6 +30,7 @@ from rlcli.sweeps.sweep import Sweep
 from tests.runs.tiny import index_of, manifest_of
 
 ROOT = Path(__file__).parents[2]
+LONGER = parse_command(["total_steps=128"])
 CHECKPOINT = "checkpoints/N.safetensors"
 NEWEST = {
     "manifest.json": manifest.VERSION,
@@ -151,7 +153,7 @@ def test_read(run: Path, file: str, version: int, said: str) -> None:
 @each(1)
 def test_resumed(run: Path, file: str, version: int, said: str) -> None:
     before = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
-    assert answer(file, version, lambda: resume(run, ["total_steps=128"], quiet=True)) == said
+    assert answer(file, version, lambda: resume(run, LONGER, quiet=True)) == said
     if said == "yes":
         assert (manifest_of(run)["status"], manifest_of(run)["updates"]) == ("finished", 4)
         assert index_of(run)["version"] == checkpoint_index.VERSION
@@ -202,7 +204,7 @@ def test_a_run_of_a_newer_version_is_not_resumed(file: str, finished: Path, tmp_
     shutil.copytree(finished, run)
     NEWER[file](run, NEWEST[file] + 1)
     with pytest.raises(StorageError, match=rf"has version '{NEWEST[file] + 1}'.*A newer rlcli wrote it"):
-        resume(run, ["total_steps=128"])
+        resume(run, LONGER)
 
 
 def test_a_newer_index_is_refused_or_made_again(finished: Path, tmp_path: Path) -> None:
@@ -211,5 +213,5 @@ def test_a_newer_index_is_refused_or_made_again(finished: Path, tmp_path: Path) 
     write_index(run, version=newer)
     with pytest.raises(StorageError, match=rf"index\.json has version '{newer}'.*A newer rlcli wrote it"):
         read_policy(run)
-    assert resume(run, ["total_steps=128"], quiet=True).exit_code == EXIT_DONE
+    assert resume(run, LONGER, quiet=True).exit_code == EXIT_DONE
     assert index_of(run)["version"] == checkpoint_index.VERSION

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rlcli.config.compose import compose
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
 from rlcli.sweeps.objectives import Objective, best, objectives, values_of
 from rlcli.sweeps.plan import plan, plan_search
+from tests.sweeps.composing import multirun
 
 HIGH, LOW = Objective("a", True), Objective("b", False)
 
@@ -21,6 +23,12 @@ def test_directions() -> None:
     assert [one.higher for one in objectives(given)] == [True, False]
 
 
+@pytest.mark.broken_by(
+    "a trial's value is the plain mean",
+    "sweeps/objectives.py",
+    "[interquartile_mean([row[one.metric] for row in rows]) for one in wanted]",
+    "[sum(row[one.metric] for row in rows) / len(rows) for one in wanted]",
+)
 def test_the_value_of_a_trial_is_that_of_all_its_seeds() -> None:
     rows = [{"a": 1.0, "b": 5.0}, {"a": 3.0, "b": 5.0}, {"a": 100.0, "b": 8.0}]
     assert values_of(rows, [HIGH, LOW]) == [
@@ -31,6 +39,12 @@ def test_the_value_of_a_trial_is_that_of_all_its_seeds() -> None:
     assert values_of([], [HIGH]) is None
 
 
+@pytest.mark.broken_by(
+    "a front of trials that are beaten",
+    "sweeps/objectives.py",
+    "return not worse and any(",
+    "return worse and any(",
+)
 def test_the_pareto_front() -> None:
     values = [[1.0, 1.0], [2.0, 2.0], [0.5, 0.5], [1.0, 2.0], [2.0, 2.0], [0.0, 3.0]]
     assert best(values, [HIGH, LOW]) == [0, 1, 2, 4]
@@ -57,14 +71,14 @@ def test_the_pareto_front() -> None:
 )
 def test_what_cannot_be_searched_for(overrides: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        plan_search(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", *overrides])
+        plan_search(multirun(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", *overrides]))
     assert said in str(caught.value)
 
 
 def test_pruning_with_seeds_that_fit_is_fine() -> None:
     words = ["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", "sweep.pruner=median"]
-    assert plan_search([*words, "sweep.replicas=3", "cohort.max_size=3"]) is not None
-    assert plan_search([*words, "backend=sb3"]) is not None
+    assert plan_search(multirun([*words, "sweep.replicas=3", "cohort.max_size=3"])) is not None
+    assert plan_search(multirun([*words, "backend=sb3"])) is not None
 
 
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,12 +86,12 @@ def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):
-        plan_search(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"])
-    assert plan(["seed=0,1", "logger=[]"], multirun=True)
+        plan_search(multirun(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"]))
+    assert plan(multirun(["seed=0,1", "logger=[]"]))
 
 
 def test_a_sampler_needs_multirun() -> None:
     with pytest.raises(UserError, match="add -m"):
-        plan(["sweep=ppo"])
+        plan(parse_command(["sweep=ppo"]))
     assert compose(["sweep=ppo"]).config.sweep.sampler == "tpe"
-    assert compose_search(["sweep=ppo"]) is not None
+    assert compose_search(multirun(["sweep=ppo"])) is not None

@@ -24,6 +24,7 @@ from rlcli.store.lock import Lock, holder
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from tests.runs.resuming import assert_same_run
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 ROOT = Path(work.__file__).parents[2]
@@ -33,6 +34,7 @@ import rlcli.sweeps.work as work
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
+from tests.sweeps.composing import multirun
 
 def dying(configs, dirs, *, on_row, **given):
     def heard(run, row):
@@ -43,7 +45,8 @@ def dying(configs, dirs, *, on_row, **given):
 
 work.train = dying
 words = [*{list(SMALL)}, *sys.argv[1:]]
-run_sweep(plan(words, multirun=True), words, quiet=True)
+command = multirun(words)
+run_sweep(plan(command), command, quiet=True)
 """
 """A sweep that is killed in the fourth update of a job."""
 
@@ -77,6 +80,12 @@ def assert_as_uninterrupted(found: Path, wanted: Sweep) -> None:
     assert record["status"] == wanted.status
 
 
+@pytest.mark.broken_by(
+    "jobs that were cut begin again",
+    "sweeps/work.py",
+    "if (one / MANIFEST).is_file()]",
+    "if False]",
+)
 def test_a_sweep_killed_in_this_process(workplace: Path, sweep: Sweeping) -> None:
     overrides = ("network.hidden=[4],[5],[6]", "seed=0,1")
     found = killed_with(*overrides)
@@ -147,17 +156,25 @@ def test_one_worker_that_is_killed_fails_its_jobs_alone(
     assert [job.status for job in resume_sweep(found, quiet=True).jobs] == ["finished"] * 2
 
 
+@pytest.mark.broken_by(
+    "jobs of another order given each other's configs",
+    "sweeps/training.py",
+    "self._configs = {job.name: sweep.config(job) for job in jobs}",
+    "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, key=lambda "
+    "job: job.name)), strict=True))",
+)
 def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sweeping) -> None:
     """A changed file of the user's, another order in sweep.json: nothing is composed anew."""
     folder = workplace / "mine" / "algo"
     folder.mkdir(parents=True)
     (folder / "own.yaml").write_text("defaults: [ppo]\nclip: 0.05\n")
     words = [*SMALL, "seed=0,1", "algo=own"]
-    jobs = plan(words, multirun=True, config_dir="mine")
+    command = multirun(words, "mine")
+    jobs = plan(command)
     assert [job.config.algo.clip for job in jobs] == [0.05] * 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "exact_together", interrupt)
-        cut = run_sweep(jobs, words, config_dir="mine", quiet=True)
+        cut = run_sweep(jobs, command, quiet=True)
     assert [job.status for job in cut.jobs] == ["waiting"] * 2
     shutil.rmtree(workplace / "mine")
     record = json.loads((cut.dir / "sweep.json").read_text())
@@ -194,6 +211,12 @@ def test_failed_jobs_are_tried_again_on_request_only(
     assert_same_run(done.dir / "seed=1", alone.dir / "seed=1")
 
 
+@pytest.mark.broken_by(
+    "finished jobs trained again",
+    "sweeps/multirun.py",
+    "left = [job for job in sweep.jobs if job.status not in over]",
+    "left = list(sweep.jobs)",
+)
 def test_nobody_trains_what_is_finished(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     done = sweep("seed=0,1", "cohort.max_size=1")
     (done.dir / "seed=0" / "manifest.json").unlink()
@@ -221,6 +244,12 @@ def test_a_job_that_cannot_go_on_does_not_keep_the_others(workplace: Path, sweep
     assert done.exit_code == 1
 
 
+@pytest.mark.broken_by(
+    "a job that another process trains taken for free",
+    "sweeps/multirun.py",
+    "        Lock(sweep.dir / job.name).release()",
+    "        pass",
+)
 def test_a_sweep_that_another_process_trains_is_left_alone(sweep: Sweeping) -> None:
     done = sweep("seed=0,1")
     before = files_of(done.dir)

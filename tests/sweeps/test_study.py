@@ -13,6 +13,7 @@ from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
 from rlcli.sweeps.objectives import objectives
 from rlcli.sweeps.study import FILE, Proposal, Study, pruner
+from tests.sweeps.composing import multirun
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
          "algo.epochs=range(1,9,2)", "algo.surrogate=clipped,ratio")  # fmt: skip
@@ -20,7 +21,7 @@ GRID = ("sweep.sampler=grid", "algo.clip=0.1,0.2,0.3", "algo.epochs=range(1,3)")
 
 
 def search(*overrides: str) -> Search:
-    found = compose_search(["tuned=none", *overrides])
+    found = compose_search(multirun(["tuned=none", *overrides]))
     assert found is not None
     return found
 
@@ -55,6 +56,12 @@ def asked(place: Path, what: Search, count: int, again: Callable[[int], bool]) -
     return found
 
 
+@pytest.mark.broken_by(
+    "the sampler's seed forgotten",
+    "sweeps/study.py",
+    'f"{search.settings.sampler_seed}:{draw}"',
+    'f"{draw}"',
+)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -83,6 +90,13 @@ def test_an_interruption_changes_nothing_of_what_is_asked(overrides: tuple[str, 
 COUNTED = ("algo.epochs=range(1,4)", "algo.surrogate=clipped,ratio", "network.hidden=[8],[16]")
 
 
+@pytest.mark.broken_by(
+    "combinations that were tried tried again",
+    "sweeps/study.py",
+    "if not avoids or _identity(proposal.params) not in tried:",
+    "if proposal:",
+    case="1-tpe",
+)
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("parallel", [1, 5])
 def test_no_combination_is_tried_twice_where_they_can_be_counted(
@@ -143,6 +157,12 @@ def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
     assert all((one.repeats or 0) < one.number for one in repeats)
 
 
+@pytest.mark.broken_by(
+    "the worst sought",
+    "sweeps/study.py",
+    "StudyDirection.MAXIMIZE if one.higher else",
+    "StudyDirection.MAXIMIZE if not one.higher else",
+)
 def test_tpe_learns(tmp_path: Path) -> None:
     """The best of forty trials is far nearer to the best there is than that of chance is."""
     scores = {}
