@@ -80,11 +80,11 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
 
 
 def _status(reference: str) -> SweepStatus:
-    from rlcli.runs.directory import runs_root, the_sweep
+    from rlcli.store.directory import require_sweep, runs_root
     from rlcli.sweeps.status import sweep_status
     from rlcli.sweeps.sweep import Sweep
 
-    return sweep_status(Sweep.read(the_sweep(reference, runs_root())))
+    return sweep_status(Sweep.read(require_sweep(reference, runs_root())))
 
 
 def _print(one: TrialStatus, stands: SweepStatus) -> None:

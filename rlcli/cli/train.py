@@ -97,7 +97,7 @@ def train(
 
 
 def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
-    from rlcli.runs.directory import runs_root
+    from rlcli.store.directory import runs_root
     from rlcli.sweeps.run import root_of, run_one
 
     outcome = run_one(job, quiet=quiet)

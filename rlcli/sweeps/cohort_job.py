@@ -15,10 +15,11 @@ from rlcli.backends.session import Failure, Row
 from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.errors import EXIT_CRASH, RlcliError
-from rlcli.runs.manifest import FILE as MANIFEST
+from rlcli.runs.result import Result
 from rlcli.runs.resume import resume_together
 from rlcli.runs.stop import CODES
-from rlcli.runs.train import Result, Verdict, train
+from rlcli.runs.train import Verdict, train
+from rlcli.store.manifest import FILE as MANIFEST
 from rlcli.sweeps.events import Message, OnEvent, RunEnded, RunRow, figures_of
 from rlcli.sweeps.preflight import CHECKS
 from rlcli.sweeps.search.pruner import cohort_pruner
@@ -135,12 +136,12 @@ class _Group:
 
         if self._resumes:
             results = resume_together(
-                job.dirs, checks=CHECKS, on_row=on_row, on_end=on_end, announced=self._on_stop, quiet=True
+                job.dirs, checks=CHECKS, on_row=on_row, on_end=on_end, on_signal=self._on_stop, quiet=True
             )
         else:
             results = train(
                 job.configs, job.dirs, overrides=job.overrides, on_row=on_row, on_end=on_end,
-                announced=self._on_stop, quiet=True,
+                on_signal=self._on_stop, quiet=True,
             )  # fmt: skip
         codes = [result.exit_code for result in results if result.exit_code in CODES.values()]
         return codes[0] if codes else None

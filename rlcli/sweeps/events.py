@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from rlcli.text import visible
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
 LONGEST_EVENT = 2**20
 """Maximum bytes of an event's line; real ones have a few thousand."""
@@ -127,7 +127,7 @@ def _row(name: str, row: dict[str, Any]) -> RunRow | None:
 
 
 def _ended(name: str, fields: dict[str, Any]) -> RunEnded | None:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
     if fields.keys() != RESULT.keys() or fields["status"] not in STATUSES:
         return None

@@ -10,10 +10,10 @@ from pathlib import Path
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
 from rlcli.config.launchers import HERE, Launching
-from rlcli.runs.admission import VARIABLE, admit
-from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.layout import check_sweep
-from rlcli.runs.lock import Lock
+from rlcli.store.admission import VARIABLE, admit
+from rlcli.store.directory import new_sweep_dir
+from rlcli.store.layout import check_sweep
+from rlcli.store.lock import Lock
 from rlcli.sweeps.launchers.launcher import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks

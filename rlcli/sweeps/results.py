@@ -9,8 +9,8 @@ from typing import Any
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.errors import StorageError
-from rlcli.runs.files import write_atomically
-from rlcli.runs.rows import last_row
+from rlcli.store.files import write_atomically
+from rlcli.store.rows import last_row
 from rlcli.sweeps.sweep import Job, Sweep
 
 FILE = "results.csv"

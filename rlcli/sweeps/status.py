@@ -14,9 +14,9 @@ from typing import Any
 
 from rlcli.config.schema import SweepConfig
 from rlcli.errors import StorageError
-from rlcli.runs.files import read_json
-from rlcli.runs.lock import holder
-from rlcli.runs.rows import last_row
+from rlcli.store.files import read_json
+from rlcli.store.lock import holder
+from rlcli.store.rows import last_row
 from rlcli.sweeps.search.objectives import (
     RETURN,
     Objective,

@@ -22,10 +22,10 @@ from rlcli.config.compose import Composed
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
-from rlcli.runs.directory import summary
-from rlcli.runs.files import read_json, read_text, storage_error, write_all, write_json
-from rlcli.runs.manifest import FILE as MANIFEST
-from rlcli.runs.versions import migrated
+from rlcli.store.directory import summary
+from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
+from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.versions import migrated
 
 VERSION = 2
 FILE = "sweep.json"

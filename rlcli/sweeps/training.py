@@ -9,7 +9,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.stop import CODES, heard_by
+from rlcli.runs.stop import CODES, handle_signals
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted
 from rlcli.sweeps.launchers.launcher import Cohort, Launcher
@@ -19,7 +19,7 @@ from rlcli.sweeps.results import write_results
 from rlcli.sweeps.sweep import NO_ID, Job, Sweep, now
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
 
 class _Signalled(BaseException):
@@ -160,5 +160,5 @@ def _raised_by_signals() -> Iterator[None]:
     def on_signal(number: int, _: FrameType | None) -> None:
         raise _Signalled(CODES[signal.Signals(number)])
 
-    with heard_by(on_signal):
+    with handle_signals(on_signal):
         yield

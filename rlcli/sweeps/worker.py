@@ -28,15 +28,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, EXIT_SIGTERM, RlcliError
-from rlcli.runs.lock import forget
-from rlcli.runs.stop import CODES, heard_by
+from rlcli.runs.stop import CODES, handle_signals
+from rlcli.store.lock import forget
 from rlcli.streams import STDERR, STDIN, prepare, prints_to_stderr
 from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Sender
 from rlcli.sweeps.launchers.stop_file import StopWatcher
 from rlcli.text import described, message_of
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
 EVERY = 0.25
 """Minimum seconds between two rows sent of one run."""
@@ -182,7 +182,7 @@ def run_task(task: Task) -> Outcome:
 
 
 def _train_and_collect(task: Task, results: dict[str, Result], messages: list[str]) -> int | None:
-    from rlcli.runs.admission import VARIABLE
+    from rlcli.store.admission import VARIABLE
     from rlcli.sweeps.cohort_job import CohortJob, train_cohort
     from rlcli.sweeps.sweep import Sweep
 
@@ -218,7 +218,7 @@ def _raised_by_signals() -> Iterator[None]:
     def on_signal(_: int, __: FrameType | None) -> None:
         raise _Signalled
 
-    with heard_by(on_signal):
+    with handle_signals(on_signal):
         yield
 
 

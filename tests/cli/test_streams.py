@@ -16,7 +16,7 @@ import pytest
 from rlcli.cli import main, output
 from rlcli.loggers.panel import PanelLogger
 from rlcli.sweeps import progress
-from tests.runs.conftest import manifest_of, rows_of
+from tests.runs.tiny import manifest_of, rows_of
 from tests.sweeps.conftest import SMALL
 from tests.test_streams import FAILURES, Failing
 

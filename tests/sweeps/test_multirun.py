@@ -22,8 +22,8 @@ from rlcli.sweeps.events import Event, OnEvent, RunEnded, RunRow
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run
+from tests.runs.tiny import manifest_of
 from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
@@ -108,7 +108,7 @@ def test_a_job_that_fails_amid_the_others(
     "a job's end told when the last of its cohort ends",
     "runs/train.py",
     "        self._on_end(run, result)\n",
-    "        if not self._runs:\n"
+    "        if not self._recorders:\n"
     "            for one in self._results:\n"
     "                self._on_end(one, self._results[one])\n",
 )

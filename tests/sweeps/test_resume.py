@@ -19,8 +19,8 @@ import pytest
 import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.lock import Lock, holder
 from rlcli.runs.train import Result, train
+from rlcli.store.lock import Lock, holder
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from tests.runs.resuming import assert_same_run

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import read_json, write_json
-from rlcli.runs.lock import Holder, this_process
+from rlcli.store.files import read_json, write_json
+from rlcli.store.lock import Holder, this_process
 
 FILE = "launch"
 EVERY = 0.5

@@ -23,7 +23,7 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from rlcli.config.launchers import Submitit
-from rlcli.runs.files import storage_error
+from rlcli.store.files import storage_error
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import OnEvent
 from rlcli.sweeps.launchers.launcher import Cohort

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.admission import VARIABLE
-from rlcli.runs.directory import summary
-from rlcli.runs.manifest import FILE as MANIFEST
-from rlcli.runs.rows import RECORD, last_row
+from rlcli.runs.result import Result
 from rlcli.runs.stop import STOPPING, stop_on_signals
-from rlcli.runs.train import Result
+from rlcli.store.admission import VARIABLE
+from rlcli.store.directory import summary
+from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.rows import RECORD, last_row
 from rlcli.sweeps.cohort_job import failed
 from rlcli.sweeps.events import CohortEnded, Message, OnEvent, RunEnded, RunRow, RunsStarted, figures_of
 from rlcli.sweeps.launchers.launcher import Cohort

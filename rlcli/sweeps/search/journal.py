@@ -19,7 +19,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from rlcli.errors import StorageError
-from rlcli.runs.files import DEEPEST, deeper, open_handle, open_plain, storage_error, write_atomically
+from rlcli.store.files import DEEPEST, deeper, open_handle, open_plain, storage_error, write_atomically
 
 LARGEST = 2**28
 """Maximum bytes of a study file; a trial takes about a thousand."""

@@ -24,8 +24,8 @@ from rlcli.config.serialise import flatten
 from rlcli.config.space import Value
 from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
-from rlcli.runs.admission import admit
-from rlcli.runs.directory import new_sweep_dir
+from rlcli.store.admission import admit
+from rlcli.store.directory import new_sweep_dir
 from rlcli.sweeps.launchers.launcher import opened
 from rlcli.sweeps.multirun import allow_imports, left_over, locked
 from rlcli.sweeps.names import rounded, trial_name

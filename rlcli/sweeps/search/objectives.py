@@ -13,7 +13,7 @@ from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError, unknown
 from rlcli.maths.location import interquartile_mean
-from rlcli.runs.files import read_text, write_atomically
+from rlcli.store.files import read_text, write_atomically
 
 RETURN = "eval/return_mean"
 BASE = "base.yaml"

@@ -14,7 +14,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from rlcli.sweeps.launchers.joblib import _detach
 from rlcli.sweeps.sweep import Sweep
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.launchers.sweeps import SHORT, assert_stopped_by, ctrl_c, started, train_two_cohorts
 from tests.sweeps.test_multirun import assert_as_alone

@@ -13,7 +13,7 @@ from rlcli.sweeps.launchers.launcher import MAKERS, opened
 from rlcli.sweeps.launchers.this_machine import InProcess
 from rlcli.sweeps.multirun import resume_sweep
 from rlcli.sweeps.sweep import Sweep
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.runs.lock import forget, holder, this_process
+from rlcli.store.lock import forget, holder, this_process
 from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted
 from rlcli.sweeps.launchers import supervision
 from rlcli.sweeps.launchers.stop_file import FILE, StopFile, StopWatcher
@@ -246,7 +246,7 @@ def test_a_defect_is_reported_by_the_worker(waiting: Sweep) -> None:
 
 @pytest.mark.broken_by(
     "the lock of a process of this host forgotten",
-    "runs/lock.py",
+    "store/lock.py",
     "    if found is not None and not found.here:\n        with",
     "    if found is not None:\n        with",
 )
@@ -285,7 +285,7 @@ def test_what_an_earlier_process_left_is_no_event(waiting: Sweep, monkeypatch: p
     after("failed")
     poll.add(["seed=0"])
     assert after("failed") == []
-    monkeypatch.setattr("rlcli.runs.directory.holder", lambda _: this_process())
+    monkeypatch.setattr("rlcli.store.directory.holder", lambda _: this_process())
     assert after("running") == [RunsStarted, RunRow]
     assert poll.started(["seed=0"])
     assert after("interrupted") == [], "it may be queued again"

@@ -18,8 +18,8 @@ import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.config.compose import with_tuned
 from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.rows import last_row
 from rlcli.runs.train import Result, train
+from rlcli.store.rows import last_row
 from rlcli.sweeps.multirun import Sweep
 from rlcli.sweeps.names import trial_name
 from rlcli.sweeps.search.loop import resume_search
