@@ -16,7 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.state import TrainState
 from rlcli.learner.table import TARGETS, Transitions
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.estimators import discounted_returns
 from rlcli.nets.observations import CLIP, FLOOR, Moments, advance
 from rlcli.nets.policy import Model, Outputs

@@ -17,7 +17,7 @@ from rlcli.learner.batch import Batch
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.penalty import adapts
 from rlcli.learner.step import Improvement
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.health import clip_figures, divergence, explained_variance, health
 from rlcli.maths.surrogates import clip_budget
 

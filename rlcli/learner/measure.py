@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.figures import Reference, epoch_figures
 from rlcli.learner.hyperparameters import stops_early
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rlcli.learner.critic import fit
 from rlcli.learner.step import Improvement, Losses, Step
 from rlcli.learner.table import SURROGATES
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.natural import Operator, Outcome, Proposal, fisher_vector_product, line_search, natural_step
 from rlcli.nets.mlp import MLP, Heads, Tape
 

@@ -28,7 +28,7 @@ from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, clip_by_norm_
 from rlcli.learner.sgd import sgd, shuffle
 from rlcli.learner.state import Phases, fresh_optimiser, no_phases
 from rlcli.learner.step import Improvement, Losses, Step
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.health import nonnegative
 from rlcli.nets.mlp import MLP, Heads
 from rlcli.nets.policy import Model, Outputs

@@ -18,7 +18,7 @@ from rlcli.learner.hyperparameters import Hyperparameters, stops_early
 from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm_
 from rlcli.learner.step import Improvement, Losses, Step
 from rlcli.learner.table import SURROGATES
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.draws import generator
 from rlcli.maths.estimators import whiten
 from rlcli.maths.products import times

@@ -35,7 +35,7 @@ from rlcli.learner.state import TrainState, behaviour, pushed
 from rlcli.learner.step import Held, Improvement, Memory, Step, StepRule
 from rlcli.learner.table import SURROGATES
 from rlcli.learner.weighting import Weighting
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
 from rlcli.nets.policy import Model, Outputs, Snapshot

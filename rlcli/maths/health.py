@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlcli.maths.bounds import bretagnolle_huber, pinsker
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.products import times
 
 CLIP_REFERENCE = 0.2

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 
 Operator = Callable[[Tensor], Tensor]
 """A symmetric matrix a run, as the function that multiplies [R, P] by it."""

@@ -1,0 +1,1 @@
+"""Stacked multilayer perceptrons: the networks of R runs as one batch of products, derivatives written out."""

@@ -1,0 +1,133 @@
+"""Multilayer perceptrons of R runs behind the network interface, with written-out passes.
+
+Shapes: R runs, B rows, I inputs, H hidden units, D policy outputs, F free policy parameters, P parameters of
+one run, Q those of a part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, OnHost
+from rlcli.nets.observations import Encoder
+from rlcli.nets.stacked.activations import ACTIVATIONS
+from rlcli.nets.stacked.layout import Initialisation, Layout
+from rlcli.nets.stacked.linear import product
+from rlcli.nets.stacked.passes import Passes, StackedHeads, features
+
+Array = npt.NDArray[Any]
+
+BLOCK = 2**18
+"""Numbers of a hidden layer that whole batches are passed through with at a time."""
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Actors and critics of one layout."""
+
+    layout: Layout
+    encoder: Encoder
+    initialisation: Initialisation = Initialisation()
+    memory_width: ClassVar[int] = 0
+
+    @cached_property
+    def parts(self) -> Mapping[str, slice]:
+        """Blocks of the flat buffer; `critic` of a shared trunk is both heads."""
+        return {ALL: slice(0, self.layout.size), **self.layout.blocks}
+
+    @property
+    def order(self) -> Tensor | None:
+        """Layer by layer, the actor's before the critic's, then the heads."""
+        return self.layout.order
+
+    @cached_property
+    def auxiliary(self) -> MLP:
+        """With a value head on the actor's trunk as well, unless that has V's own."""
+        return replace(self, layout=self.layout.with_auxiliary)
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        """Fresh parameters of one run, [P]."""
+        return self.layout.initial(self.initialisation, generator)
+
+    def initial_auxiliary(self, generator: torch.Generator) -> Tensor:
+        """Fresh parameters [H + 1] of one run's auxiliary value head."""
+        return self.layout.initial_auxiliary(self.initialisation, generator)
+
+    def heads(self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL) -> Heads:
+        """Outputs at inputs [R, B, I], each in memory by itself; a few runs at a time."""
+        layout, stack = self.layout, StackedHeads(self.layout)
+        free = layout.unflatten(parameters)["policy.free"]
+        policy = None if part == CRITIC else self._stacked_outputs(stack, parameters, inputs, 0)
+        if policy is not None and layout.trunks == 1:
+            critic = policy
+        else:
+            critic = None if part == ACTOR else self._stacked_outputs(stack, parameters, inputs, layout.trunks - 1)
+        runs, rows = inputs.shape[:2]
+        empty = inputs.new_empty(runs, rows, 0)
+        output = empty if policy is None else policy[:, : stack.policy].transpose(-1, -2)
+        return Heads(output, free, empty if critic is None or part == ACTOR else stack.value(critic))
+
+    def linearise(
+        self,
+        parameters: Tensor,
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        *,
+        part: str = ALL,
+        repeatedly: bool = False,
+    ) -> Passes:
+        """Passes through all of the network or one part, at inputs [R, B, I] of it."""
+        return Passes(self._part(part), parameters[:, self.parts[part]], inputs, repeatedly=repeatedly)
+
+    def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
+        """Inputs, but for the critic of a shared trunk, which reads its features [R, B, H]."""
+        if part == CRITIC and self.layout.shared:
+            return features(self.layout, parameters, inputs, 0)
+        return inputs
+
+    def blocks(self, inputs: Tensor) -> list[slice]:
+        """A few runs of inputs [R, B, I] at a time: intermediate results of more would leave the cache."""
+        runs, rows = inputs.shape[:2]
+        together = max(1, BLOCK // (rows * max(1, *(self.layout.hidden or (self.layout.inputs,)))))
+        return [slice(first, first + together) for first in range(0, runs, together)]
+
+    def on_host(self, parameters: Tensor) -> OnHost:
+        """The policy head as a numpy function of inputs [R, N, I], and the free parameters [R, 1, F]."""
+        parts = {name: part.cpu().numpy() for name, part in self.layout.unflatten(parameters).items()}
+        activate = ACTIVATIONS[self.layout.activation].on_host
+        layers = [
+            (parts[f"trunk.{depth}.weight"][:, 0], parts[f"trunk.{depth}.bias"][:, :1])
+            for depth in range(len(self.layout.hidden))
+        ]
+        weight, bias = parts["policy.weight"], parts["policy.bias"][:, None]
+
+        def head(x: Array) -> Array:
+            for into, shift in layers:
+                x = np.matmul(x, into)
+                x += shift
+                x = activate(x)
+            output: Array = np.matmul(x, weight)
+            output += bias
+            return output
+
+        return OnHost(head, parts["policy.free"])
+
+    def _part(self, part: str) -> Layout:
+        return {ALL: self.layout, ACTOR: self.layout.actor, CRITIC: self.layout.critic}[part]
+
+    def _stacked_outputs(self, stack: StackedHeads, parameters: Tensor, inputs: Tensor, trunk: int) -> Tensor:
+        """Outputs of a trunk's head, [R, S, B]."""
+        weight, bias = (part[:, trunk] for part in stack.stacked(self.layout.unflatten(parameters)))
+        outputs = inputs.new_empty(inputs.shape[0], weight.shape[1], inputs.shape[1])
+        for runs in self.blocks(inputs):
+            found = features(self.layout, parameters[runs], inputs[runs], trunk)
+            outputs[runs] = product(weight[runs], found.transpose(-1, -2)).add_(bias[runs])
+        return outputs
