@@ -118,6 +118,12 @@ def assert_same_state(session: NativeSession, run: int, other: NativeSession, it
         assert same(found.tensors[name], tensor), name
 
 
+@pytest.mark.broken_by(
+    "one gradient norm for the whole cohort",
+    "learner/optimisers.py",
+    "norms = torch.linalg.vector_norm(gradients, dim=-1, keepdim=True)",
+    "norms = torch.linalg.vector_norm(gradients).expand(len(gradients), 1)",
+)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_three_runs_together_are_the_three_alone(shape):
     configs = members(shape)

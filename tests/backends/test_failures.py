@@ -25,6 +25,12 @@ def faulty(fault: str, episode: int = 2):
     return [small(PROBES + "ProbeFaulty-v0", seed=seed, envs={"kwargs": kwargs}) for seed in (0, 1, 2)]
 
 
+@pytest.mark.broken_by(
+    "a failed run keeps what the failed update left",
+    "backends/native.py",
+    "good[r] = False",
+    "good[r] = True",
+)
 @pytest.mark.parametrize(("fault", "kind"), [
     ("raise", RuntimeError), ("reset", RuntimeError), ("observation", NonFiniteError),
     ("reward", NonFiniteError), ("infinity", NonFiniteError),

@@ -31,6 +31,12 @@ print(faults() - before)
 """
 
 
+@pytest.mark.broken_by(
+    "freed memory goes back to the system",
+    "backends/process.py",
+    "if set_option is not None:",
+    "if set_option is None:",
+)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep their own ways")
 def test_memory_that_was_freed_is_not_asked_for_again():
     found = os.environ | {"PYTHONPATH": str(Path(rlcli.__file__).parents[1])}

@@ -33,6 +33,12 @@ def sessions(name, **options):
     return made
 
 
+@pytest.mark.broken_by(
+    "seeds on the device of episodes that are over",
+    "collect/device.py",
+    "                ongoing.end(ended)\n                env.begin(self._starts(ongoing, ended), ended)\n",
+    "                env.begin(self._starts(ongoing, ended), ended)\n                ongoing.end(ended)\n",
+)
 @pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("name", ENVS)
 def test_rollouts_are_those_of_the_host_within_the_tolerance(name, whole):

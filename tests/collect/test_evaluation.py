@@ -30,6 +30,12 @@ def played(
     return found
 
 
+@pytest.mark.broken_by(
+    "evaluation seeds by environment rather than episode",
+    "collect/evaluation.py",
+    'environment_seed(seed, "evaluation", j) for j in range(episodes)',
+    'environment_seed(seed, "evaluation", j % count) for j in range(episodes)',
+)
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 @pytest.mark.parametrize("episodes", [1, 3, 10, 11, 37])
 def test_every_episode_is_played_to_its_end_and_counted_once(episodes, end):
@@ -102,6 +108,12 @@ def test_an_episode_without_an_end_is_cut_and_counted():
     assert found.cut == found.figures()["eval/cut"] == 23
 
 
+@pytest.mark.broken_by(
+    "an episode that ends at the bound counted as cut",
+    "collect/evaluation.py",
+    "endless = ~ended[playing] & (lengths",
+    "endless = (lengths",
+)
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_only_episodes_that_have_not_ended_by_themselves_count_as_cut(end):
     """Of lengths 1 to 23, those of exactly the bound have ended; those above are cut."""

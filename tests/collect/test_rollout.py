@@ -54,6 +54,13 @@ def test_a_rollout_is_what_stepping_by_hand_gives(backend):
             assert sorted(booked[run].lengths) == sorted(wanted)
 
 
+@pytest.mark.broken_by(
+    "the value of the reset observation at an end",
+    "collect/rollout.py",
+    "        record.steps.append(step)\n        self._observations = self._advance(record.ongoing, step)\n",
+    "        self._observations = self._advance(record.ongoing, step)\n"
+    "        record.steps.append(step._replace(observations=self._observations))\n",
+)
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_the_successor_at_an_end_is_the_final_observation(end):
     """The observation counts the steps: after a reset it would be 0."""
@@ -81,6 +88,12 @@ def test_every_episode_of_every_environment_has_a_seed_of_its_own():
         assert sorted(ended[run].lengths) == sorted(wanted)
 
 
+@pytest.mark.broken_by(
+    "noise shared between runs",
+    "collect/rollout.py",
+    'generator(seed, "action", update)',
+    'generator(self.seeds[0], "action", update)',
+)
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_actions_are_those_the_noise_of_the_run_and_update_selects(env):
     now = stage(*(small(env, seed=seed) for seed in (8, 9)))
@@ -171,6 +184,12 @@ def test_an_environment_that_ends_its_episode_sooner_than_before_begins_the_next
     assert_next_episodes_began(again(now).collector, now)
 
 
+@pytest.mark.broken_by(
+    "environments not held against what they showed",
+    "collect/state.py",
+    "    broken = ~lost & (ended | other)\n",
+    "    broken = ~lost & ended\n",
+)
 def test_an_environment_that_shows_something_else_begins_its_next_episode():
     now = stage(small(HERE + "Countdown-v0"))
     now.collect()
@@ -211,6 +230,12 @@ def test_runs_that_are_left_go_on_as_they_were():
     assert [ended[2], ended[0]] == ended_found
 
 
+@pytest.mark.broken_by(
+    "episode seeds without the environment's index",
+    "collect/state.py",
+    'return environment_seed(seed, "episode", environment, episode)',
+    'return environment_seed(seed, "episode", episode)',
+)
 def test_environments_runs_and_episodes_all_begin_differently():
     now = stage(*(small(PROBES + "ProbeChoice-v0", seed=seed) for seed in (0, 1)))
     starts: list[int] = []

@@ -131,6 +131,18 @@ def test_what_a_space_samples_is_read_all_at_once(space: Any) -> None:
         assert (row == read_step(spec, (one, 0.5, False, False, {}))[0]).all()
 
 
+@pytest.mark.broken_by(
+    "an observation of another shape broadcast",
+    "envs/boundary.py",
+    "if values.shape[1:] != leaf.shape or",
+    "if",
+)
+@pytest.mark.broken_by(
+    "whole numbers cut from others without a word",
+    "envs/members.py",
+    'floats = self.declared.kind == "f" if self.kind == "box" else self.kind != "discrete"',
+    "floats = True",
+)
 @pytest.mark.parametrize(("space", "given", "words"), REFUSED)
 def test_what_is_refused(space: Any, given: Any, words: str) -> None:
     spec = spec_of(space)

@@ -11,6 +11,12 @@ LOW = np.array([-0.05, -np.pi, 0.0, 2.0, -1.0])
 HIGH = np.array([0.05, np.pi, 1.0, 7.0, 1.0])
 
 
+@pytest.mark.broken_by(
+    "a draw's sum of halves without its carry",
+    "envs/array/draws.py",
+    " + (total < low[0])",
+    "",
+)
 @pytest.mark.parametrize("count", [0, 1, FEW, FEW + 1, 5_000])
 @pytest.mark.parametrize("width", [1, 2, 4, 5])
 def test_uniform_draws_are_those_of_numpys_generators(count: int, width: int) -> None:

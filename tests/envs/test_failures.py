@@ -74,6 +74,12 @@ def test_failures_are_renumbered_by_select() -> None:
     assert (env.step(ACTIONS[:1]).observations == np.float32(0.02)).all()
 
 
+@pytest.mark.broken_by(
+    "a torque that is no number goes unnoticed",
+    "envs/array/base.py",
+    'self._may_fail = spec.action.kind == "box"',
+    'self._may_fail = spec.action.kind == "discrete"',
+)
 @pytest.mark.parametrize("env_id", ["Pendulum-v1", "MountainCarContinuous-v0"])
 def test_an_action_that_is_no_number_fails_one_run_alike_in_both_backends(env_id: str) -> None:
     backends = [make(EnvConfig(id=env_id, backend=name), 3, num_envs=2) for name in ("gymnasium", "array")]

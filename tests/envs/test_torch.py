@@ -27,6 +27,18 @@ def both(env_id: str, runs: int, count: int, kwargs: dict[str, Any]) -> tuple[Ar
     return exact, close
 
 
+@pytest.mark.broken_by(
+    "a sign in the torch acrobot's equations",
+    "envs/torch/classic.py",
+    "- (0.5 * speed2 + speed1) * speed2 * sine",
+    "- (0.5 * speed2 - speed1) * speed2 * sine",
+)
+@pytest.mark.broken_by(
+    "the torch pendulum's speed from before its step",
+    "envs/torch/classic.py",
+    "angle = angle + 0.05 * speed\n",
+    "angle = angle + 0.05 * state[2]\n",
+)
 @pytest.mark.parametrize(
     ("env_id", "kwargs"),
     [

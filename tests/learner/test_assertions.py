@@ -25,6 +25,14 @@ def pair(request):
     return cohort, cohort.collect()
 
 
+@pytest.mark.broken_by(
+    "the normaliser advanced before the update",
+    "learner/update.py",
+    "    inputs = model.encode(state.policy, observations)\n",
+    "    moved = advanced_statistics(config, hyper, model, state, rollout)[0]\n"
+    "    state = state._replace(policy=Snapshot(state.policy.parameters, moved))\n"
+    "    inputs = model.encode(state.policy, observations)\n",
+)
 def test_they_hold_on_an_ordinary_update(pair):
     cohort, rollout = pair
     found = hold(cohort.learn(rollout))
@@ -32,6 +40,12 @@ def test_they_hold_on_an_ordinary_update(pair):
     assert all(mask == [True, True] for mask in found.values())
 
 
+@pytest.mark.broken_by(
+    "the acting assertion blind",
+    "learner/update.py",
+    "ACTING_TOLERANCE = 1e-4",
+    "ACTING_TOLERANCE = 1e4",
+)
 def test_a_normaliser_moved_after_acting_is_found(pair):
     cohort, rollout = pair
     moments = cohort.state.policy.moments

@@ -28,6 +28,12 @@ def rows(field: torch.Tensor) -> torch.Tensor:
     return field.transpose(0, 1).flatten(1, 2)
 
 
+@pytest.mark.broken_by(
+    "V-trace to the behaviour policy's own ratio",
+    "learner/batch.py",
+    "self._by_time(log_prob - self._log_acting),",
+    "self._by_time(self._log_acting - log_prob),",
+)
 @pytest.mark.parametrize("surrogate", ["score", "ratio"])
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_vtrace_corrects_for_the_policy_that_acted(env, surrogate):

@@ -16,6 +16,12 @@ def lagged(env: str = "CartPole-v1", lag: int = 2, **algo) -> Stage:
     return stage(*(small(env, seed=seed, lag=lag, envs=ENVS, algo=WILD | algo) for seed in (0, 1)))
 
 
+@pytest.mark.broken_by(
+    "today's statistics under yesterday's policy",
+    "learner/state.py",
+    "    return oldest\n",
+    "    return oldest._replace(moments=state.policy.moments)\n",
+)
 @pytest.mark.parametrize("lag", [0, 1, 2, 3])
 def test_the_policy_of_update_u_minus_lag_acts_with_its_statistics(lag):
     now = lagged(lag=lag)
@@ -48,6 +54,12 @@ def log_probs(now: Stage, rollout):
     ]
 
 
+@pytest.mark.broken_by(
+    "importance weights without their cap",
+    "learner/batch.py",
+    "return torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)",
+    "return correction",
+)
 @pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
 def test_each_sample_weighs_as_much_as_the_anchor_would_have_it_but_at_most_the_cap(env):
     now = lagged(env, weight_bar=1.1).after(3)

@@ -59,6 +59,12 @@ def drawn(draw: torch.Generator) -> dict[str, float | int]:
     }
 
 
+@pytest.mark.broken_by(
+    "a line search that forgets the KL",
+    "maths/natural.py",
+    "good = (distance <= limit) & (better > 0.0)",
+    "good = (better > 0.0)",
+)
 @pytest.mark.parametrize("surrogate", ["ratio", "clipped"])
 @pytest.mark.parametrize("env", ENVS)
 def test_no_update_leaves_the_trust_region(env, surrogate):
@@ -127,6 +133,12 @@ def test_without_advantages_the_policy_stays_to_the_last_bit(env):
     assert all(all(mask) for mask in hold(learned).values())
 
 
+@pytest.mark.broken_by(
+    "a line search that forgets the gain",
+    "maths/natural.py",
+    "good = (distance <= limit) & (better > 0.0)",
+    "good = (distance <= limit)",
+)
 @pytest.mark.parametrize("env", ENVS)
 def test_a_step_too_small_for_its_numbers_is_not_taken(env):
     """With a minute delta every candidate rounds to the start, which is no better than itself."""
@@ -191,6 +203,12 @@ def test_the_predicted_gain_is_gradient_times_step(env, lag):
     assert learned.figures["update/gain_predicted"].item() == pytest.approx(predicted, rel=1e-4)
 
 
+@pytest.mark.broken_by(
+    "value epochs that move the policy",
+    "learner/critic.py",
+    "network, columns = whole.critic, whole.critic_columns",
+    "network, columns = whole.actor, whole.actor_columns",
+)
 @pytest.mark.parametrize("env", ENVS)
 def test_gradient_steps_move_the_value_function_alone(env, monkeypatch):
     """The policy is, bit for bit, the accepted candidate, the value function the one after its epochs."""
@@ -228,6 +246,12 @@ def test_the_euclidean_metric_is_a_ball_of_parameters(env, line_search):
     assert learned.figures["update/cg_curvature"].item() == pytest.approx(1.0)
 
 
+@pytest.mark.broken_by(
+    "a natural step downhill",
+    "maths/natural.py",
+    "scaled = (2.0 * delta.double() / curvature).sqrt() * direction",
+    "scaled = -(2.0 * delta.double() / curvature).sqrt() * direction",
+)
 @pytest.mark.parametrize("env", ENVS)
 def test_without_line_search_the_full_step_is_taken(env):
     """A small one: half its square in the damped Fisher metric is delta, and without damping the KL."""

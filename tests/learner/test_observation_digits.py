@@ -32,6 +32,12 @@ def shifted(env: str, shift: float, *, seeds: tuple[int, ...] = (0,), **kwargs) 
     return still._replace(configs=learning)
 
 
+@pytest.mark.broken_by(
+    "whitening in float32",
+    "nets/observations.py",
+    "return ((self.rows(observations).double() - mean) * scale).clamp(-CLIP, CLIP).float()",
+    "return ((self.rows(observations).float() - mean.float()) * scale.float()).clamp(-CLIP, CLIP)",
+)
 @pytest.mark.parametrize("env", ENVS)
 def test_a_shifted_environment_shows_the_network_what_its_copy_shows(env):
     inputs = []
@@ -47,6 +53,12 @@ def test_a_shifted_environment_shows_the_network_what_its_copy_shows(env):
     torch.testing.assert_close(inputs[1], inputs[0], rtol=0, atol=1e-6)
 
 
+@pytest.mark.broken_by(
+    "observations rounded at the boundary",
+    "envs/spec.py",
+    "return self if self.precise is None else replace(self, dtype=self.precise)",
+    "return self",
+)
 @pytest.mark.parametrize("env", ENVS)
 def test_it_learns_what_its_copy_learns(env):
     found = []
@@ -73,6 +85,12 @@ def test_digits_are_kept_only_where_float32_has_too_few_and_they_are_whitened(ki
         assert seen.dtype == wanted
 
 
+@pytest.mark.broken_by(
+    "an actor that whitens in float32",
+    "nets/observations.py",
+    "rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale",
+    "rows = (flat(observations).astype(np.float32) - mean.astype(np.float32)) * scale",
+)
 def test_the_actor_whitens_to_the_bits_of_the_batch_and_runs_of_a_cohort_as_alone():
     together = shifted("Signal", 1e6, seeds=(0, 1))
     rollout = together.collect()

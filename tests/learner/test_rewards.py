@@ -25,6 +25,12 @@ def discounted(rollouts, run: int, gamma: float) -> tuple[np.ndarray, np.ndarray
     return np.concatenate(seen), total
 
 
+@pytest.mark.broken_by(
+    "the reward accumulator not reset at a truncation",
+    "learner/batch.py",
+    "ended = rollout.terminated | rollout.truncated",
+    "ended = rollout.terminated",
+)
 @pytest.mark.parametrize("end", ["terminated", "truncated", "both"])
 def test_returns_are_accumulated_within_episodes_over_rollouts(end):
     """Episodes of five steps, rollouts of seven: the accumulator crosses rollouts, and ends reset it."""

@@ -118,6 +118,12 @@ def test_the_exact_rule_does_not_need_the_epoch_figures():
     assert found.figures["update/epochs"].item() == 1
 
 
+@pytest.mark.broken_by(
+    "early stopping asked of the first run only",
+    "learner/hyperparameters.py",
+    "return any(config.algo.target_kl is not None for config in configs)",
+    "return configs[0].algo.target_kl is not None",
+)
 @pytest.mark.parametrize("rule", ["minibatch_k3", "epoch_exact"])
 @pytest.mark.parametrize("targets", [(None, 0.003), (1e-9, None), (0.003, 0.01), (1e-9, 1e-9)])
 def test_each_run_of_a_cohort_stops_as_it_would_alone(rule, targets):

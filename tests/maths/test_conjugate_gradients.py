@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -36,6 +37,12 @@ def test_each_iteration_is_the_best_in_its_krylov_space():
         assert found.iterations.tolist() == [count] * 3
 
 
+@pytest.mark.broken_by(
+    "conjugate gradients that end with their first run",
+    "maths/natural.py",
+    "if not active.any():",
+    "if not active.all():",
+)
 def test_a_run_stops_at_its_own_tolerance_and_stays_there():
     matrix, b = (
         positive_matrices(1, 12).expand(3, -1, -1),

@@ -40,6 +40,12 @@ def test_fisher_of_a_gaussian_in_three_parametrisations():
     assert policy.fisher(one, one / deviation)[1].item() / deviation == pytest.approx(2 / deviation**2)
 
 
+@pytest.mark.broken_by(
+    "passes along a prepared tape without the activations' derivatives",
+    "nets/mlp.py",
+    "return slope.mul_(layer.slope)",
+    "return slope",
+)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("shape", [(4, (), 2), (3, (5, 4), 2), (1, (1,), 1)], ids=str)
 @pytest.mark.parametrize("shared", [False, True])

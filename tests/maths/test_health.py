@@ -102,6 +102,12 @@ def test_effective_sample_size_does_not_change_with_a_constant_factor():
         torch.testing.assert_close(effective_sample_size(log_ratio + shift), effective_sample_size(log_ratio))
 
 
+@pytest.mark.broken_by(
+    "effective sample size without N",
+    "maths/health.py",
+    "share = total * total / (log_ratio.shape[-1] * (ratio * ratio).sum(-1))",
+    "share = total * total / (ratio * ratio).sum(-1)",
+)
 def test_one_dominating_sample_leaves_one_nth():
     log_ratio = torch.zeros(1, 40, dtype=torch.float64)
     log_ratio[0, 3] = 2000.0
@@ -148,6 +154,12 @@ def test_equal_weights_change_nothing():
         torch.testing.assert_close(value, plain[name], msg=name)
 
 
+@pytest.mark.broken_by(
+    "the two KL figures swapped",
+    "maths/health.py",
+    "forward, backward = nonnegative(apart.forward), nonnegative(apart.backward)",
+    "backward, forward = nonnegative(apart.forward), nonnegative(apart.backward)",
+)
 def test_figures_by_hand():
     """Two states, two actions, μ = ½ each; π = (0.9, 0.1), then (0.425, 0.575); actions 0 and 1."""
     mu = Categorical(torch.zeros(1, 2, 2, dtype=torch.float64))

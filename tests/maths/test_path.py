@@ -45,6 +45,12 @@ def scene() -> tuple[Tensor, Tensor, Segments, Tensor, Tensor, Tensor]:
     return first, last, parts, steps.rewards, steps.values, per_run(RUNS, 0.7, 1.0)
 
 
+@pytest.mark.broken_by(
+    "mean weights that forget the cap on the way",
+    "maths/path.py",
+    "log = torch.where(torch.maximum(begin, end) > limit, torch.logaddexp(below, above), log)",
+    "log = torch.minimum(log, limit)",
+)
 @pytest.mark.parametrize("cap", CAPS)
 @pytest.mark.parametrize("kind", KINDS[:-1])
 def test_mean_weights_are_the_mean_over_the_line(kind, cap):
@@ -120,6 +126,12 @@ def gained(kind: str, first: Tensor, last: Tensor, normalise: bool) -> Tensor:
     return (mean * move).sum((0, 2))
 
 
+@pytest.mark.broken_by(
+    "mean weights of a line taken at its start",
+    "maths/path.py",
+    "log = _log_mean_exp(begin, end)",
+    "log = begin + 0.0 * end",
+)
 @pytest.mark.parametrize("normalise", [False, True])
 @pytest.mark.parametrize("kind", ["trajectory", "per_decision", "per_step"])
 def test_the_gain_is_the_difference_of_the_objective(kind, normalise):

@@ -33,6 +33,12 @@ def slow(steps, gamma, n):
     return found
 
 
+@pytest.mark.broken_by(
+    "n-step returns across ends",
+    "maths/estimators.py",
+    "following = torch.where(ended, bootstrap[:-1], returns[1:])",
+    "following = torch.where(ended & False, bootstrap[:-1], returns[1:])",
+)
 @pytest.mark.parametrize(("steps", "runs", "envs"), SHAPES)
 @pytest.mark.parametrize("ends", [0.0, 0.15, 0.6])
 def test_nstep_is_its_sum(steps, runs, envs, ends):

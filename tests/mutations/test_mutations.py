@@ -1,4 +1,4 @@
-"""Every way of getting the numbers wrong is noticed by the test that is there to notice it."""
+"""Every mutation declared beside a test (`@pytest.mark.broken_by`) is noticed by that test."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.mutations import trials
-from tests.mutations.table import MUTATIONS, Mutation
+from tests.mutations.declared import Mutation, mutations
 
 ROOT = Path(__file__).parents[2]
+MUTATIONS = mutations(ROOT / "tests")
 PARTS = ("maths", "nets", "learner", "collect", "backends", "envs", "runs", "sweeps")
 PASSED, FAILED = 0, 1
 
@@ -29,6 +30,12 @@ def copy_of_the_sources(directory: Path) -> Path:
     for file in ("pyproject.toml", "tests/conftest.py"):
         shutil.copy2(ROOT / file, directory / file)
     return directory
+
+
+def occurrences(mutation: Mutation) -> int:
+    """How often the text to replace occurs in its file; 0 when there is no such file."""
+    path = ROOT / "rlcli" / mutation.file
+    return path.read_text(encoding="utf-8").count(mutation.text) if path.is_file() else 0
 
 
 def mutate(directory: Path, mutation: Mutation) -> None:
@@ -68,9 +75,12 @@ def outcomes(
     return dict(zip(names_in_order, zip(json.loads(done.stdout), said, strict=True), strict=True))
 
 
-def test_names_and_replacements_are_distinct() -> None:
-    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+def test_no_two_are_the_same_but_for_their_names() -> None:
     assert len({mutation[1:] for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+def test_each_text_occurs_once_in_its_file() -> None:
+    assert {f"{one.name} ({one.file})": count for one in MUTATIONS if (count := occurrences(one)) != 1} == {}
 
 
 def test_without_a_mutation_all_these_tests_pass(outcomes: dict[str, tuple[int, str]]) -> None:

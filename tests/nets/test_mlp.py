@@ -41,6 +41,18 @@ def test_every_activation_is_compared():
     assert set(MODULES) == set(ACTIVATIONS)
 
 
+@pytest.mark.broken_by(
+    "the critic's head read off the actor's trunk",
+    "nets/mlp.py",
+    "weight[:, -1, self._value_row] = value.squeeze(-1)",
+    "weight[:, 0, self._value_row] = value.squeeze(-1)",
+)
+@pytest.mark.broken_by(
+    "the first layer's bias twice",
+    "nets/mlp.py",
+    "torch.cat((x, x.new_ones(*x.shape[:-1], 1)), -1)",
+    "torch.cat((x, 2.0 * x.new_ones(*x.shape[:-1], 1)), -1)",
+)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("activation", MODULES)
 def test_the_heads_are_those_of_torch_modules(activation, shared):
@@ -84,6 +96,13 @@ def test_backward_is_the_gradient_of_policy_and_value(shape, activation, shared)
     torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.broken_by(
+    "the gradients of the first few runs for all of them",
+    "nets/mlp.py",
+    "by_heads = heads._replace(output=by_output[some], free=by_free[some])",
+    "by_heads = heads._replace(output=by_output[: len(heads.output)], free=by_free[some])",
+    case="5-False",
+)
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("runs", [1, 5])
 def test_the_policys_own_gradient_is_that_part_of_the_whole(shared, runs, monkeypatch):

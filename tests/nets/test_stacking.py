@@ -71,6 +71,12 @@ def test_networks(activation, hidden, kind):
                 assert torch.equal(part, whole[name][members]), (name, inputs, outputs, rows, members)
 
 
+@pytest.mark.broken_by(
+    "an activation that rounds by position",
+    "nets/activations.py",
+    "return x * _sigmoid(x)",
+    "return torch.nn.functional.silu(x)",
+)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_round_an_element_the_same_wherever_it_stands(activation):
     forward, backward, on_host = ACTIVATIONS[activation]

@@ -12,6 +12,12 @@ from rlcli.runs.admission import admit
 from tests.runs.conftest import tiny
 
 
+@pytest.mark.broken_by(
+    "modules imported because a directory names them",
+    "runs/admission.py",
+    "if module not in allowed]",
+    "if module in allowed]",
+)
 def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.py").touch()
     monkeypatch.chdir(tmp_path)

@@ -100,6 +100,12 @@ def test_the_best_is_kept(tmp_path: Path) -> None:
     assert checkpoints.load(4).update == 4
 
 
+@pytest.mark.broken_by(
+    "a final evaluation taken for one of the course",
+    "runs/checkpoint.py",
+    "on_schedule = best_return is not None and not final",
+    "on_schedule = best_return is not None",
+)
 def test_saving_twice_writes_once_unless_there_is_news(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1)
     path = tmp_path / "checkpoints" / "1.safetensors"
@@ -219,6 +225,12 @@ def test_without_an_index_checkpoints_vouch_for_themselves(kind: str, tmp_path: 
     assert index_of(tmp_path) == whole
 
 
+@pytest.mark.broken_by(
+    "a checkpoint's own checksum not looked at",
+    "runs/packing.py",
+    "hashlib.sha256(unsigned).hexdigest() != signed",
+    "len(unsigned) != len(content)",
+)
 def test_a_flip_of_any_bit_is_found_without_an_index(tmp_path: Path) -> None:
     saved(tmp_path, 1)
     path = tmp_path / "checkpoints" / "1.safetensors"

@@ -96,6 +96,19 @@ def line(tmp_path: Path, row: Row, state: State) -> Line:
         digests.close()
 
 
+@pytest.mark.broken_by(
+    "the optimiser left out of the digests",
+    "runs/digests.py",
+    "    for name, array in state.items():\n",
+    "    kept = {name: leaf for name, leaf in state.items() if 'optimiser' not in name}\n"
+    "    for name, array in kept.items():\n",
+)
+@pytest.mark.broken_by(
+    "digests of the policy alone, without the queue behind it",
+    "runs/digests.py",
+    "            pieces[quantity] += (heading, array.data)",
+    "            pieces[quantity] += (heading, b'' if '.queue.' in name else array.data)",
+)
 def test_one_bit_of_any_tensor_is_seen_in_its_quantity(reached: tuple[Row, State], tmp_path: Path) -> None:
     row, state = reached
     before = line(tmp_path, row, state)
@@ -130,6 +143,12 @@ def test_what_belongs_nowhere_is_refused(reached: tuple[Row, State], tmp_path: P
         quantity_of("train.policy.parameters_of_another_kind")
 
 
+@pytest.mark.broken_by(
+    "evaluation in the digest of metrics",
+    "runs/digests.py",
+    'LEFT_OUT = ("time/", "eval/", "final")',
+    'LEFT_OUT = ("time/", "final")',
+)
 def test_every_figure_counts_but_time_and_evaluation(reached: tuple[Row, State], tmp_path: Path) -> None:
     row, state = reached
     before = line(tmp_path, row, state)
@@ -203,6 +222,12 @@ def test_a_run_writes_a_line_an_update(trained: Trained) -> None:
     assert "collector" not in comparison.difference.quantities
 
 
+@pytest.mark.broken_by(
+    "a chain without the link before",
+    "runs/digests.py",
+    'hashlib.sha256(before + b" " + ended)',
+    'hashlib.sha256(b" " + ended)',
+)
 def test_each_chain_digest_holds_all_before_it(reached: tuple[Row, State], tmp_path: Path) -> None:
     """After a first update that differs, equal ones have other chain digests all the same."""
     row, state = reached
@@ -241,6 +266,12 @@ def continued(run: Path, to: Path, after: int, every: int = 1) -> Digests:
     return Digests(to, after=after, every=every)
 
 
+@pytest.mark.broken_by(
+    "a chain that goes on after what was done again",
+    "runs/digests.py",
+    "if update <= after and every and update % every == 0",
+    "if every and update % every == 0",
+)
 def test_going_on_keeps_what_was(trained: Trained, tmp_path: Path) -> None:
     run = trained().dir
     straight = lines_of(run)

@@ -140,6 +140,12 @@ def test_lines_survive_odd_characters(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "n\u00e4chster Lauf \\udcff\n"
 
 
+@pytest.mark.broken_by(
+    "a link followed when a file is opened",
+    "plain.py",
+    "flags | os.O_NOFOLLOW | os.O_NONBLOCK",
+    "flags | os.O_NONBLOCK",
+)
 def test_a_link_is_neither_read_nor_written(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("{}")

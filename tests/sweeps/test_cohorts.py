@@ -17,11 +17,24 @@ def configs(*overrides: str) -> list[RunConfig]:
     return [job.config for job in compose_multirun(["tuned=none", *overrides])]
 
 
+@pytest.mark.broken_by(
+    "a key of the cohort's kept in the shape",
+    "config/shape.py",
+    "if not KEYS[name].declaration.cohort and",
+    "if (name == 'seed' or not KEYS[name].declaration.cohort) and",
+)
 def test_jobs_that_differ_in_cohort_keys_train_together() -> None:
     varied = configs("seed=0,1,2", "algo.clip=0.1,0.2", "total_steps=1000,2000", "name=a,b", "logger=[]")
     assert cohorts(varied, ONE) == [list(range(24))]
 
 
+@pytest.mark.broken_by(
+    "a key that sets a shape left out of it",
+    "config/shape.py",
+    "if not KEYS[name].declaration.cohort and",
+    "if name != 'algo.rollout_steps' and not KEYS[name].declaration.cohort and",
+    case="algo.rollout_steps=64,128",
+)
 @pytest.mark.parametrize(
     "override",
     ["algo.rollout_steps=64,128", "network.hidden=[8],[9]", "env=CartPole-v1,Acrobot-v1", "algo=ppo,trpo",
@@ -90,6 +103,12 @@ def test_stable_baselines3_trains_one_by_one() -> None:
     assert cohorts(configs("seed=0,1", "backend=native,sb3"), ONE) == [[0, 2], [1], [3]]
 
 
+@pytest.mark.broken_by(
+    "seeds of a trial in two cohorts",
+    "sweeps/cohorts.py",
+    "(1, trial) if trial is not None else (0, position)",
+    "(0, position)",
+)
 def test_the_seeds_of_a_trial_stay_together() -> None:
     varied = configs("algo.clip=0.1,0.2,0.3,0.4,0.5", "seed=0,1,2", "cohort.max_size=7")
     trials = [number // 3 for number in range(15)]

@@ -34,6 +34,12 @@ def test_events_are_read_from_where_one_was(tmp_path: Path) -> None:
     assert numbers(Journal(tmp_path / "log"), 2) == [2]
 
 
+@pytest.mark.broken_by(
+    "a torn line joined with the next",
+    "sweeps/journal.py",
+    "                os.ftruncate(handle, _whole(handle))\n",
+    "",
+)
 @pytest.mark.parametrize("torn", [b'{"n": 1', b"{", b'{"n": 1}', b"\xff" * 100_000])
 def test_what_a_kill_tore_is_cut_off_by_the_next(torn: bytes, tmp_path: Path) -> None:
     path = tmp_path / "log"

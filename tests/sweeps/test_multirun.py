@@ -35,6 +35,13 @@ def assert_as_alone(done: Sweep, place: Path) -> None:
         assert_same_run(done.dir / job.name, place / job.name)
 
 
+@pytest.mark.broken_by(
+    "who has left stays in the cohort",
+    "runs/train.py",
+    "self._session.drop(run)",
+    "pass",
+    case="cohort",
+)
 @pytest.mark.parametrize("launcher", ["cohort", "basic"])
 def test_each_job_is_the_lone_run(launcher: str, sweep: Sweeping, workplace: Path) -> None:
     done = sweep(
@@ -95,6 +102,14 @@ def test_a_job_that_fails_amid_the_others(
     assert_as_alone(done, workplace / "alone")
 
 
+@pytest.mark.broken_by(
+    "a job's end told when the last of its cohort ends",
+    "runs/train.py",
+    "        self._on_end(run, result)\n",
+    "        if not self._runs:\n"
+    "            for one in self._results:\n"
+    "                self._on_end(one, self._results[one])\n",
+)
 def test_the_end_of_a_job_is_told_as_it_ends(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of two has half the steps."""
     told: list[tuple[str, Any]] = []
@@ -222,6 +237,12 @@ def test_where_the_bits_differ_jobs_train_one_by_one(
     assert done.exit_code == 0
 
 
+@pytest.mark.broken_by(
+    "the probe of exactness compares names alone",
+    "sweeps/exact.py",
+    "all(torch.equal(left[name], right[name]) for name in left)",
+    "all(left[name].shape == right[name].shape for name in left)",
+)
 def test_the_probe_compares_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     import rlcli.sweeps.exact as exact
 

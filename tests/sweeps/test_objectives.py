@@ -21,6 +21,12 @@ def test_directions() -> None:
     assert [one.higher for one in objectives(given)] == [True, False]
 
 
+@pytest.mark.broken_by(
+    "a trial's value is the plain mean",
+    "sweeps/objectives.py",
+    "[interquartile_mean([row[one.metric] for row in rows]) for one in wanted]",
+    "[sum(row[one.metric] for row in rows) / len(rows) for one in wanted]",
+)
 def test_the_value_of_a_trial_is_that_of_all_its_seeds() -> None:
     rows = [{"a": 1.0, "b": 5.0}, {"a": 3.0, "b": 5.0}, {"a": 100.0, "b": 8.0}]
     assert values_of(rows, [HIGH, LOW]) == [
@@ -31,6 +37,12 @@ def test_the_value_of_a_trial_is_that_of_all_its_seeds() -> None:
     assert values_of([], [HIGH]) is None
 
 
+@pytest.mark.broken_by(
+    "a front of trials that are beaten",
+    "sweeps/objectives.py",
+    "return not worse and any(",
+    "return worse and any(",
+)
 def test_the_pareto_front() -> None:
     values = [[1.0, 1.0], [2.0, 2.0], [0.5, 0.5], [1.0, 2.0], [2.0, 2.0], [0.0, 3.0]]
     assert best(values, [HIGH, LOW]) == [0, 1, 2, 4]

@@ -77,6 +77,12 @@ def assert_as_uninterrupted(found: Path, wanted: Sweep) -> None:
     assert record["status"] == wanted.status
 
 
+@pytest.mark.broken_by(
+    "jobs that were cut begin again",
+    "sweeps/work.py",
+    "if (one / MANIFEST).is_file()]",
+    "if False]",
+)
 def test_a_sweep_killed_in_this_process(workplace: Path, sweep: Sweeping) -> None:
     overrides = ("network.hidden=[4],[5],[6]", "seed=0,1")
     found = killed_with(*overrides)
@@ -147,6 +153,13 @@ def test_one_worker_that_is_killed_fails_its_jobs_alone(
     assert [job.status for job in resume_sweep(found, quiet=True).jobs] == ["finished"] * 2
 
 
+@pytest.mark.broken_by(
+    "jobs of another order given each other's configs",
+    "sweeps/training.py",
+    "self._configs = {job.name: sweep.config(job) for job in jobs}",
+    "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, key=lambda "
+    "job: job.name)), strict=True))",
+)
 def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sweeping) -> None:
     """A changed file of the user's, another order in sweep.json: nothing is composed anew."""
     folder = workplace / "mine" / "algo"
@@ -194,6 +207,12 @@ def test_failed_jobs_are_tried_again_on_request_only(
     assert_same_run(done.dir / "seed=1", alone.dir / "seed=1")
 
 
+@pytest.mark.broken_by(
+    "finished jobs trained again",
+    "sweeps/multirun.py",
+    "left = [job for job in sweep.jobs if job.status not in over]",
+    "left = list(sweep.jobs)",
+)
 def test_nobody_trains_what_is_finished(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     done = sweep("seed=0,1", "cohort.max_size=1")
     (done.dir / "seed=0" / "manifest.json").unlink()
@@ -221,6 +240,12 @@ def test_a_job_that_cannot_go_on_does_not_keep_the_others(workplace: Path, sweep
     assert done.exit_code == 1
 
 
+@pytest.mark.broken_by(
+    "a job that another process trains taken for free",
+    "sweeps/multirun.py",
+    "        Lock(sweep.dir / job.name).release()",
+    "        pass",
+)
 def test_a_sweep_that_another_process_trains_is_left_alone(sweep: Sweeping) -> None:
     done = sweep("seed=0,1")
     before = files_of(done.dir)

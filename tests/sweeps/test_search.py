@@ -121,6 +121,12 @@ def failing(seed: int, clip: float = 0.0) -> Any:
     return train_or_fail
 
 
+@pytest.mark.broken_by(
+    "a failed trial stays failed whatever its seeds come to",
+    "sweeps/search.py",
+    "return study.reopened(numbers) if numbers else study",
+    "return study",
+)
 def test_a_failed_seed_fails_its_trial_and_is_tried_again_on_request(
     searched: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +149,19 @@ def test_a_failed_seed_fails_its_trial_and_is_tried_again_on_request(
     assert [one.values for one in trials_of(again.dir)] == [one.values for one in trials_of(whole.dir)]
 
 
+@pytest.mark.broken_by(
+    "the last seed of a trial ends an update before the others",
+    "sweeps/judge.py",
+    "            self._hear(number, mark, name, row[FIGURE], steps)\n        return False",
+    "            self._hear(number, mark, name, row[FIGURE], steps)\n"
+    "        return self._stop[number] is not None",
+)
+@pytest.mark.broken_by(
+    "a trial judged by one seed",
+    "sweeps/judge.py",
+    "if len(heard) == self._seeds:",
+    "if len(heard) == 1:",
+)
 def test_pruned_trials_end_at_one_update_and_the_others_do_not_feel_it(
     searched: Sweeping, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +247,23 @@ def killed(moment: str, *words: str) -> Path:
     return Path("runs/cut")
 
 
+@pytest.mark.broken_by(
+    "trials that were asked for and not frozen forgotten",
+    "sweeps/search.py",
+    "one.number not in have]",
+    "one.number < 0]",
+    case="asked",
+)
+@pytest.mark.broken_by(
+    "trials that were over and not told forgotten",
+    "sweeps/search.py",
+    "            left_of_it.tell()\n"
+    "            training.train([*left, *left_of_it.begun()])\n"
+    "            while batch := left_of_it.batch():\n"
+    "                training.train(batch)\n",
+    "            training.train([*left, *left_of_it.begun()])\n",
+    case="telling",
+)
 @pytest.mark.parametrize("moment", ["asked", "amid a batch", "training", "telling"])
 def test_a_kill_loses_nothing(moment: str, searched: Sweeping) -> None:
     words = (*TWO[:1], "sweep.trials=5", *TWO[2:3], *TWO[4:], "total_steps=48", "checkpoint.every=16")
@@ -250,6 +286,12 @@ def test_a_kill_loses_nothing(moment: str, searched: Sweeping) -> None:
     assert left == {"sweep.json", "base.yaml", "study.log", "results.csv"}
 
 
+@pytest.mark.broken_by(
+    "a verdict told before it is written",
+    "sweeps/judge.py",
+    "                self._study.stop_after(number, steps)\n",
+    "",
+)
 def test_a_verdict_outlives_a_kill(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One seed of a trial that is to be pruned was, the other was cut: it ends at the same update."""
     found = killed(
@@ -290,6 +332,12 @@ def own(folder: Path, clip: float) -> None:
     (folder / "algo" / "own.yaml").write_text(f"defaults: [ppo]\ngae_lambda: {clip}\n")
 
 
+@pytest.mark.broken_by(
+    "what changed since a sweep began goes unnoticed",
+    "sweeps/search.py",
+    "        if not differing:\n            return search",
+    "        if differing or not differing:\n            return search",
+)
 def test_config_files_that_changed_are_noticed(searched: Sweeping, workplace: Path) -> None:
     own(workplace / "mine", 0.5)
     done = searched(*TWO, "algo=own", config_dir="mine")

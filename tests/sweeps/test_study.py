@@ -55,6 +55,12 @@ def asked(place: Path, what: Search, count: int, again: Callable[[int], bool]) -
     return found
 
 
+@pytest.mark.broken_by(
+    "the sampler's seed forgotten",
+    "sweeps/study.py",
+    'f"{search.settings.sampler_seed}:{draw}"',
+    'f"{draw}"',
+)
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -83,6 +89,13 @@ def test_an_interruption_changes_nothing_of_what_is_asked(overrides: tuple[str, 
 COUNTED = ("algo.epochs=range(1,4)", "algo.surrogate=clipped,ratio", "network.hidden=[8],[16]")
 
 
+@pytest.mark.broken_by(
+    "combinations that were tried tried again",
+    "sweeps/study.py",
+    "if not avoids or _identity(proposal.params) not in tried:",
+    "if proposal:",
+    case="1-tpe",
+)
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("parallel", [1, 5])
 def test_no_combination_is_tried_twice_where_they_can_be_counted(
@@ -143,6 +156,12 @@ def test_repeats_are_known_where_they_are_not_avoided(tmp_path: Path) -> None:
     assert all((one.repeats or 0) < one.number for one in repeats)
 
 
+@pytest.mark.broken_by(
+    "the worst sought",
+    "sweeps/study.py",
+    "StudyDirection.MAXIMIZE if one.higher else",
+    "StudyDirection.MAXIMIZE if not one.higher else",
+)
 def test_tpe_learns(tmp_path: Path) -> None:
     """The best of forty trials is far nearer to the best there is than that of chance is."""
     scores = {}
