@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.collect.rollout import forgotten
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
 from rlcli.nets.actor import Actor
@@ -72,10 +73,12 @@ def evaluate(
     act = Actor(model, snapshot)
     draws = generator(seed, "evaluation_action")
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
+    width = model.network.memory_width
+    memory = np.zeros((1, count, width), np.float32) if width else None
     while not stopped():
         noise = model.family.noise((1, count), draws).numpy() if stochastic else None
-        actions, _ = act(observations, noise)
-        step = env.step(actions.reshape(1, count, *env.spec.action.shape))
+        acted = act(observations, noise, memory)
+        step = env.step(acted.actions.reshape(1, count, *env.spec.action.shape))
         if env.failures:
             raise env.failures[0]
         playing = episode < episodes
@@ -85,8 +88,9 @@ def evaluate(
         endless = ~ended[playing] & (lengths[episode[playing]] >= max_steps)
         ended[playing] |= endless
         cut += int(endless.sum())
-        observations = step.observations
+        observations, memory = step.observations, acted.memory
         if ended.any():
+            memory = forgotten(memory, ended[None])
             episode[ended & playing] += count
             if (episode >= episodes).all():
                 return Evaluation(returns, lengths, cut)

@@ -37,6 +37,8 @@ class CollectorState(NamedTuple):
     """[L, N, *action]: the last L raw actions; environment n's episode is the last `lengths[n]` of them."""
     observations: Array
     """[N, *observation]: what each environment showed last."""
+    memory: npt.NDArray[np.float32]
+    """[N, M]: recurrent state of the policy in each environment; of no width where the network has none."""
 
 
 class Restored(NamedTuple):
@@ -54,14 +56,16 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
     return environment_seed(seed, "episode", environment, episode)
 
 
-def restore(env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None) -> Restored:
+def restore(
+    env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None, memory_width: int = 0
+) -> Restored:
     """Puts every environment where its state says (None: at its first episode).
 
     An episode of which too few actions were kept (`env.replay_limit`), or that the environment does not
     repeat, is given up for the next one.
     """
     if states is None:
-        found = [_fresh(env) for _ in seeds]
+        found = [_fresh(env, memory_width) for _ in seeds]
         observations = env.reset(_starts(seeds, found), np.ones((len(seeds), env.num_envs), bool))
         return _restored(found, observations, np.zeros((len(seeds), env.num_envs), bool))
     found = [_replayable(state, env.spec.exact_resume) for state in states]
@@ -102,7 +106,7 @@ def _starts(seeds: Sequence[int], states: Sequence[CollectorState]) -> npt.NDArr
     )
 
 
-def _fresh(env: VectorEnv) -> CollectorState:
+def _fresh(env: VectorEnv, memory_width: int) -> CollectorState:
     n = env.num_envs
     action, observation = env.spec.action, env.spec.observation
     return CollectorState(
@@ -112,6 +116,7 @@ def _fresh(env: VectorEnv) -> CollectorState:
         recent=np.zeros(0),
         history=np.zeros((0, n, *action.shape), action.raw_dtype),
         observations=np.zeros((n, *observation.shape), observation.dtype),
+        memory=np.zeros((n, memory_width), np.float32),
     )
 
 
@@ -128,6 +133,7 @@ def _given_up(state: CollectorState, lost: npt.NDArray[np.bool_]) -> CollectorSt
         episodes=state.episodes + lost,
         lengths=np.where(lost, 0, state.lengths),
         returns=np.where(lost, 0.0, state.returns),
+        memory=np.where(lost[:, None], np.float32(0.0), state.memory),
     )
 
 

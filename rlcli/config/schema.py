@@ -163,6 +163,12 @@ class AlgoConfig:
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
+    minibatch_of: str = key(
+        "samples",
+        "What a minibatch holds: samples of all environments at any step, or whole sequences of some "
+        "environments, as networks with memory need (minibatches must divide env.num_envs then).",
+        choices=("samples", "sequences"),
+    )
     optimiser: str = key("adam", "The rule of gradient steps.", choices=("adam", "rmsprop", "sgd"))
     learning_rate: float = key(2.5e-4, "Step size of the optimiser.", ge=0, cohort=True)
     learning_rate_schedule: str = key(

@@ -26,24 +26,25 @@ class OptimiserState(NamedTuple):
     steps: Tensor
     """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
 
-    def part(self, columns: Tensor) -> OptimiserState:
-        """Of the parameters at these columns alone."""
-        return OptimiserState(self.first[:, columns], self.second[:, columns], self.steps)
+    def part(self, block: slice) -> OptimiserState:
+        """Of the parameters of this block alone."""
+        return OptimiserState(self.first[:, block], self.second[:, block], self.steps)
 
-    def with_part(self, columns: Tensor, part: OptimiserState) -> OptimiserState:
-        """With the moments at these columns, and the step count, of `part`."""
-        first = self.first.index_copy(1, columns, part.first)
-        return OptimiserState(first, self.second.index_copy(1, columns, part.second), part.steps)
+    def with_part(self, block: slice, part: OptimiserState) -> OptimiserState:
+        """With the moments of this block, and the step count, of `part`."""
+        first, second = self.first.clone(), self.second.clone()
+        first[:, block], second[:, block] = part.first, part.second
+        return OptimiserState(first, second, part.steps)
 
 
 class Phases(NamedTuple):
-    """What learning in phases remembers; of no width for other step rules.
+    """What learning in phases keeps between updates; of no width for other step rules.
 
     Shapes: N rollouts from one auxiliary phase to the next, B samples of a rollout.
     """
 
     value: OptimiserState
-    """Of the value epochs, over the parameters these move."""
+    """Of the value epochs, over the critic's parameters; over both heads of a shared trunk."""
     auxiliary: OptimiserState
     """Of the auxiliary phase, over all parameters and the auxiliary head."""
     head: Tensor

@@ -54,7 +54,7 @@ class Distribution(ABC):
     def kl(self, other: Self) -> Tensor:
         """KL(self || other) at each state, exactly, shape `...`."""
 
-    def tv(self, other: Self) -> Tensor | None:  # noqa: ARG002 -- for kinds that have it in closed form
+    def tv(self, other: Self) -> Tensor | None:
         """Total variation at each state, or None where it has no closed form."""
         return None
 

@@ -36,7 +36,7 @@ class Categorical(Distribution):
         """Logits; nothing is free."""
         return self.logits, nothing_free(self.logits)
 
-    def like(self, output: Tensor, free: Tensor) -> Categorical:  # noqa: ARG002 -- nothing is free
+    def like(self, output: Tensor, free: Tensor) -> Categorical:
         """Of these logits."""
         return Categorical(output)
 

@@ -40,7 +40,7 @@ class MultiCategorical(Distribution):
         """Logits; nothing is free."""
         return self.logits, nothing_free(self.logits)
 
-    def like(self, output: Tensor, free: Tensor) -> MultiCategorical:  # noqa: ARG002 -- nothing is free
+    def like(self, output: Tensor, free: Tensor) -> MultiCategorical:
         """Of these logits."""
         return MultiCategorical(output, self.sizes)
 
@@ -113,7 +113,7 @@ class Bernoulli(Distribution):
         """Logits; nothing is free."""
         return self.logits, nothing_free(self.logits)
 
-    def like(self, output: Tensor, free: Tensor) -> Bernoulli:  # noqa: ARG002 -- nothing is free
+    def like(self, output: Tensor, free: Tensor) -> Bernoulli:
         """Of these logits."""
         return Bernoulli(output)
 

@@ -14,8 +14,8 @@ class Objective(NamedTuple):
     """An objective and its slope, so that a gradient step needs no graph."""
 
     value: Tensor
-    slope: Tensor | None = None
-    """∂ value / ∂ log π(a|s); None: by automatic differentiation."""
+    slope: Tensor
+    """∂ value / ∂ log π(a|s)."""
 
 
 def clipped(ratio: Tensor, advantages: Tensor, clip: Tensor) -> Objective:

@@ -2,23 +2,42 @@
 
 On a few rows a product costs torch's dispatcher three times what it costs numpy, and numpy multiplies stacked
 matrices one by one, so that a run acts the same alone or stacked. The update recomputes all outputs in one
-batch and compares them with these. Shapes: R runs, N environments, D policy outputs.
+batch and compares them with these. Shapes: R runs, N environments, D policy outputs, M numbers of memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlcli.nets.network import ACTOR
 from rlcli.nets.policy import Model, Snapshot
 
 Array = npt.NDArray[Any]
-PolicyOutputs = Callable[[Array], tuple[Array, Array]]
-"""Raw observations [R, N, ...] -> policy outputs [R, N, D] and free parameters [R, 1, F]."""
+
+
+class Acted(NamedTuple):
+    """One step of a policy."""
+
+    actions: Array
+    """[R, N] or [R, N, A]."""
+    outputs: Array
+    """[R, N, D]: of the policy head."""
+    memory: Array | None
+    """[R, N, M]: recurrent state after the step; None: the network has none."""
+
+
+class _Shown(NamedTuple):
+    """Outputs of a policy at raw observations."""
+
+    outputs: Array
+    free: Array
+    """[R, 1, F]."""
+    memory: Array | None
 
 
 class Actor:
@@ -26,31 +45,34 @@ class Actor:
 
     def __init__(self, model: Model, snapshot: Snapshot) -> None:
         self._family = model.family
-        self._outputs = _on_host(model, snapshot) or _in_torch(model, snapshot)
+        self._show = _on_host(model, snapshot) or _in_torch(model, snapshot)
 
-    def __call__(self, observations: Array, noise: Array | None = None) -> tuple[Array, Array]:
-        """Actions and head outputs [R, N, D] at raw observations [R, N, ...].
+    def __call__(self, observations: Array, noise: Array | None = None, memory: Array | None = None) -> Acted:
+        """Actions and head outputs at raw observations [R, N, ...], from recurrent state [R, N, M].
 
         `noise` as the family draws it; without it the most probable action.
         """
         # A policy that diverged is reported by the update, with its batch, not by numpy.
         with np.errstate(all="ignore"):
-            output, free = self._outputs(observations)
-            return self._family.act(output, free, noise), output
+            shown = self._show(observations, memory)
+            return Acted(self._family.act(shown.outputs, shown.free, noise), shown.outputs, shown.memory)
 
 
-def _on_host(model: Model, snapshot: Snapshot) -> PolicyOutputs | None:
+def _on_host(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None], _Shown] | None:
     policy = model.network.on_host(snapshot.parameters)
     if policy is None:
         return None
     encode, (head, free) = model.network.encoder.on_host(snapshot.moments), policy
-    return lambda observations: (head(encode(observations)), free)
+    return lambda observations, _: _Shown(head(encode(observations)), free, None)
 
 
-def _in_torch(model: Model, snapshot: Snapshot) -> PolicyOutputs:
-    def outputs(observations: Array) -> tuple[Array, Array]:
-        raw = torch.from_numpy(observations).to(snapshot.parameters.device)
-        output, free = model.outputs(snapshot, raw)
-        return output.cpu().numpy(), free.cpu().numpy()
+def _in_torch(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None], _Shown]:
+    def show(observations: Array, memory: Array | None) -> _Shown:
+        device = snapshot.parameters.device
+        inputs = model.encode(snapshot, torch.from_numpy(observations).to(device))
+        before = None if memory is None else torch.from_numpy(memory).to(device)
+        heads = model.network.heads(snapshot.parameters, inputs, before, part=ACTOR)
+        after = None if heads.memory is None else heads.memory.cpu().numpy()
+        return _Shown(heads.output.cpu().numpy(), heads.free.cpu().numpy(), after)
 
-    return outputs
+    return show

@@ -2,13 +2,14 @@
 
 The reference that written-out passes are tested against, and how a new network is right from its first day.
 
-Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a part.
+Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a
+part.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -45,7 +46,9 @@ class ModuleNetwork:
     def parts(self) -> Mapping[str, slice]:
         """Blocks of the flat buffer: the actor's with the free parameters at its end, then the critic's."""
         size = sum(math.prod(shape) for shape in self._shapes.values())
-        critic = sum(math.prod(shape) for name, shape in self._shapes.items() if name.startswith(f"{CRITIC}."))
+        critic = sum(
+            math.prod(shape) for name, shape in self._shapes.items() if name.startswith(f"{CRITIC}.")
+        )
         if not critic:
             return dict.fromkeys((ALL, ACTOR, CRITIC), slice(0, size))
         return {ALL: slice(0, size), ACTOR: slice(0, size - critic), CRITIC: slice(size - critic, size)}
@@ -65,7 +68,7 @@ class ModuleNetwork:
         seed = int(torch.randint(2**62, (), generator=generator))
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             torch.manual_seed(seed)
-            found = dict(self.factory().named_parameters())
+            found: dict[str, Tensor] = dict(self.factory().named_parameters())
         found[FREE] = torch.full((1, self.free), self.log_std)
         return torch.cat([found[name].detach().flatten() for name in self._shapes])
 
@@ -73,7 +76,9 @@ class ModuleNetwork:
         """There is no auxiliary head."""
         raise NotImplementedError("A network of a module has no auxiliary value head.")
 
-    def heads(self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL) -> Heads:
+    def heads(
+        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+    ) -> Heads:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
             return _of_part(self._stacked(parameters, inputs), part)
@@ -112,11 +117,17 @@ class ModuleNetwork:
         """Names and shapes of one run's parameters, as they lie."""
         shapes = {name: tuple(parameter.shape) for name, parameter in self._module.named_parameters()}
         actor = {name: shape for name, shape in shapes.items() if not name.startswith(f"{CRITIC}.")}
-        return {**actor, FREE: (1, self.free), **{name: shape for name, shape in shapes.items() if name not in actor}}
+        return {
+            **actor,
+            FREE: (1, self.free),
+            **{name: shape for name, shape in shapes.items() if name not in actor},
+        }
 
     def _stacked(self, parameters: Tensor, inputs: Tensor) -> Heads:
         """The heads of all runs."""
-        outputs, values = zip(*(self._call(row, rows) for row, rows in zip(parameters, inputs, strict=True)), strict=True)
+        outputs, values = zip(
+            *(self._call(row, rows) for row, rows in zip(parameters, inputs, strict=True)), strict=True
+        )
         return Heads(torch.stack(outputs), self._free(parameters), torch.stack(values))
 
     def _call(self, row: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,7 +141,7 @@ class ModuleNetwork:
 
     def _views(self, row: Tensor) -> dict[str, Tensor]:
         """One run's parameters [P] by name."""
-        chunks = row.split([math.prod(shape) for shape in self._shapes.values()])
+        chunks = torch.split(row, [math.prod(shape) for shape in self._shapes.values()])
         named = zip(self._shapes.items(), chunks, strict=True)
         return {name: chunk.view(shape) for (name, shape), chunk in named}
 
@@ -153,28 +164,31 @@ class Graph:
         """By reverse mode."""
         with torch.inference_mode(False):
             pairs = zip(self._heads[:3], by[:3], strict=True)
-            pulled = [(head, slope.clone()) for head, slope in pairs if slope.numel() and head.requires_grad]
-            return self._pull(*pulled)
+            return self._pull(*((head, slope.clone()) for head, slope in pairs if slope.numel()))
 
     def jvp(self, tangent: Tensor) -> Heads:
-        """By reverse mode twice: vjp is linear in `by`, and the derivative of its product with a tangent is jvp."""
+        """By reverse mode twice: vjp is linear in `by`, and jvp its transpose."""
         with torch.inference_mode(False), torch.enable_grad():
             if self._transposed is None:
                 duals = [torch.zeros_like(head).requires_grad_() for head in self._heads[:3]]
-                pairs = [(head, dual) for head, dual in zip(self._heads[:3], duals, strict=True) if head.requires_grad]
-                self._transposed = duals, self._pull(*pairs, create_graph=True)
+                pulled = self._pull(*zip(self._heads[:3], duals, strict=True), create_graph=True)
+                self._transposed = duals, pulled
             duals, pulled = self._transposed
-            if not pulled.requires_grad:
-                moved: tuple[Tensor | None, ...] = (None,) * len(duals)
-            else:
-                moved = torch.autograd.grad(pulled, duals, tangent.clone(), retain_graph=True, allow_unused=True)
-        pairs = zip(moved, self._heads, strict=False)
-        return _of_part(Heads(*(torch.zeros_like(head) if one is None else one for one, head in pairs)), self._part)
+            moved: Sequence[Tensor | None] = [None] * len(duals)
+            if pulled.requires_grad:
+                along = tangent.clone()
+                moved = torch.autograd.grad(pulled, duals, along, retain_graph=True, allow_unused=True)
+        found = [
+            torch.zeros_like(dual) if one is None else one for one, dual in zip(moved, duals, strict=True)
+        ]
+        return _of_part(Heads(*(one.detach() for one in found)), self._part)
 
     def _pull(self, *pairs: tuple[Tensor, Tensor], create_graph: bool = False) -> Tensor:
-        if not pairs:
+        """The gradient from those with respect to heads; 0 where the part determines none of them."""
+        moving = [(head, slope) for head, slope in pairs if head.requires_grad]
+        if not moving:
             return torch.zeros_like(self._moving)
-        heads, slopes = zip(*pairs, strict=True)
+        heads, slopes = zip(*moving, strict=True)
         (found,) = torch.autograd.grad(
             heads, self._moving, slopes, retain_graph=True, create_graph=create_graph, allow_unused=True
         )

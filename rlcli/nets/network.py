@@ -1,8 +1,8 @@
 """The one interface of networks that the learner knows: a policy and a value function of R runs.
 
-Parameters of a run are one flat [P], those of R runs [R, P]. They lie in named parts, contiguous blocks of the
-flat buffer: `actor`, which the policy depends on, and `critic`, which value epochs move. Where the two share a
-trunk their blocks overlap or the critic is its head alone.
+Parameters of a run are one flat [P], those of R runs [R, P]. They lie in named parts, contiguous blocks of
+the flat buffer: `actor`, which the policy depends on, and `critic`, which value epochs move. Where the two
+share a trunk, the critic is its value head alone, or both are the whole buffer.
 
 Shapes: R runs, B rows, I what the encoder makes of an observation, D policy outputs, F free policy
 parameters, P parameters of one run, Q those of a part, M numbers of recurrent memory.
@@ -10,7 +10,7 @@ parameters, P parameters of one run, Q those of a part, M numbers of recurrent m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
@@ -21,7 +21,8 @@ from rlcli.nets.observations import Encoder
 
 Array = npt.NDArray[Any]
 
-ALL, ACTOR, CRITIC = "all", "actor", "critic"
+ALL, ACTOR, CRITIC, HEADS, AUXILIARY = "all", "actor", "critic", "heads", "auxiliary"
+"""Names of parts."""
 
 
 class Heads(NamedTuple):
@@ -67,7 +68,10 @@ class Network(Protocol):
 
     @property
     def parts(self) -> Mapping[str, slice]:
-        """Contiguous blocks of the flat buffer: `all`, `actor`, `critic`; of an auxiliary network its head."""
+        """Contiguous blocks of the flat buffer: `all`, `actor`, `critic`.
+
+        `heads` are those of a shared trunk, `auxiliary` the head that an auxiliary network adds.
+        """
 
     @property
     def order(self) -> Tensor | None:
@@ -95,7 +99,9 @@ class Network(Protocol):
     def initial_auxiliary(self, generator: torch.Generator) -> Tensor:
         """Fresh parameters of one run's auxiliary value head."""
 
-    def heads(self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL) -> Heads:
+    def heads(
+        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+    ) -> Heads:
         """Outputs at inputs [R, B, I] for parameters [R, P]; of a part alone those that it determines."""
 
     def linearise(
@@ -113,7 +119,7 @@ class Network(Protocol):
         """
 
     def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
-        """What a part reads that stays as it is while that part alone moves: inputs, or a trunk's features."""
+        """What a part reads that stays while it alone moves: inputs, or a trunk's features."""
 
     def blocks(self, inputs: Tensor) -> list[slice]:
         """The runs of inputs [R, B, I], as many at a time as one pass over whole batches should take."""
@@ -143,13 +149,3 @@ def from_order(network: Network, declared: Tensor) -> Tensor:
     if order is None:
         return declared
     return torch.empty_like(declared).index_copy_(-1, order.to(declared.device), declared)
-
-
-def without_value(output: Tensor, free: Tensor) -> Heads:
-    """Heads of an actor."""
-    return Heads(output, free, output.new_empty(*output.shape[:2], 0))
-
-
-def named_parts(network: Network) -> Iterator[tuple[str, slice]]:
-    """The parts that a network is trained by, without the whole."""
-    return ((name, block) for name, block in network.parts.items() if name != ALL)

@@ -51,7 +51,7 @@ class LoadedRun:
         seen, batched = self._read(observations)
         family = self._trained.policy.model.family
         noise = family.noise((1, seen.shape[1]), self._draws).numpy() if stochastic else None
-        actions, _ = self._act(seen, noise)
+        actions = self._act(seen, noise).actions
         taken = spec.action.to_env(actions.reshape(1, -1, *spec.action.shape))[0]
         if batched:
             return taken

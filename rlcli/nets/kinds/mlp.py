@@ -1,4 +1,4 @@
-"""network=mlp: multilayer perceptrons over flat observations, one each for policy and value, or a shared trunk."""
+"""network=mlp: multilayer perceptrons over flat observations, one for policy and value each or for both."""
 
 from __future__ import annotations
 

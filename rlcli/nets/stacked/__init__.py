@@ -1,1 +1,1 @@
-"""Stacked multilayer perceptrons: the networks of R runs as one batch of products, derivatives written out."""
+"""Stacked multilayer perceptrons: networks of R runs as one batch of products, passes written out."""

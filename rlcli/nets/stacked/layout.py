@@ -1,8 +1,8 @@
 """Layout of stacked multilayer perceptrons: their parameters by name, and where these lie in the flat buffer.
 
-Each trunk with its head is one contiguous block: separate networks lie as [actor | critic], a shared trunk as
-[trunk | policy head | value head], an auxiliary value head after all. Within a block a layer's bias follows its
-weights, so that [I + 1, O] of both is one view.
+Each trunk with its head is one contiguous block: separate networks lie as [actor | critic], a shared trunk
+as [trunk | policy head | value head], an auxiliary value head after all. Within a block a layer's bias
+follows its weights, so that [I + 1, O] of both is one view.
 
 Shapes: R runs, K trunks per run (2: actor and critic; 1: shared), H width of the last hidden layer, D policy
 outputs, F free policy parameters, P parameters of one run.
@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import torch
@@ -52,7 +53,7 @@ class Layout:
     valued: bool = True
     """Whether there is a value head; without a policy head there are no outputs."""
     tutored: bool = False
-    """Whether the actor's trunk has an auxiliary value head beside the policy's, as the last policy output."""
+    """Whether the actor's trunk has an auxiliary value head too, as the last policy output."""
 
     @property
     def trunks(self) -> int:
@@ -79,12 +80,11 @@ class Layout:
     def critic(self) -> Self:
         """What value epochs train, as a network of its own.
 
-        The value function, without the actor's trunk and the policy head; of a shared trunk both heads, which
-        read its features, and of which the policy's has no gradient then.
+        The value function without the actor's trunk and the policy head; with a shared trunk the value head,
+        over its features.
         """
-        if self.shared:
-            return replace(self, inputs=self.width, hidden=())
-        return replace(self, outputs=0, free=0, shared=True)
+        alone = replace(self, outputs=0, free=0, shared=True)
+        return replace(alone, inputs=self.width, hidden=()) if self.shared else alone
 
     @cached_property
     def with_auxiliary(self) -> Self:
@@ -93,10 +93,11 @@ class Layout:
 
     @cached_property
     def blocks(self) -> dict[str, slice]:
-        """Where the parameters of `actor` and `critic` lie, and the auxiliary head."""
-        actor, heads = self._trunk_size + self._policy_size, self._policy_size + self._value_size
-        critic = slice(self._trunk_size, self._trunk_size + heads) if self.shared else slice(actor, actor + self.critic.size)
-        found = {"actor": slice(0, actor), "critic": critic}
+        """Where the parameters of `actor` and `critic` lie; of a shared trunk's `heads`; of `auxiliary`."""
+        actor = self._trunk_size + self._policy_size
+        found = {"actor": slice(0, actor), "critic": slice(actor, actor + self.critic.size)}
+        if self.shared:
+            found["heads"] = slice(self._trunk_size, self.size)
         if self.tutored:
             found["auxiliary"] = slice(self.size - self.width - 1, self.size)
         return found
@@ -165,7 +166,7 @@ class Layout:
     @cached_property
     def _trunk_size(self) -> int:
         widths = (self.inputs, *self.hidden)
-        return sum((inputs + 1) * outputs for inputs, outputs in zip(widths, widths[1:], strict=False))
+        return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
     @cached_property
     def _places(self) -> dict[str, _Place]:
@@ -190,7 +191,9 @@ class Layout:
         }
         if self.tutored:
             places["auxiliary.head"] = ((width + 1,), ends)
-        return found | {name: _Place(shape, tuple(_strides(shape)), at) for name, (shape, at) in places.items()}
+        return found | {
+            name: _Place(shape, tuple(_strides(shape)), at) for name, (shape, at) in places.items()
+        }
 
     @staticmethod
     def _view(parameters: Tensor, place: _Place) -> Tensor:

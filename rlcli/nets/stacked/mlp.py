@@ -25,6 +25,7 @@ from rlcli.nets.stacked.passes import Passes, StackedHeads, features
 
 Array = npt.NDArray[Any]
 
+STANDARD = Initialisation()
 BLOCK = 2**18
 """Numbers of a hidden layer that whole batches are passed through with at a time."""
 
@@ -35,12 +36,12 @@ class MLP:
 
     layout: Layout
     encoder: Encoder
-    initialisation: Initialisation = Initialisation()
+    initialisation: Initialisation = STANDARD
     memory_width: ClassVar[int] = 0
 
     @cached_property
     def parts(self) -> Mapping[str, slice]:
-        """Blocks of the flat buffer; `critic` of a shared trunk is both heads."""
+        """Blocks of the flat buffer; of a shared trunk `critic` is the value head, `heads` both."""
         return {ALL: slice(0, self.layout.size), **self.layout.blocks}
 
     @property
@@ -61,19 +62,21 @@ class MLP:
         """Fresh parameters [H + 1] of one run's auxiliary value head."""
         return self.layout.initial_auxiliary(self.initialisation, generator)
 
-    def heads(self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL) -> Heads:
+    def heads(
+        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+    ) -> Heads:
         """Outputs at inputs [R, B, I], each in memory by itself; a few runs at a time."""
-        layout, stack = self.layout, StackedHeads(self.layout)
-        free = layout.unflatten(parameters)["policy.free"]
-        policy = None if part == CRITIC else self._stacked_outputs(stack, parameters, inputs, 0)
-        if policy is not None and layout.trunks == 1:
-            critic = policy
-        else:
-            critic = None if part == ACTOR else self._stacked_outputs(stack, parameters, inputs, layout.trunks - 1)
-        runs, rows = inputs.shape[:2]
-        empty = inputs.new_empty(runs, rows, 0)
-        output = empty if policy is None else policy[:, : stack.policy].transpose(-1, -2)
-        return Heads(output, free, empty if critic is None or part == ACTOR else stack.value(critic))
+        stack, last = StackedHeads(self.layout), self.layout.trunks - 1
+        free = self.layout.unflatten(parameters)["policy.free"]
+        output = value = inputs.new_empty(*inputs.shape[:2], 0)
+        if part != CRITIC:
+            rows = self._stacked_outputs(stack, parameters, inputs, 0)
+            output = rows[:, : stack.policy].transpose(-1, -2)
+        if part != ACTOR:
+            if part == CRITIC or last:
+                rows = self._stacked_outputs(stack, parameters, inputs, last)
+            value = stack.value(rows)
+        return Heads(output, free, value)
 
     def linearise(
         self,

@@ -1,10 +1,10 @@
-"""Written-out passes through stacked multilayer perceptrons: outputs, gradients and tangents of R runs at once.
+"""Written-out passes through stacked multilayer perceptrons: outputs, gradients, tangents of R runs at once.
 
 All trunks go through one batch of products, and so do all heads, of S rows per trunk; their outputs lie in
 memory head by head, since what follows works on long rows of samples.
 
-Shapes: R runs, K trunks per run, B rows, I inputs, H hidden units, D policy outputs, F free policy parameters,
-S rows of a head, P parameters of one run.
+Shapes: R runs, K trunks per run, B rows, I inputs, H hidden units, D policy outputs, F free policy
+parameters, S rows of a head, P parameters of one run.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class StackedHeads:
             stacked[:, -1, self.value_row] = by.value
         return stacked.flatten(0, 1)
 
-    def pieces(self, by_weight: Tensor, by_bias: Tensor, free: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def pieces(
+        self, by_weight: Tensor, by_bias: Tensor, free: Tensor
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Gradients of the heads' parameters as they lie: of the policy, of V, of the auxiliary head."""
         layout = self._layout
         by_weight, by_bias = self.by_trunk(by_weight), self.by_trunk(by_bias)
@@ -125,7 +127,9 @@ class Passes:
         """
         layers = self._layers
         by_stacked = self._stack.stacked_gradient(by)
-        policy, value, auxiliary = self._stack.pieces(product(by_stacked, self._features), by_stacked.sum(-1), by.free)
+        policy, value, auxiliary = self._stack.pieces(
+            product(by_stacked, self._features), by_stacked.sum(-1), by.free
+        )
         back = product(by_stacked.transpose(-1, -2), self._weight, layers[-1].room if layers else None)
         trunks: list[Tensor] = []
         for depth in range(len(layers) - 1, -1, -1):
