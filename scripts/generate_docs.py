@@ -40,7 +40,7 @@ def verbs() -> list[str]:
     """The verbs of the command line, in the order its help gives them."""
     import typer
 
-    from rlcli.cli.main import app
+    from rlcli.cli.app import app
 
     found: list[str] = []
     for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]

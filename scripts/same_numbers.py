@@ -73,6 +73,7 @@ RUNS: dict[str, str] = {
 """Name -> overrides, added to SMALL."""
 
 START = """
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -82,9 +83,9 @@ sys.meta_path[:] = [one for one in sys.meta_path if "__editable__" not in getatt
                     and "__editable__" not in getattr(one, "__name__", "")]
 sys.path.insert(0, tree)
 import rlcli
-from rlcli.config.catalogue import conf_root
-for place in (Path(rlcli.__file__), conf_root()):
-    if not place.resolve().is_relative_to(tree):
+configs = importlib.util.find_spec("rlcli.conf")
+for place in (rlcli.__file__, *(configs.submodule_search_locations if configs else ())):
+    if not Path(place).resolve().is_relative_to(tree):
         sys.exit(f"{place} is not in {tree}")
 from rlcli.cli.main import main
 main()

@@ -110,6 +110,41 @@ def test_imports_point_one_way() -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("folder", ["cli", "config"])
+def test_no_module_imports_itself_by_way_of_others(folder: str) -> None:
+    """Imports in functions count too; those for types alone, under TYPE_CHECKING, do not."""
+    known = modules()
+    imported = {
+        name: {
+            module
+            for found in imports(_at_run_time(path.read_text()))
+            for module in (found, found.rpartition(".")[0])
+            if module in known and module != name
+        }
+        for name, path in known.items()
+        if name.startswith(f"rlcli.{folder}.")
+    }
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        ahead = list(imported[start])
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead += imported.get(name, ())
+        return found
+
+    assert [name for name in imported if name in reached(name)] == []
+
+
+def _at_run_time(source: str) -> str:
+    """The source without what only a type checker runs."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if ast.unparse(getattr(node, "test", node)) != "TYPE_CHECKING"]
+    return ast.unparse(tree)
+
+
 def test_hydra_is_imported_by_the_modules_named_after_it() -> None:
     importers = [
         name

@@ -1,7 +1,7 @@
 """Shell completion of verbs, flags, groups, choices, keys, values and runs; loads neither torch nor Hydra.
 
-The scripts are Typer's (`rlcli --install-completion`), the answers are ours: Typer's own would see no
-earlier words, and bash hands over `algo=pp` as three words, since `=` and `:` break words there.
+The scripts are Typer's (`rlcli --install-completion`), the answers are ours: Typer's own ignore earlier
+words, and bash passes `algo=pp` as three words, since `=` and `:` break words there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rlcli.config import catalogue
+from rlcli.config import groups
 from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
@@ -45,7 +45,7 @@ def answer(shell: str, variables: Mapping[str, str]) -> int:
 
 
 def candidates(words: Sequence[str], current: str) -> list[Candidate]:
-    """Everything the word `current` may become; `words` stand before it, after the command's name."""
+    """Completions of the word `current`; `words` are those between the command's name and it."""
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
         found = list(_candidates(verb, words, current))
@@ -100,14 +100,14 @@ def _overrides(words: Sequence[str], current: str) -> Iterable[Candidate]:
 
 
 def _names(config_dir: str | None) -> Iterator[Candidate]:
-    groups = catalogue.groups(config_dir)
-    yield from ((group, "choose one") for group in groups)
-    chosen = ("algo.name", "network.name", *groups)
+    names = groups.group_names(config_dir)
+    yield from ((group, "choose one") for group in names)
+    chosen = ("algo.name", "network.name", *names)
     yield from ((name, key.declaration.doc) for name, key in KEYS.items() if name not in chosen)
 
 
 def _of_launchers(words: Sequence[str]) -> Iterator[Candidate]:
-    """The choice of a launcher, and the settings of the one chosen before."""
+    """The key that chooses a launcher, and the settings of the one chosen before."""
     yield CHOICE, "who trains the jobs of a sweep"
     chosen = [word.partition("=")[2] for word in words if word.startswith(f"{CHOICE}=")]
     if chosen and chosen[-1] in LAUNCHERS:
@@ -119,12 +119,12 @@ def _values(name: str, config_dir: str | None) -> list[Candidate]:
     if name in ("env", "env.id"):
         from rlcli.envs.registry import known_ids
 
-        return [(env, "") for env in dict.fromkeys([*catalogue.files("env", config_dir), *known_ids()])]
-    if name in catalogue.groups(config_dir):
-        files = catalogue.files(name, config_dir)
+        return [(env, "") for env in dict.fromkeys([*groups.files("env", config_dir), *known_ids()])]
+    if name in groups.group_names(config_dir):
+        files = groups.files(name, config_dir)
         return [
-            (choice, catalogue.summary(files[choice]) if choice in files else "")
-            for choice in catalogue.choices(name, config_dir)
+            (choice, groups.summary(files[choice]) if choice in files else "")
+            for choice in groups.choices(name, config_dir)
         ]
     if name == CHOICE:
         return [(launcher, declared.doc) for launcher, declared in LAUNCHERS.items()]
@@ -168,7 +168,7 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 
 def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
-    """What of a sweep first, then which."""
+    """The subcommand first, then the sweep."""
     from rlcli.runs.directory import runs_root
 
     if len([word for word in words if not word.startswith("-")]) < 2:
@@ -209,7 +209,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
 def _command() -> Any:
     import typer.main
 
-    from rlcli.cli.main import app
+    from rlcli.cli.app import app
 
     return typer.main.get_command(app)
 
@@ -280,7 +280,7 @@ def _split(line: str) -> list[str]:
 def _zsh(found: Sequence[Candidate]) -> list[str]:
     if not found:
         return ["_files"]
-    items = "\n".join(f'"{_escaped(word)}"' + (f':"{_told(text)}"' if text else "") for word, text in found)
+    items = "\n".join(f'"{_escaped(word)}"' + (f':"{_plain(text)}"' if text else "") for word, text in found)
     return [f"_arguments '*: :(({items}))'"]
 
 
@@ -290,7 +290,7 @@ def _escaped(text: str) -> str:
     return text
 
 
-def _told(text: str) -> str:
+def _plain(text: str) -> str:
     """A help text without anything zsh could take for syntax, and short."""
     plain = re.sub(r"[^\w .,+=%<>/-]", "", text)
     return plain if len(plain) <= 60 else plain[:57] + "..."

@@ -104,8 +104,8 @@ def _text(value: Any) -> str:
 
 
 def _row(left: Path, right: Path, found: Differences) -> dict[str, Any]:
-    def listed(told: Sequence[Differing]) -> list[dict[str, Any]]:
-        return [{"name": one.name, "a": one.left, "b": one.right} for one in told]
+    def listed(differing: Sequence[Differing]) -> list[dict[str, Any]]:
+        return [{"name": one.name, "a": one.left, "b": one.right} for one in differing]
 
     compared = found.comparison
     return {

@@ -53,7 +53,7 @@ def _cell(heading: str, value: Any) -> str:
 
 
 def _group(group: str, config_dir: str | None) -> list[dict[str, Any]]:
-    from rlcli.config.catalogue import files, summary
+    from rlcli.config.groups import files, summary
 
     return [{"name": name, "description": summary(path)} for name, path in files(group, config_dir).items()]
 
@@ -67,17 +67,17 @@ def _networks(config_dir: str | None) -> list[dict[str, Any]]:
 
 
 def _configs(config_dir: str | None) -> list[dict[str, Any]]:
-    from rlcli.config.catalogue import groups
+    from rlcli.config.groups import group_names
 
     return [
         {"group": group, **row}
-        for group in groups(config_dir)
+        for group in group_names(config_dir)
         for row in _group(group, config_dir)
     ]  # fmt: skip
 
 
 def _envs(config_dir: str | None) -> list[dict[str, Any]]:
-    from rlcli.config.catalogue import files
+    from rlcli.config.groups import files
     from rlcli.envs.registry import ARRAY_ENVS, known_ids
 
     tuned: dict[str, list[str]] = {}
@@ -97,8 +97,8 @@ def _launchers(_: str | None) -> list[dict[str, Any]]:
         rows.append({"name": name, "setting": "", "default": "", "description": declared.doc})
         for key in declared.keys.values():
             default = display(key.default)
-            told = {"setting": key.name, "default": default, "description": key.declaration.doc}
-            rows.append({"name": name, **told})
+            row = {"setting": key.name, "default": default, "description": key.declaration.doc}
+            rows.append({"name": name, **row})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What is said when a run or a sweep has ended: the same after `rlcli train` and `rlcli resume`."""
+"""Output at the end of a run or a sweep: the same after `rlcli train` and `rlcli resume`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEALTH = (
 
 
 def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
-    """Tells how a run ended; `reference` is what names it on the command line. The exit code."""
+    """Print the outcome of a run, which `reference` names on the command line; returns the exit code."""
     module = env_id.rpartition(":")[0]
     own = f" --import {module}" if module else ""
     result_is_kept()
@@ -44,7 +44,7 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
 
 
 def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
-    """Tells how a sweep ended. The exit code."""
+    """Print the outcome of a sweep; returns the exit code."""
     result_is_kept()
     if as_json:
         emit_sweep(sweep)
@@ -66,7 +66,7 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
 
 
 def print_sweep(sweep: Sweep) -> None:
-    """A line a job: how it stands, its last and best evaluation, health at its last update."""
+    """Print one row per job: status, last and best evaluation, health at its last update."""
     from rlcli.sweeps.results import health
 
     trial = ("trial",) if sweep.searches else ()
@@ -89,7 +89,7 @@ def print_sweep(sweep: Sweep) -> None:
 
 
 def emit_sweep(sweep: Sweep) -> None:
-    """A JSON object a job, with its health at its last update."""
+    """Print one JSON object per job, with its health at its last update."""
     from rlcli.sweeps.results import health
 
     for job in sweep.jobs:

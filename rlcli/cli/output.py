@@ -28,7 +28,7 @@ def result(text: str = "") -> None:
 
 
 def say(text: str) -> None:
-    """A line about what goes on, on stderr."""
+    """Print a line of progress on stderr."""
     err().line(text)
 
 

@@ -1,4 +1,4 @@
-"""`rlcli reproduce`: is the run that a directory describes the run that it holds?"""
+"""`rlcli reproduce`: train a run again and compare it with what its directory holds."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def reproduce(
     if as_json:
         emit(_row(planned, outcome))
     else:
-        _tell(outcome)
+        _print(outcome)
     if not outcome.identical:
         raise typer.Exit(outcome.result.exit_code or 1)
 
@@ -87,8 +87,8 @@ def _progress(update: int, of: int) -> None:
     err().flush()
 
 
-def _tell(outcome: Reproduction) -> None:
-    """The outcome in words."""
+def _print(outcome: Reproduction) -> None:
+    """Print the outcome in words."""
     found, ended = outcome.comparison, outcome.result
     if outcome.identical:
         result(f"identical: {_updates(found.updates)}, {count(found.digests)} digests")

@@ -1,9 +1,9 @@
-"""`rlcli resume`: a run goes on where it stopped."""
+"""`rlcli resume`: resume a run or a sweep where it stopped."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from rlcli.cli.options import AsJson, Imports, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep, outcome_row
 from rlcli.cli.output import emit, result, say
 from rlcli.errors import UserError
+
+if TYPE_CHECKING:
+    from rlcli.config.command import Command
 
 
 def resume(
@@ -62,14 +65,16 @@ def resume(
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
+    from rlcli.config.overrides import parse_command
     from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
-    from rlcli.runs.resume import resume as go_on
+    from rlcli.runs.resume import resume as resume_run
     from rlcli.sweeps.preflight import CHECKS
 
+    command = parse_command(overrides or [])
     root = runs_root()
     sweep_dir = find_sweep(run, root)
     if sweep_dir is not None:
-        code = _resume_sweep(sweep_dir, overrides or [], imports or [], retry, config_dir, quiet, as_json)
+        code = _resume_sweep(sweep_dir, command, imports or [], retry, config_dir, quiet, as_json)
         if code != 0:
             raise typer.Exit(code)
         return
@@ -84,7 +89,7 @@ def resume(
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = go_on(found, overrides or [], imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
+    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))
@@ -100,52 +105,58 @@ def resume(
 
 def _resume_sweep(
     directory: Path,
-    overrides: list[str],
+    command: Command,
     imports: list[str],
     retry: bool,
     config_dir: str | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
-    from rlcli.config.compose import launcher_of
     from rlcli.sweeps.multirun import resume_sweep
     from rlcli.sweeps.search import resume_search
     from rlcli.sweeps.sweep import Sweep
 
-    mine, others = _parted(overrides)
     if Sweep.read(directory).searches:
+        trials = _trials(command)
         sweep = resume_search(
-            directory, launching=launcher_of(mine), imports=imports, retry=retry, config_dir=config_dir,
-            trials=_trials(others), quiet=quiet,
+            directory, launching=command.launching, imports=imports, retry=retry, config_dir=config_dir,
+            trials=trials, quiet=quiet,
         )  # fmt: skip
-        return conclude_sweep(sweep, as_json)
+    else:
+        _check_launcher_alone(command)
+        sweep = resume_sweep(
+            directory, launching=command.launching, imports=imports, retry=retry, quiet=quiet
+        )
+    return conclude_sweep(sweep, as_json)
+
+
+def _check_launcher_alone(command: Command) -> None:
+    """Raises `UserError` where a command sets more than the launcher, or sets that wrongly."""
+    from rlcli.config.command import key_of
+    from rlcli.config.launchers import is_of_launcher
+
+    others = [text for text in command.typed if not is_of_launcher(key_of(text))]
     if others:
         raise UserError(
             f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",
             hint="Who trains them can: hydra/launcher=NAME. "
             "Runs of it can be resumed one by one, with overrides.",
         )
-    sweep = resume_sweep(directory, launching=launcher_of(mine), imports=imports, retry=retry, quiet=quiet)
-    return conclude_sweep(sweep, as_json)
+    command.require_sound()
 
 
-def _parted(overrides: list[str]) -> tuple[list[str], list[str]]:
-    """What is said of the launcher, and all else."""
+def _trials(command: Command) -> int | None:
+    """The number of trials a command sets, if it does; beside the launcher it may set nothing else."""
+    from rlcli.config.faults import texts
     from rlcli.config.launchers import is_of_launcher
 
-    mine = [text for text in overrides if is_of_launcher(text.partition("=")[0].strip())]
-    return mine, [text for text in overrides if text not in mine]
-
-
-def _trials(overrides: list[str]) -> int | None:
-    """How many trials there are to be, where that is said; nothing else can be."""
-    from rlcli.config.overrides import read, texts
-
-    found = read(overrides, multirun=False)
-    others = [one.key for one in found.settings if one.key != "sweep.trials" or one.values == ("null",)]
-    if found.faults or others:
+    settings = [one for one in command.settings if not is_of_launcher(one.key)]
+    others = [one.key for one in settings if one.key != "sweep.trials" or one.texts == ("null",)]
+    if command.faults or others:
         refused = [f"{key} cannot be set: its trials are what they were asked for." for key in others]
         raise UserError(
-            *texts(found.faults), *refused, hint="A resumed sweep may change: sweep.trials, hydra/launcher."
+            *texts(command.faults),
+            *refused,
+            hint="A resumed sweep may change: sweep.trials, hydra/launcher.",
         )
-    return int(float(found.settings[0].values[0])) if found.settings else None
+    return int(settings[0].values[0].data) if settings else None

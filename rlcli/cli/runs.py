@@ -74,8 +74,8 @@ def _row(members: Sequence[dict[str, Any]]) -> Sequence[str]:
     first = members[0]
     if len(members) == 1:
         figures = (count(first["env_steps"]), number(first["eval_return_mean"]))
-        said = ["-" if first[field] is None else str(first[field]) for field in HEADINGS[:5]]
-        return (*said, *figures, _moment(first))
+        cells = ["-" if first[field] is None else str(first[field]) for field in HEADINGS[:5]]
+        return (*cells, *figures, _moment(first))
     statuses = Counter(str(run["status"]) for run in members)
     returns = [run["eval_return_mean"] for run in members if run["eval_return_mean"] is not None]
     return (

@@ -1,4 +1,4 @@
-"""`rlcli show`: one run, its result, its health at the end, and what it was told."""
+"""`rlcli show`: one run, its result, its health at the end, and its settings."""
 
 from __future__ import annotations
 
@@ -79,5 +79,5 @@ def _changed(directory: Path) -> dict[str, Any]:
 
     flat = flatten(read_config(directory))
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}
-    # null stands for what is worked out at the start, so it has no value to differ from.
+    # null is resolved at the start, so there is no default to differ from
     return {name: value for name, value in flat.items() if value != plain[name] and name != "schedule_steps"}

@@ -1,4 +1,4 @@
-"""`rlcli sweep`: how a sweep stands, and the best of its trials."""
+"""`rlcli sweep`: the status of a sweep, and the best of its trials."""
 
 from __future__ import annotations
 

@@ -14,12 +14,13 @@ from rlcli.cli.output import result, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rlcli.config.command import Command
     from rlcli.config.compose import Composed
     from rlcli.config.search import Search
 
 
 class Cfg(StrEnum):
-    """What `--cfg` shows."""
+    """Choices of `--cfg`."""
 
     job = "job"
     hydra = "hydra"
@@ -73,22 +74,22 @@ def train(
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
     """
-    typed = overrides or []
-    quiet = quiet or bool((context.obj or {}).get("quiet"))
-    if cfg is not None:
-        _show_config(typed, cfg, multirun, config_dir)
-        return
-
+    from rlcli.config.overrides import parse_command
     from rlcli.sweeps.plan import plan, plan_search
 
-    search = plan_search(typed, config_dir=config_dir) if multirun else None
-    jobs = [search.base] if search else plan(typed, multirun=multirun, config_dir=config_dir)
+    quiet = quiet or bool((context.obj or {}).get("quiet"))
+    command = parse_command(overrides or [], multirun=multirun, config_dir=config_dir)
+    search = plan_search(command)
+    jobs = [search.base] if search else plan(command)
+    if cfg is not None:
+        _show_config(cfg, jobs, search.shared_words() if search else command.hydra_words(), config_dir)
+        return
     if not quiet:
         _announce_tuned(jobs)
     if search is not None:
-        code = _search(search, typed, quiet, as_json)
+        code = _search(search, quiet, as_json)
     elif multirun:
-        code = _train_sweep(jobs, typed, config_dir, quiet, as_json)
+        code = _train_sweep(jobs, command, quiet, as_json)
     else:
         code = _train_one(jobs[0], quiet, as_json)
     if code != 0:
@@ -105,19 +106,16 @@ def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
     return conclude(outcome, title, job.config.env.id, known, as_json)
 
 
-def _train_sweep(
-    jobs: Sequence[Composed], typed: Sequence[str], config_dir: str | None, quiet: bool, as_json: bool
-) -> int:
+def _train_sweep(jobs: Sequence[Composed], command: Command, quiet: bool, as_json: bool) -> int:
     from rlcli.sweeps.multirun import run_sweep
 
-    sweep = run_sweep(jobs, typed, config_dir=config_dir, quiet=quiet)
-    return conclude_sweep(sweep, as_json)
+    return conclude_sweep(run_sweep(jobs, command, quiet=quiet), as_json)
 
 
-def _search(search: Search, typed: Sequence[str], quiet: bool, as_json: bool) -> int:
+def _search(search: Search, quiet: bool, as_json: bool) -> int:
     from rlcli.sweeps.search import run_search
 
-    return conclude_sweep(run_search(search, typed, quiet=quiet), as_json)
+    return conclude_sweep(run_search(search, quiet=quiet), as_json)
 
 
 def _announce_tuned(jobs: Sequence[Composed]) -> None:
@@ -126,18 +124,10 @@ def _announce_tuned(jobs: Sequence[Composed]) -> None:
         say(f"Settings tuned for {', '.join(applied)} apply (tuned=none switches off, --cfg job shows them).")
 
 
-def _show_config(typed: Sequence[str], cfg: Cfg, multirun: bool, config_dir: str | None) -> None:
-    from rlcli.sweeps.plan import plan, plan_search
-
-    search = plan_search(typed, config_dir=config_dir) if multirun else None
-    jobs = [search.base] if search else plan(typed, multirun=multirun, config_dir=config_dir)
+def _show_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:
     documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
     if cfg != Cfg.job:
-        from rlcli.config.compose import hydra_settings
-        from rlcli.config.hydra_multirun import settings_yaml
+        from rlcli.config.hydra_settings import settings_yaml
 
-        settings = search.shared_words() if search else hydra_settings(
-            typed, multirun=multirun, config_dir=config_dir
-        )  # fmt: skip
-        documents[0] += settings_yaml(settings, config_dir)
+        documents[0] += settings_yaml(words, config_dir)
     result("---\n".join(documents).rstrip("\n"))

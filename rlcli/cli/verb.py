@@ -1,4 +1,4 @@
-"""How a verb ends: expected failures as a message and an exit code, others with a traceback on file."""
+"""Exit of a verb: a message and a code for expected failures, a traceback in a file for others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlcli.streams import prints_apart
 from rlcli.text import described, message_of, trace
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-"""Errors of a storage that takes nothing more."""
+"""Errors of a storage that cannot be written to any more."""
 
 
 class Verb(TyperCommand):
@@ -24,15 +24,15 @@ class Verb(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; raises `typer.Exit` with the code it ends with."""
         with prints_apart():
-            self._ended(ctx)
+            self._invoke(ctx)
 
-    def _ended(self, ctx: Any) -> None:
+    def _invoke(self, ctx: Any) -> None:
         try:
             code = self._code(ctx)
         except SystemExit as error:
             if error.code:
                 raise
-            raise typer.Exit(_crash(error)) from None  # nothing of ours ends a verb so
+            raise typer.Exit(_crash(error)) from None  # rlcli never exits a verb this way
         except RlcliError as error:
             report(error)
             raise typer.Exit(error.exit_code) from None
@@ -60,7 +60,7 @@ class Verb(TyperCommand):
 
 
 def report(error: RlcliError) -> None:
-    """An expected failure on stderr: every fault on a line of its own, then what to try."""
+    """Print an expected failure on stderr: every fault on a line of its own, then what to try."""
     if not isinstance(error, UserError):
         say(f"Error: {message_of(error)}")
         return
@@ -71,7 +71,7 @@ def report(error: RlcliError) -> None:
 
 
 def _crash(error: BaseException) -> int:
-    """A defect of ours: the traceback goes to a file that the message names."""
+    """Report a defect: the traceback goes to a file that the message names."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="rlcli-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:

@@ -1,1 +1,1 @@
-"""What a run can be told: the schema, its validation, and composition by Hydra."""
+"""Configuration: the schema, the command line, validation, and composition by Hydra."""

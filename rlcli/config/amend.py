@@ -1,13 +1,13 @@
-"""The configuration of a run that goes on, with what was typed: keys that leave its past as it was."""
+"""Overrides of a resumed run: only keys that leave its past as it was."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rlcli.config.faults import Check, Fault
-from rlcli.config.overrides import Setting, read, texts
+from rlcli.config.command import Command, Setting
+from rlcli.config.faults import Check, Fault, texts
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, flatten
@@ -19,27 +19,24 @@ RESUMABLE = tuple(name for name, key in KEYS.items() if key.declaration.resumabl
 
 @dataclasses.dataclass(frozen=True)
 class Amended:
-    """The configuration a run goes on with."""
+    """The configuration that a run resumes with."""
 
     config: RunConfig
     changed: dict[str, list[Any]]
-    """Keys whose value is another now: [before, now], as plain data."""
+    """Keys whose value differs from before: [before, now], as plain data."""
 
 
-def amend(
-    config: RunConfig, overrides: Sequence[str], *, updates: int, checks: Iterable[Check] = ()
-) -> Amended:
-    """The configuration with overrides; `updates` are done. `checks` are those of a new run.
+def amend(config: RunConfig, command: Command, *, updates: int, checks: Iterable[Check] = ()) -> Amended:
+    """The configuration with overrides after `updates` updates. `checks` are those of a new run.
 
     Raises:
         UserError: everything that is wrong with the overrides, or that `checks` find now.
     """
-    found = read(overrides, multirun=False)
     flat = flatten(config)
-    faults = [*found.faults, *(fault for setting in found.settings for fault in _refused(setting, flat))]
+    faults = [*command.faults, *(fault for setting in command.settings for fault in _refused(setting, flat))]
     if faults:
         raise UserError(*texts(faults), hint="A resumed run may change: " + ", ".join(RESUMABLE) + ".")
-    typed = {setting.key: _value(setting) for setting in found.settings}
+    typed = {one.key: convert(KEYS[one.key], one.values[0].data) for one in command.settings}
     before = {name: convert(KEYS[name], value) for name, value in flat.items()}
     amended = build(before | typed)
     if "schedule_steps" in typed:
@@ -54,21 +51,21 @@ def amend(
 
 
 def _scheduled(config: RunConfig, before: RunConfig, updates: int) -> RunConfig:
-    """The config with what its schedules ran over up to `updates`, where that was another length."""
-    config = dataclasses.replace(config, schedule_steps=config.schedule_steps or config.total_steps)
+    """The config with the lengths its schedules had up to `updates`, where they differ from now."""
+    config = config.resolved()
     if config.schedule_steps == before.schedule_steps:
         return config
     pairs = zip(before.schedule_past[::2], before.schedule_past[1::2], strict=True)
     past = [pair for pair in pairs if pair[0] < updates]
-    held = before.horizon(updates - 1)
-    if updates > 0 and held != config.schedule_steps:
-        past.append((updates, held))
+    last = before.horizon(updates - 1)
+    if updates > 0 and last != config.schedule_steps:
+        past.append((updates, last))
     return dataclasses.replace(config, schedule_past=tuple(number for pair in past for number in pair))
 
 
 def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
-    """What is wrong with a setting of a run that goes on."""
-    [text] = setting.values
+    """What is wrong with a setting of a resumed run."""
+    [text] = setting.texts
     if setting.kind == "hydra":
         yield Fault(f"{setting.key}: Hydra composes nothing when a run is resumed.")
     elif setting.kind == "group":
@@ -83,13 +80,6 @@ def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
         )
     elif "${" in text:
         yield Fault(f"{setting.key}={text}: give a value, nothing is composed when a run is resumed.")
-
-
-def _value(setting: Setting) -> Any:
-    from rlcli.config.hydra_grammar import parse
-
-    [(_, value)] = parse(f"{setting.key}={setting.values[0]}").values
-    return convert(KEYS[setting.key], value)
 
 
 def _too_short(config: RunConfig, updates: int) -> Iterator[Fault]:

@@ -20,5 +20,10 @@ class Fault:
         return any(key == part or key.startswith(part + ".") for part in broken for key in self.keys)
 
 
+def texts(faults: Iterable[Fault]) -> list[str]:
+    """The texts of faults, each once, in order."""
+    return list(dict.fromkeys(fault.text for fault in faults))
+
+
 Check = Callable[[RunConfig, Mapping[str, str]], Iterable[Fault]]
-"""Looks at a composed configuration and where each key's value came from; yields what is wrong."""
+"""Takes a composed configuration and the source of each key's value; yields its faults."""

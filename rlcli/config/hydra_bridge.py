@@ -1,27 +1,23 @@
-"""What rlcli takes of Hydra to compose configs; it is imported by the modules named hydra_* alone.
+"""Composition of config files by Hydra, group choices in, plain data and its sources out.
 
 Hydra's public compose API hides the layers a value came through, and `@hydra.main` owns `sys.argv`, the
-messages and the exit codes. So the config loader and the Hydra object are built here by private calls
-(hydra-core < 1.4 is pinned for that), and everything else sees plain data.
+messages and the exit codes. So the config loader is built here by private calls (hydra-core < 1.4 is pinned
+for that), and everything else gets plain data. Only the modules named hydra_* import Hydra.
 """
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
-from hydra._internal.hydra import Hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
 from hydra.errors import HydraException
@@ -30,8 +26,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlcli.config.catalogue import SYNTHESISED, roots
-from rlcli.config.hydra_grammar import parse, reason
+from rlcli.config.command import Element
+from rlcli.config.groups import SYNTHESISED, roots
+from rlcli.config.hydra_grammar import reason
 from rlcli.config.hydra_source import SCHEME, PlainConfigs
 from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.config.schema import KEYS
@@ -44,7 +41,7 @@ PRIMARY = "train"
 class SynthesisedConfigs(ConfigSource):
     """Configs without a file: the schema's defaults, `env/<any id>`, and the choices that set nothing.
 
-    It stands behind the folders in the search path, so a yaml of the same name wins.
+    It comes after the folders in the search path, so a yaml of the same name wins.
     """
 
     @staticmethod
@@ -53,7 +50,7 @@ class SynthesisedConfigs(ConfigSource):
         return "rlcli"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The config of that path, made up."""
+        """The synthesised config of that path."""
         name = config_path.removesuffix(".yaml")
         group, _, choice = name.partition("/")
         package: str | None = None
@@ -73,7 +70,7 @@ class SynthesisedConfigs(ConfigSource):
         )
 
     def is_group(self, config_path: str) -> bool:
-        """Whether configs can lie below the path."""
+        """Whether there can be configs below the path."""
         return config_path in ("", "env", *SYNTHESISED)
 
     def is_config(self, config_path: str) -> bool:
@@ -91,83 +88,75 @@ class SynthesisedConfigs(ConfigSource):
         return [] if results_filter == ObjectType.GROUP else [*SYNTHESISED.get(config_path, ())]
 
 
-WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-"""A whole number, as Hydra's grammar reads one too."""
-
-
 @dataclass(frozen=True)
 class Layers:
     """What the files chosen by the groups compose to, before single values are set."""
 
     config: DictConfig
     labels: Mapping[str, str]
-    """Where each key's value comes from: 'default', 'algo/ppo', 'tuned/...', 'experiment/...'."""
+    """The source of each key's value: 'default', 'algo/ppo', 'tuned/...', 'experiment/...'."""
     chosen: Mapping[str, str]
     """The choice of each group."""
-    _settled: dict[tuple[str, ...], dict[str, Any] | None] = field(default_factory=dict, compare=False)
-    """Plain data by the overrides that Hydra set; None where keys of it stand for others' values."""
+    _resolved: dict[tuple[str, ...], dict[str, Any] | None] = field(default_factory=dict, compare=False)
+    """Plain data by the overrides that OmegaConf set; None where values refer to others."""
 
-    def with_values(self, overrides: Sequence[str]) -> dict[str, Any]:
-        """The nested, resolved plain data after setting single values.
+    def with_values(self, values: Sequence[tuple[str, Element]]) -> dict[str, Any]:
+        """The nested, resolved plain data after setting single values by key.
 
         Values of keys that nothing else can depend on are set in the plain data, which jobs of a sweep share;
-        Hydra sets the others. Both give the same, in a tenth of the time.
+        OmegaConf sets the others. Both give the same, in a tenth of the time.
 
         Raises:
             UserError: an interpolation does not resolve.
         """
-        direct = [text for text in overrides if _stands_alone(text)]
-        others = tuple(text for text in overrides if not _stands_alone(text))
-        if others not in self._settled:
-            self._settled[others] = self._by_hydra(others) if self._is_plain(others) else None
-        settled = self._settled[others]
-        if settled is None:
-            return self._by_hydra(overrides)
-        plain = _nodes_copied(settled)
-        for text in direct:
-            key, _, _ = text.partition("=")
+        direct = [(key, value) for key, value in values if _stands_alone(key, value)]
+        others = [(key, value) for key, value in values if not _stands_alone(key, value)]
+        typed = tuple(f"{key}={value.text}" for key, value in others)
+        if typed not in self._resolved:
+            self._resolved[typed] = self._by_omegaconf(others) if self._is_plain(typed) else None
+        resolved = self._resolved[typed]
+        if resolved is None:
+            return self._by_omegaconf(values)
+        plain = _nodes_copied(resolved)
+        for key, value in direct:
             *sections, leaf = key.split(".")
             node = plain
             for section in sections:
                 node = node[section]
-            node[leaf] = _value_of(text)
+            node[leaf] = value.data
         return plain
 
-    def _is_plain(self, overrides: Sequence[str]) -> bool:
-        """Whether no value is another's, or has a meaning of its own to OmegaConf."""
+    def _is_plain(self, typed: Sequence[str]) -> bool:
+        """Whether no value refers to another, or has a meaning of its own to OmegaConf."""
         return not any(
-            "${" in text or "???" in text for text in (*overrides, str(OmegaConf.to_container(self.config)))
+            "${" in text or "???" in text for text in (*typed, str(OmegaConf.to_container(self.config)))
         )
 
-    def _by_hydra(self, overrides: Sequence[str]) -> dict[str, Any]:
+    def _by_omegaconf(self, values: Sequence[tuple[str, Element]]) -> dict[str, Any]:
         config = copy.deepcopy(self.config)
         try:
-            ConfigLoaderImpl._apply_overrides_to_config(_parser().parse_overrides(list(overrides)), config)
+            for key, value in values:  # as Hydra sets them
+                OmegaConf.update(config, key, value.data, merge=True, force_add=_names_are_free(key))
             if written_out(OmegaConf.to_container(config, resolve=False)) > LARGEST:
                 raise UserError(
                     "Cannot compose the configuration: its references have no end, or are too long."
                 )
             plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-        except (HydraException, OmegaConfBaseException) as error:
+        except OmegaConfBaseException as error:
             raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
         if not isinstance(plain, dict):
             raise UserError("The composed configuration is no mapping.")
         return {str(name): value for name, value in plain.items()}
 
 
-def _stands_alone(text: str) -> bool:
-    """Whether an override replaces the value of one key, and nothing else."""
-    key = text.partition("=")[0]
-    return key in KEYS and not KEYS[key].is_mapping and "${" not in text and "???" not in text
+def _names_are_free(key: str) -> bool:
+    """Whether a key is a mapping with names of its own, or one of those."""
+    return f"{key}.".startswith("env.kwargs.")
 
 
-@lru_cache(maxsize=4096)
-def _value_of(text: str) -> Any:
-    """The value an override sets; a list is not to be changed."""
-    if WHOLE.fullmatch(value := text.partition("=")[2]):  # a sweep's seeds, in a hundredth of the time
-        return int(value)
-    [(_, found)] = parse(text).values
-    return found
+def _stands_alone(key: str, value: Element) -> bool:
+    """Whether a value replaces that of one key, and nothing else."""
+    return key in KEYS and not KEYS[key].is_mapping and "${" not in value.text and "???" not in value.text
 
 
 def _nodes_copied(nested: dict[str, Any]) -> dict[str, Any]:
@@ -199,45 +188,9 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
     return Layers(composed, labels, chosen)
 
 
-def hydra_yaml(overrides: Sequence[str], config_dir: str | None) -> str:
-    """Hydra's own settings under the given overrides, as YAML with the top-level key `hydra`."""
-    with global_hydra(config_dir) as hydra:
-        composed = _composed(hydra, overrides)
-        sanitized = hydra.get_sanitized_cfg(composed, "hydra")
-        return str(OmegaConf.to_yaml(sanitized))
-
-
-class global_hydra:
-    """Hydra's process-wide object for the length of a `with`, as it was before afterwards."""
-
-    def __init__(self, config_dir: str | None) -> None:
-        self.config_dir = config_dir
-
-    def __enter__(self) -> Any:
-        self.before = GlobalHydra.instance().hydra
-        GlobalHydra.instance().clear()
-        _prepare()
-        return Hydra.create_main_hydra2(task_name="rlcli", config_search_path=_search_path(self.config_dir))
-
-    def __exit__(self, *_: object) -> None:
-        GlobalHydra.instance().hydra = self.before
-
-
-def _composed(hydra: Any, overrides: Sequence[str]) -> DictConfig:
-    try:
-        config: DictConfig = hydra.compose_config(
-            config_name=PRIMARY,
-            overrides=list(overrides),
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-        )
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
-    return config
-
-
 @cache
-def _prepare() -> None:
+def prepare() -> None:
+    """Make our config sources known to Hydra."""
     version.setbase("1.3")
     Plugins.instance().register(SynthesisedConfigs)
     Plugins.instance().register(PlainConfigs)
@@ -245,18 +198,13 @@ def _prepare() -> None:
     JobRuntime.instance().set("name", "rlcli")
 
 
-@cache
-def _parser() -> OverridesParser:
-    _prepare()
-    return OverridesParser.create()
-
-
 def _loader(config_dir: str | None) -> ConfigLoaderImpl:
-    _prepare()
-    return ConfigLoaderImpl(_search_path(config_dir))
+    prepare()
+    return ConfigLoaderImpl(search_path(config_dir))
 
 
-def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
+def search_path(config_dir: str | None) -> ConfigSearchPathImpl:
+    """Where Hydra looks for configs: its own, the user's folder, ours, those without a file."""
     path = ConfigSearchPathImpl()
     path.append("hydra", "pkg://hydra.conf")
     for root in roots(config_dir):
@@ -267,7 +215,7 @@ def _search_path(config_dir: str | None) -> ConfigSearchPathImpl:
 
 
 def _contents(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """What each file of the defaults list holds, with its label; the later wins."""
+    """The content of each file of the defaults list, with its label; the later wins."""
     for default in defaults:
         path = default.config_path
         if path is None or path.startswith("hydra/"):
@@ -287,7 +235,7 @@ def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def _not_text(label: str, content: Any) -> Iterator[str]:
-    """What YAML read as a number or a switch where a key takes text: how it was written is not known."""
+    """Values that YAML read as a number or a switch where a key takes text: their spelling is lost."""
     for name, value in _leaves(content, ""):
         items = value if isinstance(value, list) else [value]
         wrong = [item for item in items if isinstance(item, (bool, int, float))]

@@ -1,8 +1,8 @@
-"""One override read by Hydra's grammar, and values written in it.
+"""Parser of one override by Hydra's grammar, and writer of values in it.
 
 Hydra reads `1e3` as a number and `on` as text, whatever the key. Here the key decides: where it takes text,
-numbers and switches stay the characters that were typed. What is handed on is quoted where Hydra would read
-it otherwise, so that Hydra composes the same.
+numbers and switches stay the characters that were typed. Text is quoted where Hydra would read it
+otherwise, so that Hydra composes the same from it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
+from rlcli.config.command import Element, Interval
 from rlcli.errors import UserError
 
 SWEEPS = {
@@ -50,19 +51,7 @@ OF_NUMBERS = ("range", "interval")
 """Functions whose arguments are numbers, whatever the key takes."""
 NUMBERS_AND_SWITCHES = (OverrideLexer.INT, OverrideLexer.FLOAT, OverrideLexer.BOOL, OverrideLexer.NULL)
 STRUCTURE = re.compile(r"[,()\[\]{}'\"\\]|\$\{")
-"""What has a meaning in Hydra's grammar, wherever it stands in a value."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Numbers between two ends."""
-
-    low: float
-    high: float
-    log: bool
-    """Whether orders of magnitude are what is alike."""
-    whole: bool
-    """Whether it was cast to whole numbers."""
+"""Characters with a meaning in Hydra's grammar anywhere in a value."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +64,8 @@ class Parsed:
     package: str | None
     sweep: str
     """single, choice, range, glob or interval."""
-    values: tuple[tuple[str, Any], ...]
-    """Each value as text in Hydra's grammar and as plain data; the two ends of an interval."""
+    values: tuple[Element, ...]
+    """Each value; the two ends of an interval."""
     interval: Interval | None = None
 
 
@@ -128,7 +117,7 @@ def spelled(value: Any) -> str:
 
 
 def _word(text: str) -> str:
-    """Text as it stands where Hydra reads it so, else in quotes."""
+    """Text as it is where Hydra reads it so, else in quotes."""
     lexer = OverrideLexer(InputStream(text))
     lexer.removeErrorListeners()
     lexer.mode(OverrideLexer.VALUE_MODE)
@@ -139,7 +128,7 @@ def _word(text: str) -> str:
 
 
 class _Visitor(HydraOverrideVisitor):
-    """Hydra's reader of the grammar, which leaves text as it was typed where the key takes text."""
+    """Hydra's visitor of the grammar, which keeps text as it was typed where the key takes text."""
 
     def __init__(self, takes_text: Callable[[str], bool]) -> None:
         super().__init__(_functions())
@@ -202,30 +191,30 @@ def _parsed(text: str, takes_text: Callable[[str], bool]) -> Override:
 
 def _values(
     override: Override, choices_of: Callable[[str], Sequence[str]], verbatim: bool
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[Element]:
     if override.value_type is None:
         return
     if (interval := _interval(override)) is not None:
-        yield from ((repr(end), end) for end in (interval.low, interval.high))
+        yield from (Element(repr(end), end) for end in (interval.low, interval.high))
         return
     if not override.is_sweep_override():
         value = override.value()
         raw = str(override.input_line).partition("=")[2]
         interpolated = isinstance(value, str) and "${" in value
-        yield spelled(value) if verbatim and not interpolated else raw, value
+        yield Element(spelled(value) if verbatim and not interpolated else raw, value)
         return
     glob: Any = override._value
     if isinstance(glob, Glob):
-        yield from ((name, name) for name in glob.filter(list(choices_of(override.key_or_group))))
+        yield from (Element(name, name) for name in glob.filter(list(choices_of(override.key_or_group))))
         return
     # One pass, since a shuffled sweep has another order each time.
     elements: Iterator[Any] = override.sweep_iterator()
     for element in elements:
         value = Override._convert_value(element)
         if isinstance(value, str) and "${" in value:  # Hydra's text of it would be escaped
-            yield value, value
+            yield Element(value, value)
         else:
-            yield spelled(value) if verbatim else Override._get_value_element_as_str(element), value
+            yield Element(spelled(value) if verbatim else Override._get_value_element_as_str(element), value)
 
 
 def _interval(override: Override) -> Interval | None:
@@ -242,9 +231,9 @@ def _unreadable(text: str, error: Exception, takes_text: Callable[[str], bool]) 
     key, separator, value = text.partition("=")
     if not separator:
         return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
-    said = str(error).splitlines()[0].partition(": ")[2] or reason(error)
+    message = str(error).splitlines()[0].partition(": ")[2] or reason(error)
     quotes = f" Text with such characters goes in quotes: {key}={quoted(value)}" if takes_text(key) else ""
-    return f"Cannot read the override {text!r}: {said}.{quotes}"
+    return f"Cannot read the override {text!r}: {message}.{quotes}"
 
 
 def reason(error: BaseException) -> str:

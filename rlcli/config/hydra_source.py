@@ -18,8 +18,8 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
-from rlcli.config.catalogue import conf_root
-from rlcli.config.overrides import MAGIC
+from rlcli.config.command import MAGIC
+from rlcli.config.groups import conf_root
 from rlcli.config.plain_yaml import read_yaml
 from rlcli.errors import StorageError, UserError
 
@@ -29,7 +29,7 @@ OURS = ("train", "schema")
 RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:")
 NESTED = re.compile(r"\$\{[^}]*\$\{")
 MOST_INCLUDED = 300
-"""Configs that one config may stand for by its defaults lists."""
+"""Maximum number of configs that one config may load by its defaults lists."""
 WORD = re.compile(r"[\s/@.:]+")
 
 
@@ -92,7 +92,7 @@ class PlainConfigs(ConfigSource):
         return sorted(set(found))
 
     def _file(self, config_path: str) -> Path | None:
-        """The file of a config, which lies in the folder; None where there is none."""
+        """The file of a config in the folder; None where there is none."""
         path = self._root / self._normalize_file_name(config_path.strip("/"))
         try:
             return path if ".." not in path.parts and path.is_file() else None
@@ -100,7 +100,7 @@ class PlainConfigs(ConfigSource):
             return None
 
     def _included(self, name: str, known: dict[str, int], within: tuple[str, ...]) -> int:
-        """How many configs one stands for.
+        """How many configs one loads, itself included.
 
         Raises:
             UserError: more than `MOST_INCLUDED`, or it includes itself.
@@ -137,7 +137,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, str | None]]:
 
 
 def _faults(name: str, content: Mapping[str, Any], header: Mapping[str, str | None]) -> Iterator[str]:
-    """What may not stand in a config file, each as a sentence without its end."""
+    """The refused parts of a config file, each as a sentence without its end."""
     package = header.get("package") or ""
     if "hydra" in WORD.split(name)[:1] or "hydra" in package.split("."):
         yield "settings of Hydra's own are given on the command line, not in files"
@@ -185,7 +185,7 @@ def _defaults(content: Mapping[str, Any]) -> list[Any]:
 
 
 def _names(name: str, entries: list[Any]) -> Iterator[str]:
-    """The configs that a defaults list names, seen from the config it stands in."""
+    """The configs that a defaults list names, relative to its own config."""
     group = name.rpartition("/")[0]
     for entry in entries:
         pairs = entry.items() if isinstance(entry, dict) else [(entry, None)]

@@ -12,7 +12,7 @@ Path = tuple[str, ...]
 
 
 def written_out(content: Any) -> int:
-    """Characters and values of nested plain data with every reference replaced by what it stands for.
+    """Characters and values of nested plain data with every reference replaced by its value.
 
     More than `LARGEST` where that is not a number: a value that refers to itself.
     """
@@ -30,7 +30,7 @@ class _Sizes:
         """The size of the value at a path."""
         if path in self._known:
             return self._known[path]
-        self._known[path] = LARGEST + 1  # whoever comes here again meanwhile refers to itself
+        self._known[path] = LARGEST + 1  # a value reached again meanwhile refers to itself
         if isinstance(value, dict):
             size = 1 + sum(self.of((*path, str(name)), item) for name, item in value.items())
         elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Who may train the cohorts of a sweep, and what each can be told: `hydra/launcher=NAME hydra.launcher.x=y`.
+"""Launchers of a sweep's jobs and their settings: `hydra/launcher=NAME hydra.launcher.x=y`.
 
 Declared as the keys of a run are, so that Hydra's nodes, the checks, `rlcli list launchers` and completion
 read one declaration. What a launcher does is in rlcli/sweeps/launchers/.
@@ -19,11 +19,12 @@ from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import unknown
 
 if TYPE_CHECKING:
-    from rlcli.config.hydra_grammar import Parsed
+    from rlcli.config.command import Setting
 
 CHOICE = "hydra/launcher"
 SETTING = "hydra.launcher"
 DEFAULT = "cohort"
+ONE_BY_ONE = "basic"
 ON_SLURM = ("executor", ("slurm",))
 
 
@@ -34,7 +35,7 @@ def is_of_launcher(key: str) -> bool:
 
 @dataclass(frozen=True)
 class NoSettings:
-    """Nothing can be told."""
+    """A launcher without settings."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Declared:
     doc: str
     settings: type = NoSettings
     package: str | None = None
-    """What must be installed; it is also the name of our extra."""
+    """The package it needs, which is also the name of our extra."""
 
     @property
     def keys(self) -> dict[str, Key]:
@@ -116,8 +117,8 @@ class Declared:
 
 
 LAUNCHERS: Mapping[str, Declared] = {
-    "cohort": Declared("cohorts in this process, or in cohort.workers processes of this machine"),
-    "basic": Declared("every job by itself, one after the other, in this process"),
+    DEFAULT: Declared("cohorts in this process, or in cohort.workers processes of this machine"),
+    ONE_BY_ONE: Declared("every job by itself, one after the other, in this process"),
     "joblib": Declared("cohorts in joblib's processes on this machine", Joblib, "joblib"),
     "submitit": Declared(
         "cohorts as jobs of a Slurm cluster, or as processes of this machine", Submitit, "submitit"
@@ -135,75 +136,83 @@ class Launching:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether another machine may train: what this one lacks, that one may have."""
+        """Whether another machine may train, which may have what this one lacks."""
         if isinstance(self.settings, Submitit):
             return self.settings.executor == "slurm"
         return isinstance(self.settings, Ray) and self.settings.address is not None
 
 
 HERE = Launching()
-"""This process, and workers of its own."""
+"""Cohorts in this process, or in worker processes of this machine."""
 
 
 def takes_text(key: str) -> bool:
-    """Whether a key is a launcher's setting that is text, or chooses the launcher."""
+    """Whether a key is a launcher's setting that takes text, or chooses the launcher."""
     name = key.removeprefix(SETTING + ".")
     settings = (declared.keys.get(name) for declared in LAUNCHERS.values() if name != key)
     return key == CHOICE or any(found is not None and found.takes_text for found in settings)
 
 
-def launching(words: Sequence[Parsed]) -> tuple[Launching, list[Fault]]:
-    """The launcher that overrides choose, and everything wrong with them."""
+def chosen_launcher(settings: Sequence[Setting]) -> tuple[Launching, list[Fault]]:
+    """The launcher that settings of the command line choose, and everything wrong with them."""
     name = DEFAULT
-    for word in words:
-        if word.key == CHOICE:
-            [(name, _)] = word.values
+    for setting in settings:
+        if setting.key == CHOICE:
+            [name] = setting.texts
     if name not in LAUNCHERS:
         return HERE, [Fault(unknown("launcher", name, list(LAUNCHERS)), frozenset({CHOICE}))]
     declared = LAUNCHERS[name]
     values: dict[str, Any] = {}
     faults: list[Fault] = []
-    for word in words:
-        if word.key != CHOICE:
-            faults += _taken(word, name, declared, values)
+    for setting in settings:
+        if setting.key != CHOICE:
+            faults += _converted(setting, name, declared, values)
     if not faults:
-        settings, faults = _settled(declared, values)
-        return Launching(name, settings), [*faults, *_lacking(declared)]
-    return Launching(name), [*faults, *_lacking(declared)]
+        found, faults = _resolved(declared, values)
+        return Launching(name, found), [*faults, *_missing_package(declared)]
+    return Launching(name), [*faults, *_missing_package(declared)]
 
 
-def _taken(word: Parsed, name: str, declared: Declared, values: dict[str, Any]) -> Iterator[Fault]:
-    """Takes one setting into `values`, or says what is wrong with it."""
-    setting = word.key.removeprefix(SETTING).removeprefix(".")
+def _converted(setting: Setting, name: str, declared: Declared, values: dict[str, Any]) -> Iterator[Fault]:
+    """Puts one setting into `values`, or yields what is wrong with it."""
+    typed, leaf = setting.key, setting.key.removeprefix(SETTING).removeprefix(".")
     keys = declared.keys
-    [(text, value)] = word.values
-    about = frozenset({word.key})
+    [(text, value)] = setting.values
+    about = frozenset({typed})
     if not keys:
-        others = " or ".join(f"{CHOICE}={other}" for other, it in LAUNCHERS.items() if setting in it.keys)
+        others = " or ".join(f"{CHOICE}={other}" for other, it in LAUNCHERS.items() if leaf in it.keys)
         hint = f"; did you mean to choose {others}?" if others else "."
-        yield Fault(f"{word.key}={text}: {CHOICE}={name} has no settings{hint}", about)
-    elif setting not in keys:
-        yield Fault(unknown(f"setting of {CHOICE}={name}", setting, list(keys), shown=len(keys)), about)
+        yield Fault(f"{typed}={text}: {CHOICE}={name} has no settings{hint}", about)
+    elif leaf not in keys:
+        yield Fault(unknown(f"setting of {CHOICE}={name}", leaf, list(keys), shown=len(keys)), about)
     elif "${" in text:
-        yield Fault(f"{word.key}={text}: give a value, no interpolation.", about)
+        yield Fault(f"{typed}={text}: give a value, no interpolation.", about)
     else:
         try:
-            values[setting] = convert(keys[setting], value)
+            values[leaf] = convert(keys[leaf], value)
         except RejectedValue as error:
-            yield Fault(f"{word.key}={text}: {error} ({keys[setting].declaration.doc.rstrip('.')}).", about)
+            yield Fault(f"{typed}={text}: {error} ({keys[leaf].declaration.doc.rstrip('.')}).", about)
 
 
-def _settled(declared: Declared, values: dict[str, Any]) -> tuple[Any, list[Fault]]:
-    """The settings, `auto` made out, and what is at odds in them."""
+def _resolved(declared: Declared, values: dict[str, Any]) -> tuple[Any, list[Fault]]:
+    """The settings with `auto` resolved, and what contradicts itself in them."""
     settings = declared.settings(**values)
     faults = []
     if isinstance(settings, Joblib) and settings.n_jobs == 0:
-        faults.append(Fault(f"{SETTING}.n_jobs=0: give a number of processes, or -1 for one a core."))
+        faults.append(
+            Fault(
+                f"{SETTING}.n_jobs=0: give a number of processes, or -1 for one a core.",
+                frozenset({f"{SETTING}.n_jobs"}),
+            )
+        )
     if isinstance(settings, Submitit):
         slurm = shutil.which("sbatch") is not None and shutil.which("srun") is not None
         if settings.executor == "slurm" and not slurm:
             faults.append(
-                Fault(f"{SETTING}.executor=slurm: sbatch and srun are not here; executor=local trains here.")
+                Fault(
+                    f"{SETTING}.executor=slurm: sbatch and srun are not here; executor=local trains here.",
+                    frozenset({f"{SETTING}.executor"}),
+                )
             )
         if settings.executor == "auto":
             settings = dataclasses.replace(settings, executor="slurm" if slurm else "local")
@@ -221,7 +230,7 @@ def _without_effect(declared: Declared, settings: Any, values: Mapping[str, Any]
             yield Fault(f"{SETTING}.{name} has no effect with {why}.", frozenset({f"{SETTING}.{name}"}))
 
 
-def _lacking(declared: Declared) -> Iterator[Fault]:
+def _missing_package(declared: Declared) -> Iterator[Fault]:
     package = declared.package
     if package is not None and importlib.util.find_spec(package) is None:
         yield Fault(

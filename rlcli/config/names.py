@@ -25,10 +25,10 @@ def fault(name: str) -> str | None:
 
 
 def shortened(text: str, size: int) -> str:
-    """The beginning of a text that takes at most `size` bytes in UTF-8; no character is cut."""
+    """The start of a text, at most `size` bytes of whole UTF-8 characters."""
     return text.encode(errors="replace")[:size].decode(errors="ignore")
 
 
 def safe(value: str) -> str:
-    """A value as it may stand in the name of a folder."""
+    """A value in a form that is safe in the name of a folder."""
     return re.sub(r"[^\w.+-]+", "-", value).strip("-.") or "none"

@@ -1,6 +1,6 @@
-"""YAML as plain data, within bounds: every configuration file is read through this, whoever wrote it.
+"""Bounded YAML reader: every configuration file, trusted or not, is read through this as plain data.
 
-Bounded are the characters, the digits of a number, how deep collections lie in each other, and the number of
+Bounds limit the characters, the digits of a number, the nesting of collections, and the number of
 values once every alias is written out. Tags are refused, so what is read is text, numbers, switches, null,
 dates, lists and mappings.
 """
@@ -22,7 +22,7 @@ LARGEST = 300_000
 DEEPEST = 24
 """Collections within each other."""
 MOST = 10_000
-"""Values in one file, those that aliases stand for included."""
+"""Maximum number of values in one file, with aliases written out."""
 LONGEST_NUMBER = 1000
 """Characters of a number."""
 FLOAT = re.compile(r"^[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+$")
@@ -66,15 +66,15 @@ class BoundedLoader(yaml.SafeLoader):
         return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        """A mapping; raises `ConstructorError` where a key stands twice."""
-        seen: set[Any] = set()
+        """A mapping; raises `ConstructorError` where a key is repeated."""
+        names: set[Any] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True) if key.tag != "tag:yaml.org,2002:merge" else key
-            if not isinstance(name, Hashable) or name in seen:
+            if not isinstance(name, Hashable) or name in names:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{str(name)[:40]!r} stands twice, or is no name", key.start_mark
                 )
-            seen.add(name)
+            names.add(name)
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: Any) -> Any:

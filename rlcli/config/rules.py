@@ -91,7 +91,7 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
 
 
 def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """A natural step moves the policy alone, from the policy it is held to."""
+    """A natural step moves the policy alone, from its anchor."""
     algo = config.algo
     if algo.step_rule != "natural":
         return

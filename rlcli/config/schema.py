@@ -56,7 +56,7 @@ class Declaration:
         return ", ".join(f"{sign}{limit:g}" for sign, limit in pairs if limit is not None)
 
     def admits(self, value: float) -> bool:
-        """Whether a number lies in the declared range."""
+        """Whether a number is in the declared range."""
         return (
             (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
@@ -718,8 +718,17 @@ class RunConfig:
     def horizon(self, update: int) -> int:
         """The env steps over which schedules run for the update that follows `update` done ones."""
         past = zip(self.schedule_past[::2], self.schedule_past[1::2], strict=True)
-        held = (steps for until, steps in past if update < until)
-        return next(held, self.schedule_steps or self.total_steps)
+        earlier = (steps for until, steps in past if update < until)
+        return next(earlier, self.schedule_length)
+
+    @property
+    def schedule_length(self) -> int:
+        """`schedule_steps`, by default `total_steps`."""
+        return self.schedule_steps or self.total_steps
+
+    def resolved(self) -> RunConfig:
+        """The config with the defaults that follow from other keys written out, to keep when those change."""
+        return dataclasses.replace(self, schedule_steps=self.schedule_length)
 
 
 @dataclass(frozen=True)

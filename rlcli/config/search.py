@@ -1,4 +1,4 @@
-"""What a command line with a sampler asks for: settings all trials share, and the space they come from."""
+"""Search of a sampler: the settings all trials share, and the space they are drawn from."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from rlcli.config.command import Command, Element, Setting
 from rlcli.config.compose import MOST_FAULTS, Composed, compose_job, with_tuned
-from rlcli.config.faults import Check
-from rlcli.config.overrides import Read, Setting, read, texts
+from rlcli.config.faults import Check, texts
+from rlcli.config.launchers import CHOICE, ONE_BY_ONE
 from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.config.space import Dimension, dimensions
 from rlcli.errors import UserError
 
 TRIALS = 20
-"""Where sweep.trials does not say."""
+"""Default of sweep.trials."""
 TOGETHER = 8
-"""Trials asked for at once where sweep.parallel does not say and a sampler learns between them."""
+"""Default of sweep.parallel for a sampler that learns between trials."""
 PROBES = 512
-"""Combinations that are composed before anything starts."""
+"""Maximum number of combinations composed before anything starts."""
 POINTS = 1_000_000
-"""The most points of a grid."""
+"""Maximum number of points of a grid."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched, and how; composes each trial."""
+    """Space, settings and fixed overrides of a search; composes each trial."""
 
     base: Composed
     """The first combination that can be trained, with the settings of the sweep."""
     dimensions: tuple[Dimension, ...]
     fixed: tuple[Setting, ...]
-    """What was typed and is the same for every trial."""
-    hydra: tuple[Setting, ...]
-    """Settings of Hydra's own."""
+    """Typed settings that are the same for every trial."""
+    command: Command
+    """The command that asks for it."""
     config_dir: str | None
+    """As an absolute path: later trials are composed from it too, wherever an environment changes to."""
     checks: tuple[Check, ...]
 
     @property
@@ -55,7 +57,7 @@ class Search:
 
     @property
     def trials(self) -> int:
-        """How many are asked for in all."""
+        """How many trials there are in all."""
         if self.settings.sampler != "grid":
             return self.settings.trials or TRIALS
         points = _points(self.dimensions)
@@ -63,7 +65,7 @@ class Search:
 
     @property
     def parallel(self) -> int:
-        """How many are asked for at once."""
+        """How many trials are asked for at once."""
         blind = self.settings.sampler in ("random", "grid") and self.settings.pruner == "none"
         return self.settings.parallel or (self.trials if blind else TOGETHER)
 
@@ -72,7 +74,7 @@ class Search:
         return range(self.config.seed, self.config.seed + self.settings.replicas)
 
     def compose(self, values: Mapping[str, str]) -> list[Composed]:
-        """A trial, a job for each seed; `values` are texts by key.
+        """The jobs of a trial, one per seed; `values` are texts by key.
 
         Raises:
             UserError: this combination cannot be trained; everything that is wrong with it.
@@ -92,51 +94,48 @@ class Search:
             for seed in seeds
         ]
 
-    def words(self, values: Mapping[str, str], seed: int) -> list[str]:
-        """What Hydra composes to the same."""
-        return [f"{one.hydra_key}={one.values[0]}" for one in self._settings(values, seed)]
-
     def shared_words(self) -> list[str]:
-        """What all trials have in common, in the form Hydra takes, its own settings included."""
-        return [f"{one.hydra_key}={one.values[0]}" for one in (*self.fixed, *self.hydra)]
+        """The settings common to all trials in the form Hydra takes, its own settings included."""
+        return [one.hydra_word for one in (*self.fixed, *self.command.of_kind("hydra"))]
 
     def _settings(self, values: Mapping[str, str], seed: int | None) -> list[Setting]:
         chosen = [
-            dataclasses.replace(one.setting, values=(values[one.key],), sweep="single", interval=None)
+            dataclasses.replace(
+                one.setting, values=(one.element(values[one.key]),), sweep="single", interval=None
+            )
             for one in self.dimensions
         ]
         fixed = [one for one in self.fixed if seed is None or one.key != "seed"]
-        seeds = [] if seed is None else [Setting("seed", "value", (str(seed),))]
+        seeds = [] if seed is None else [Setting("seed", "value", (Element(str(seed), seed),))]
         return [*fixed, *chosen, *seeds]
 
     def _composed(
         self, values: Mapping[str, str], seed: int | None, checks: tuple[Check, ...]
     ) -> tuple[Composed | None, list[str]]:
-        settings = Read(tuple(self._settings(values, seed)), ())
-        chosen = {one.key: one.values[0] for one in settings.settings}
-        lines = [one.lines()[0] for one in settings.settings if one not in settings.of_sweep()]
-        job, faults = compose_job(settings, chosen, tuple(lines), self.config_dir, checks)
+        settings = self._settings(values, seed)
+        trial = Command(settings=tuple(settings), config_dir=self.config_dir)
+        chosen = {one.key: one.values[0] for one in settings}
+        lines = [f"{one.key}={one.values[0].text}" for one in settings if one not in trial.of_sweep()]
+        job, faults = compose_job(trial, chosen, tuple(lines), checks)
         return job, texts(faults)
 
 
-def compose_search(
-    overrides: Sequence[str], *, config_dir: str | None = None, checks: Iterable[Check] = ()
-) -> Search | None:
-    """What is searched for; None when no sampler is chosen.
+def compose_search(command: Command, checks: Iterable[Check] = ()) -> Search | None:
+    """The search of a multirun; None when no sampler is chosen.
 
     Every dimension's values are checked, and combinations of them composed until one can be trained.
 
     Raises:
         UserError: everything wrong with it.
     """
-    found = read(overrides, multirun=True, config_dir=config_dir)
-    sweep = _settings_of_sweep(found, config_dir)
+    sweep = _settings_of_sweep(command)
     if sweep is None or sweep.get("sampler", "none") == "none":
         return None
     space = sweep["space"] if isinstance(sweep["space"], dict) else {}
-    searched, wrong = dimensions(found, space, config_dir)
-    faults = texts([*found.faults, *wrong])
-    if any(one.key.startswith(("hydra/sweeper", "hydra.sweeper")) for one in found.of_kind("hydra")):
+    searched, wrong = dimensions(command, space)
+    faults = texts([*command.faults, *wrong])
+    hydra = command.of_kind("hydra")
+    if any(one.key.startswith(("hydra/sweeper", "hydra.sweeper")) for one in hydra):
         faults.append(f"sweep.sampler={sweep['sampler']} is a sweeper itself: leave hydra/sweeper out.")
     if not faults and not searched:
         faults.append(
@@ -148,29 +147,29 @@ def compose_search(
     if faults:
         raise UserError(*faults[:MOST_FAULTS])
     names = {one.key for one in searched}
-    fixed = tuple(one for one in found.of_kind("group", "value") if one.key not in names)
-    hydra = tuple(found.of_kind("hydra"))
+    fixed = tuple(one for one in command.of_kind("group", "value") if one.key not in names)
     nothing = Composed(RunConfig(), (), {})
-    if config_dir is not None:  # later trials are composed from it too, wherever an environment has gone
+    config_dir = command.config_dir
+    if config_dir is not None:
         config_dir = str(Path(config_dir).expanduser().absolute())
-    search = Search(nothing, tuple(searched), fixed, hydra, config_dir, tuple(checks))
+    search = Search(nothing, tuple(searched), fixed, command, config_dir, tuple(checks))
     job = _first_sound(search)
-    alone = any(one.key == "hydra/launcher" and one.values == ("basic",) for one in hydra)
-    if alone and job.config.sweep.pruner != "none" and job.config.sweep.replicas > 1:
+    one_by_one = command.launching.name == ONE_BY_ONE
+    if one_by_one and job.config.sweep.pruner != "none" and job.config.sweep.replicas > 1:
         raise UserError(
             f"sweep.pruner={job.config.sweep.pruner} judges a trial by all its seeds at once, which "
-            "hydra/launcher=basic trains apart; leave one of them out."
+            f"{CHOICE}={ONE_BY_ONE} trains apart; leave one of them out."
         )
     return dataclasses.replace(search, base=job)
 
 
-def _settings_of_sweep(found: Read, config_dir: str | None) -> Mapping[str, object] | None:
-    """The section `sweep` as the files and what was typed have it; None where it cannot be told."""
-    groups = tuple(f"{one.hydra_key}={one.values[0]}" for one in found.of_kind("group"))
+def _settings_of_sweep(command: Command) -> Mapping[str, object] | None:
+    """The section `sweep` from the files and the command; None where it does not compose."""
+    groups = tuple(f"{one.hydra_key}={one.values[0].text}" for one in command.of_kind("group"))
     try:
-        base, _ = with_tuned(groups, config_dir)
-        lines = [f"{one.hydra_key}={one.values[0]}" for one in found.of_sweep() if one.kind == "value"]
-        sweep = base.with_values(lines)["sweep"]
+        base, _ = with_tuned(groups, command.config_dir)
+        values = [(one.key, one.values[0]) for one in command.of_sweep() if one.kind == "value"]
+        sweep = base.with_values(values)["sweep"]
     except UserError:
         return None
     return sweep if isinstance(sweep, dict) else None
@@ -199,7 +198,7 @@ def _first_sound(search: Search) -> Composed:
     """The first combination that can be trained.
 
     Raises:
-        UserError: none of those tried can: what is wrong with the first.
+        UserError: none of those tried can; everything wrong with the first.
     """
     first: list[str] = []
     for values in itertools.islice(_probes(search.dimensions), PROBES):
@@ -211,6 +210,6 @@ def _first_sound(search: Search) -> Composed:
 
 
 def _probes(searched: Sequence[Dimension]) -> Iterator[dict[str, str]]:
-    """Combinations of values that stand for all."""
+    """Combinations of representative values."""
     for values in itertools.product(*(one.probes() for one in searched)):
         yield {one.key: text for one, text in zip(searched, values, strict=True)}

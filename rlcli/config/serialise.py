@@ -16,7 +16,7 @@ from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 
 MOST_FAULTS = 10
-"""Faults told of one file; more say no more."""
+"""Maximum number of faults shown of one file."""
 
 SHORT = 200
 """Characters of a value that is kept in memory once read."""

@@ -1,4 +1,4 @@
-"""What a sampler chooses from: a dimension for each key that is searched over."""
+"""Search space of a sampler: one dimension for each key that is searched over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlcli.config.command import Command, Element, Setting, of_sweep
 from rlcli.config.faults import Fault
-from rlcli.config.overrides import Read, Setting, of_sweep, read
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS
 from rlcli.config.values import display
 
@@ -39,10 +40,16 @@ class Dimension:
             return str(value)
         return str(int(value)) if self.kind == "whole" else repr(float(value))
 
-    def points(self) -> Sequence[Value] | None:
-        """Every value, if they can be counted."""
+    def element(self, text: str) -> Element:
+        """A value from its text."""
         if self.kind == "choice":
-            return self.setting.values
+            return next(one for one in self.setting.values if one.text == text)
+        return Element(text, int(text) if self.kind == "whole" else float(text))
+
+    def points(self) -> Sequence[Value] | None:
+        """Every value as it is typed, if they can be counted."""
+        if self.kind == "choice":
+            return self.setting.texts
         return self._whole if self.kind == "whole" and not self.log else None
 
     @property
@@ -56,34 +63,32 @@ class Dimension:
 
     @property
     def _counted(self) -> Sequence[Value]:
-        """Each value once: a choice may have been typed twice."""
-        return list(dict.fromkeys(self.setting.values)) if self.kind == "choice" else self._whole
+        """Each value once, since a choice may have been typed twice."""
+        return list(dict.fromkeys(self.setting.texts)) if self.kind == "choice" else self._whole
 
     @property
     def _whole(self) -> range:
         return range(int(self.low), int(self.high) + 1, self.step)
 
     def probes(self) -> Sequence[str]:
-        """Values that stand for all: every choice, or the two ends."""
+        """Representative values as they are typed: every choice, or the two ends."""
         if self.kind == "choice":
-            return self.setting.values
+            return self.setting.texts
         return [self.text(self.low), self.text(self.high)]
 
 
-def dimensions(
-    found: Read, space: dict[str, Any], config_dir: str | None
-) -> tuple[list[Dimension], list[Fault]]:
+def dimensions(command: Command, space: dict[str, Any]) -> tuple[list[Dimension], list[Fault]]:
     """The dimensions of a space with those typed, and everything wrong with them.
 
-    A key that was typed is as typed, whatever the space says of it.
+    A key that was typed replaces that of the space.
     """
-    typed = {setting.key for setting in found.settings}
-    settings = [setting for setting in found.of_kind("group", "value") if setting.sweep != "single"]
+    typed = {setting.key for setting in command.settings}
+    settings = [setting for setting in command.of_kind("group", "value") if setting.sweep != "single"]
     faults: list[Fault] = []
     for key, text in space.items():
         if key in typed or (key == "env.id" and "env" in typed):
             continue
-        setting, wrong = _entry(key, text, config_dir)
+        setting, wrong = _entry(key, text, command.config_dir)
         faults += wrong
         settings += setting
     faults += [fault for setting in settings for fault in _faults(setting)]
@@ -93,10 +98,10 @@ def dimensions(
 
 
 def _entry(key: str, text: Any, config_dir: str | None) -> tuple[Sequence[Setting], list[Fault]]:
-    """The setting that an entry of a space stands for."""
+    """The setting of an entry of a space."""
     if not isinstance(text, str):
         return (), [Fault(f"sweep.space: {key}: {display(text)} is no text such as {WRITTEN}.")]
-    found = read([f"{key}={text}"], multirun=True, config_dir=config_dir)
+    found = parse_command([f"{key}={text}"], multirun=True, config_dir=config_dir)
     faults = [Fault(f"sweep.space: {fault.text}", fault.keys) for fault in found.faults]
     if not faults and any(setting.sweep == "single" for setting in found.settings):
         faults = [Fault(f"sweep.space: {key}: {text} is one value; write {WRITTEN}.")]
@@ -126,8 +131,8 @@ def _dimension(setting: Setting) -> Dimension:
     if interval is not None:
         whole = interval.whole or (setting.key in KEYS and KEYS[setting.key].scalar_type is int)
         return Dimension(setting, "whole" if whole else "number", interval.low, interval.high, interval.log)
-    if setting.sweep == "range" and all(text.lstrip("-").isdigit() for text in setting.values):
-        values = sorted(map(int, setting.values))
+    if setting.sweep == "range" and all(text.lstrip("-").isdigit() for text in setting.texts):
+        values = sorted(map(int, setting.texts))
         step = values[1] - values[0] if len(values) > 1 else 1
         return Dimension(setting, "whole", values[0], values[-1], step=step)
     return Dimension(setting, "choice")

@@ -22,7 +22,7 @@ class RejectedValue(ValueError):
 def convert(key: Key, value: Any) -> Any:
     """The value as the schema holds it.
 
-    Whole floats stand for integers (`total_steps=1e6`), a scalar for a list of one (`logger=jsonl`), a number
+    Whole floats are taken as ints (`total_steps=1e6`), a scalar for a list of one (`logger=jsonl`), a number
     for text (`name=12`); nothing else is converted.
 
     Raises:

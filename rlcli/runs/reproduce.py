@@ -81,9 +81,8 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
     last = _last_compared(run_dir, until)
     steps = config.total_steps if last == config.updates else last * config.batch_size
     again = dataclasses.replace(
-        config,
+        config.resolved(),
         total_steps=steps,
-        schedule_steps=config.schedule_steps or config.total_steps,
         logger=("jsonl",),
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
     )

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from rlcli.config.amend import amend
+from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
@@ -50,7 +51,7 @@ SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)
 
 def resume(
     run_dir: Path,
-    overrides: Sequence[str] = (),
+    command: Command = NO_OVERRIDES,
     *,
     imports: Sequence[str] = (),
     checks: Iterable[Check] = (),
@@ -60,7 +61,7 @@ def resume(
 ) -> Result:
     """Goes on with a run that was killed, interrupted, failed, pruned, or finished with fewer steps.
 
-    `overrides` may set resumable keys; `imports` are modules its environment may come from; `checks` are
+    `command` may set resumable keys; `imports` are modules its environment may come from; `checks` are
     asked of the config as for a new run; `tell` hears from where it goes on. A run that has nothing left to
     do is left as it is, and its result says so.
 
@@ -69,13 +70,13 @@ def resume(
         StorageError: what a run needs to go on is damaged, or the directory cannot be written to.
     """
     return resume_together(
-        [run_dir], overrides, imports=imports, checks=checks, on_row=on_row, tell=tell, quiet=quiet
+        [run_dir], command, imports=imports, checks=checks, on_row=on_row, tell=tell, quiet=quiet
     )[0]
 
 
 def resume_together(
     run_dirs: Sequence[Path],
-    overrides: Sequence[str] = (),
+    command: Command = NO_OVERRIDES,
     *,
     imports: Sequence[str] = (),
     checks: Iterable[Check] = (),
@@ -95,13 +96,13 @@ def resume_together(
         for run_dir in run_dirs:
             locks.append(Lock(run_dir))
             held.callback(locks[-1].release)
-        taken = [_Taken(one, Manifest.read(one), overrides, imports, asked) for one in run_dirs]
+        taken = [_Taken(one, Manifest.read(one), command, imports, asked) for one in run_dirs]
         check_one_shape([one.config for one in taken])
         results: dict[int, Result] = {}
         going: dict[bool, list[int]] = {False: [], True: []}
         for run, one in enumerate(taken):
             if one.nothing_to_do:
-                results[run] = one.as_it_is(overrides, tell)
+                results[run] = one.as_it_is(command, tell)
                 on_end(run, results[run])
             else:
                 going[one.found is not None].append(run)
@@ -114,7 +115,7 @@ def resume_together(
 
             def start(index: int, restarted: int, runs: Sequence[int] = runs) -> Run:
                 run = runs[index]
-                return taken[run].up(locks[run], overrides, restarted, tell, quiet)
+                return taken[run].up(locks[run], command, restarted, tell, quiet)
 
             checkpoints = [one.found.checkpoint for run in runs if (one := taken[run]).found is not None]
             found = train_all(
@@ -136,7 +137,7 @@ class _Taken:
         self,
         run_dir: Path,
         manifest: Manifest,
-        overrides: Sequence[str],
+        command: Command,
         imports: Sequence[str],
         checks: Iterable[Check],
     ) -> None:
@@ -152,7 +153,7 @@ class _Taken:
         self._owed = about is not None and about.owed and self._past.last is not None
         if about is None:
             _check_not_lost(run_dir, manifest, before, self._past.reached)
-        amended = amend(before, overrides, updates=self._past.reached, checks=checks)
+        amended = amend(before, command, updates=self._past.reached, checks=checks)
         self.config, self._changed = amended.config, amended.changed
 
     @property
@@ -161,15 +162,15 @@ class _Taken:
         over = self.config.updates <= self._done and not self._owed
         return over and self._manifest.content["status"] == "finished"
 
-    def as_it_is(self, overrides: Sequence[str], tell: Tell) -> Result:
+    def as_it_is(self, command: Command, tell: Tell) -> Result:
         """The result of a run that is left alone, but for an index that can be made whole."""
         content = self._manifest.content
         further = 2 * self.config.updates * self.config.batch_size
         longer = f" schedule_steps={further}" if ends(self.config) else ""
         hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}{longer}"
-        if overrides:
+        if command.typed:
             raise UserError(
-                f"{self._dir} is finished: {' '.join(overrides)} has nothing left to apply to.", hint=hint
+                f"{self._dir} is finished: {' '.join(command.typed)} has nothing left to apply to.", hint=hint
             )
         if self.found is not None and self.found.faults:
             Checkpoints(self._dir).adopt(self._index(self.found))
@@ -188,7 +189,7 @@ class _Taken:
             content["eval_return_mean"], exit_code, "the signal came before it went on",
         )  # fmt: skip
 
-    def up(self, lock: Lock, overrides: Sequence[str], restarted: int, tell: Tell, quiet: bool) -> Run:
+    def up(self, lock: Lock, command: Command, restarted: int, tell: Tell, quiet: bool) -> Run:
         """The record of the run that goes on; from here on the directory changes."""
         spec = registry.describe(self.config.env)
         exact = spec.exact_resume and restarted == 0
@@ -201,7 +202,7 @@ class _Taken:
         if self._past.all_again:
             set_aside(self._dir / RECORD)
             set_aside(self._dir / DIGESTS)
-        self._record(overrides, updates, exact, updated)
+        self._record(command, updates, exact, updated)
         self._bring_to_the_checkpoint()
         run = Run(
             self.config, self._manifest, lock, spec, updates=updates,
@@ -253,7 +254,7 @@ class _Taken:
         }
 
     def _record(
-        self, overrides: Sequence[str], updates: int, exact: bool, updated: dict[str, list[str | None]]
+        self, command: Command, updates: int, exact: bool, updated: dict[str, list[str | None]]
     ) -> None:
         """Tells the manifest, then replaces the config."""
         config, content = self.config, self._manifest.content
@@ -261,7 +262,7 @@ class _Taken:
             "time": now(),
             "update": updates,
             "command": sys.argv,
-            "overrides": list(overrides),
+            "overrides": list(command.typed),
             "changed": self._changed,
             "config_before": self._config_sha256,
             "packages": updated,

@@ -71,7 +71,7 @@ def train(
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     check_one_shape(configs)
-    frozen = [_with_schedule(config) for config in configs]
+    frozen = [config.resolved() for config in configs]
     spec = registry.describe(frozen[0].env)
     typed = overrides or [()] * len(frozen)
     done = [0] * len(frozen) if checkpoints is None else [saved.update for saved in checkpoints]
@@ -264,11 +264,6 @@ class _Loop:
         if self._evaluation_env is not None:
             self._evaluation_env.close()
             self._evaluation_env = None
-
-
-def _with_schedule(config: RunConfig) -> RunConfig:
-    """Schedules run over what the run was first started for, however long it goes on."""
-    return dataclasses.replace(config, schedule_steps=config.schedule_steps or config.total_steps)
 
 
 def check_one_shape(configs: Sequence[RunConfig]) -> None:

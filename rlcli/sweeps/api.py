@@ -1,4 +1,4 @@
-"""The Python face of `rlcli train`."""
+"""`rlcli.train(overrides)`: the Python interface of `rlcli train`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rlcli.config.overrides import parse_command
 from rlcli.sweeps.plan import plan
 from rlcli.sweeps.run import run_one
 
@@ -21,7 +22,7 @@ def train(
     `overrides` are those of the command line, as a list or as one string: `train("env=Pendulum-v1 seed=1")`.
 
     Raises:
-        UserError: something in the overrides is wrong; nothing was made on disk.
+        UserError: an override is wrong; nothing was written to disk.
     """
     texts = shlex.split(overrides) if isinstance(overrides, str) else list(overrides)
-    return run_one(plan(texts, config_dir=config_dir)[0], quiet=quiet)
+    return run_one(plan(parse_command(texts, config_dir=config_dir))[0], quiet=quiet)

@@ -1,14 +1,15 @@
-"""A sweep from its composed jobs, or from its directory, to its end."""
+"""Training of a sweep's jobs, from a command or from the directory of an earlier sweep."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rlcli.config.compose import Composed, hydra_settings, launcher_of
-from rlcli.config.launchers import HERE, Launching
+from rlcli.config.command import Command
+from rlcli.config.compose import Composed
+from rlcli.config.launchers import HERE, ONE_BY_ONE, Launching
 from rlcli.runs.admission import VARIABLE, admit
 from rlcli.runs.directory import new_sweep_dir
 from rlcli.runs.layout import check_sweep
@@ -21,46 +22,30 @@ from rlcli.sweeps.sweep import OVER, Job, Sweep
 from rlcli.sweeps.training import Training
 
 
-def run_sweep(
-    composed: Sequence[Composed],
-    typed: Sequence[str],
-    *,
-    config_dir: str | None = None,
-    quiet: bool = False,
-) -> Sweep:
-    """Runs checked jobs, each in its own directory, as Hydra's launcher has it; `typed` is whence they come.
+def run_sweep(composed: Sequence[Composed], command: Command, *, quiet: bool = False) -> Sweep:
+    """Train the checked jobs of a command, each in its own directory, by the launcher it chooses.
 
     A failed job does not stop the others; a signal stops them all.
 
     Raises:
-        UserError: jobs cannot be named as `name=` says; nothing was made.
+        UserError: `name=` gives two jobs one name; nothing was written.
     """
     names = job_names(composed)
-    settings = hydra_settings(typed, multirun=True, config_dir=config_dir)
-    with opened(launcher_of(typed, config_dir=config_dir)) as launcher:
+    with opened(command.launching) as launcher:
         directory = new_sweep_dir(
             composed[0].config, root_of(composed[0]), jobs_named=jobs_are_named(composed)
         )
-        with alone(directory):
-            sweep = Sweep.begin(directory, typed, names, composed)
+        with locked(directory):
+            sweep = Sweep.begin(directory, command.typed, names, composed)
             with Training(sweep, sweep.jobs, quiet, launcher) as training:
-                batches = iter([[list(job.overrides) for job in sweep.jobs]])
-                through_hydra(settings, config_dir, training, lambda: next(batches, []))
+                train_jobs(training, sweep.jobs, command.launching)
     return sweep
 
 
-def through_hydra(
-    settings: Sequence[str], config_dir: str | None, training: Training, ask: Callable[[], list[list[str]]]
-) -> None:
-    """Trains the jobs whose overrides `ask` gives, batch by batch, by the launcher chosen."""
-    from rlcli.config.hydra_multirun import multirun
-
-    sweep = training.sweep
-
-    def launch(numbers: Sequence[int]) -> None:
-        training.train([sweep.jobs[number] for number in numbers])
-
-    multirun(settings, config_dir, sweep.dir, ask, launch)
+def train_jobs(training: Training, jobs: Sequence[Job], launching: Launching) -> None:
+    """Train jobs in cohorts, or one by one where the launcher does so."""
+    for batch in [[job] for job in jobs] if launching.name == ONE_BY_ONE else [jobs]:
+        training.train(batch)
 
 
 def resume_sweep(
@@ -71,55 +56,55 @@ def resume_sweep(
     retry: bool = False,
     quiet: bool = False,
 ) -> Sweep:
-    """Brings the jobs of an earlier sweep to their end: those never begun and those that were cut.
+    """Train the jobs of an earlier sweep that have not started or were interrupted.
 
-    With `retry` those that failed too. What is finished stays as it is. `launching` says who trains them; the
-    directory is not asked for that, since a launcher's settings may hold commands. `imports` are modules that
+    With `retry` those that failed too. Finished jobs stay as they are. `launching` is the launcher; it is not
+    read from the directory, since a launcher's settings may hold commands. `imports` are modules that
     the environments may come from.
 
     Raises:
-        UserError: the directory names modules that nobody vouches for, its jobs cannot be trained here, or
-            another process is at it.
+        UserError: the directory names modules that are not in `imports`, its jobs cannot be trained here, or
+            another process trains them.
         StorageError: the sweep or a config of it is damaged.
     """
-    with alone(directory):
+    with locked(directory):
         sweep = Sweep.read(directory)
         left = left_over(sweep, retry, imports, launching)
-        vouch(imports)
+        allow_imports(imports)
         with (
             opened(launching if left else None) as launcher,
             Training(sweep, left, quiet, launcher) as training,
         ):
-            training.train(left)
+            train_jobs(training, left, launching)
     return sweep
 
 
 def left_over(sweep: Sweep, retry: bool, imports: Sequence[str], launching: Launching) -> list[Job]:
-    """The jobs of an earlier sweep that are not over, with `retry` those that failed too; all can be trained.
+    """The unfinished jobs of an earlier sweep, with `retry` those that failed too, all checked.
 
     Raises:
-        UserError: one cannot be trained here, or a process is still at it.
+        UserError: one cannot be trained here, or a process still trains it.
         StorageError: its config is damaged.
     """
     over = [status for status in OVER if not (retry and status == "failed")]
     left = [job for job in sweep.jobs if job.status not in over]
     for job in left:
-        Lock(sweep.dir / job.name).release()  # a worker of a sweep that was killed may still be at it
+        Lock(sweep.dir / job.name).release()  # a worker of a killed sweep may still train it
         config = sweep.config(job)
         admit(config, sweep.dir / job.name, imports)
         check(config, checks(elsewhere=launching.elsewhere))
     return left
 
 
-def vouch(imports: Sequence[str]) -> None:
-    """Lets modules be imported in workers too, which ask again."""
+def allow_imports(imports: Sequence[str]) -> None:
+    """Allow modules to be imported in worker processes too."""
     if imports:
         os.environ[VARIABLE] = ",".join([*imports, os.environ.get(VARIABLE, "")])
 
 
 @contextmanager
-def alone(directory: Path) -> Iterator[None]:
-    """No other process trains the sweep meanwhile."""
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the lock of a sweep's directory."""
     lock = Lock(directory)
     try:
         check_sweep(directory)

@@ -1,4 +1,4 @@
-"""Checks of a configuration against this machine, before anything starts: environments, packages, devices."""
+"""Checks of a configuration against this machine before anything starts: environments, packages, devices."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
 
 
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """A rollout is long enough for the longest episode there can be."""
+    """A rollout is long enough for the longest possible episode."""
     from rlcli.envs.registry import describe
 
     if not config.collect.whole_episodes:
@@ -36,7 +36,7 @@ def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
     try:
         longest = describe(config.env).max_episode_steps
     except UserError:
-        return  # said by `environment_exists`
+        return  # a fault of `environment_exists`
     if longest is None:
         yield Fault(
             f"collect.whole_episodes=true needs an environment with a time limit; {config.env.id} has none.",
@@ -51,7 +51,7 @@ def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
 
 
 def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """Packages of the loggers asked for are there."""
+    """Packages of the chosen loggers are installed."""
     from rlcli.loggers import tensorboard, wandb
 
     for name, missing in (("tensorboard", tensorboard.available), ("wandb", wandb.available)):
@@ -61,7 +61,7 @@ def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[F
 
 
 def device_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """The device is one torch has here."""
+    """torch has the device on this machine."""
     keys = frozenset({"device"})
     if config.device == "cpu":
         return
@@ -73,36 +73,36 @@ def device_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
 
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if int(cuda.group(1) or 0) >= found:
-        there = "no CUDA device" if found == 0 else f"only cuda:0 to cuda:{found - 1}"
-        yield Fault(f"device={config.device}: there is {there} here; device=cpu always works.", keys)
+        available = "no CUDA device" if found == 0 else f"only cuda:0 to cuda:{found - 1}"
+        yield Fault(f"device={config.device}: there is {available} here; device=cpu always works.", keys)
 
 
 def backend_takes_it(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """Another backend than our own has what it needs and can do all that is asked for."""
+    """The packages of the SB3 backend are installed, and it supports the configuration."""
     if config.backend != "sb3":
         return
     from rlcli.backends.sb3_mapping import missing, refusals, unobserved
     from rlcli.envs.registry import describe
 
     yield from refusals(config)
-    lacking = missing(config)
-    if lacking is not None:
-        yield lacking
-    with contextlib.suppress(UserError):  # said by `environment_exists`
-        empty = unobserved(describe(config.env))
-        if empty is not None:
-            yield empty
+    package = missing(config)
+    if package is not None:
+        yield package
+    with contextlib.suppress(UserError):  # a fault of `environment_exists`
+        fault = unobserved(describe(config.env))
+        if fault is not None:
+            yield fault
 
 
 def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """Runs do not go where a file is."""
+    """runs_dir is not an existing file."""
     if Path(config.runs_dir).expanduser().is_file():
         yield Fault(f"runs_dir={config.runs_dir} is a file, not a folder.", frozenset({"runs_dir"}))
 
 
-def check(config: RunConfig, asked: Sequence[Check] | None = None) -> None:
-    """Raises one `UserError` with everything that keeps a config read from a file from running here."""
-    found = [fault.text for rule in (*RULES, *(asked or CHECKS)) for fault in rule(config, {})]
+def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
+    """Raises one `UserError` with every reason why a config read from a file cannot train here."""
+    found = [fault.text for rule in (*RULES, *(chosen or CHECKS)) for fault in rule(config, {})]
     if found:
         raise UserError(*found)
 
@@ -119,5 +119,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def checks(*, elsewhere: bool) -> tuple[Check, ...]:
-    """What is asked before jobs are handed over; the devices of other machines are not known here."""
+    """The checks of a sweep's jobs; `elsewhere` leaves out devices, since other machines have their own."""
     return tuple(one for one in CHECKS if not (elsewhere and one is device_exists))

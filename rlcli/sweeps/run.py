@@ -1,4 +1,4 @@
-"""One job, from its configuration to its result."""
+"""Training of one run, from its configuration to its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def root_of(job: Composed) -> Path:
-    """Where the job's run goes: its runs_dir when one was given, else RLCLI_RUNS or ./runs."""
+    """The folder of the job's run directory: its runs_dir when one was given, else RLCLI_RUNS or ./runs."""
     from rlcli.runs.directory import runs_root
 
     return runs_root(None if job.provenance["runs_dir"] == "default" else job.config.runs_dir)
@@ -29,6 +29,6 @@ def run_one(job: Composed, *, quiet: bool = False) -> Result:
     try:
         return train([job.config], [directory], overrides=[job.overrides], quiet=quiet)[0]
     except RlcliError:
-        with contextlib.suppress(OSError):  # it could not begin: an empty directory says nothing
+        with contextlib.suppress(OSError):  # it could not start: leave no empty directory
             directory.rmdir()
         raise

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlcli.config.compose import Composed, launcher_of
+from rlcli.config.command import key_of
+from rlcli.config.compose import Composed
 from rlcli.config.faults import Check, Fault
 from rlcli.config.launchers import HERE, Launching
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import RunConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.config.serialise import flatten
@@ -27,7 +29,7 @@ from rlcli.runs.directory import new_sweep_dir
 from rlcli.sweeps.base import FILE as BASE
 from rlcli.sweeps.base import read_base, write_base
 from rlcli.sweeps.launchers.table import opened
-from rlcli.sweeps.multirun import alone, left_over, through_hydra, vouch
+from rlcli.sweeps.multirun import allow_imports, left_over, locked, train_jobs
 from rlcli.sweeps.names import rounded, trial_name
 from rlcli.sweeps.objectives import best, objectives
 from rlcli.sweeps.preflight import checks
@@ -40,28 +42,24 @@ if TYPE_CHECKING:
     from rlcli.sweeps.study import Study
 
 
-def run_search(search: Search, typed: Sequence[str], *, quiet: bool = False) -> Sweep:
-    """Runs a new sweep through Hydra: a sweeper of ours asks, and the launcher that was chosen trains."""
+def run_search(search: Search, *, quiet: bool = False) -> Sweep:
+    """Run a new sweep: a sampler proposes trials, and the launcher that was chosen trains their jobs."""
     from rlcli.sweeps.study import Study
 
-    wanted = objectives(search.settings)
-    with opened(launcher_of(typed, config_dir=search.config_dir)) as launcher:
+    wanted, command = objectives(search.settings), search.command
+    with opened(command.launching) as launcher:
         directory = new_sweep_dir(search.config, root_of(search.base))
-        with alone(directory):
+        with locked(directory):
             write_base(directory, search.settled())
             study = Study.begin(directory, wanted)
             sweep = Sweep(
-                directory, tuple(typed), [], started=now(), searches=True, config_dir=search.config_dir
+                directory, command.typed, [], started=now(), searches=True, config_dir=search.config_dir
             )  # fmt: skip
             sweep.record()
             with Training(sweep, [], quiet, launcher) as training:
                 trials = Trials(sweep, search, study, training)
-                through_hydra(
-                    search.shared_words(),
-                    search.config_dir,
-                    training,
-                    lambda: [trials.words(job) for job in trials.batch()],
-                )
+                while batch := trials.batch():
+                    train_jobs(training, batch, command.launching)
     return sweep
 
 
@@ -87,25 +85,25 @@ def resume_search(
     """
     from rlcli.sweeps.study import Study
 
-    with alone(directory):
+    with locked(directory):
         sweep = Sweep.read(directory)
         base = read_base(directory)
         admit(base, directory, imports)
         study = Study.open(directory, objectives(base.sweep))
         if trials is not None:
             base = _longer(base, trials, len(study.trials()))
-        search = _composed_again(sweep, base, config_dir, [_admitted(directory, imports, launching)])
+        search = _composed_again(sweep, base, config_dir, imports, launching)
         study.fits(search.dimensions)
         left = left_over(sweep, retry, imports, launching)
-        vouch(imports)
+        allow_imports(imports)
         write_base(directory, search.settled())
         study = _opened_again(study, left)
         with opened(launching) as launcher, Training(sweep, left, quiet, launcher) as training:
             left_of_it = Trials(sweep, search, study, training)
             left_of_it.tell()
-            training.train([*left, *left_of_it.begun()])
+            train_jobs(training, [*left, *left_of_it.begun()], launching)
             while batch := left_of_it.batch():
-                training.train(batch)
+                train_jobs(training, batch, launching)
     return sweep
 
 
@@ -115,14 +113,9 @@ class Trials:
     def __init__(self, sweep: Sweep, search: Search, study: Study, training: Training) -> None:
         self._sweep, self._search, self._study, self._training = sweep, search, study, training
         self._wanted = objectives(search.settings)
-        self._words: dict[str, list[str]] = {}
         base, jobs = search.config, search.settings.replicas
         self._steps = base.updates * base.batch_size
         training.expect((search.trials - study.count) * jobs, self._steps)
-
-    def words(self, job: Job) -> list[str]:
-        """What Hydra composes to a job."""
-        return self._words[job.name]
 
     def batch(self) -> list[Job]:
         """The jobs of the next trials, frozen; none at the end, or once a signal came."""
@@ -221,12 +214,7 @@ class Trials:
 
     def _freeze(self, number: int, composed: Sequence[Composed]) -> list[Job]:
         names = [trial_name(number, one.varied) for one in composed]
-        jobs = self._sweep.add(names, composed, number)
-        for job, one in zip(jobs, composed, strict=True):
-            values = dict(text.split("=", 1) for text in one.varied)
-            values.pop("seed", None)
-            self._words[job.name] = self._search.words(values, one.config.seed)
-        return jobs
+        return self._sweep.add(names, composed, number)
 
     def _texts(self, params: Mapping[str, Value], short: bool = False) -> dict[str, str]:
         """Values as they are typed; `short` ones only as they are read."""
@@ -241,8 +229,10 @@ def _longer(base: RunConfig, trials: int, asked: int) -> RunConfig:
     return dataclasses.replace(base, sweep=dataclasses.replace(base.sweep, trials=trials))
 
 
-def _composed_again(sweep: Sweep, base: RunConfig, config_dir: str | None, asked: Sequence[Check]) -> Search:
-    """What a sweep searches, from what was typed then.
+def _composed_again(
+    sweep: Sweep, base: RunConfig, config_dir: str | None, imports: Sequence[str], launching: Launching
+) -> Search:
+    """The search of an earlier sweep, composed again from what was typed then.
 
     Raises:
         UserError: it needs the folder of configs it was begun with, or its settings are others now.
@@ -252,7 +242,11 @@ def _composed_again(sweep: Sweep, base: RunConfig, config_dir: str | None, asked
             f"This sweep was begun with --config-dir {sweep.config_dir}; give it again: no folder is "
             "read because a sweep says so."
         )
-    search = compose_search(sweep.overrides, config_dir=config_dir, checks=asked)
+    own = ("hydra.", "hydra/")  # settings of Hydra's, and the launcher, are not taken from a directory
+    typed = [text for text in sweep.overrides if not key_of(text).startswith(own)]
+    command = parse_command(typed, multirun=True, config_dir=config_dir)
+    checks_of_it = [_admitted(sweep.dir, imports, launching)]
+    search = compose_search(dataclasses.replace(command, launching=launching), checks_of_it)
     if search is not None:  # how many there are to be is what the settings say
         settings = dataclasses.replace(
             search.settings, trials=base.sweep.trials, parallel=base.sweep.parallel

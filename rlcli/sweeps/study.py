@@ -309,7 +309,7 @@ def _numbered(found: Sequence[FrozenTrial]) -> Iterator[Trial]:
 
 def _distribution(one: Dimension) -> BaseDistribution:
     if one.kind == "choice":
-        return CategoricalDistribution(one.setting.values)
+        return CategoricalDistribution(one.setting.texts)
     if one.kind == "whole":
         return IntDistribution(int(one.low), int(one.high), log=one.log, step=one.step)
     return FloatDistribution(one.low, one.high, log=one.log)

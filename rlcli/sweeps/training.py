@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Signalled(BaseException):
-    """A signal between two cohorts; no Exception, so that Hydra does not take it for a failed job."""
+    """A signal between two cohorts; no Exception, so that nothing takes it for a failed job."""
 
     def __init__(self, exit_code: int) -> None:
         self.exit_code = exit_code

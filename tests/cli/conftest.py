@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from rlcli.cli.main import app
+from rlcli.cli.app import app
 
 ALGORITHMS = ["a2c", "impala", "mdpo", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce", "trpo"]
 """Every row there is, and every other name of one."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from rlcli.config import hydra_bridge
-from rlcli.config.compose import compose, compose_multirun, from_yaml, to_dict, to_yaml
+from rlcli.config.compose import compose, from_yaml, to_dict, to_yaml
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS
 from rlcli.errors import UserError
+from tests.sweeps.composing import compose_multirun, multirun
 
 
 @pytest.fixture
@@ -200,8 +207,17 @@ QUICK = (
     "tags=[a,'b c']",
     "name='1e3'", "notes=''", "network.hidden=[8,8]",
     "algo.target_kl=null", "logger=[jsonl]", "algo.weight_cap=sqrt_n",
-    "env.normalize_reward=true", "wandb.project=${name}", "notes=???",
+    "env.normalize_reward=true", "env.kwargs={a:1,b:{c:x}}", "env.kwargs.b.d=[1,2]", "env.kwargs.a=${seed}",
+    "wandb.project=${name}", "notes=???",
 )  # fmt: skip
+
+
+def by_hydra(layers: hydra_bridge.Layers, words: Sequence[str]) -> object:
+    """The plain data after Hydra itself has parsed and set the overrides."""
+    config = copy.deepcopy(layers.config)
+    parsed = OverridesParser.create().parse_overrides(list(words))
+    ConfigLoaderImpl._apply_overrides_to_config(parsed, config)
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, len(QUICK) - 2])
@@ -210,10 +226,26 @@ def test_values_set_in_shared_data_are_those_that_hydra_sets(count: int) -> None
     for _ in range(4):
         layers = hydra_bridge.layers(("algo=ppo", "env=CartPole-v1"), None)
         words = draw.sample(QUICK[:-2], count) + draw.sample(QUICK[-2:], draw.randrange(2))
-        if "notes=???" in words:
-            for compose_values in (layers.with_values, layers._by_hydra):
-                with pytest.raises(UserError):
-                    compose_values(words)
-            continue
         for seed in range(2):
-            assert layers.with_values([*words, f"seed={seed}"]) == layers._by_hydra([*words, f"seed={seed}"])
+            command = parse_command([*words, f"seed={seed}"])
+            values = [(one.key, one.values[0]) for one in command.settings]
+            if "notes=???" in words:
+                with pytest.raises(UserError):
+                    layers.with_values(values)
+            else:
+                assert layers.with_values(values) == by_hydra(layers, command.hydra_words())
+
+
+def test_values_of_a_sweep_are_those_that_hydra_reads_from_their_texts() -> None:
+    layers = hydra_bridge.layers(("algo=ppo", "env=CartPole-v1"), None)
+    command = multirun(
+        [
+            "notes='a,b',c\\ d,007",
+            "algo.clip=0.1,1e-2",
+            "env.kwargs={a:1},{b:'2'}",
+            "network.hidden=[4],[4,5]",
+        ]
+    )
+    for chosen, _ in command.jobs():
+        words = [f"{one.hydra_key}={chosen[one.key].text}" for one in command.settings]
+        assert layers.with_values(list(chosen.items())) == by_hydra(layers, words)

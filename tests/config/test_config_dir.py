@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config import catalogue
-from rlcli.config.compose import compose, compose_multirun
+from rlcli.config import groups
+from rlcli.config.compose import compose
 from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.errors import UserError
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
 from tests.config.test_plain_yaml import laughs
+from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL
 
 GLOBAL = "# @package _global_\n"
@@ -131,15 +132,15 @@ def test_what_is_no_file_is_no_choice(kind: str, folder: Path) -> None:
     make[kind]()
     with pytest.raises(UserError, match="experiment"):
         compose(["experiment=x"], config_dir=str(folder))
-    assert catalogue.summary(path) == ""
+    assert groups.summary(path) == ""
 
 
 def test_a_folder_that_leads_round_in_circles_is_walked_once(folder: Path) -> None:
     experiment(GLOBAL + "seed: 1\n")(folder)
     (folder / "experiment" / "again").symlink_to(folder)
     (folder / "again").symlink_to(folder)
-    assert "x" in catalogue.files("experiment", str(folder))
-    assert "again/experiment/x" not in catalogue.files("experiment", str(folder))
+    assert "x" in groups.files("experiment", str(folder))
+    assert "again/experiment/x" not in groups.files("experiment", str(folder))
     assert compose(["experiment=x"], config_dir=str(folder)).config.seed == 1
 
 
@@ -165,7 +166,8 @@ def test_a_sweep_with_an_honest_folder_trains(folder: Path, workplace: Path) -> 
     experiment(f"{GLOBAL}defaults: [y]\nnotes: '${{algo.name}} with seed ${{seed}}'\n")(folder)
     (folder / "experiment" / "y.yaml").write_text("# @package _global_\nalgo: {clip: 0.3}\n")
     words = [*SMALL, "total_steps=16", "experiment=x", "seed=0,1", "name=sweep"]
-    sweep = run_sweep(plan(words, multirun=True, config_dir=str(folder)), words, config_dir=str(folder))
+    command = multirun(words, str(folder))
+    sweep = run_sweep(plan(command), command)
     configs = [sweep.config(job) for job in sweep.jobs]
     assert [(one.notes, one.algo.clip) for one in configs] == [
         ("ppo with seed 0", 0.3), ("ppo with seed 1", 0.3)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rlcli.config.compose import compose, compose_multirun
+from rlcli.config.compose import compose
 from rlcli.errors import UserError
+from tests.sweeps.composing import compose_multirun
 
 
 def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:

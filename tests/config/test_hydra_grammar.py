@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from rlcli.config.amend import amend
-from rlcli.config.compose import compose, compose_multirun, from_yaml, hydra_settings, to_yaml
+from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.config.hydra_grammar import parse, spelled
 from rlcli.config.launchers import takes_text
-from rlcli.config.overrides import read
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.errors import UserError
+from tests.sweeps.composing import compose_multirun, multirun
 
 READ_OTHERWISE = (
     "1e3", "2.10", "1_000", "01", "007", "0x10", "0b1", "-5", "+5", ".5", "5.", "inf", "-inf", "NaN", "true",
@@ -29,10 +30,10 @@ FREE = [
 @pytest.mark.parametrize("key", FREE)
 def test_text_is_what_was_typed(key: str) -> None:
     for word in READ_OTHERWISE:
-        found = read([f"{key}={word}"], multirun=False)
+        found = parse_command([f"{key}={word}"])
         assert found.faults == ()
-        [(text, value)] = parse(f"{key}={found.settings[0].values[0]}").values
-        assert value == word, text
+        [(text, value)] = parse(f"{key}={found.settings[0].texts[0]}").values
+        assert value == word == found.settings[0].values[0].data, text
 
 
 @pytest.mark.parametrize("word", [word for word in READ_OTHERWISE if word != "~"])
@@ -86,7 +87,7 @@ def test_text_of_a_sweep_is_what_was_typed() -> None:
 
 
 def test_hydra_composes_the_same() -> None:
-    settings = hydra_settings(["name=1e3", "tags=[2.10,x]", "algo.clip=1e-1"], multirun=True)
+    settings = multirun(["name=1e3", "tags=[2.10,x]", "algo.clip=1e-1"]).hydra_words()
     assert settings == ["name='1e3'", "tags=['2.10',x]", "algo.clip=1e-1"]
 
 
@@ -94,12 +95,12 @@ def test_text_of_a_launcher_is_what_was_typed() -> None:
     assert takes_text("hydra.launcher.account")
     assert not takes_text("hydra.launcher.gpus_per_node")
     words = ["hydra/launcher=submitit", "hydra.launcher.executor=local", "hydra.launcher.setup=[1e3,on]"]
-    found = read(words, multirun=True)
-    assert [one.values for one in found.settings] == [("submitit",), ("local",), ("['1e3',on]",)]
+    found = multirun(words)
+    assert [one.texts for one in found.settings] == [("submitit",), ("local",), ("['1e3',on]",)]
 
 
 def test_text_of_a_resumed_run_is_what_was_typed() -> None:
-    amended = amend(RunConfig(), ["notes=1e3", "tags=[2.10,07]"], updates=0)
+    amended = amend(RunConfig(), parse_command(["notes=1e3", "tags=[2.10,07]"]), updates=0)
     assert (amended.config.notes, amended.config.tags) == ("1e3", ("2.10", "07"))
 
 

@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from rlcli.config import launchers
-from rlcli.config.compose import compose, compose_multirun, hydra_settings, launcher_of
-from rlcli.config.hydra_multirun import settings_yaml
+from rlcli.config.compose import compose
+from rlcli.config.hydra_settings import settings_yaml
 from rlcli.config.launchers import LAUNCHERS, Joblib, Launching, NoSettings, Ray, Submitit
 from rlcli.errors import UserError
+from tests.sweeps.composing import compose_multirun, multirun
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )  # fmt: skip
 def test_what_is_chosen(words: str, wanted: Launching) -> None:
-    assert launcher_of(words.split()) == wanted
+    assert multirun(words.split()).launching == wanted
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,8 @@ def test_mistakes_are_told_with_all_others(words: str, said: str) -> None:
 def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"pip install 'rlcli\[ray\]'"):
-        launcher_of(["hydra/launcher=ray"])
-    assert launcher_of([]).name == "cohort"
+        compose_multirun(["hydra/launcher=ray"])
+    assert multirun([]).launching.name == "cohort"
 
 
 def test_one_run_has_no_launcher() -> None:
@@ -76,7 +77,7 @@ def test_one_run_has_no_launcher() -> None:
 def test_slurm_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     words = ["hydra/launcher=submitit", "hydra.launcher.setup=[module load x]"]
-    found = launcher_of(words)
+    found = multirun(words).launching
     assert (found.settings.executor, found.settings.setup, found.elsewhere) == (
         "slurm",
         ("module load x",),
@@ -87,7 +88,7 @@ def test_slurm_is_taken_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_hydra_takes_what_passed() -> None:
     """Every launcher with every setting, those that are mappings and lists too."""
     for name, declared in LAUNCHERS.items():
-        shown = settings_yaml(hydra_settings([f"hydra/launcher={name}"], multirun=True), None)
+        shown = settings_yaml([f"hydra/launcher={name}"], None)
         assert all(f" {setting}: " in shown for setting in declared.keys)
     words = ["hydra/launcher=ray", "hydra.launcher.runtime_env={env_vars:{A:b}}"]
-    assert "A: b" in settings_yaml(hydra_settings(words, multirun=True), None)
+    assert "A: b" in settings_yaml(multirun(words).hydra_words(), None)

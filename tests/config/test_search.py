@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config.catalogue import files
-from rlcli.config.compose import compose, compose_multirun
+from rlcli.config.compose import compose
+from rlcli.config.groups import files
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import UserError
+from tests.sweeps.composing import compose_multirun, multirun
 
 PLAIN = ("tuned=none",)
 
 
 def search(*overrides: str, config_dir: str | None = None) -> Search:
-    found = compose_search([*PLAIN, *overrides], config_dir=config_dir)
+    found = compose_search(multirun([*PLAIN, *overrides], config_dir))
     assert found is not None
     return found
 
@@ -24,14 +25,14 @@ def search(*overrides: str, config_dir: str | None = None) -> Search:
 def space(*overrides: str) -> dict[str, tuple[object, ...]]:
     found = search("sweep.sampler=tpe", *overrides)
     return {
-        one.key: one.setting.values if one.kind == "choice" else (one.low, one.high, one.log, one.step)
+        one.key: one.setting.texts if one.kind == "choice" else (one.low, one.high, one.log, one.step)
         for one in found.dimensions
     }
 
 
 def refusal(*overrides: str) -> str:
     with pytest.raises(UserError) as caught:
-        compose_search([*PLAIN, *overrides])
+        compose_search(multirun([*PLAIN, *overrides]))
     return str(caught.value)
 
 
@@ -54,7 +55,7 @@ def test_what_is_typed_wins_over_the_space() -> None:
     found = search("sweep=ppo", "algo.clip=0.1", "algo.epochs=3,5")
     keys = [one.key for one in found.dimensions]
     assert keys == ["algo.epochs", "algo.learning_rate", "algo.gae_lambda", "algo.entropy_coef"]
-    assert found.dimensions[0].setting.values == ("3", "5")
+    assert found.dimensions[0].setting.texts == ("3", "5")
     [job] = found.compose({key: "3" if key == "algo.epochs" else "0.1" for key in keys})
     assert (job.config.algo.clip, job.config.algo.epochs) == (0.1, 3)
 
@@ -129,7 +130,7 @@ def test_mistakes_of_a_space(entry: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "mine.yaml").write_text(f"sampler: tpe\nspace:\n  {entry}\n")
     with pytest.raises(UserError) as caught:
-        compose_search(["sweep=mine"], config_dir=str(tmp_path))
+        compose_search(multirun(["sweep=mine"], str(tmp_path)))
     assert said in str(caught.value)
 
 
@@ -147,7 +148,7 @@ def test_settings_of_a_sweep_without_a_sampler() -> None:
         compose_multirun([*PLAIN, "sweep.trials=3"])
     with pytest.raises(UserError, match=r"have a sampler choose: sweep\.sampler=tpe"):
         compose_multirun([*PLAIN, "algo.clip=interval(0.1,0.2)"])
-    assert compose_search([*PLAIN, "seed=0,1"]) is None
+    assert compose_search(multirun([*PLAIN, "seed=0,1"])) is None
 
 
 @pytest.mark.parametrize("name", files("sweep"))

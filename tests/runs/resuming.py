@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.backends.session import Row
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_DONE
 from rlcli.runs.checkpoint import Checkpoints
@@ -59,7 +60,7 @@ def copy(run_dir: Path, said: str) -> Path:
 
 def resumed(run_dir: Path, *overrides: str) -> Result:
     """The run brought to its end."""
-    result = resume(run_dir, overrides)
+    result = resume(run_dir, parse_command(overrides))
     assert result.exit_code == EXIT_DONE, result
     return result
 

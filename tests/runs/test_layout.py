@@ -20,6 +20,7 @@ from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from tests.runs.conftest import tiny
 from tests.runs.resuming import train_with_copies
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 
 Replace = Callable[[Path, Path], None]
@@ -169,7 +170,8 @@ def test_a_linked_checkpoint_in_the_way_is_replaced_not_followed(
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("swept")
     words = [*SMALL, "total_steps=16", "seed=0,1", f"runs_dir={root}", "name=sweep"]
-    return run_sweep(plan(words, multirun=True), words, quiet=True).dir
+    command = multirun(words)
+    return run_sweep(plan(command), command, quiet=True).dir
 
 
 def test_a_sweep_writes_what_the_layout_names(swept: Path) -> None:

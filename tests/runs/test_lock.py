@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from rlcli.config.overrides import parse_command
 from rlcli.errors import UserError
 from rlcli.runs.directory import list_runs, summary
 from rlcli.runs.evaluate import evaluate_run
@@ -172,7 +173,7 @@ def test_a_run_is_held_while_it_trains_and_free_however_it_ends(tmp_path: Path) 
 def test_a_mistake_leaves_the_lock_as_it_was(tmp_path: Path) -> None:
     _, [killed] = train_with_copies(tiny(), tmp_path / "run", (1,))
     with pytest.raises(UserError):
-        resume(killed, ["seed=1"])
+        resume(killed, parse_command(["seed=1"]))
     assert not (killed / FILE).exists()
 
 

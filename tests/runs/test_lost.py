@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rlcli.config.overrides import parse_command
 from rlcli.errors import StorageError
 from rlcli.runs.resume import resume
 from rlcli.runs.run import Run
@@ -74,7 +75,7 @@ def test_what_was_saved_and_is_gone_is_not_begun_again(
     before = told(run)
     for words in ([], ["total_steps=960"]):
         with pytest.raises(StorageError, match="checkpoints") as caught:
-            resume(run, words, quiet=True)
+            resume(run, parse_command(words), quiet=True)
         assert told(run) == before
     if lose in (LOST["missing"], LOST["empty"]):
         assert f"rlcli reproduce {run}" in str(caught.value)

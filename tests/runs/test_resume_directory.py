@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlcli.config.overrides import parse_command
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.manifest import Manifest
@@ -32,7 +33,7 @@ def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:
     assert (again.status, again.exit_code, again.updates) == ("finished", EXIT_DONE, 3)
     assert "total_steps=192" in str(again.message)
     with pytest.raises(UserError, match=r"tags=\[a\] has nothing left to apply to"):
-        resume(result.dir, ["tags=[a]"])
+        resume(result.dir, parse_command(["tags=[a]"]))
     assert contents(result.dir) == before
 
 
@@ -87,7 +88,7 @@ def test_what_would_change_the_past_is_refused(override: str, said: str, tmp_pat
     _, [killed] = train_with_copies(tiny(checkpoint__every=32), tmp_path / "run", (2,))
     before = contents(killed)
     with pytest.raises(UserError) as caught:
-        resume(killed, [override])
+        resume(killed, parse_command([override]))
     assert said in str(caught.value)
     assert contents(killed) == before
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rlcli.config.amend import amend
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.checkpoint import Checkpoints
@@ -130,7 +131,7 @@ def test_what_schedules_ran_over_is_kept(
     past: tuple[int, ...], now: int, updates: int, typed: int, wanted: tuple[int, ...]
 ) -> None:
     config = tiny(total_steps=10_000, schedule_steps=now, schedule_past=past)
-    amended = amend(config, [f"schedule_steps={typed}"], updates=updates).config
+    amended = amend(config, parse_command([f"schedule_steps={typed}"]), updates=updates).config
     assert (amended.schedule_steps, amended.schedule_past) == (typed, wanted)
     assert [amended.horizon(update) for update in range(updates)] == [
         config.horizon(update) for update in range(updates)
@@ -139,14 +140,14 @@ def test_what_schedules_ran_over_is_kept(
 
 
 def test_null_is_the_whole_run() -> None:
-    amended = amend(tiny(), ["total_steps=960", "schedule_steps=null"], updates=3).config
+    amended = amend(tiny(), parse_command(["total_steps=960", "schedule_steps=null"]), updates=3).config
     assert (amended.schedule_steps, amended.schedule_past) == (960, (3, 96))
 
 
 @pytest.mark.parametrize("past", [(1,), (3, 5, 2, 5), (3, 5, 3, 6)])
 def test_what_is_no_past_of_schedules_is_refused(past: tuple[int, ...]) -> None:
     with pytest.raises(UserError, match="give pairs of an update and env steps"):
-        amend(tiny(schedule_past=past), ["notes=x"], updates=0)
+        amend(tiny(schedule_past=past), parse_command(["notes=x"]), updates=0)
 
 
 def said(**changes: Any) -> str:

@@ -10,6 +10,7 @@ import pytest
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.plan import plan, plan_search
 from rlcli.sweeps.search import run_search
+from tests.sweeps.composing import multirun
 
 SMALL = (
     "total_steps=96", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=2", "algo.minibatches=2",
@@ -27,7 +28,8 @@ def sweep(workplace: Path) -> Sweeping:
 
     def run(*overrides: str) -> Sweep:
         words = [*SMALL, *overrides]
-        return run_sweep(plan(words, multirun=True), words, quiet=True)
+        command = multirun(words)
+        return run_sweep(plan(command), command, quiet=True)
 
     return run
 
@@ -38,8 +40,8 @@ def searched(workplace: Path) -> Sweeping:
 
     def run(*overrides: str, config_dir: str | None = None) -> Sweep:
         words = [*SMALL, *overrides]
-        search = plan_search(words, config_dir=config_dir)
+        search = plan_search(multirun(words, config_dir))
         assert search is not None
-        return run_search(search, words, quiet=True)
+        return run_search(search, quiet=True)
 
     return run

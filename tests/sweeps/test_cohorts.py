@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig
 from rlcli.sweeps import cohorts as module
 from rlcli.sweeps.cohorts import SHARE, Machine, cohorts, footprint
+from tests.sweeps.composing import compose_multirun
 
 LARGE = 2**40
 ONE = Machine(1, LARGE)

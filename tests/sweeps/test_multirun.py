@@ -14,7 +14,6 @@ import pytest
 
 import rlcli.sweeps.work as work
 from rlcli.collect.state import episode_seed
-from rlcli.config.compose import compose_multirun
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result, train
@@ -23,6 +22,7 @@ from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
 from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run
+from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 PROBE = ("env=tests.envs.probes:ProbeFaulty-v0",)
@@ -231,7 +231,8 @@ def test_where_the_bits_differ_jobs_train_one_by_one(
     monkeypatch.setattr(exact, "_found", {})
     monkeypatch.setattr(exact, "_same", lambda *_: False)
     words = [*SMALL, "seed=0,1"]
-    done = run_sweep(plan(words, multirun=True), words)
+    command = multirun(words)
+    done = run_sweep(plan(command), command)
     assert "2 runs together round otherwise than alone: they train one by one" in capsys.readouterr().err
     assert [manifest_of(done.dir / job.name)["cohort"] for job in done.jobs] == [[], []]
     assert done.exit_code == 0

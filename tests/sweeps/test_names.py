@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config.compose import compose_multirun
 from rlcli.errors import UserError
 from rlcli.runs.directory import find_run
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.names import TAKEN, job_names, trial_name
 from rlcli.sweeps.plan import plan
 from tests.runs.conftest import manifest_of
+from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 
@@ -35,8 +35,9 @@ def test_one_name_for_all_jobs_is_that_of_the_sweep() -> None:
 
 def test_a_name_that_two_jobs_would_have_is_refused(workplace: Path) -> None:
     words = [*SMALL, "name=aa,bb,aa"]
+    command = multirun(words)
     with pytest.raises(UserError, match="name=aa is given to two jobs"):
-        run_sweep(plan(words, multirun=True), words, quiet=True)
+        run_sweep(plan(command), command, quiet=True)
     with pytest.raises(UserError, match="two jobs"):
         names("name=aa,aa")
     with pytest.raises(UserError, match=r"aa,seed=0 is given to two jobs"):

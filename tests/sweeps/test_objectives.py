@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rlcli.config.compose import compose
+from rlcli.config.overrides import parse_command
 from rlcli.config.schema import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
 from rlcli.sweeps.objectives import Objective, best, objectives, values_of
 from rlcli.sweeps.plan import plan, plan_search
+from tests.sweeps.composing import multirun
 
 HIGH, LOW = Objective("a", True), Objective("b", False)
 
@@ -69,14 +71,14 @@ def test_the_pareto_front() -> None:
 )
 def test_what_cannot_be_searched_for(overrides: tuple[str, ...], said: str) -> None:
     with pytest.raises(UserError) as caught:
-        plan_search(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", *overrides])
+        plan_search(multirun(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", *overrides]))
     assert said in str(caught.value)
 
 
 def test_pruning_with_seeds_that_fit_is_fine() -> None:
     words = ["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2", "sweep.pruner=median"]
-    assert plan_search([*words, "sweep.replicas=3", "cohort.max_size=3"]) is not None
-    assert plan_search([*words, "backend=sb3"]) is not None
+    assert plan_search(multirun([*words, "sweep.replicas=3", "cohort.max_size=3"])) is not None
+    assert plan_search(multirun([*words, "backend=sb3"])) is not None
 
 
 def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,12 +86,12 @@ def test_without_optuna(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"needs Optuna: pip install 'rlcli\[optuna\]'"):
-        plan_search(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"])
-    assert plan(["seed=0,1", "logger=[]"], multirun=True)
+        plan_search(multirun(["tuned=none", "sweep.sampler=random", "algo.clip=0.1,0.2"]))
+    assert plan(multirun(["seed=0,1", "logger=[]"]))
 
 
 def test_a_sampler_needs_multirun() -> None:
     with pytest.raises(UserError, match="add -m"):
-        plan(["sweep=ppo"])
+        plan(parse_command(["sweep=ppo"]))
     assert compose(["sweep=ppo"]).config.sweep.sampler == "tpe"
-    assert compose_search(["sweep=ppo"]) is not None
+    assert compose_search(multirun(["sweep=ppo"])) is not None

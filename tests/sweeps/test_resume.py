@@ -24,6 +24,7 @@ from rlcli.runs.train import Result, train
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from tests.runs.resuming import assert_same_run
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
 ROOT = Path(work.__file__).parents[2]
@@ -33,6 +34,7 @@ import rlcli.sweeps.work as work
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
+from tests.sweeps.composing import multirun
 
 def dying(configs, dirs, *, on_row, **given):
     def heard(run, row):
@@ -43,7 +45,8 @@ def dying(configs, dirs, *, on_row, **given):
 
 work.train = dying
 words = [*{list(SMALL)}, *sys.argv[1:]]
-run_sweep(plan(words, multirun=True), words, quiet=True)
+command = multirun(words)
+run_sweep(plan(command), command, quiet=True)
 """
 """A sweep that is killed in the fourth update of a job."""
 
@@ -166,11 +169,12 @@ def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sw
     folder.mkdir(parents=True)
     (folder / "own.yaml").write_text("defaults: [ppo]\nclip: 0.05\n")
     words = [*SMALL, "seed=0,1", "algo=own"]
-    jobs = plan(words, multirun=True, config_dir="mine")
+    command = multirun(words, "mine")
+    jobs = plan(command)
     assert [job.config.algo.clip for job in jobs] == [0.05] * 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "exact_together", interrupt)
-        cut = run_sweep(jobs, words, config_dir="mine", quiet=True)
+        cut = run_sweep(jobs, command, quiet=True)
     assert [job.status for job in cut.jobs] == ["waiting"] * 2
     shutil.rmtree(workplace / "mine")
     record = json.loads((cut.dir / "sweep.json").read_text())

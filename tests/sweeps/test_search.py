@@ -197,6 +197,7 @@ from rlcli.runs.train import train
 from rlcli.sweeps.plan import plan_search
 from rlcli.sweeps.study import Study
 from rlcli.sweeps.sweep import Sweep
+from tests.sweeps.composing import multirun
 
 moment, words = sys.argv[1], [*{list(SMALL)}, *sys.argv[2:]]
 def kill(*_, **__):
@@ -233,7 +234,7 @@ elif moment == "pruning":
     work.train = pruned
 elif moment == "telling":
     Study.tell = at("tell", 2, Study.tell)
-search.run_search(plan_search(words), words, quiet=True)
+search.run_search(plan_search(multirun(words)), quiet=True)
 """
 """A sweep that is killed at a certain moment of its second batch, or before its first is told whole."""
 

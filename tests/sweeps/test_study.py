@@ -13,6 +13,7 @@ from rlcli.config.search import Search, compose_search
 from rlcli.errors import StorageError
 from rlcli.sweeps.objectives import objectives
 from rlcli.sweeps.study import FILE, Proposal, Study, pruner
+from tests.sweeps.composing import multirun
 
 SPACE = ("algo.clip=interval(0.1,0.9)", "algo.learning_rate=tag(log,interval(1e-5,1e-1))",
          "algo.epochs=range(1,9,2)", "algo.surrogate=clipped,ratio")  # fmt: skip
@@ -20,7 +21,7 @@ GRID = ("sweep.sampler=grid", "algo.clip=0.1,0.2,0.3", "algo.epochs=range(1,3)")
 
 
 def search(*overrides: str) -> Search:
-    found = compose_search(["tuned=none", *overrides])
+    found = compose_search(multirun(["tuned=none", *overrides]))
     assert found is not None
     return found
 

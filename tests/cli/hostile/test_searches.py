@@ -24,6 +24,7 @@ from tests.cli.hostile.harm import (
     writes,
 )
 from tests.cli.hostile.sweeps import SEARCHES, harmed
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 
 SEARCH = [*SMALL, "sweep.sampler=random", "sweep.trials=2", "algo.clip=interval(0.1,0.3)", "total_steps=16"]
@@ -33,9 +34,9 @@ SEARCH = [*SMALL, "sweep.sampler=random", "sweep.trials=2", "algo.clip=interval(
 def honest_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sweep of two trials, which a resumed one would make three."""
     words = [*SEARCH, f"runs_dir={tmp_path_factory.mktemp('search')}", "name=search"]
-    search = plan_search(words)
+    search = plan_search(multirun(words))
     assert search is not None
-    done = run_search(search, words, quiet=True).dir
+    done = run_search(search, quiet=True).dir
     goes_on(done)
     return done
 

@@ -22,6 +22,7 @@ from rlcli.sweeps.launchers.supervision import Lost, supervise
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from rlcli.sweeps.sweep import Sweep
+from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 from tests.sweeps.test_multirun import assert_as_alone
 
@@ -66,7 +67,8 @@ def waiting(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     with monkeypatch.context() as patch:
         patch.setattr("rlcli.sweeps.training.Training.train", lambda *_: None)
         words = [*SMALL, "seed=0,1,2"]
-        return run_sweep(plan(words, multirun=True), words, quiet=True)
+        command = multirun(words)
+        return run_sweep(plan(command), command, quiet=True)
 
 
 def supervised(pool: Inside, sweep: Sweep, count: int = 1, retries: int = 0) -> tuple[int | None, list[Any]]:

@@ -1,4 +1,7 @@
-"""The config files there are: groups, choices, what each says of itself. Reads names and first lines only."""
+"""Config groups: their names, the choices of each, and the summary line of a choice.
+
+Only names of files and their first lines are read, so that help and completion need neither Hydra nor YAML.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,12 @@ GROUPS = ("algo", "env", "network", "sweep", "tuned", "experiment")
 
 SYNTHESISED = {"sweep": ("none",), "tuned": ("auto", "none"), "experiment": ("none",)}
 """Choices that need no file; `env` takes any id besides."""
-
-
 MOST_ENTRIES = 20_000
-"""Files and folders below a group that are looked at."""
+"""Maximum number of files and folders below a group."""
 DEEPEST = 6
-"""Folders within each other below a group."""
+"""Maximum depth of folders below a group."""
 LONGEST_LINE = 1000
-"""Bytes of the comment that says what a config is."""
+"""Maximum bytes of the comment that describes a config."""
 
 
 def conf_root() -> Path:
@@ -47,7 +48,7 @@ def roots(config_dir: str | None = None) -> list[Path]:
     return [folder, conf_root()]
 
 
-def groups(config_dir: str | None = None) -> list[str]:
+def group_names(config_dir: str | None = None) -> list[str]:
     """Every group: those of the defaults list, then those only `config_dir` has."""
     found = dict.fromkeys(GROUPS)
     for root in roots(config_dir):
@@ -89,7 +90,7 @@ def _is_group(path: Path) -> bool:
 
 
 def _folders(root: Path) -> Iterator[Path]:
-    """Folders right in a folder whose names are not those of hidden ones.
+    """Folders directly in a folder, hidden ones left out.
 
     Raises:
         UserError: it cannot be read.
@@ -102,22 +103,22 @@ def _folders(root: Path) -> Iterator[Path]:
     yield from (root / name for name in found if not name.startswith((".", "_")))
 
 
-def _yamls(folder: Path, depth: int = 0, seen: list[int] | None = None) -> Iterator[Path]:
+def _yamls(folder: Path, depth: int = 0, entries_read: list[int] | None = None) -> Iterator[Path]:
     """Files named *.yaml below a folder, links to folders left out.
 
     Raises:
         UserError: there are far too many files for a folder of configs.
     """
-    seen = [0] if seen is None else seen
+    entries_read = [0] if entries_read is None else entries_read
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                seen[0] += 1
-                if seen[0] > MOST_ENTRIES:
+                entries_read[0] += 1
+                if entries_read[0] > MOST_ENTRIES:
                     raise UserError(f"{folder}: too many files for a folder of configs; is it the right one?")
                 if entry.is_dir(follow_symlinks=False):
                     if depth < DEEPEST:
-                        yield from _yamls(Path(entry.path), depth + 1, seen)
+                        yield from _yamls(Path(entry.path), depth + 1, entries_read)
                 elif entry.name.endswith(".yaml") and entry.is_file():
                     yield Path(entry.path)
     except OSError:

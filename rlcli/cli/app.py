@@ -1,0 +1,87 @@
+"""The Typer application: its verbs, and the flags before them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from rlcli.cli.diff import diff
+from rlcli.cli.eval import evaluate
+from rlcli.cli.explain import explain
+from rlcli.cli.list import list_
+from rlcli.cli.output import result
+from rlcli.cli.reproduce import reproduce
+from rlcli.cli.resume import resume
+from rlcli.cli.runs import runs
+from rlcli.cli.show import show
+from rlcli.cli.sweep import best, status
+from rlcli.cli.train import train
+from rlcli.cli.verb import Verb
+
+app = typer.Typer(
+    name="rlcli",
+    help="Train, compare and inspect trust-region policy optimisation.\n\n"
+    "\b\nExamples:\n"
+    "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
+    "  rlcli train algo=ppo env=Pendulum-v1   another environment\n"
+    "  rlcli train -m seed=0,1,2              three runs, trained together\n"
+    "  rlcli resume last                      go on where it stopped\n"
+    "  rlcli eval last                        how good is the run started last?\n"
+    "  rlcli explain behaviour/ess            what does this figure mean?\n",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_VERBS: dict[str, Callable[..., None]] = {
+    "train": train,
+    "resume": resume,
+    "eval": evaluate,
+    "runs": runs,
+    "show": show,
+    "reproduce": reproduce,
+    "diff": diff,
+    "list": list_,
+    "explain": explain,
+}
+
+
+def _help(verb: Callable[..., None]) -> str:
+    """A verb's docstring, its examples kept as they are set."""
+    return inspect.cleandoc(verb.__doc__ or "").replace("Examples:", "\b\nExamples:")
+
+
+for name, verb in _VERBS.items():
+    app.command(name, cls=Verb, help=_help(verb))(verb)
+
+sweeps = typer.Typer(
+    help="Tell how a sweep stands, or show the best of its trials.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+for name, verb in (("status", status), ("best", best)):
+    sweeps.command(name, cls=Verb, help=_help(verb))(verb)
+app.add_typer(sweeps, name="sweep")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from rlcli import __version__
+
+        result(f"rlcli {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 (handled by its callback)
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")] = False,
+) -> None:
+    """Flags before the verb."""
+    context.obj = {"quiet": quiet}
