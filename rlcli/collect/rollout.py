@@ -57,6 +57,11 @@ class Rollout(NamedTuple):
     memory: Tensor | None = None
     """[R, N, M]: recurrent state before the first step; None: the network has none."""
 
+    @property
+    def acted_on(self) -> Tensor:
+        """[T, R, N, ...]: the observation that each action was chosen at."""
+        return self.observations[:-1]
+
     def successors(self) -> Tensor:
         """[T, R, N, ...]: what each step led to, the final observation where an episode ended."""
         found = self.observations[1:].clone()

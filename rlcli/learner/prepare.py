@@ -66,7 +66,7 @@ def prepare(
     """Everything an update's step starts from; `configs` agree on all but cohort keys."""
     config, done = configs[0], state.update.tolist()
     hyper = hyperparameters(configs, done, config.device)
-    observations, actions = by_run(rollout.observations[:-1]), by_run(rollout.actions)
+    observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
     initial = sampled(model, model.read(state.policy.parameters, inputs), actions)
     values = model.value(state.policy.parameters, inputs)
@@ -99,7 +99,12 @@ def prepare(
     if algorithm.penalty is not None:
         beta = algorithm.penalty.coefficients(configs, done, hyper, state.coefficient)
         term = PenaltyTerm(algorithm.penalty, anchored.outputs.free, beta.float().unsqueeze(-1))
-    order = sequences if algorithm.whole_sequences else permutation
+
+    def order(epoch: int) -> Tensor:
+        if algorithm.whole_sequences:
+            return sequences(seeds, done, epoch, config)
+        return permutation(seeds, done, epoch, config.batch_size)
+
     start = Start(
         algorithm,
         configs,
@@ -111,7 +116,7 @@ def prepare(
         objective_advantages,
         weighting,
         term,
-        lambda epoch: order(config, seeds, done, epoch),
+        order,
         estimator.under,
         epochs,
         _phase_inputs(algorithm, config, seeds, model, state, observations),
@@ -203,7 +208,7 @@ def _phase_inputs(
         done,
         observations,
         lambda raw: model.encode(state.policy, raw),
-        lambda epoch: permutation(config, seeds, done, epoch, kept, "auxiliary"),
+        lambda epoch: permutation(seeds, done, epoch, kept, "auxiliary"),
     )
 
 

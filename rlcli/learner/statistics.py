@@ -34,7 +34,7 @@ def advanced_statistics(
     observed, returned, carried = state.policy.moments, state.reward_moments, state.discounted
     encoder = model.network.encoder
     if encoder.normalize:
-        observed = advance(observed, encoder.rows(by_run(rollout.observations[:-1])))
+        observed = advance(observed, encoder.rows(by_run(rollout.acted_on)))
     if config.env.normalize_reward:
         ended = rollout.terminated | rollout.truncated
         totals, carried = discounted_returns(rollout.rewards, ended, hyper.gamma.double(), carried)

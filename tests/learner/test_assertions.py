@@ -59,14 +59,14 @@ def test_a_normaliser_moved_after_acting_is_found(pair):
 def test_observations_shifted_by_one_step_are_found(pair):
     cohort, rollout = pair
     observations = rollout.observations.clone()
-    observations[:, 0] = observations[:, 0].roll(1, 0)
+    observations[:-1, 0] = observations[:-1, 0].roll(1, 0)
     found = hold(cohort.learn(rollout._replace(observations=observations)))
     assert found[ACTED] == [False, True]
 
 
 def test_the_successor_in_place_of_the_observation_is_found(pair):
     cohort, rollout = pair
-    found = hold(cohort.learn(rollout._replace(observations=rollout.next_observations)))
+    found = hold(cohort.learn(rollout._replace(observations=rollout.observations.roll(-1, 0))))
     assert found[ACTED] == [False, False]
 
 
@@ -87,7 +87,7 @@ def test_a_ratio_that_is_not_one_is_found(pair, monkeypatch):
         parameters[1] *= 1 + 1e-6
         return snapshot._replace(parameters=parameters)
 
-    monkeypatch.setattr("rlcli.learner.update.behaviour", perturbed)
+    monkeypatch.setattr("rlcli.learner.prepare.behaviour", perturbed)
     found = hold(cohort.learn(rollout))
     assert found[RATIO] == [True, False]
     assert found[ACTED] == [True, True]

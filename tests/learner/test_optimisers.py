@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlcli.learner.hyperparameters import hyperparameters
-from rlcli.learner.optimisers import INITIAL_SECOND, OPTIMISERS, Adam, clip_by_norm_
+from rlcli.learner.optimisers import OPTIMISERS, Adam, clip_by_norm_
 from rlcli.learner.state import OptimiserState
 from tests.learner.setting import small
 
@@ -56,7 +56,7 @@ def given(steps: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def fresh(start: torch.Tensor, kind: str = "adam") -> OptimiserState:
-    second = torch.full_like(start, INITIAL_SECOND[kind])
+    second = torch.full_like(start, OPTIMISERS[kind].initial_second)
     return OptimiserState(torch.zeros_like(start), second, torch.zeros(3))
 
 
@@ -167,7 +167,7 @@ def test_runs_together_step_as_each_alone(width, kind):
     hyper = hyperparameters(CONFIGS, [0, 0, 0], "cpu")
 
     def walk(rows: list[int]) -> list[torch.Tensor]:
-        own = type(hyper)(*(field[rows] for field in hyper))
+        own = hyper.map(lambda field: field[rows])
         state = OptimiserState(*(part[rows] for part in fresh(start, kind)))
         rule = OPTIMISERS[kind](start[rows], state, own, 3)
         for gradient in gradients[:, rows]:
