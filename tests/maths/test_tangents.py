@@ -27,7 +27,6 @@ def like(heads: Heads) -> Heads:
     "nets/stacked/passes.py",
     "add_product(pushed, moved, layer.weight)",
     "pass",
-    case="shape3-tanh-True",
 )
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("activation", ACTIVATIONS)

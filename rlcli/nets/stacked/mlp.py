@@ -76,7 +76,7 @@ class MLP:
             if part == CRITIC or last:
                 rows = self._stacked_outputs(stack, parameters, inputs, last)
             value = stack.value(rows)
-        return Heads(output, free, value)
+        return Heads(output, free[..., :0] if part == CRITIC else free, value)
 
     def linearise(
         self,
