@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlcli.runs.api import load
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
     from rlcli.sweeps.api import train
 
 __all__ = ["Result", "load", "train"]
 
-_HOMES = {"Result": "rlcli.runs.train", "load": "rlcli.runs.api", "train": "rlcli.sweeps.api"}
+_HOMES = {"Result": "rlcli.runs.result", "load": "rlcli.runs.api", "train": "rlcli.sweeps.api"}
 
 
 def __getattr__(name: str) -> Any:

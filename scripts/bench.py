@@ -122,7 +122,7 @@ def digests(updates: int) -> tuple[float, float]:
     """Seconds of an update and of its digests, medians, of our session alone in this process."""
     from rlcli.backends.native import NativeSession
     from rlcli.config.compose import compose
-    from rlcli.runs.digests import Digests
+    from rlcli.store.digests import Digests
 
     session = NativeSession([compose(CONTESTS["PPO"].command[1:]).config])
     spent: list[tuple[float, float]] = []

@@ -56,7 +56,7 @@ from processes import (
     trains,
 )
 from rlcli.errors import StorageError
-from rlcli.runs.checkpoint import Checkpoints
+from rlcli.store.checkpoints import Checkpoints
 
 RUNS = (
     ("algo=ppo", "env=CartPole-v1"),

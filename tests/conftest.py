@@ -31,7 +31,7 @@ ROOM = 2 * 2**30
 LONGEST = (
     "mutations/test_mutations.py", "sweeps/launchers/test_ray.py", "runs/test_resume.py",
     "nets/test_stacking.py", "sweeps/test_resume.py", "cli/test_train.py", "backends/test_probes.py",
-    "sweeps/test_search.py", "runs/test_faults.py", "backends/test_spaces.py", "backends/test_sb3.py",
+    "sweeps/search/test_loop.py", "runs/test_faults.py", "backends/test_spaces.py", "backends/test_sb3.py",
     "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py", "sweeps/test_multirun.py",
     "envs/test_array.py", "test_packaging.py", "cli/hostile/test_configs.py", "cli/hostile/test_searches.py",
     "cli/hostile/test_modules.py", "cli/test_reproduce.py", "test_same_numbers.py",

@@ -22,6 +22,7 @@ LAYERS = (
     ("collect",),
     ("learner",),
     ("backends", "loggers"),
+    ("store",),
     ("runs",),
     ("sweeps", "analysis"),
     ("cli",),
@@ -152,6 +153,25 @@ def test_hydra_is_imported_by_the_modules_named_after_it() -> None:
         if any(found.split(".")[0] == "hydra" for found in imports(path.read_text()))
     ]
     assert all(name.startswith("rlcli.config.hydra_") for name in importers), importers
+
+
+def assignments(source: str) -> Iterator[str]:
+    """Attributes of other objects than `self` that a module assigns."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            text = ast.unparse(node)
+            if not text.startswith("self.") or text.count(".") > 1:
+                yield text
+
+
+def test_nobody_writes_into_a_recorder_or_another_object_of_a_run() -> None:
+    found = {name: list(assignments(path.read_text())) for name, path in modules().items()}
+    folders = ("store", "runs")
+    assert {name: texts for name, texts in found.items() if part_of(name) in folders and texts} == {}
+    assert list(assignments("self.a = 1\nrun.updates += 1\nself.run.owed = None")) == [
+        "run.updates",
+        "self.run.owed",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def _key_values(key: Key) -> list[Candidate]:
 
 
 def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
-    from rlcli.runs.directory import list_runs, runs_root
+    from rlcli.store.directory import list_runs, runs_root
 
     yield "last", "the run started last"
     for run in list_runs(runs_root()):
@@ -169,7 +169,7 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     """The subcommand first, then the sweep."""
-    from rlcli.runs.directory import runs_root
+    from rlcli.store.directory import runs_root
 
     if len([word for word in words if not word.startswith("-")]) < 2:
         commands = _command().commands["sweep"].commands

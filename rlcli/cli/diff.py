@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from rlcli.runs.difference import Differences, Differing
+    from rlcli.runs.diff import Differences, Differing
 
 GROUPS = {"results": "affects results", "maybe": "may affect results", "nothing": "cosmetic"}
 """What a difference does, as it is headed."""
@@ -35,8 +35,8 @@ def diff(
       rlcli diff last runs/my-run
       rlcli diff 73973d4e 5e02 --json
     """
-    from rlcli.runs.difference import differences
-    from rlcli.runs.directory import find_run, runs_root
+    from rlcli.runs.diff import differences
+    from rlcli.store.directory import find_run, runs_root
 
     left, right = find_run(a, runs_root()), find_run(b, runs_root())
     found = differences(left, right)
@@ -52,11 +52,11 @@ def _tell(left: Path, right: Path, found: Differences) -> None:
     result(f"A: {left}")
     result(f"B: {right}")
     for effect, heading in GROUPS.items():
-        told = [one for one in found.told if one.effect == effect]
+        told = [one for one in found.settings if one.effect == effect]
         if told:
             result()
             table((heading, "A", "B"), [(one.name, _text(one.left), _text(one.right)) for one in told])
-    if not found.told:
+    if not found.settings:
         result("Config, packages, machine and code are the same.")
     result()
     result(_outcome(found))
@@ -117,7 +117,7 @@ def _row(left: Path, right: Path, found: Differences) -> dict[str, Any]:
         if compared is None or compared.difference is None
         else compared.difference._asdict(),
         "differences": {
-            effect: listed([one for one in found.told if one.effect == effect]) for effect in GROUPS
+            effect: listed([one for one in found.settings if one.effect == effect]) for effect in GROUPS
         },
         "figures": dict(zip(("a", "b"), found.figures, strict=True)),
         "a": str(left),

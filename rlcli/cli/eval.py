@@ -47,8 +47,8 @@ def evaluate(
     """
     which = _checkpoint(checkpoint)
 
-    from rlcli.runs.directory import find_run, runs_root
     from rlcli.runs.evaluate import evaluate_run
+    from rlcli.store.directory import find_run, runs_root
 
     found = find_run(run, runs_root())
     figures = evaluate_run(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
     from rlcli.sweeps.sweep import Sweep
 
 HEALTH = (

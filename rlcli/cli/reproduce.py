@@ -48,7 +48,7 @@ def reproduce(
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
-    from rlcli.runs.directory import find_run, runs_root
+    from rlcli.store.directory import find_run, runs_root
 
     found = find_run(run, runs_root())
     if checkout:
@@ -57,9 +57,9 @@ def reproduce(
         words = _again(found, until, imports or [], quiet=quiet, as_json=as_json)
         raise typer.Exit(run_recorded_code(found, words, runs_root(), say, out().descriptor))
 
-    from rlcli.runs.directory import new_reproduction_dir
     from rlcli.runs.reproduce import plan
     from rlcli.runs.reproduce import reproduce as run_again
+    from rlcli.store.directory import new_reproduction_dir
     from rlcli.sweeps.preflight import check
 
     planned = plan(found, until, imports or ())
@@ -96,8 +96,8 @@ def _print(outcome: Reproduction) -> None:
         where = ", ".join(found.difference.quantities)
         result(f"different: update {found.difference.update} is the first that differs, in {where}")
         result(f"{_equal(found.updates)} before it")
-        if outcome.surroundings:
-            rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.surroundings]
+        if outcome.provenance:
+            rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.provenance]
             table(("not as it was", "recorded", "here"), rows)
         else:
             result("Packages, machine and code are as recorded.")
@@ -126,7 +126,7 @@ def _row(planned: Plan, outcome: Reproduction) -> dict[str, Any]:
         "difference": None if found.difference is None else found.difference._asdict(),
         "surroundings": [
             {"name": one.name, "recorded": one.left, "here": one.right, "effect": one.effect}
-            for one in outcome.surroundings
+            for one in outcome.provenance
         ],
         "notes": planned.notes,
         "run": str(planned.original),

@@ -66,8 +66,8 @@ def resume(
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
     from rlcli.config.overrides import parse_command
-    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
     from rlcli.runs.resume import resume as resume_run
+    from rlcli.store.directory import find_run, find_sweep, runs_root, summary
     from rlcli.sweeps.preflight import CHECKS
 
     command = parse_command(overrides or [])
@@ -89,7 +89,7 @@ def resume(
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, tell=tell, quiet=quiet)
+    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, notify=tell, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))
@@ -113,7 +113,7 @@ def _resume_sweep(
     as_json: bool,
 ) -> int:
     from rlcli.sweeps.multirun import resume_sweep
-    from rlcli.sweeps.search import resume_search
+    from rlcli.sweeps.search.loop import resume_search
     from rlcli.sweeps.sweep import Sweep
 
     if Sweep.read(directory).searches:

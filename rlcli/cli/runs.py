@@ -31,7 +31,7 @@ def runs(
       rlcli runs
       rlcli runs --json
     """
-    from rlcli.runs.directory import list_runs, runs_root
+    from rlcli.store.directory import list_runs, runs_root
 
     root = _folder(directory, runs_root())
     found = list_runs(root)

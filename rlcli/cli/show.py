@@ -26,8 +26,8 @@ def show(run: Run, as_json: AsJson = False) -> None:
       rlcli show last --json
     """
     from rlcli.catalog import HEADLINES
-    from rlcli.runs.directory import find_run, find_sweep, runs_root, summary
-    from rlcli.runs.rows import last_row
+    from rlcli.store.directory import find_run, find_sweep, runs_root, summary
+    from rlcli.store.rows import last_row
 
     sweep_dir = find_sweep(run, runs_root())
     if sweep_dir is not None:
@@ -75,7 +75,7 @@ def _section(title: str, rows: list[tuple[str, str]]) -> None:
 def _changed(directory: Path) -> dict[str, Any]:
     from rlcli.config.schema import KEYS
     from rlcli.config.serialise import flatten
-    from rlcli.runs.policy import read_config
+    from rlcli.store.config_file import read_config
 
     flat = flatten(read_config(directory))
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}

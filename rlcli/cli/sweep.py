@@ -10,7 +10,7 @@ from rlcli.cli.options import AsJson
 from rlcli.cli.output import count, emit, number, result, table
 
 if TYPE_CHECKING:
-    from rlcli.sweeps.standing import Attempt, Standing
+    from rlcli.sweeps.status import SweepStatus, TrialStatus
 
 Directory = Annotated[
     str,
@@ -29,7 +29,7 @@ def status(sweep: Directory, as_json: AsJson = False) -> None:
       rlcli sweep status last
       rlcli sweep status runs/my-sweep --json
     """
-    stands = _standing(sweep)
+    stands = _status(sweep)
     if as_json:
         emit(stands.row())
         return
@@ -40,15 +40,15 @@ def status(sweep: Directory, as_json: AsJson = False) -> None:
     sampler = "" if stands.settings.sampler == "none" else f", sampler {stands.settings.sampler}"
     result(f"{stands.sweep.dir}: {stands.status}{sampler}")
     counts = ", ".join(f"{many} {way}" for way, many in stands.by_status().items() if many)
-    result(f"trials: {len(stands.attempts)} of {stands.trials}" + (f", {counts}" if counts else ""))
-    if repeats := sum(one.repeats is not None for one in stands.attempts):
+    result(f"trials: {len(stands.trials)} of {stands.planned}" + (f", {counts}" if counts else ""))
+    if repeats := sum(one.repeats is not None for one in stands.trials):
         result(f"repeats: {count(repeats)} of the trials have the parameters of an earlier one")
     share = about["env_steps"] / max(1, about["env_steps_in_all"])
     result(f"env steps: {about['env_steps']:,} of {about['env_steps_in_all']:,} ({share:.0%})")
     result(f"time: {duration(stands.seconds)}, since {stands.sweep.started}")
     for one in stands.best()[:SHOWN]:
         result(f"best: {_headline(one, stands)} ({_params(one) or 'nothing varied'})")
-    for one in [one for one in stands.attempts if one.status == "failed"][:SHOWN]:
+    for one in [one for one in stands.trials if one.status == "failed"][:SHOWN]:
         result(f"failed: trial {one.number} ({_params(one)}): {one.reason}")
     if stands.status not in ("running", "finished"):
         result(f"Go on with: rlcli resume {stands.sweep.dir}")
@@ -64,7 +64,7 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
       rlcli sweep best last
       rlcli sweep best runs/my-sweep --json
     """
-    stands = _standing(sweep)
+    stands = _status(sweep)
     found = stands.best()
     if as_json:
         for one in found:
@@ -79,15 +79,15 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
         _print(one, stands)
 
 
-def _standing(reference: str) -> Standing:
-    from rlcli.runs.directory import runs_root, the_sweep
-    from rlcli.sweeps.standing import standing
+def _status(reference: str) -> SweepStatus:
+    from rlcli.store.directory import require_sweep, runs_root
+    from rlcli.sweeps.status import sweep_status
     from rlcli.sweeps.sweep import Sweep
 
-    return standing(Sweep.read(the_sweep(reference, runs_root())))
+    return sweep_status(Sweep.read(require_sweep(reference, runs_root())))
 
 
-def _print(one: Attempt, stands: Standing) -> None:
+def _print(one: TrialStatus, stands: SweepStatus) -> None:
     seeds = len(one.jobs)
     over = f", interquartile mean of {seeds} seeds" if seeds > 1 else ""
     again = "" if one.repeats is None else f", repeats trial {one.repeats}"
@@ -99,14 +99,14 @@ def _print(one: Attempt, stands: Standing) -> None:
     result(f"Train it again: {one.command(stands.sweep.config_dir)}")
 
 
-def _headline(one: Attempt, stands: Standing) -> str:
+def _headline(one: TrialStatus, stands: SweepStatus) -> str:
     from rlcli.loggers.progress import figure
 
     pairs = zip(stands.wanted, one.values or [], strict=False)
     return f"trial {one.number}, " + ", ".join(f"{wanted.metric} {figure(value)}" for wanted, value in pairs)
 
 
-def _params(one: Attempt) -> str:
+def _params(one: TrialStatus) -> str:
     from rlcli.sweeps.names import rounded
 
     return ", ".join(f"{key}={rounded(text)}" for key, text in one.params.items())

@@ -97,7 +97,7 @@ def train(
 
 
 def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
-    from rlcli.runs.directory import runs_root
+    from rlcli.store.directory import runs_root
     from rlcli.sweeps.run import root_of, run_one
 
     outcome = run_one(job, quiet=quiet)
@@ -113,7 +113,7 @@ def _train_sweep(jobs: Sequence[Composed], command: Command, quiet: bool, as_jso
 
 
 def _search(search: Search, quiet: bool, as_json: bool) -> int:
-    from rlcli.sweeps.search import run_search
+    from rlcli.sweeps.search.loop import run_search
 
     return conclude_sweep(run_search(search, quiet=quiet), as_json)
 

@@ -1,1 +1,1 @@
-"""A run and its directory: manifest, checkpoints, the training loop."""
+"""Training, resuming, reproducing, evaluating and comparing runs."""

@@ -1,4 +1,4 @@
-"""`rlcli.load(run).act(observation)`: a trained policy in other people's programs."""
+"""Python interface to trained policies: `rlcli.load(run).act(observation)`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rlcli.envs.members import Member
 from rlcli.errors import UserError
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Actor
-from rlcli.runs.checkpoint import Which
-from rlcli.runs.directory import find_run, runs_root
 from rlcli.runs.policy import Trained, read_policy
+from rlcli.store.checkpoints import Which
+from rlcli.store.directory import find_run, runs_root
 
 
 class LoadedRun:
-    """The policy of a trained run, acting on observations as the environment gives them."""
+    """The policy of a trained run; acts on observations as the environment returns them."""
 
     def __init__(self, run_dir: Path, trained: Trained, seed: int) -> None:
         self.dir = run_dir
@@ -34,58 +34,57 @@ class LoadedRun:
 
     @property
     def update(self) -> int:
-        """The update the weights are from."""
+        """The update after which the weights were saved."""
         return self._trained.update
 
     def act(self, observations: Any, *, stochastic: bool = False) -> Any:
-        """The action for one observation, or actions for a batch of them, ready for the environment.
+        """The action for one observation, or actions for a batch of them, in the environment's format.
 
-        Observations are given as the environment gives them; a batch of n has n as every array's first axis,
-        in a Dict or Tuple that of every member, as Gymnasium's vector environments have it. One discrete
-        action is a numpy integer, everything else an array.
+        In a batch of n, every array has n as its first axis; of a Dict or Tuple every member, as in
+        Gymnasium's vector environments. One discrete action is a numpy integer, everything else an array.
 
         Raises:
-            UserError: these are no observations of the run's environment.
+            UserError: these are not observations of the run's environment.
         """
         spec = self._trained.spec
-        seen, batched = self._read(observations)
+        inputs, batched = self._read(observations)
         family = self._trained.policy.model.family
-        noise = family.noise((1, seen.shape[1]), self._draws).numpy() if stochastic else None
-        actions = self._act(seen, noise).actions
-        taken = spec.action.to_env(actions.reshape(1, -1, *spec.action.shape))[0]
+        noise = family.noise((1, inputs.shape[1]), self._draws).numpy() if stochastic else None
+        chosen = self._act(inputs, noise).actions
+        actions = spec.action.to_env(chosen.reshape(1, -1, *spec.action.shape))[0]
         if batched:
-            return taken
-        return taken[0] if spec.action.kind == "discrete" else np.asarray(taken[0])
+            return actions
+        return actions[0] if spec.action.kind == "discrete" else np.asarray(actions[0])
 
     def _read(self, given: Any) -> tuple[npt.NDArray[Any], bool]:
-        """Observations [1, B, ...] as the policy takes them, and whether a batch was given."""
-        seen = self._trained.spec.observation
+        """Observations [1, B, ...] in the policy's format, and whether a batch was given."""
+        space = self._trained.spec.observation
         parts, batched = self._parts(given)
-        if seen.members:
+        if space.members:
             try:
-                return seen.vectors(parts)[None], batched
+                return space.vectors(parts)[None], batched
             except ValueError as error:
                 raise UserError(f"{self._trained.spec.id}: {error}") from error
         [rows] = parts
-        if seen.n is not None:
-            rows = rows - seen.start
-            if not np.isin(rows, np.arange(seen.n)).all():
-                low, high = seen.start, seen.start + seen.n - 1
+        if space.n is not None:
+            rows = rows - space.start
+            if not np.isin(rows, np.arange(space.n)).all():
+                low, high = space.start, space.start + space.n - 1
                 raise UserError(
                     f"An observation of {self._trained.spec.id} is a whole number from {low} to {high}."
                 )
-        return np.ascontiguousarray(rows[None], dtype=seen.dtype), batched
+        return np.ascontiguousarray(rows[None], dtype=space.dtype), batched
 
     def _parts(self, given: Any) -> tuple[list[npt.NDArray[Any]], bool]:
         """Each member's values [B, *its shape], and whether a batch was given."""
-        seen = self._trained.spec.observation
-        members = seen.members or (Member(None, seen.kind, seen.shape),)
+        space = self._trained.spec.observation
+        members = space.members or (Member(None, space.kind, space.shape),)
         an_observation = f"An observation of {self._trained.spec.id}"
         try:
             parts = [np.asarray(member.of(given)) for member in members]
         except (KeyError, IndexError, TypeError) as error:
             names = ", ".join(str(member.key) for member in members)
-            raise UserError(f"{an_observation} is a {seen.kind} of {names}; this one is not.") from error
+            raise UserError(f"{an_observation} is a {space.kind} of {names}; this one is not.") from error
         batched = parts[0].ndim > len(members[0].shape)
         for member, part in zip(members, parts, strict=True):
             leading = parts[0].shape[:1] if batched else ()

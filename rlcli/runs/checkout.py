@@ -1,7 +1,7 @@
-"""Running the code that a run was trained by: its commit with its uncommitted changes, in a worktree.
+"""Recorded code of a run, run in a git worktree: its commit with its uncommitted changes.
 
 The user's checkout is not touched: `git worktree` makes another folder of the same repository, which is
-removed at the end. Unlike everything else that is read of a run directory, code.diff is executed.
+removed at the end. Unlike everything else in a run directory, code.diff is executed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from types import FrameType
 
 from rlcli.errors import EXIT_CRASH, UserError
-from rlcli.runs.files import read_bytes
-from rlcli.runs.machine import checkout, git, git_environment
-from rlcli.runs.manifest import DIFF, LARGEST_DIFF, Manifest
+from rlcli.store.files import read_bytes
+from rlcli.store.manifest import DIFF, LARGEST_DIFF, Manifest
+from rlcli.store.provenance import checkout, git, git_environment
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 START = """
@@ -42,7 +42,7 @@ if not Path(rlcli.__file__).resolve().is_relative_to(tree):
     refuse(f"{rlcli.__file__} was loaded, and not the code in {tree}.")
 main()
 """
-"""What the other Python runs: the command line, of the worktree and no other."""
+"""Script of the child process: the command line of the worktree's rlcli, and of no other."""
 
 
 def run_recorded_code(
@@ -52,12 +52,12 @@ def run_recorded_code(
     say: Callable[[str], None],
     results: int | None = None,
 ) -> int:
-    """Runs `rlcli <words>` with the code that the run was trained by; its exit code.
+    """Runs `rlcli <words>` with the code that trained the run; returns its exit code.
 
-    What it prints goes to the descriptor `results`; None: to this process's stdout.
+    Its output goes to the descriptor `results`; None: to this process's stdout.
 
     Raises:
-        UserError: there is no such code here.
+        UserError: the code is not available here.
         StorageError: code.diff is damaged.
     """
     code = Manifest.read(run_dir).content["code"]
@@ -77,10 +77,10 @@ def run_recorded_code(
 
 
 def _repository(commit: str | None) -> Path:
-    """The repository this code is from, if it knows the commit.
+    """The repository of this code, if it has the commit.
 
     Raises:
-        UserError: it is from none, or there is no such commit.
+        UserError: it is in no repository, or there is no such commit.
     """
     folder = checkout()
     if git(folder, "ls-files", "--error-unmatch", "rlcli/__init__.py") is None:
@@ -99,12 +99,12 @@ def _repository(commit: str | None) -> Path:
 
 @contextmanager
 def _worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """A folder with the files of a commit while the block runs; gone afterwards, however it ends."""
+    """A folder with the files of a commit while the block runs; removed afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="rlcli-checkout-"))
     tree = folder / "tree"
     before = {number: signal.signal(number, _end) for number in SIGNALS}
     try:
-        # Hooks of the repository are for those who work in it.
+        # The repository's own hooks must not run here.
         _git(
             repository, "-c", f"core.hooksPath={os.devnull}", "worktree", "add", "--detach", str(tree), commit
         )
@@ -120,12 +120,12 @@ def _worktree(repository: Path, commit: str) -> Iterator[Path]:
 
 
 def _end(number: int, _: FrameType | None) -> None:
-    """Ends the process the way that cleans up."""
+    """Exits the process by an exception, so that `finally` blocks run."""
     sys.exit(128 + number)
 
 
 def _apply(tree: Path, changes: bytes) -> None:
-    """Applies a diff within the worktree; git refuses paths that lead out of it.
+    """Applies a diff in the worktree; git refuses paths outside of it.
 
     Raises:
         UserError: it does not apply.
@@ -134,7 +134,7 @@ def _apply(tree: Path, changes: bytes) -> None:
 
 
 def _run(tree: Path, words: Sequence[str], runs_root: Path, results: int | None) -> int:
-    """Runs the command line of the worktree; signals are handed on, and its end awaited."""
+    """Runs the command line of the worktree to its end; signals are passed on to it."""
     places = [str(tree), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-P", "-c", START, str(tree.resolve()), *words],
@@ -143,10 +143,10 @@ def _run(tree: Path, words: Sequence[str], runs_root: Path, results: int | None)
         start_new_session=True,  # a Ctrl-C reaches it through us, once
     )
 
-    def hand_on(number: int, _: FrameType | None) -> None:
+    def pass_on(number: int, _: FrameType | None) -> None:
         process.send_signal(number)
 
-    before = {number: signal.signal(number, hand_on) for number in SIGNALS}
+    before = {number: signal.signal(number, pass_on) for number in SIGNALS}
     try:
         code = process.wait()
     finally:
@@ -156,12 +156,12 @@ def _run(tree: Path, words: Sequence[str], runs_root: Path, results: int | None)
 
 
 def _git(folder: Path, *words: str, given: bytes = b"") -> None:
-    """Runs git; raises `UserError` with what it says when it fails."""
+    """Runs git; raises `UserError` with its error output if it fails."""
     command = ["git", "-C", str(folder), *words]
     try:
         done = subprocess.run(command, input=given, capture_output=True, check=False, env=git_environment())
     except OSError as error:
         raise UserError(f"git cannot be run: {error}.") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode or EXIT_CRASH}"
-        raise UserError(f"git {' '.join(words[:2])} failed: {said}")
+        output = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode or EXIT_CRASH}"
+        raise UserError(f"git {' '.join(words[:2])} failed: {output}")

@@ -1,4 +1,4 @@
-"""Evaluating a trained run: `rlcli eval`."""
+"""Evaluation of a trained run: `rlcli eval`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rlcli.collect.evaluation import evaluate, lanes
 from rlcli.envs import registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.errors import RlcliError, UserError
-from rlcli.runs.checkpoint import Which
 from rlcli.runs.policy import read_policy
+from rlcli.store.checkpoints import Which
 from rlcli.text import described
 
 
@@ -27,10 +27,10 @@ def evaluate_run(
     seed: int | None = None,
     imports: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and more.
+    """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and other figures.
 
     An episode that does not end is cut after `max_steps` steps (default: the run's eval.max_steps); `cut`
-    says how many were.
+    is the number of those.
 
     Episode j has the seed hash(seed, 'evaluation', j); the seed is the run's own unless one is given.
     `imports` are modules that its environment may come from.

@@ -1,6 +1,6 @@
-"""Runs a run again from its directory alone, and compares the two update by update while it runs.
+"""Reproduction of a run: it is trained again from its directory alone, and compared after every update.
 
-Read are config.yaml, manifest.json and digests.txt, as data; nothing in the directory is changed.
+config.yaml, manifest.json and digests.txt are read, as data; nothing in the directory is changed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,12 @@ from rlcli.backends.session import Row
 from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
-from rlcli.runs.admission import admit
-from rlcli.runs.difference import Differing, changed_since, surroundings
-from rlcli.runs.digests import (
+from rlcli.runs.diff import Differing, provenance, provenance_changes
+from rlcli.runs.result import Result
+from rlcli.runs.train import Verdict, train
+from rlcli.store.admission import admit
+from rlcli.store.config_file import absent_keys, read_config
+from rlcli.store.digests import (
     FILE,
     VERSION,
     Comparison,
@@ -28,49 +31,47 @@ from rlcli.runs.digests import (
     read_lines,
     version,
 )
-from rlcli.runs.manifest import Manifest
-from rlcli.runs.policy import absent_keys, read_config
-from rlcli.runs.train import Result, Verdict, train
-from rlcli.runs.versions import refusal
+from rlcli.store.manifest import Manifest
+from rlcli.store.versions import refusal
 
 
 class Differs(RlcliError):
-    """An update did not come out as it had."""
+    """An update differs from the original."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run again."""
+    """What is to be trained again."""
 
     original: Path
     manifest: Mapping[str, Any]
     config: RunConfig
-    """The run's, but for where its rows go; its total_steps end with the last update compared."""
-    surroundings: Mapping[str, Any]
-    """What it had around it."""
+    """The run's config with other loggers; its total_steps end with the last update compared."""
+    provenance: Mapping[str, Any]
+    """Its packages, machine and code."""
     notes: tuple[str, ...]
-    """What was assumed, and what may keep the two from being equal."""
+    """Assumptions, and reasons why the two may differ."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How it went."""
+    """Outcome of a reproduction."""
 
     until: int
-    """The update to be compared last."""
+    """The last update to be compared."""
     comparison: Comparison
     result: Result
-    surroundings: list[Differing]
-    """In what packages, machine and code differ: what was recorded, what is here."""
+    provenance: list[Differing]
+    """Differences of packages, machine and code: recorded, current."""
 
     @property
     def identical(self) -> bool:
-        """Whether every update up to the last was compared, and was the same."""
+        """Whether all updates were compared up to the last, and were equal."""
         return self.comparison.last == self.until and self.comparison.difference is None
 
 
 def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -> Plan:
-    """Reads what there is to reproduce, up to update `until`; `imports` as in `admit`.
+    """Reads a run to be reproduced up to update `until`; `imports` as in `admit`.
 
     Raises:
         UserError: the config is not admitted, or there are no digests up to there.
@@ -87,7 +88,7 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
     )
     notes = tuple(_notes(run_dir, manifest, config, last, until))
-    return Plan(run_dir, manifest, again, surroundings(run_dir), notes)
+    return Plan(run_dir, manifest, again, provenance(run_dir), notes)
 
 
 def reproduce(
@@ -95,7 +96,7 @@ def reproduce(
 ) -> Reproduction:
     """Trains in the directory `into` until all updates are compared or one differs.
 
-    `on_update(update, of)` hears of each update found equal.
+    `on_update(update, of)` is called after each update that is equal.
 
     Raises:
         UserError: the config cannot be trained here.
@@ -126,12 +127,12 @@ def reproduce(
         quiet=True,
         reproduces=planned.manifest["id"],
     )
-    found = changed_since(planned.surroundings, surroundings(into))
+    found = provenance_changes(planned.provenance, provenance(into))
     return Reproduction(planned.config.updates, Comparison(equal, last, difference), result, found)
 
 
 def _last_compared(run_dir: Path, until: int | None) -> int:
-    """The last update of which there are digests, up to `until`.
+    """The last update that has digests, up to `until`.
 
     Raises:
         UserError: there is none.
@@ -157,7 +158,7 @@ def _last_compared(run_dir: Path, until: int | None) -> int:
 def _notes(
     run_dir: Path, manifest: Mapping[str, Any], config: RunConfig, last: int, until: int | None
 ) -> Iterator[str]:
-    """What whoever reads the outcome should know."""
+    """Notes for the reader of the outcome."""
     for name, value in absent_keys(run_dir).items():
         yield f"config.yaml is older than the key {name}; assumed is {display(value)}, as it was before."
     if manifest["determinism"] != "bitwise":

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first lets the update finish and be saved, the second ends at once."""
+"""Signal handling: the first Ctrl-C or SIGTERM ends a run after its update, the second at once."""
 
 from __future__ import annotations
 
@@ -17,28 +17,37 @@ CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 
 
 class Stop:
-    """Whether, and by which signal, the process was asked to end."""
+    """Stop request: whether there was a signal, and the exit code for it."""
 
     def __init__(self) -> None:
-        self.exit_code: int | None = None
+        self._exit_code: int | None = None
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code for the signal; None if there was none."""
+        return self._exit_code
+
+    def request(self, exit_code: int) -> None:
+        """Requests the process to end with an exit code."""
+        self._exit_code = exit_code
 
     def __bool__(self) -> bool:
-        return self.exit_code is not None
+        return self._exit_code is not None
 
 
 @contextmanager
 def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]) -> Iterator[Stop]:
-    """Listens while the block runs; `announce` is called at the first signal, `at_once(code)` at the second.
+    """Handles signals in the block; `announce` is called at the first, `at_once(code)` at the second.
 
-    Only the main thread hears signals: elsewhere the block runs without listening.
+    Only the main thread receives signals: in other threads the block runs without handlers.
     """
     stop = Stop()
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def handler(number: int, _: FrameType | None) -> None:
         code = CODES[signal.Signals(number)]
         # A signal may come in the middle of anything, a write to the same terminal for one.
         if not stop:
-            stop.exit_code = code
+            stop.request(code)
             with contextlib.suppress(Exception):
                 announce()
             return
@@ -48,19 +57,19 @@ def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]
         finally:
             os._exit(code)
 
-    with heard_by(heard):
+    with handle_signals(handler):
         yield stop
 
 
 @contextmanager
-def heard_by(heard: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go to `heard` while the block runs; only the main thread can hear them."""
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Installs a handler of Ctrl-C and SIGTERM while the block runs, if this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, heard) for number in CODES}
+    before = {number: signal.signal(number, handler) for number in CODES}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -1,4 +1,4 @@
-"""The training loop over a session of runs: update, evaluate, record, checkpoint, end."""
+"""Training loop over a session of runs: update, evaluate, record, save, end."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from rlcli.envs.interface import VectorEnv
 from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
-from rlcli.runs.run import Result, Run
-from rlcli.runs.schedules import run_out
+from rlcli.runs.new_run import start_run
+from rlcli.runs.recorder import Recorder
+from rlcli.runs.result import Result
+from rlcli.runs.schedules import schedule_warnings
 from rlcli.runs.stop import STOPPING, Stop, stop_on_signals
 
 __all__ = ["Result", "Verdict", "train"]
@@ -36,16 +38,18 @@ BACKENDS: dict[str, Callable[..., Session]] = {"native": NativeSession, "sb3": _
 
 
 class Verdict(Enum):
-    """What is to become of a run after one of its rows."""
+    """Whether a run continues after one of its rows."""
 
     CONTINUE = "continue"
     PRUNE = "prune"
 
 
 OnRow = Callable[[int, Row], Verdict]
-"""(run, row of its last update) -> whether it goes on; pruners and alerts listen here."""
+"""(run, row of its last update) -> whether it continues; for pruners and alerts."""
 OnEnd = Callable[[int, Result], None]
-"""(run, its result), as soon as it has ended."""
+"""(run, its result): called as soon as it has ended."""
+OnStart = Callable[[int, int], Recorder]
+"""(run, number of its environments whose episode could not be restored) -> its recorder."""
 
 
 def train(
@@ -57,71 +61,67 @@ def train(
     quiet: bool = False,
     checkpoints: Sequence[Checkpoint] | None = None,
     reproduces: str | None = None,
-    announced: Callable[[str], None] = lambda _: None,
+    on_signal: Callable[[str], None] = lambda _: None,
     on_end: OnEnd = lambda run, result: None,
 ) -> list[Result]:
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
-    A run that fails, is pruned or is done leaves; the others' numbers do not change. With `checkpoints` each
-    run goes on from the state given. `reproduces` is the id of the run that a run is to equal. `announced`
-    hears that a signal came.
+    A run that fails, is pruned or is done is dropped; the others' numbers do not change. With `checkpoints`
+    each run starts from the state given. `reproduces` is the id of the run that is reproduced. `on_signal` is
+    called with a message at the first signal.
 
     Raises:
-        UserError: the configs cannot be trained, or a directory holds a run already.
+        UserError: the configs cannot be trained, or a directory contains a run.
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     check_one_shape(configs)
     frozen = [config.resolved() for config in configs]
     spec = registry.describe(frozen[0].env)
-    typed = overrides or [()] * len(frozen)
+    words = overrides or [()] * len(frozen)
     done = [0] * len(frozen) if checkpoints is None else [saved.update for saved in checkpoints]
     names = [directory.name for directory in dirs] if len(dirs) > 1 else []
 
-    def start(run: int, restarted: int) -> Run:
-        record = Run.begin(
-            frozen[run], dirs[run], spec, overrides=typed[run], cohort=names, updates=done[run], quiet=quiet,
+    def start(run: int, restarted: int) -> Recorder:
+        recorder = start_run(
+            frozen[run], dirs[run], spec, overrides=words[run], cohort=names, updates=done[run], quiet=quiet,
             reproduces=reproduces,
         )  # fmt: skip
-        if not spec.exact_resume:  # true of all, said once
-            record.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
+        if not spec.exact_resume:  # true of all, printed once
+            recorder.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
         if reproduces is None:
-            for warning in run_out(frozen[run], done[run], record.id):
-                record.warn(warning, aloud=run == 0)
+            for warning in schedule_warnings(frozen[run], done[run], recorder.id):
+                recorder.warn(warning, aloud=run == 0)
         if restarted:
-            record.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
-        return record
+            recorder.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
+        return recorder
 
-    return train_all(frozen, start, checkpoints, on_row, announced, on_end)
+    return train_all(frozen, start, checkpoints, on_row, on_signal, on_end)
 
 
 def train_all(
     configs: Sequence[RunConfig],
-    start: Callable[[int, int], Run],
+    start: OnStart,
     checkpoints: Sequence[Checkpoint] | None,
     on_row: OnRow,
-    announced: Callable[[str], None] = lambda _: None,
+    on_signal: Callable[[str], None] = lambda _: None,
     on_end: OnEnd = lambda run, result: None,
 ) -> list[Result]:
-    """Trains a session of runs to their end.
-
-    `start(run, restarted)` gives the record of a run once its state is there; `restarted` of its environments
-    could not be put back into their episode. `announced` hears what the console of each run hears.
-    """
-    runs: dict[int, Run] = {}
+    """Trains a session of runs to their end; `start` is called for each once the session has its state."""
+    recorders: dict[int, Recorder] = {}
 
     def announce() -> None:
-        for run in runs.values():
-            run.announce(STOPPING)
-        announced(STOPPING)
+        for recorder in recorders.values():
+            recorder.announce(STOPPING)
+        on_signal(STOPPING)
 
     def abandon(code: int) -> None:
-        for run in runs.values():
-            run.abandon(code)
+        for recorder in recorders.values():
+            recorder.abandon(code)
 
     with folder_kept(), stop_on_signals(announce, abandon) as stop:
         with folder_kept():
             session = BACKENDS[configs[0].backend](configs, checkpoints)
-        loop = _Loop(session, runs, on_row, on_end, stop)
+        loop = _Loop(session, recorders, on_row, on_end, stop)
         try:
             for run in range(len(configs)):
                 loop.add(start(run, session.restarted(run)))
@@ -137,30 +137,30 @@ class _Loop:
     """Drives a session until none of its runs is left."""
 
     def __init__(
-        self, session: Session, runs: dict[int, Run], on_row: OnRow, on_end: OnEnd, stop: Stop
+        self, session: Session, recorders: dict[int, Recorder], on_row: OnRow, on_end: OnEnd, stop: Stop
     ) -> None:
         self._session = session
-        self._runs = runs
-        """Runs that have not ended."""
+        self._recorders = recorders
+        """Of the runs that have not ended."""
         self._on_row, self._on_end = on_row, on_end
         self._stop = stop
         self._results: dict[int, Result] = {}
         self._evaluation_env: VectorEnv | None = None
 
-    def add(self, run: Run) -> None:
-        """The next run of the session."""
-        self._runs[len(self._runs)] = run
+    def add(self, recorder: Recorder) -> None:
+        """Adds the recorder of the session's next run."""
+        self._recorders[len(self._recorders)] = recorder
 
     def to_the_end(self) -> list[Result]:
         """Updates until every run has ended; a signal ends them all after the update in progress."""
-        for run, record in tuple(self._runs.items()):
-            if record.owed is not None:
-                self._conclude(run, record.owed)
-            elif record.done:
-                self._leave(run, record.end("finished"))
-        while self._runs and not self._stop:
+        for run, recorder in tuple(self._recorders.items()):
+            if recorder.pending_row is not None:
+                self._conclude(run, recorder.pending_row)
+            elif recorder.done:
+                self._leave(run, recorder.end("finished"))
+        while self._recorders and not self._stop:
             try:
-                with folder_kept():  # what follows may have relative paths
+                with folder_kept():  # an environment may change it
                     outcome = self._session.update()
             except Exception as error:
                 self.fail_all(error)
@@ -170,14 +170,14 @@ class _Loop:
                     self._fail(run, row)
                 else:
                     self._conclude(run, row)
-        for run in tuple(self._runs):
+        for run in tuple(self._recorders):
             self._interrupt(run)
-        return [self._told(self._results[run]) for run in sorted(self._results)]
+        return [self._with_signal(self._results[run]) for run in sorted(self._results)]
 
     def fail_all(self, error: Exception) -> None:
-        """A defect of the session itself ends all its runs; what it would give as their state is not kept."""
-        for run, record in tuple(self._runs.items()):
-            self._leave(run, record.fail(Failure(error, record.updates + 1), None))
+        """Ends all runs after a failure of the session itself; their state may be wrong and is not saved."""
+        for run, recorder in tuple(self._recorders.items()):
+            self._leave(run, recorder.fail(Failure(error, recorder.updates + 1), None))
 
     def close(self) -> None:
         """Releases the environments."""
@@ -185,37 +185,34 @@ class _Loop:
         self._close_evaluation()
 
     def _conclude(self, run: int, row: Row) -> None:
-        """Everything that follows one update of one run."""
-        record = self._runs[run]
-        record.updates = row["update"]
-        again, record.owed = record.owed is not None, None
+        """Evaluates, records and saves a run after an update, and ends it if that was its last."""
+        recorder = self._recorders[run]
+        recorder.begin_update(row["update"])
         try:
-            evaluation = self._evaluate_and_record(run, row)
-            best = record.improves(evaluation)
-            if best or again or record.checkpoint_due:
-                record.save(self._session.state(run), best, again)
+            best = recorder.improves(self._evaluate_and_record(run, row))
+            if best or recorder.checkpoint_due:
+                recorder.save(self._session.state(run), best)
             pruned = self._on_row(run, row) is Verdict.PRUNE
-            cut_short = record.evaluation_due and evaluation is None
-            if record.done and not cut_short:
-                self._leave(run, record.end("finished"))
+            if recorder.done and not recorder.evaluation_interrupted:
+                self._leave(run, recorder.end("finished"))
             elif pruned:
-                record.save(self._session.state(run))
-                self._leave(run, record.end("pruned"))
+                recorder.save(self._session.state(run))
+                self._leave(run, recorder.end("pruned"))
         except Exception as error:
             self._fail(run, Failure(error, row["update"]))
 
     def _evaluate_and_record(self, run: int, row: Row) -> Evaluation | None:
-        """The evaluation due after the run's last update, None when there is none or a signal ended it.
+        """The evaluation due after the run's last update; None if there is none or a signal ended it.
 
-        The update is recorded however the evaluation goes.
+        The update is recorded even if the evaluation fails.
         """
-        record = self._runs[run]
+        recorder = self._recorders[run]
         evaluation, begun = None, time.perf_counter()
         try:
-            if record.evaluation_due:
-                evaluation = self._evaluate(record.config, *self._session.policy(run))
+            if recorder.evaluation_due:
+                evaluation = self._evaluate(recorder.config, *self._session.policy(run))
         finally:
-            record.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
+            recorder.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
         return evaluation
 
     def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:
@@ -233,27 +230,27 @@ class _Loop:
             raise
 
     def _interrupt(self, run: int) -> None:
-        record = self._runs[run]
+        recorder = self._recorders[run]
         assert self._stop.exit_code is not None
         try:
-            record.save(self._session.state(run))
-            result = record.end("interrupted", self._stop.exit_code, f"after update {record.updates}")
+            recorder.save(self._session.state(run))
+            result = recorder.end("interrupted", self._stop.exit_code, f"after update {recorder.updates}")
         except StorageError as error:
-            result = record.fail(Failure(error, record.updates), None)
+            result = recorder.fail(Failure(error, recorder.updates), None)
         self._leave(run, result)
 
     def _fail(self, run: int, failure: Failure) -> None:
         full = isinstance(failure.error, StorageError)
-        self._leave(run, self._runs[run].fail(failure, None if full else self._session.state(run)))
+        self._leave(run, self._recorders[run].fail(failure, None if full else self._session.state(run)))
 
     def _leave(self, run: int, result: Result) -> None:
         self._results[run] = result
-        del self._runs[run]
+        del self._recorders[run]
         self._session.drop(run)
         self._on_end(run, result)
 
-    def _told(self, result: Result) -> Result:
-        """A run that was done before it heard the signal stays so, but whoever started it must hear of it."""
+    def _with_signal(self, result: Result) -> Result:
+        """The result with the signal's exit code, if a run was finished before it could stop."""
         if self._stop.exit_code is None or result.exit_code != EXIT_DONE:
             return result
         return dataclasses.replace(

@@ -1,1 +1,1 @@
-"""From composed configurations to finished runs: one by one, or as the jobs of a sweep."""
+"""Training of composed configurations: a single run, or the jobs of a sweep."""

@@ -11,7 +11,7 @@ from rlcli.sweeps.plan import plan
 from rlcli.sweeps.run import run_one
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
 
 def train(

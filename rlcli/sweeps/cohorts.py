@@ -1,4 +1,4 @@
-"""Which jobs of a sweep train together: those of one shape, in parts that fit the machine."""
+"""Cohorts: which jobs of a sweep train together, those of one shape in parts that fit the machine."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 
 SMALLEST = 8
-"""Members from which on a part is worth a process of its own: fewer cost more apart than together."""
+"""Minimum runs of a part that is worth a process of its own: fewer are slower apart than together."""
 COPIES = 12
-"""Float32 numbers that a sample of an update costs for each input and hidden unit."""
+"""Float32 numbers in memory per sample of an update, for each input and hidden unit."""
 SHARE = 0.5
-"""Share of the free memory that cohorts may take."""
+"""Share of the free memory that cohorts may use."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is to train on."""
+    """The resources that jobs are divided for."""
 
     cores: int
     memory: int
     """Free bytes."""
     workers: int | None = None
-    """Cohorts that a launcher trains side by side; None: as many as the cores take."""
+    """Cohorts that a launcher trains side by side; None: as many as the cores allow."""
     divided: bool = False
-    """Whether each worker is to have a part, however small."""
+    """Whether each worker gets a part, however small."""
+    max_size: int | None = None
+    """Maximum runs of a cohort; None: as many as fit the memory."""
 
 
 def this_machine() -> Machine:
@@ -38,7 +40,7 @@ def this_machine() -> Machine:
 
 
 def workers(config: RunConfig, machine: Machine) -> int:
-    """Processes that train side by side."""
+    """How many processes train side by side."""
     return config.cohort.workers or machine.workers or max(1, machine.cores // config.compute.threads)
 
 
@@ -48,9 +50,9 @@ def cohorts(
     """The positions of the jobs of each cohort, the first job's first; each job is in one.
 
     A shape with many jobs is divided evenly: into parts of at most `cohort.max_size` that fit the memory, and
-    so that every worker has one, where parts stay worth it or the number of workers was asked for.
-    Stable-Baselines3 trains its runs one by one anyway. The seeds of a trial (`trials` has the trial of each
-    job) stay together where a cohort has room for them, since they are judged together.
+    into one part per worker if parts stay large enough or the number of workers was asked for.
+    Stable-Baselines3 trains runs one by one anyway. The seeds of a trial (`trials` has the trial of each job)
+    stay together if a cohort has room for them, since the pruner compares them together.
     """
     alike: dict[str, list[int]] = {}
     for position, config in enumerate(configs):
@@ -72,7 +74,7 @@ def cohorts(
 
 
 def _blocks(positions: Sequence[int], trials: Sequence[int | None], room: int) -> list[list[int]]:
-    """Jobs that stay together: those of a trial, if a cohort has room for them; others by themselves."""
+    """Jobs that stay together: those of one trial if a cohort has room for them, else single jobs."""
     together: dict[tuple[int, int], list[int]] = {}
     for position in positions:
         trial = trials[position] if trials else None
@@ -82,16 +84,16 @@ def _blocks(positions: Sequence[int], trials: Sequence[int | None], room: int) -
 
 
 def largest(config: RunConfig, machine: Machine) -> int:
-    """The most jobs of this config that may train as one cohort."""
+    """Maximum jobs of this config in one cohort."""
     if config.backend != "native":
         return 1
     memory = SHARE * machine.memory / workers(config, machine)
     fitting = max(1, int(memory // footprint(config)))
-    return min(fitting, config.cohort.max_size or fitting)
+    return min(fitting, config.cohort.max_size or fitting, machine.max_size or fitting)
 
 
 def footprint(config: RunConfig) -> int:
-    """About how many bytes one run takes while it learns."""
+    """Estimated bytes that one run uses while it learns."""
     units = sum(config.network.hidden) * (1 if config.network.shared else 2) + 64
     remembered = config.algo.auxiliary_every if config.algo.step_rule == "phasic" else 1
     return 4 * COPIES * config.batch_size * remembered * units

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
-from rlcli.config.launchers import HERE, ONE_BY_ONE, Launching
-from rlcli.runs.admission import VARIABLE, admit
-from rlcli.runs.directory import new_sweep_dir
-from rlcli.runs.layout import check_sweep
-from rlcli.runs.lock import Lock
-from rlcli.sweeps.launchers.table import opened
+from rlcli.config.launchers import HERE, Launching
+from rlcli.store.admission import VARIABLE, admit
+from rlcli.store.directory import new_sweep_dir
+from rlcli.store.layout import check_sweep
+from rlcli.store.lock import Lock
+from rlcli.sweeps.launchers.launcher import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of
@@ -38,14 +38,8 @@ def run_sweep(composed: Sequence[Composed], command: Command, *, quiet: bool = F
         with locked(directory):
             sweep = Sweep.begin(directory, command.typed, names, composed)
             with Training(sweep, sweep.jobs, quiet, launcher) as training:
-                train_jobs(training, sweep.jobs, command.launching)
+                training.train(sweep.jobs)
     return sweep
-
-
-def train_jobs(training: Training, jobs: Sequence[Job], launching: Launching) -> None:
-    """Train jobs in cohorts, or one by one where the launcher does so."""
-    for batch in [[job] for job in jobs] if launching.name == ONE_BY_ONE else [jobs]:
-        training.train(batch)
 
 
 def resume_sweep(
@@ -72,10 +66,10 @@ def resume_sweep(
         left = left_over(sweep, retry, imports, launching)
         allow_imports(imports)
         with (
-            opened(launching if left else None) as launcher,
+            opened(launching if left else HERE) as launcher,
             Training(sweep, left, quiet, launcher) as training,
         ):
-            train_jobs(training, left, launching)
+            training.train(left)
     return sweep
 
 

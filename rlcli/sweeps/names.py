@@ -1,4 +1,4 @@
-"""Names of the folders of a sweep's jobs: what they were given, or in what they differ."""
+"""Folder names of a sweep's jobs: the names they were given, or the settings they differ in."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from rlcli.config.names import LONGEST, safe, shortened
 from rlcli.errors import UserError
 
 SHORT = 100
-"""Bytes of a name that is made of what differs."""
+"""Maximum bytes of a name made of settings."""
 TAKEN = frozenset({
     "base.yaml", "launch", "lock", "results.csv", "study.log", "study.log.again", "sweep.json", "wandb",
 })  # fmt: skip
-"""What lies in the directory of a sweep beside its jobs."""
+"""Other files and folders in the directory of a sweep."""
 
 
 def jobs_are_named(composed: Sequence[Composed]) -> bool:
-    """Whether `name` is swept over or differs from job to job, so that it names them and not the sweep."""
+    """Whether `name` is swept over or differs between jobs, so that it names jobs and not the sweep."""
     swept = any(text.startswith("name=") for text in composed[0].varied)
     return swept or len({job.config.name for job in composed}) > 1
 
@@ -27,12 +27,12 @@ def jobs_are_named(composed: Sequence[Composed]) -> bool:
 def job_names(composed: Sequence[Composed]) -> list[str]:
     """A folder name for each job.
 
-    `clip=0.1,seed=0` says in what a job differs from the others. A name that was given to it alone
-    (`-m name=aa,bb`) is its folder's; one that several have stands before what else differs:
+    `clip=0.1,seed=0` has the settings in which a job differs from the others. A name given to one job
+    (`-m name=aa,bb`) is its folder's name; a name of several jobs comes before their other settings:
     `-m name=aa,bb seed=0,1` gives `aa,seed=0`.
 
     Raises:
-        UserError: two jobs would have one name, or one that a file of the sweep has.
+        UserError: two jobs would have one name, or a job the name of another file of the sweep.
     """
     named = jobs_are_named(composed)
     having = Counter(job.config.name for job in composed)
@@ -54,12 +54,12 @@ def trial_name(number: int, varied: Sequence[str]) -> str:
     pairs = _pairs(varied)
     words = [f"{key}={safe(rounded(value))}" for key, value in pairs]
     seed = words.pop() if pairs and varied[-1].startswith("seed=") else None
-    said = shortened(",".join([f"t{number:03d}", *words]), SHORT)
-    return f"{said},{seed}" if seed else said
+    name = shortened(",".join([f"t{number:03d}", *words]), SHORT)
+    return f"{name},{seed}" if seed else name
 
 
 def rounded(text: str) -> str:
-    """A number in four digits; other text as it is."""
+    """A number rounded to four digits; other text unchanged."""
     if not re.fullmatch(r"-?\d+\.\d+(e-?\d+)?|-?\d+e-?\d+", text):
         return text
     return f"{float(text):.4g}"
@@ -70,7 +70,7 @@ def _differing(varied: Sequence[str]) -> str:
 
 
 def _pairs(varied: Sequence[str]) -> list[tuple[str, str]]:
-    """Keys, by their last part where that says which, with their values."""
+    """Keys with their values; keys by their last part if these differ."""
     pairs = [text.partition("=") for text in varied]
     leaves = [key.rpartition(".")[2] for key, _, _ in pairs]
     keys = leaves if len(set(leaves)) == len(leaves) else [key for key, _, _ in pairs]
@@ -88,7 +88,7 @@ def _refuse(name: str, taken: dict[str, None]) -> None:
 
 
 def _unique(name: str, size: int, number: int, taken: dict[str, None]) -> str:
-    """The name cut to `size` bytes; with the job's number behind it where it was cut or is taken."""
+    """The name cut to `size` bytes, followed by the job's number if it was cut or is taken."""
     found = shortened(name, size)
     if found == name and found not in taken:
         return found

@@ -11,7 +11,7 @@ from rlcli.config.faults import Check, Fault
 from rlcli.config.rules import RULES
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
-from rlcli.sweeps.objectives import search_fits
+from rlcli.sweeps.search.objectives import search_fits
 
 
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""results.csv: a row a job, what was varied and what came of it."""
+"""results.csv: one row per job with what was varied and its results."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.errors import StorageError
-from rlcli.runs.files import write_atomically
-from rlcli.runs.rows import last_row
+from rlcli.store.files import write_atomically
+from rlcli.store.rows import last_row
 from rlcli.sweeps.sweep import Job, Sweep
 
 FILE = "results.csv"
@@ -18,11 +18,11 @@ HEALTH = (
     "train/return_100", "behaviour/ess", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "update/entropy",
     "update/explained_variance",
 )  # fmt: skip
-"""Figures of a job's last update."""
+"""Health figures of a job's last update."""
 
 
 def write_results(sweep: Sweep) -> None:
-    """Replaces the table of a sweep.
+    """Writes results.csv anew.
 
     Raises:
         StorageError: it cannot be written.
@@ -38,7 +38,7 @@ def write_results(sweep: Sweep) -> None:
 
 
 def _row(sweep: Sweep, job: Job) -> dict[str, Any]:
-    """One line: what the jobs differ in, results, health at the end, how it stands and where it is."""
+    """What the jobs differ in, results, health at the end, status and directory."""
     return {
         "job": job.name,
         **({"trial": job.trial} if sweep.searches else {}),
@@ -54,7 +54,7 @@ def _row(sweep: Sweep, job: Job) -> dict[str, Any]:
 
 
 def _varied(sweep: Sweep, job: Job) -> dict[str, str]:
-    """Each varied setting with its value: as the config has it, or as typed where it chose a group."""
+    """Each varied setting with its value: that of the config, or as typed if it chose a group."""
     try:
         flat = flatten(sweep.config(job))
     except StorageError:
@@ -67,7 +67,7 @@ def _varied(sweep: Sweep, job: Job) -> dict[str, str]:
 
 
 def health(sweep: Sweep, job: Job) -> dict[str, float | None]:
-    """Figures of a job's last update; None for what it does not have."""
+    """Health figures of a job's last update; None for missing ones."""
     try:
         row = last_row(sweep.dir / job.name)
     except StorageError:

@@ -10,20 +10,20 @@ from rlcli.config.compose import Composed
 from rlcli.errors import RlcliError
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
+    from rlcli.runs.result import Result
 
 
 def root_of(job: Composed) -> Path:
     """The folder of the job's run directory: its runs_dir when one was given, else RLCLI_RUNS or ./runs."""
-    from rlcli.runs.directory import runs_root
+    from rlcli.store.directory import runs_root
 
     return runs_root(None if job.provenance["runs_dir"] == "default" else job.config.runs_dir)
 
 
 def run_one(job: Composed, *, quiet: bool = False) -> Result:
     """Train one run in a new directory."""
-    from rlcli.runs.directory import new_run_dir
     from rlcli.runs.train import train
+    from rlcli.store.directory import new_run_dir
 
     directory = new_run_dir(job.config, root_of(job))
     try:

@@ -1,12 +1,12 @@
-"""A sweep on the disk: its jobs, each with its config frozen before the first starts, and how they stand.
+"""Sweep on the disk: its jobs, each with its config frozen before the first starts, and their state.
 
-    <sweep>/sweep.json           the jobs and what became of them, written whole whenever that changes
-    <sweep>/<job>/config.yaml    there from the start: what the job trains, whatever files change later
-    <sweep>/<job>/manifest.json  from when the job has started on: what is true of it
-    <sweep>/base.yaml, study.log where a sampler asks for jobs: its settings, and the trials (study.py)
+    <sweep>/sweep.json           the jobs and their results, written whole at each change
+    <sweep>/<job>/config.yaml    from the start: what the job trains, whatever config files change later
+    <sweep>/<job>/manifest.json  once the job has started: its state
+    <sweep>/base.yaml, study.log with a sampler: its settings, and the trials (search/study.py)
 
-sweep.json is the overview: a process that was killed leaves jobs in it as they were, and `Sweep.read` asks
-each job's own manifest what is true.
+sweep.json is an overview: a killed process leaves it out of date, so `Sweep.read` takes the state of each job
+from the job's own manifest.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from rlcli.config.compose import Composed
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
-from rlcli.runs.directory import summary
-from rlcli.runs.files import read_json, read_text, storage_error, write_all, write_json
-from rlcli.runs.manifest import FILE as MANIFEST
-from rlcli.runs.versions import migrated
+from rlcli.store.directory import summary
+from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
+from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.versions import migrated
 
 VERSION = 2
 FILE = "sweep.json"
 OVER = ("finished", "failed", "pruned")
-"""How jobs stand that nobody goes on with unless asked."""
-NOBODY = "-"
-"""The id in the result of a job that did not come to have one, or to tell of it."""
+"""States of jobs that a resume does not train again unless asked to."""
+NO_ID = "-"
+"""The id in the result of a job that got none, or did not report it."""
 
 
 @dataclasses.dataclass
 class Job:
-    """One job of a sweep and how it went."""
+    """One job of a sweep, its state and its result."""
 
     name: str
     overrides: tuple[str, ...]
     varied: tuple[str, ...] = ()
-    """Of the overrides, those in which it differs from its siblings."""
+    """The overrides in which it differs from the other jobs."""
     trial: int | None = None
-    """The number of the trial whose seed it is, where a sampler asks for trials."""
+    """With a sampler, the number of the trial that it is a seed of."""
     status: str = "waiting"
     """waiting, running, then finished, failed, pruned or interrupted; a stopped sweep leaves jobs waiting.
     Read from the disk also killed or damaged.
@@ -67,12 +67,12 @@ TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "overrides": (list,), "varied": (list,), "status": (str,), "exit_code": (int, NoneType),
     "message": (str, NoneType),
 }  # fmt: skip
-"""What is read back of a job; the rest its own manifest tells."""
+"""What is read back of a job; the rest is in the job's manifest."""
 
 
 @dataclasses.dataclass
 class Sweep:
-    """The jobs of a sweep and what became of them, mirrored in sweep.json."""
+    """The jobs of a sweep and their results, mirrored in sweep.json."""
 
     dir: Path
     overrides: tuple[str, ...]
@@ -82,11 +82,11 @@ class Sweep:
     stopped: int | None = None
     """130 or 143 once a signal stopped it."""
     searches: bool = False
-    """Whether a sampler asks for its jobs, trial by trial."""
+    """Whether a sampler proposes its jobs, trial by trial."""
     config_dir: str | None = None
-    """The folder of configs it was begun with, which trials are composed from."""
+    """The config folder given when it started, which trials are composed from."""
     _configs: dict[str, RunConfig] = dataclasses.field(default_factory=dict)
-    """Of jobs, as far as they are known; frozen, so that none is read twice."""
+    """Configs of jobs that were read; frozen, so each is read once."""
 
     @classmethod
     def begin(
@@ -103,12 +103,12 @@ class Sweep:
         return sweep
 
     def add(self, names: Sequence[str], composed: Sequence[Composed], trial: int | None = None) -> list[Job]:
-        """More jobs, their configs frozen, not recorded yet; those of one trial, say.
+        """Adds jobs and freezes their configs; the caller records them.
 
-        The folder of a trial's job that is there already was left by a kill before the record.
+        A folder of a trial's job that exists already was left by a kill before the record.
 
         Raises:
-            StorageError: they cannot be written, or another job's folder is there.
+            StorageError: they cannot be written, or another job's folder exists.
         """
         for name, one in zip(names, composed, strict=True):
             folder = self.dir / name
@@ -133,7 +133,7 @@ class Sweep:
 
     @classmethod
     def read(cls, directory: Path) -> Sweep:
-        """An earlier sweep, its jobs as they really are.
+        """An earlier sweep, with the true state of its jobs.
 
         Raises:
             StorageError: sweep.json is missing, damaged or of another version.
@@ -164,7 +164,7 @@ class Sweep:
         return self._configs[job.name]
 
     def refresh(self, job: Job) -> None:
-        """Asks the job's own manifest, if it has one by now, how it stands; a job may fail before it has."""
+        """Takes a job's state from its manifest, if there is one; a job may fail before it has one."""
         if not (self.dir / job.name / MANIFEST).exists():
             if job.status != "failed":
                 job.status, job.exit_code, job.message = "waiting", None, None
@@ -180,7 +180,7 @@ class Sweep:
 
     @property
     def exit_code(self) -> int:
-        """The signal's, else 1 when a job did not come to its end."""
+        """That of the signal, else 1 if a job did not end well."""
         if self.stopped is not None:
             return self.stopped
         ended = all(job.status in ("finished", "pruned") for job in self.jobs)
@@ -213,7 +213,7 @@ class Sweep:
 
 def _job(directory: Path, about: dict[str, Any]) -> Job:
     wrong = [name for name, types in TYPES.items() if type(about[name]) not in types]
-    trial = about.get("trial")  # sweeps of before there were trials have none
+    trial = about.get("trial")  # older records have none
     if not (trial is None or (type(trial) is int and trial >= 0)):
         wrong.append("trial")
     if wrong:

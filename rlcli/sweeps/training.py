@@ -1,24 +1,25 @@
-"""Jobs of a sweep trained to their end, in cohorts, here or in worker processes; the record of it kept."""
+"""Training of a sweep's jobs to their end: divided into cohorts, launched, displayed and recorded."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.stop import CODES, heard_by
+from rlcli.runs.stop import CODES, handle_signals
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
-from rlcli.sweeps.launchers.order import withdraw
+from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted
+from rlcli.sweeps.launchers.launcher import Cohort, Launcher
+from rlcli.sweeps.launchers.stop_file import remove_stop_file
+from rlcli.sweeps.progress import Display, display
 from rlcli.sweeps.results import write_results
-from rlcli.sweeps.sweep import NOBODY, Job, Sweep, now
-from rlcli.sweeps.watch import Watch, watch
+from rlcli.sweeps.sweep import NO_ID, Job, Sweep, now
 
 if TYPE_CHECKING:
-    from rlcli.runs.train import Result
-    from rlcli.sweeps.launchers.interface import Hear, Launcher
+    from rlcli.runs.result import Result
 
 
 class _Signalled(BaseException):
@@ -29,33 +30,31 @@ class _Signalled(BaseException):
 
 
 class Training:
-    """Jobs of a sweep on their way to their end; what becomes of them is recorded as it is known.
+    """Trains jobs of a sweep by a launcher and records what becomes of them.
 
-    As a context: Ctrl-C and SIGTERM between two jobs end the sweep in order, and on leaving the record is
-    made whole. While a job trains, training has handlers of its own.
+    As a context: Ctrl-C and SIGTERM between two cohorts end the sweep in order, and sweep.json and
+    results.csv are complete after the block. While a cohort trains, its training handles signals.
     """
 
-    def __init__(
-        self, sweep: Sweep, jobs: Sequence[Job], quiet: bool, launcher: Launcher | None = None
-    ) -> None:
+    def __init__(self, sweep: Sweep, jobs: Sequence[Job], quiet: bool, launcher: Launcher) -> None:
         self.sweep, self._launcher = sweep, launcher
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
-        self._watch: Watch = watch(sweep.jobs, self._totals(jobs), quiet)
+        self._display: Display = display(sweep.jobs, self._totals(jobs), quiet)
 
     def expect(self, jobs: int, steps: int) -> None:
-        """So many jobs more will be added, or fewer, of about so many env steps each."""
-        self._watch.expect(jobs, steps)
+        """Adds to the jobs still to come, of about `steps` env steps each; a negative number removes."""
+        self._display.expect(jobs, steps)
 
     def add(self, jobs: Sequence[Job]) -> None:
-        """Jobs that the sweep has come to have since."""
+        """Adds jobs that were added to the sweep."""
         self._configs |= {job.name: self.sweep.config(job) for job in jobs}
         self._by_name |= {job.name: job for job in jobs}
-        self._watch.add(jobs, self._totals(jobs))
+        self._display.add(jobs, self._totals(jobs))
 
-    def say(self, text: str) -> None:
-        """Tells whoever watches."""
-        self._watch.say(text)
+    def message(self, text: str) -> None:
+        """Shows a line of text."""
+        self._display.message(text)
 
     def _totals(self, jobs: Sequence[Job]) -> dict[str, int]:
         """The env steps each job ends at."""
@@ -63,20 +62,20 @@ class Training:
         return {name: one.updates * one.batch_size for name, one in configs.items()}
 
     def __enter__(self) -> Training:
-        self._listening = ExitStack()
-        self._listening.enter_context(_ended_by_signals())
+        self._handlers = ExitStack()
+        self._handlers.enter_context(_raised_by_signals())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        self._listening.close()
-        self._watch.close()
+        self._handlers.close()
+        self._display.close()
         if isinstance(error, _Signalled):
             self.sweep.stopped = error.exit_code
         self.sweep.finished = now()
         for job in self.sweep.jobs:
-            if job.status == "running":  # cut: its manifest knows
+            if job.status == "running":  # interrupted: its manifest has the state
                 self.sweep.refresh(job)
-        withdraw(self.sweep.dir)
+        remove_stop_file(self.sweep.dir)
         if not self.sweep.dir.is_dir():
             raise StorageError(
                 f"{self.sweep.dir} is not there any more: it was removed while its jobs trained."
@@ -86,94 +85,59 @@ class Training:
         return isinstance(error, _Signalled)
 
     def train(self, jobs: Sequence[Job]) -> None:
-        """Trains jobs in cohorts: as the launcher does, else in this process or in several."""
+        """Divides jobs into cohorts and trains them; does nothing after a signal."""
         if self.sweep.stopped is not None or not jobs:
             return
         configs = [self._configs[job.name] for job in jobs]
-        machine = this_machine()
-        if self._launcher is not None:
-            machine = self._launcher.machine(machine)
+        machine = self._launcher.machine(this_machine())
         parts = cohorts(configs, machine, [job.trial for job in jobs])
-        units = [[jobs[position].name for position in part] for part in parts]
-        self._announce(units)
-        count = min(workers(configs[0], machine), len(units))
-        if self._launcher is not None:
-            self.sweep.stopped = self._launcher.train(self.sweep.dir, units, count, self._hearing())
-            return
-        if count > 1:
-            self._in_processes(units, count)
-            return
-        for names in units:
-            if self.sweep.stopped is None:
-                self._here(names)
+        named = [[jobs[position].name for position in part] for part in parts]
+        self._announce(named)
+        count = min(workers(configs[0], machine), len(named))
+        self.sweep.stopped = self._launcher.train(self.sweep, named, count, self._on_event())
 
-    def _announce(self, units: Sequence[Sequence[str]]) -> None:
-        jobs = sum(map(len, units))
+    def _announce(self, named: Sequence[Cohort]) -> None:
+        jobs = sum(map(len, named))
         if jobs > 1:
-            sizes = sorted({len(unit) for unit in units})
+            sizes = sorted({len(cohort) for cohort in named})
             shown = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-            plural = "cohort" if len(units) == 1 else "cohorts"
-            cohorts = "one by one" if sizes == [1] else f"{len(units)} {plural} of {shown}"
-            place = "" if self._launcher is None else f", {self._launcher.place}"
-            self._watch.say(f"{jobs} jobs: {cohorts}{place}")
+            plural = "cohort" if len(named) == 1 else "cohorts"
+            how = "one by one" if sizes == [1] else f"{len(named)} {plural} of {shown}"
+            place = f", {self._launcher.place}" if self._launcher.place else ""
+            self.message(f"{jobs} jobs: {how}{place}")
 
-    def _here(self, names: Sequence[str]) -> None:
-        from rlcli.runs.train import Verdict
-        from rlcli.sweeps.work import Jobs, work
+    def _on_event(self) -> OnEvent:
+        """Displays and records the events of one training."""
+        ended: set[str] = set()
 
-        def heard(name: str, row: Mapping[str, Any]) -> Verdict:
-            self._watch.row(name, row)
-            return Verdict.CONTINUE
+        def on_event(event: Event) -> None:
+            match event:
+                case RunsStarted(names):
+                    self._started(names)
+                case RunRow(name, figures):
+                    self._display.row(name, figures)
+                case RunEnded(name, result):
+                    ended.add(name)
+                    self._ended(name, result)
+                case Message(text):
+                    self._display.message(text)
+                case CohortEnded(names, exit_code):
+                    if exit_code is not None:
+                        self._fail([name for name in names if name not in ended], exit_code)
+                    self.sweep.record()
 
-        self._begun(names)
-        jobs = Jobs(
-            self.sweep.dir,
-            names,
-            [self._configs[name] for name in names],
-            [self._by_name[name].overrides for name in names],
-            [self._by_name[name].trial for name in names],
-        )
-        self.sweep.stopped = work(
-            jobs, on_row=heard, on_end=self._ended, tell=self._watch.say, announced=self._watch.say
-        )
-        self.sweep.record()
+        return on_event
 
-    def _in_processes(self, units: Sequence[Sequence[str]], count: int) -> None:
-        from rlcli.sweeps.launchers.processes import in_processes
+    def _fail(self, names: Sequence[str], exit_code: int) -> None:
+        """Ends jobs whose worker process ended without a result of theirs."""
+        if names:
+            from rlcli.sweeps.cohort_job import failed
 
-        stopped = in_processes(self.sweep.dir, units, count, self._hearing())
-        if stopped is not None:
-            self.sweep.stopped = stopped
+            message = f"its process ended with {exit_code}, without a word"
+            for name in names:
+                self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
 
-    def _hearing(self) -> Hear:
-        """Takes in what workers tell."""
-        from rlcli.runs.train import Result
-        from rlcli.sweeps.work import failed
-
-        told: set[str] = set()
-
-        def hear(kind: str, content: Any) -> None:
-            if kind == "row":
-                self._watch.row(*content)
-            elif kind == "say":
-                self._watch.say(content)
-            elif kind == "result":
-                name, about = content
-                told.add(name)
-                self._ended(name, Result(**about))
-            elif kind == "begun":
-                self._begun(content)
-            else:
-                names, code = content
-                untold = [name for name in names if code is not None and name not in told]
-                for name in untold:
-                    message = f"its process ended with {code}, without a word"
-                    self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
-                self.sweep.record()
-
-        return hear
-
-    def _begun(self, names: Sequence[str]) -> None:
+    def _started(self, names: Sequence[str]) -> None:
         for name in names:
             self._by_name[name].status = "running"
         self.sweep.record()
@@ -181,20 +145,20 @@ class Training:
     def _ended(self, name: str, result: Result) -> None:
         job = self._by_name[name]
         self.sweep.refresh(job)
-        gone = not (self.sweep.dir / name).is_dir()
-        if result.id == NOBODY or gone:  # its manifest, if there is one, does not know
+        removed = not (self.sweep.dir / name).is_dir()
+        if result.id == NO_ID or removed:  # not in its manifest, if there is one
             job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
-        if gone:
+        if removed:
             job.message = "its directory is not there any more: it was removed while the job trained"
-        self._watch.ended(job)
+        self._display.ended(job)
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Between cohorts a signal ends the sweep in order; within one training has handlers of its own."""
+def _raised_by_signals() -> Iterator[None]:
+    """Signals raise `_Signalled`; within a cohort, training replaces the handlers by its own."""
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         raise _Signalled(CODES[signal.Signals(number)])
 
-    with heard_by(heard):
+    with handle_signals(on_signal):
         yield

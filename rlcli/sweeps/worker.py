@@ -1,8 +1,12 @@
-"""A process that trains one cohort of a sweep: `python -m rlcli.sweeps.worker SWEEP_DIR DESCRIPTOR`.
+"""Worker processes: each trains one cohort of a sweep, for the process pool or for a library.
 
-On stdin comes one line, a JSON list of the names of the jobs; then nothing, for as long as whoever started it
-lives. When stdin ends first, the cohort stops as if by SIGTERM: no worker outlives its sweep. What becomes of
-the jobs is told on the descriptor (`launchers/protocol.py`); stdout and stderr are for whatever prints.
+`python -m rlcli.sweeps.worker SWEEP_DIR DESCRIPTOR` is a worker of the process pool. Its stdin has one line,
+a JSON list of the names of the jobs, and then stays open as long as the launching process lives: when it ends
+first, the cohort stops as if by SIGTERM, so no worker outlives its sweep. Events go to the descriptor
+(`events.py`); stdout and stderr are for prints of any kind.
+
+`run_task` is what joblib, submitit and Ray call in workers of theirs: a `Task` comes in and an `Outcome` goes
+back, and the stop file says when to stop (`launchers/stop_file.py`).
 """
 
 from __future__ import annotations
@@ -11,27 +15,38 @@ import dataclasses
 import fcntl
 import json
 import os
+import platform
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
-from rlcli.errors import EXIT_CRASH, EXIT_DONE, EXIT_SIGTERM
-from rlcli.runs.stop import CODES
-from rlcli.streams import STDERR, STDIN, prints_to_stderr
-from rlcli.sweeps.launchers.protocol import Sender
+from rlcli.errors import EXIT_CRASH, EXIT_DONE, EXIT_SIGTERM, RlcliError
+from rlcli.runs.stop import CODES, handle_signals
+from rlcli.store.lock import forget
+from rlcli.streams import STDERR, STDIN, prepare, prints_to_stderr
+from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Sender
+from rlcli.sweeps.launchers.stop_file import StopWatcher
+from rlcli.text import described, message_of
+
+if TYPE_CHECKING:
+    from rlcli.runs.result import Result
 
 EVERY = 0.25
-"""Least seconds between two rows told of one job."""
+"""Minimum seconds between two rows sent of one run."""
 GRACE = 10.0
 """Seconds that threads and children which an environment left behind may delay the end."""
 
 
 def main() -> None:
-    """Trains the cohort."""
-    for number, code in CODES.items():  # until training listens, there is nothing to bring to an end
+    """A worker of the process pool."""
+    for number, code in CODES.items():  # until training handles signals, there is nothing to save
         signal.signal(number, lambda *_, code=code: os._exit(code))
     directory, sender = Path(sys.argv[1]), Sender(int(sys.argv[2]))
     lifeline = _own_stdin()
@@ -40,37 +55,38 @@ def main() -> None:
     threading.Thread(target=_stop_with_parent, args=(lifeline,), daemon=True).start()
     code = EXIT_CRASH
     try:
-        _train(directory, names, sender)
+        _train_and_send(directory, names, sender)
         code = EXIT_DONE
     finally:
-        # Python waits for what is left of threads and of multiprocessing; this thread does not.
+        # Python waits for threads and for children of multiprocessing that are left; this timer does not.
         last = threading.Timer(GRACE, os._exit, (code,))
         last.daemon = True
         last.start()
 
 
-def _train(directory: Path, names: list[str], sender: Sender) -> None:
-    from rlcli.runs.train import Result, Verdict
-    from rlcli.sweeps.unit import train_unit
+def _train_and_send(directory: Path, names: list[str], sender: Sender) -> None:
+    from rlcli.sweeps.cohort_job import CohortJob, train_cohort
+    from rlcli.sweeps.sweep import Sweep
 
     due: dict[str, float] = {}
 
-    def row(name: str, row: Any) -> Verdict:
-        now = time.monotonic()
-        if now >= due.get(name, 0.0):
-            due[name] = now + EVERY
-            figures = {key: value for key, value in row.items() if not isinstance(value, list)}
-            sender.send("row", [name, figures])
-        return Verdict.CONTINUE
+    def send(event: Event) -> None:
+        match event:
+            case RunRow(name):
+                now = time.monotonic()
+                if now >= due.get(name, 0.0):
+                    due[name] = now + EVERY
+                    sender.send(event)
+            case RunEnded() | Message():
+                sender.send(event)
+            case RunsStarted() | CohortEnded():
+                raise AssertionError("only launchers send these")
 
-    def ended(name: str, result: Result) -> None:
-        sender.send("result", [name, dataclasses.asdict(result) | {"dir": str(result.dir)}])
-
-    train_unit(directory, names, on_row=row, on_end=ended, tell=lambda text: sender.send("say", text))
+    train_cohort(CohortJob.of(Sweep.read(directory), names), send)
 
 
 def _own_stdin() -> int:
-    """Stdin under another number, which children do not inherit; whoever reads stdin finds it at its end."""
+    """Stdin under another number, which children do not inherit; stdin itself is at its end from now on."""
     own = fcntl.fcntl(STDIN, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, STDIN)
@@ -83,7 +99,7 @@ def _names(lifeline: int) -> list[str]:
     while not line.endswith(b"\n"):
         piece = os.read(lifeline, 2**16)
         if not piece:
-            sys.exit(EXIT_SIGTERM)  # whoever started this is gone
+            sys.exit(EXIT_SIGTERM)  # the launching process is gone
         line += piece
     names: list[str] = json.loads(line)
     return names
@@ -94,6 +110,116 @@ def _stop_with_parent(lifeline: int) -> None:
     while os.read(lifeline, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cohort on its way to a worker of a library."""
+
+    directory: str
+    """Of the sweep: absolute, and the same on every machine that trains."""
+    names: tuple[str, ...]
+    launcher: dict[str, Any]
+    """The launching process, as `StopFile.launcher` has it."""
+    imports: str
+    """Modules that the run directories may name."""
+    retried: bool = False
+    """Whether an earlier worker had the cohort and is known to be gone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker of a library returns."""
+
+    results: Mapping[str, Result] = dataclasses.field(default_factory=dict)
+    """By name of the job."""
+    messages: Sequence[str] = ()
+    exit_code: int | None = None
+    """Of the signal that stopped it."""
+    lost: str | None = None
+    """Why the cohort could not be trained at all."""
+
+
+NOT_BEGUN = Outcome()
+"""The outcome of a cohort that no worker took."""
+
+
+class _Signalled(BaseException):
+    """A signal outside of training; no Exception, so that nothing takes it for a failed job."""
+
+
+def run_task(task: Task) -> Outcome:
+    """Trains a cohort in this process; raises nothing. The library decides where prints go."""
+    from rlcli.sweeps.sweep import FILE
+
+    prepare()
+    directory = Path(task.directory)
+    if not (directory / FILE).is_file():
+        return Outcome(
+            lost=f"{directory} is not to be found on {platform.node()}: workers need the sweep's directory, "
+            "on a file system that they share with this machine"
+        )
+    watcher = StopWatcher(directory, task.launcher)
+    if task.retried:
+        for name in task.names:
+            forget(directory / name)
+    results: dict[str, Result] = {}
+    messages: list[str] = []
+    code: int | None = EXIT_SIGTERM
+    lost: str | None = None
+    try:
+        with _raised_by_signals(), watcher.watching():
+            if not watcher.stop_asked:
+                code = _train_and_collect(task, results, messages)
+    except _Signalled:
+        pass
+    except Exception as error:
+        code, lost = None, message_of(error) if isinstance(error, RlcliError) else described(error)
+    finally:
+        if watcher.launcher_gone:  # no process waits for the outcome, and none would end this one
+            os._exit(EXIT_SIGTERM)
+    return Outcome(results, messages, code, lost)
+
+
+def _train_and_collect(task: Task, results: dict[str, Result], messages: list[str]) -> int | None:
+    from rlcli.store.admission import VARIABLE
+    from rlcli.sweeps.cohort_job import CohortJob, train_cohort
+    from rlcli.sweeps.sweep import Sweep
+
+    def collect(event: Event) -> None:
+        match event:
+            case RunEnded(name, result):
+                results[name] = result
+            case Message(text):
+                messages.append(text)
+
+    with variable(VARIABLE, task.imports):
+        return train_cohort(CohortJob.of(Sweep.read(Path(task.directory)), task.names), collect)
+
+
+@contextmanager
+def variable(name: str, value: str) -> Iterator[None]:
+    """Sets an environment variable for the length of the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _raised_by_signals() -> Iterator[None]:
+    """Before and after training, while it does not handle signals, there is nothing to save."""
+
+    def on_signal(_: int, __: FrameType | None) -> None:
+        raise _Signalled
+
+    with handle_signals(on_signal):
+        yield
 
 
 if __name__ == "__main__":

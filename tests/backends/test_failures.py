@@ -12,7 +12,7 @@ from rlcli.backends.session import Failure
 from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.errors import NonFiniteError
-from rlcli.runs.run import Run
+from rlcli.runs.new_run import start_run
 from tests.backends.test_cohort import assert_same_state, rows
 from tests.learner.setting import PROBES, ROWS, small
 
@@ -67,7 +67,7 @@ def test_what_an_environment_must_not_do_fails_its_run_only(deed, tmp_path, monk
     assert rows(together, 1) == wanted[:1]
     outcome = together.update()
     assert isinstance(outcome[1], Failure)
-    record = Run.begin(cohort(deed)[1], tmp_path / "one", together.spec, quiet=True)
+    record = start_run(cohort(deed)[1], tmp_path / "one", together.spec, quiet=True)
     result = record.fail(outcome[1], together.state(1))
     assert (result.status, result.exit_code) == ("failed", 1)
     together.drop(1)

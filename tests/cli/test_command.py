@@ -13,7 +13,7 @@ from hydra.core.plugins import Plugins
 from rlcli.config import hydra_grammar
 from rlcli.config.compose import with_tuned
 from tests.cli.conftest import Rlcli
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import SMALL
 
 SHORT = (*SMALL, "total_steps=16")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.runs.run import Run
+from rlcli.runs.recorder import Recorder
 from tests.cli.conftest import Ended, Rlcli
 from tests.sweeps.conftest import SMALL
 
@@ -21,15 +21,15 @@ def removing(rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch) -> Removing:
     """`removing(folder, "train", ...)` runs a command; after the third update of a run the folder goes."""
 
     def run(folder: str, *words: str) -> Ended:
-        record = Run.record
+        record = Recorder.record
 
-        def removed(self: Run, row: Any, *rest: Any) -> None:
+        def removed(self: Recorder, row: Any, *rest: Any) -> None:
             record(self, row, *rest)
             if row["update"] == 3:
                 shutil.rmtree(folder, ignore_errors=True)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Run, "record", removed)
+            patch.setattr(Recorder, "record", removed)
             return rlcli(*words, *SMALL, "logger=[jsonl,tensorboard]")
 
     return run

@@ -15,8 +15,8 @@ import pytest
 
 from rlcli.cli import main, output
 from rlcli.loggers.panel import PanelLogger
-from rlcli.sweeps import watch
-from tests.runs.conftest import manifest_of, rows_of
+from rlcli.sweeps import progress
+from tests.runs.tiny import manifest_of, rows_of
 from tests.sweeps.conftest import SMALL
 from tests.test_streams import FAILURES, Failing
 
@@ -109,7 +109,7 @@ def test_a_panel_on_a_terminal_that_goes_away(command: Ended, monkeypatch: pytes
     monkeypatch.setenv("TERM", "xterm")
     terminal = Terminal(BROKEN, at="")
     drawn: list[type] = []
-    for panel in (PanelLogger, watch.Panel):
+    for panel in (PanelLogger, progress.Panel):
 
         def draw(self: Any, *status: str, before: Any = panel._draw) -> None:
             terminal.at = "write"
@@ -120,7 +120,7 @@ def test_a_panel_on_a_terminal_that_goes_away(command: Ended, monkeypatch: pytes
     assert command("train", "name=one", *WORDS, err=terminal) == 0
     terminal.at = ""
     assert command("train", "-m", "name=two", "seed=0,1", *WORDS, err=terminal) == 0
-    assert set(drawn) == {PanelLogger, watch.Panel}
+    assert set(drawn) == {PanelLogger, progress.Panel}
     assert "console logger could not" in Path("runs/one/train.log").read_text()
     assert manifest_of(Path("runs/two/seed=1"))["status"] == "finished"
 

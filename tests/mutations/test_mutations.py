@@ -16,7 +16,8 @@ from tests.mutations.declared import Mutation, mutations
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = mutations(ROOT / "tests")
-PARTS = ("maths", "nets", "learner", "collect", "backends", "envs", "runs", "sweeps")
+PARTS = sorted({mutation.test.split("/")[0] for mutation in MUTATIONS})
+"""Folders of tests/ that have mutations."""
 PASSED, FAILED = 0, 1
 
 pytestmark = pytest.mark.mutation

@@ -13,8 +13,8 @@ from torch import Tensor
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure
 from rlcli.config.schema import RunConfig
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.policy import read_config
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
 
 States = dict[str, Tensor]
 Rows = list[dict[str, Any]]

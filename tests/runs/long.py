@@ -18,14 +18,14 @@ import torch
 
 from rlcli.backends.session import Checkpoint
 from rlcli.config.serialise import to_yaml
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.digests import HEADER
-from rlcli.runs.manifest import Manifest, fingerprint
-from rlcli.runs.packing import Span
 from rlcli.runs.resume import resume
-from rlcli.runs.rows import TIMES
 from rlcli.runs.train import train
-from tests.runs.conftest import BATCH, tiny
+from rlcli.store.checkpoint_file import Span
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.digests import HEADER
+from rlcli.store.manifest import Manifest, fingerprint
+from rlcli.store.rows import TIMES
+from tests.runs.tiny import BATCH, tiny
 
 
 def make_long(run_dir: Path, rows: int, more: int = 1) -> None:

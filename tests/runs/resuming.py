@@ -12,10 +12,10 @@ from rlcli.backends.session import Row
 from rlcli.config.overrides import parse_command
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_DONE
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.resume import resume
 from rlcli.runs.train import Result, Verdict, train
-from tests.runs.conftest import index_of, manifest_of, rows_of
+from rlcli.store.checkpoints import Checkpoints
+from tests.runs.tiny import index_of, manifest_of, rows_of
 
 FIGURES = (
     "status",

@@ -18,9 +18,9 @@ import pytest
 
 import rlcli
 from rlcli.errors import UserError
-from rlcli.runs import machine
 from rlcli.runs.checkout import run_recorded_code
-from tests.runs.conftest import manifest_of
+from rlcli.store import provenance
+from tests.runs.tiny import manifest_of
 
 SETTINGS = ("-c", "user.name=A", "-c", "user.email=a@example.org")
 
@@ -47,7 +47,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     git(folder, "init", "-q")
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "first")
-    monkeypatch.setattr(machine, "__file__", str(folder / "rlcli" / "runs" / "machine.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "rlcli" / "store" / "provenance.py"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "temporary").mkdir()
     yield folder
@@ -202,12 +202,13 @@ def test_a_signal_ends_it_and_leaves_nothing(
     number: signal.Signals, run: Path, repository: Path, tmp_path: Path
 ) -> None:
     script = (
-        "import sys, tempfile; from pathlib import Path; from rlcli.runs import machine, checkout;"
-        "machine.__file__ = sys.argv[1]; tempfile.tempdir = sys.argv[2];"
+        "import sys, tempfile; from pathlib import Path;"
+        "from rlcli.runs import checkout; from rlcli.store import provenance;"
+        "provenance.__file__ = sys.argv[1]; tempfile.tempdir = sys.argv[2];"
         "sys.exit(checkout.run_recorded_code(Path(sys.argv[3]), ['sleep'], Path('.'), print))"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, machine.__file__, str(tmp_path / "temporary"), str(run)],
+        [sys.executable, "-c", script, provenance.__file__, str(tmp_path / "temporary"), str(run)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=os.environ,
     )  # fmt: skip
     assert process.stdout is not None

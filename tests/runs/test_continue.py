@@ -14,9 +14,9 @@ import torch
 from rlcli.backends.session import Checkpoint
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
-from rlcli.runs.checkpoint import Checkpoints
-from tests.runs.conftest import tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play
+from tests.runs.tiny import tiny
 
 PHASES = {
     "algo__step_rule": "phasic", "algo__auxiliary_every": 4, "algo__auxiliary_epochs": 2,

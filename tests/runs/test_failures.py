@@ -16,12 +16,12 @@ from rlcli.backends.native import NativeSession
 from rlcli.collect.state import episode_seed
 from rlcli.errors import EXIT_DONE, EXIT_STORAGE, StorageError
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.directory import list_runs
-from rlcli.runs.machine import Code
 from rlcli.runs.train import Result, Verdict, train
-from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.directory import list_runs
+from rlcli.store.provenance import Code
 from tests.runs.continuing import play
+from tests.runs.tiny import BATCH, manifest_of, rows_of, tiny
 
 FAULTY = "tests.envs.probes:ProbeFaulty-v0"
 ENORMOUS = "tests.runs.environments:Enormous-v0"
@@ -185,7 +185,7 @@ def test_a_disk_that_fills_up_never_takes_a_good_checkpoint(tmp_path: Path) -> N
 def test_a_file_that_may_not_grow_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real refusal by the operating system, half-way through a checkpoint."""
     # Uncommitted changes of this checkout may be larger than the limit.
-    monkeypatch.setattr("rlcli.runs.manifest.code", lambda: Code(None, None, b""))
+    monkeypatch.setattr("rlcli.store.manifest.code", lambda: Code(None, None, b""))
     config = tiny(network__hidden=(64, 64), total_steps=2 * BATCH)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, before[1]))

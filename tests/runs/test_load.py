@@ -18,7 +18,7 @@ from rlcli.maths.draws import environment_seed
 from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.policy import read_policy
 from rlcli.runs.train import Result
-from tests.runs.conftest import rows_of
+from tests.runs.tiny import rows_of
 
 Trained = Callable[..., Result]
 SEEN = np.array([[0.1, -0.2, 0.05, 0.3], [-1.0, 2.0, 0.1, -3.0], [0.0, 0.0, 0.0, 0.0]])

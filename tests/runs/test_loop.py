@@ -12,10 +12,10 @@ import torch
 
 from rlcli.backends.session import Row
 from rlcli.errors import UserError
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.train import Result, Verdict, train
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 Trained = Callable[..., Result]
 

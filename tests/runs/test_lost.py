@@ -11,11 +11,11 @@ import pytest
 
 from rlcli.config.overrides import parse_command
 from rlcli.errors import StorageError
+from rlcli.runs.recorder import Recorder
 from rlcli.runs.resume import resume
-from rlcli.runs.run import Run
-from tests.runs.conftest import manifest_of, rows_of, tiny
 from tests.runs.resuming import assert_same_run, copy, reset_manifest, resumed, train_with_copies
-from tests.runs.test_layout import told
+from tests.runs.tiny import manifest_of, rows_of, tiny
+from tests.store.test_layout import told
 
 Lose = Callable[[Path], object]
 
@@ -60,8 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @pytest.mark.broken_by(
     "a run whose checkpoints are gone begun again",
-    "runs/resume.py",
-    "if saved is None and reached <= first:",
+    "runs/stopped_run.py",
+    "if saved is None and last_update <= first:",
     "if True:",
 )
 @pytest.mark.parametrize("lose", LOST.values(), ids=LOST.keys())
@@ -109,8 +109,8 @@ def test_a_manifest_that_forgot_is_contradicted_by_the_rows(
 
 @pytest.mark.broken_by(
     "rows thrown away when a run begins again",
-    "runs/past.py",
-    "return self._kept.end == 0 and self.later > 0",
+    "store/earlier_rows.py",
+    "return self._kept.end == 0 and self.count_after > 0",
     "return False",
 )
 def test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows(
@@ -119,7 +119,7 @@ def test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows(
     run = copy(made[2], "again")
     rows, digests = ((run / name).read_bytes() for name in ("metrics.jsonl", "digests.txt"))
     said: list[str] = []
-    resume(run, tell=said.append, quiet=True)
+    resume(run, notify=said.append, quiet=True)
     assert said == [
         "No checkpoint was saved yet: the run begins again; its 2 rows so far stay beside it, as "
         "metrics.jsonl.before-N."
@@ -146,7 +146,7 @@ def test_what_train_log_holds_steers_no_terminal(tmp_path: Path, monkeypatch: py
     def steps(*_: object) -> None:
         raise RuntimeError("\x1b]0;owned\x07\x9b31m\u202e" + "x" * 10**6)
 
-    monkeypatch.setattr(Run, "record", steps)
+    monkeypatch.setattr(Recorder, "record", steps)
     from rlcli.runs.train import train
 
     [result] = train([tiny()], [tmp_path / "run"], quiet=True)

@@ -15,11 +15,11 @@ import tests.envs.probes
 import tests.runs.environments  # noqa: F401 (their environments are admitted once imported)
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError
-from rlcli.runs import digests
-from rlcli.runs.digests import QUANTITIES
 from rlcli.runs.reproduce import Reproduction, plan, reproduce
 from rlcli.runs.train import Result, train
-from tests.runs.conftest import manifest_of, rows_of, tiny
+from rlcli.store import digests
+from rlcli.store.digests import QUANTITIES
+from tests.runs.tiny import manifest_of, rows_of, tiny
 
 Trained = Callable[..., Result]
 
@@ -61,7 +61,7 @@ def test_a_run_repeats(changes: dict[str, Any], trained: Trained) -> None:
     assert outcome.identical
     assert (outcome.comparison.updates, outcome.comparison.digests) == (3, 3 * len(QUANTITIES))
     assert rows_of(outcome.result.dir) == rows_of(run)
-    assert outcome.surroundings == []
+    assert outcome.provenance == []
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
     manifest = manifest_of(outcome.result.dir)
     assert manifest["reproduces"] == manifest_of(run)["id"]
@@ -105,15 +105,15 @@ def test_what_has_changed_around_it_is_told(trained: Trained) -> None:
     (run / "manifest.json").write_text(json.dumps(content))
     outcome = again(run, until=1)
     assert outcome.identical
-    found = {one.name: one.left for one in outcome.surroundings}
+    found = {one.name: one.left for one in outcome.provenance}
     assert (found["torch"], found["cpu"], found["commit"]) == ("1.0", "abacus", "a" * 40)
 
 
 @pytest.mark.broken_by(
     "a reproduction whose schedules end with --until",
     "runs/reproduce.py",
-    "schedule_steps=config.schedule_steps or config.total_steps",
-    "schedule_steps=steps",
+    "total_steps=steps,",
+    "total_steps=steps,\n        schedule_steps=steps,",
 )
 @pytest.mark.parametrize(("until", "compared"), [(1, 1), (2, 2), (3, 3), (99, 3), (None, 3)])
 def test_until(until: int | None, compared: int, trained: Trained) -> None:

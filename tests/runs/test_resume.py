@@ -11,10 +11,9 @@ from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT, UserError
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.policy import read_config
 from rlcli.runs.train import Result, train
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
 from tests.runs.resuming import (
     assert_same_run,
     assert_same_states,
@@ -25,6 +24,7 @@ from tests.runs.resuming import (
     without_evaluations,
 )
 from tests.runs.test_continue import case
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 ALGORITHMS = ("a2c", "impala", "mdpo", "ppg", "ppo", "ppo_kl", "reinforce", "trpo")
 OWN = {"ppg": ("algo.auxiliary_every=3", "algo.auxiliary_minibatches=8")}
@@ -169,8 +169,8 @@ def test_an_evaluation_that_was_cut_short_is_made_again(
 
 @pytest.mark.broken_by(
     "an evaluation cut short not made again",
-    "runs/run.py",
-    "owed=self._cut,",
+    "runs/recorder.py",
+    "owed=self._evaluation_interrupted,",
     "owed=False,",
 )
 def test_a_final_evaluation_that_was_cut_short_is_made_again(tmp_path: Path) -> None:
@@ -238,7 +238,7 @@ def test_schedules_are_frozen_at_the_first_start(tmp_path: Path) -> None:
 )
 @pytest.mark.broken_by(
     "rows after the checkpoint kept",
-    "runs/past.py",
+    "store/earlier_rows.py",
     "cut(self._path, self._kept.end)",
     "cut(self._path, self._path.stat().st_size)",
 )

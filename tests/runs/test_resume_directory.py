@@ -9,12 +9,11 @@ import pytest
 
 from rlcli.config.overrides import parse_command
 from rlcli.errors import EXIT_DONE, StorageError, UserError
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.manifest import Manifest
-from rlcli.runs.policy import read_config
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
-from tests.runs.conftest import BATCH, index_of, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
+from rlcli.store.manifest import Manifest
 from tests.runs.resuming import (
     assert_same_run,
     copy,
@@ -24,6 +23,7 @@ from tests.runs.resuming import (
     train_with_copies,
     write_rows,
 )
+from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 
 def test_a_finished_run_has_nothing_to_do(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_finished_run_has_its_index_made_whole(tmp_path: Path) -> None:
     assert index_of(result.dir)["best"] == 3
     path.write_bytes(whole[:50])
     said: list[str] = []
-    assert resume(result.dir, tell=said.append).exit_code == EXIT_DONE
+    assert resume(result.dir, notify=said.append).exit_code == EXIT_DONE
     assert "index.json is damaged" in said[0]
     assert path.read_bytes() == whole
 

@@ -11,15 +11,15 @@ from rlcli.config.amend import amend
 from rlcli.config.overrides import parse_command
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
-from rlcli.runs.checkpoint import Checkpoints
-from rlcli.runs.policy import read_config
 from rlcli.runs.reproduce import plan, reproduce
-from rlcli.runs.schedules import run_out
+from rlcli.runs.schedules import schedule_warnings
 from rlcli.runs.train import train
-from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.config_file import read_config
 from tests.runs.continuing import play
 from tests.runs.resuming import assert_same_run, resumed, train_with_copies
 from tests.runs.test_continue import assert_same
+from tests.runs.tiny import BATCH, manifest_of, rows_of, tiny
 
 LINEAR: dict[str, Any] = {
     "algo__learning_rate": 3e-2, "algo__learning_rate_schedule": "linear", "algo__clip_schedule": "linear",
@@ -151,7 +151,9 @@ def test_what_is_no_past_of_schedules_is_refused(past: tuple[int, ...]) -> None:
 
 
 def said(**changes: Any) -> str:
-    return " ".join(run_out(tiny(total_steps=8 * BATCH, schedule_steps=4 * BATCH, **changes), 4, "RUN"))
+    return " ".join(
+        schedule_warnings(tiny(total_steps=8 * BATCH, schedule_steps=4 * BATCH, **changes), 4, "RUN")
+    )
 
 
 def test_what_is_at_its_end_is_said_by_name() -> None:
@@ -174,9 +176,9 @@ def test_nothing_is_said_where_nothing_has_ended() -> None:
     assert said(algo__learning_rate_schedule="constant") == ""
     assert said(algo__learning_rate_schedule="linear", schedule_past=()) != ""
     config = short(total_steps=4 * BATCH - 1)
-    assert list(run_out(config, 0, "RUN")) == []
-    assert list(run_out(whole(), 4, "RUN")) == []
-    assert list(run_out(short(total_steps=2**52, schedule_steps=2**52 - BATCH), 0, "RUN")) != []
+    assert list(schedule_warnings(config, 0, "RUN")) == []
+    assert list(schedule_warnings(whole(), 4, "RUN")) == []
+    assert list(schedule_warnings(short(total_steps=2**52, schedule_steps=2**52 - BATCH), 0, "RUN")) != []
 
 
 def test_it_is_said_when_the_run_goes_on_and_stands_in_its_log(

@@ -18,17 +18,17 @@ import pytest
 from rlcli.backends.session import Row
 from rlcli.collect.state import episode_seed
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.train import Result, Verdict, train
-from tests.runs.conftest import BATCH, manifest_of, rows_of, tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play
+from tests.runs.tiny import BATCH, manifest_of, rows_of, tiny
 
 ROOT = Path(__file__).parents[2]
 LONG = """
 import json, sys
 from pathlib import Path
 from rlcli.runs.train import train
-from tests.runs.conftest import tiny
+from tests.runs.tiny import tiny
 [result] = train([tiny(**{"total_steps": 10**9} | json.loads(sys.argv[2]))], [Path(sys.argv[1])])
 sys.exit(result.exit_code)
 """
@@ -157,7 +157,7 @@ def test_an_announcement_that_fails_does_not_keep_the_signal(
     def fails(*_: object) -> None:
         raise RuntimeError("reentrant call")
 
-    monkeypatch.setattr("rlcli.runs.run.Run.announce", fails)
+    monkeypatch.setattr("rlcli.runs.recorder.Recorder.announce", fails)
     settings = interrupting(episode_seed(0, 0, 0), total_steps=10 * BATCH)
     [result] = train([tiny(**settings)], [tmp_path / "run"])
     assert (result.status, result.updates) == ("interrupted", 1)

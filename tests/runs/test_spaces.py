@@ -14,12 +14,12 @@ import rlcli
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.maths.draws import environment_seed
-from rlcli.runs.checkpoint import Checkpoints
 from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.train import Result
-from tests.runs.conftest import tiny
+from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play
 from tests.runs.test_continue import assert_same
+from tests.runs.tiny import tiny
 
 Trained = Callable[..., Result]
 WANDERING = "tests.envs.probes:ProbeWandering-v0"

@@ -9,7 +9,7 @@ import pytest
 
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.plan import plan, plan_search
-from rlcli.sweeps.search import run_search
+from rlcli.sweeps.search.loop import run_search
 from tests.sweeps.composing import multirun
 
 SMALL = (

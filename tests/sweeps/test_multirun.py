@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.collect.state import episode_seed
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result, train
+from rlcli.sweeps.cohort_job import CohortJob
+from rlcli.sweeps.events import Event, OnEvent, RunEnded, RunRow
 from rlcli.sweeps.multirun import Sweep, run_sweep
 from rlcli.sweeps.names import job_names
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import manifest_of
 from tests.runs.resuming import assert_same_run
+from tests.runs.tiny import manifest_of
 from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
@@ -58,7 +60,7 @@ def test_each_job_is_the_lone_run(launcher: str, sweep: Sweeping, workplace: Pat
 def test_worker_processes_give_the_same_numbers(
     sweep: Sweeping, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(work.__file__).parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(cohort_job.__file__).parents[2]))
     done = sweep("seed=0,1,2,3", "cohort.workers=2", "cohort.max_size=2")
     assert [job.status for job in done.jobs] == ["finished"] * 4
     assert manifest_of(done.dir / "seed=2")["cohort"] == ["seed=2", "seed=3"]
@@ -91,7 +93,7 @@ def test_a_job_that_fails_amid_the_others(
 
         return whole(configs, dirs, on_row=on_row, **given)
 
-    monkeypatch.setattr(work, "train", failing)
+    monkeypatch.setattr(cohort_job, "train", failing)
     done = sweep("seed=0,1,2")
     assert [job.status for job in done.jobs] == ["finished", "failed", "finished"]
     assert str(error) in str(done.jobs[1].message)
@@ -106,29 +108,26 @@ def test_a_job_that_fails_amid_the_others(
     "a job's end told when the last of its cohort ends",
     "runs/train.py",
     "        self._on_end(run, result)\n",
-    "        if not self._runs:\n"
+    "        if not self._recorders:\n"
     "            for one in self._results:\n"
     "                self._on_end(one, self._results[one])\n",
 )
-def test_the_end_of_a_job_is_told_as_it_ends(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_job_is_an_event_as_it_ends(sweep: Sweeping, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first of two has half the steps."""
     told: list[tuple[str, Any]] = []
-    whole = work.work
+    whole = cohort_job.train_cohort
 
-    def listening(jobs: work.Jobs, **given: Any) -> int | None:
-        heard, ended = given.pop("on_row"), given.pop("on_end")
+    def listening(job: CohortJob, on_event: OnEvent, **given: Any) -> int | None:
+        def note(event: Event) -> None:
+            if isinstance(event, RunRow):
+                told.append((event.name, event.figures["update"]))
+            elif isinstance(event, RunEnded):
+                told.append((event.name, event.result.status))
+            on_event(event)
 
-        def on_row(name: str, row: Any) -> Any:
-            told.append((name, row["update"]))
-            return heard(name, row)
+        return whole(job, note, **given)
 
-        def on_end(name: str, result: Result) -> None:
-            told.append((name, result.status))
-            ended(name, result)
-
-        return whole(jobs, on_row=on_row, on_end=on_end, **given)
-
-    monkeypatch.setattr(work, "work", listening)
+    monkeypatch.setattr(cohort_job, "train_cohort", listening)
     short, long = (job.name for job in sweep("total_steps=48,96").jobs)
     assert told.index((short, "finished")) < told.index((long, 4)) < told.index((long, "finished"))
     assert [name for name, what in told if what == "finished"] == [short, long]
@@ -144,7 +143,7 @@ def test_a_cohort_that_cannot_begin_is_told_and_the_others_go_on(
             raise StorageError("no place")
         return whole(configs, *given, **named)
 
-    monkeypatch.setattr(work, "train", failing)
+    monkeypatch.setattr(cohort_job, "train", failing)
     done = sweep("network.hidden=[5],[4]", "seed=0,1")
     assert [job.status for job in done.jobs] == ["failed", "failed", "finished", "finished"]
     assert [job.message for job in done.jobs[:2]] == ["no place"] * 2
@@ -198,7 +197,7 @@ def test_a_signal_stops_all_jobs(
 
         return whole(configs, dirs, on_row=on_row, **given)
 
-    monkeypatch.setattr(work, "train", stopped)
+    monkeypatch.setattr(cohort_job, "train", stopped)
     done = sweep("network.hidden=[4],[5],[6]", "seed=0,1", f"hydra/launcher={launcher}")
     assert (done.exit_code, done.status) == (code, "interrupted")
     fourth = "interrupted" if launcher == "cohort" else "waiting"
@@ -217,7 +216,7 @@ def test_a_signal_between_two_cohorts(
         os.kill(os.getpid(), number)
         return True
 
-    monkeypatch.setattr(work, "exact_together", asked)
+    monkeypatch.setattr(cohort_job, "exact_together", asked)
     done = sweep("seed=0,1")
     assert done.exit_code == code
     assert [job.status for job in done.jobs] == ["waiting", "waiting"]
@@ -226,10 +225,8 @@ def test_a_signal_between_two_cohorts(
 def test_where_the_bits_differ_jobs_train_one_by_one(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import rlcli.sweeps.exact as exact
-
-    monkeypatch.setattr(exact, "_found", {})
-    monkeypatch.setattr(exact, "_same", lambda *_: False)
+    monkeypatch.setattr(cohort_job, "_found", {})
+    monkeypatch.setattr(cohort_job, "_same", lambda *_: False)
     words = [*SMALL, "seed=0,1"]
     command = multirun(words)
     done = run_sweep(plan(command), command)
@@ -240,18 +237,16 @@ def test_where_the_bits_differ_jobs_train_one_by_one(
 
 @pytest.mark.broken_by(
     "the probe of exactness compares names alone",
-    "sweeps/exact.py",
+    "sweeps/cohort_job.py",
     "all(torch.equal(left[name], right[name]) for name in left)",
     "all(left[name].shape == right[name].shape for name in left)",
 )
 def test_the_probe_compares_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    import rlcli.sweeps.exact as exact
-
     configs = [job.config for job in compose_multirun([*SMALL, "seed=0,1,2"])]
-    monkeypatch.setattr(exact, "_found", {})
-    assert exact.exact_together(configs)
-    monkeypatch.setattr(exact, "_found", {})
-    plain = exact._after_an_update
+    monkeypatch.setattr(cohort_job, "_found", {})
+    assert cohort_job.exact_together(configs)
+    monkeypatch.setattr(cohort_job, "_found", {})
+    plain = cohort_job._after_an_update
 
     def rounded(given: Sequence[RunConfig]) -> Any:
         found = plain(given)
@@ -259,8 +254,8 @@ def test_the_probe_compares_bits(monkeypatch: pytest.MonkeyPatch) -> None:
             found[-1]["train.policy.parameters"][..., 0].mul_(1 + 2**-23)
         return found
 
-    monkeypatch.setattr(exact, "_after_an_update", rounded)
-    assert not exact.exact_together(configs)
+    monkeypatch.setattr(cohort_job, "_after_an_update", rounded)
+    assert not cohort_job.exact_together(configs)
 
 
 def test_a_second_sweep_has_its_own_directory(sweep: Sweeping) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import UserError
-from rlcli.runs.directory import find_run
+from rlcli.store.directory import find_run
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.names import TAKEN, job_names, trial_name
 from rlcli.sweeps.plan import plan
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.composing import compose_multirun, multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 

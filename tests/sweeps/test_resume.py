@@ -16,21 +16,21 @@ from typing import Any
 
 import pytest
 
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError
-from rlcli.runs.lock import Lock, holder
 from rlcli.runs.train import Result, train
+from rlcli.store.lock import Lock, holder
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL, Sweeping
 
-ROOT = Path(work.__file__).parents[2]
+ROOT = Path(cohort_job.__file__).parents[2]
 KILLED = f"""
 import os, signal, sys
-import rlcli.sweeps.work as work
+import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.runs.train import train
 from rlcli.sweeps.multirun import run_sweep
 from rlcli.sweeps.plan import plan
@@ -43,7 +43,7 @@ def dying(configs, dirs, *, on_row, **given):
         return on_row(run, row)
     return train(configs, dirs, on_row=heard, **given)
 
-work.train = dying
+cohort_job.train = dying
 words = [*{list(SMALL)}, *sys.argv[1:]]
 command = multirun(words)
 run_sweep(plan(command), command, quiet=True)
@@ -82,7 +82,7 @@ def assert_as_uninterrupted(found: Path, wanted: Sweep) -> None:
 
 @pytest.mark.broken_by(
     "jobs that were cut begin again",
-    "sweeps/work.py",
+    "sweeps/cohort_job.py",
     "if (one / MANIFEST).is_file()]",
     "if False]",
 )
@@ -158,10 +158,9 @@ def test_one_worker_that_is_killed_fails_its_jobs_alone(
 
 @pytest.mark.broken_by(
     "jobs of another order given each other's configs",
-    "sweeps/training.py",
-    "self._configs = {job.name: sweep.config(job) for job in jobs}",
-    "self._configs = dict(zip([job.name for job in jobs], map(sweep.config, sorted(jobs, key=lambda "
-    "job: job.name)), strict=True))",
+    "sweeps/cohort_job.py",
+    "[sweep.config(jobs[name]) for name in names],",
+    "[sweep.config(jobs[name]) for name in sorted(names)],",
 )
 def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sweeping) -> None:
     """A changed file of the user's, another order in sweep.json: nothing is composed anew."""
@@ -173,7 +172,7 @@ def test_jobs_are_what_they_were_when_the_sweep_began(workplace: Path, sweep: Sw
     jobs = plan(command)
     assert [job.config.algo.clip for job in jobs] == [0.05] * 2
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "exact_together", interrupt)
+        patch.setattr(cohort_job, "exact_together", interrupt)
         cut = run_sweep(jobs, command, quiet=True)
     assert [job.status for job in cut.jobs] == ["waiting"] * 2
     shutil.rmtree(workplace / "mine")
@@ -200,7 +199,7 @@ def test_failed_jobs_are_tried_again_on_request_only(
         return train(configs, dirs, **given)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "train", failing)
+        patch.setattr(cohort_job, "train", failing)
         done = sweep("seed=0,1", "cohort.max_size=1")
     assert [job.status for job in done.jobs] == ["finished", "failed"]
     again = resume_sweep(done.dir, quiet=True)
@@ -222,12 +221,12 @@ def test_nobody_trains_what_is_finished(sweep: Sweeping, monkeypatch: pytest.Mon
     (done.dir / "seed=0" / "manifest.json").unlink()
     asked: list[str] = []
 
-    def listening(jobs: work.Jobs, **named: Any) -> int | None:
-        asked.extend(jobs.names)
-        return whole(jobs, **named)
+    def listening(job: cohort_job.CohortJob, *given: Any, **named: Any) -> int | None:
+        asked.extend(job.names)
+        return whole(job, *given, **named)
 
-    whole = work.work
-    monkeypatch.setattr(work, "work", listening)
+    whole = cohort_job.train_cohort
+    monkeypatch.setattr(cohort_job, "train_cohort", listening)
     assert [job.status for job in resume_sweep(done.dir, quiet=True).jobs] == ["finished"] * 2
     assert asked == ["seed=0"]
     resume_sweep(done.dir, quiet=True)

@@ -1,1 +1,1 @@
-"""Who trains the cohorts of a sweep: one file each. What each can be told is in rlcli/config/launchers.py."""
+"""Launchers, which train the cohorts of a sweep; their settings are declared in rlcli/config/launchers.py."""

@@ -1,11 +1,10 @@
-"""Cohorts in joblib's processes: the pool of loky that joblib's own `Parallel` works with."""
+"""Launcher joblib: cohorts in the pool of loky processes that joblib's own `Parallel` uses."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from pathlib import Path
 from typing import Any
 
 import joblib
@@ -14,22 +13,24 @@ from joblib.externals.loky import get_reusable_executor
 from rlcli.config.launchers import Joblib
 from rlcli.streams import prints_to_stderr
 from rlcli.sweeps.cohorts import Machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
+from rlcli.sweeps.events import OnEvent
+from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.sweep import Sweep
+from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
 
 RETRIES = 1
-"""A worker that dies takes joblib's others with it; all their cohorts are taken up once more."""
+"""A worker that dies ends joblib's others with it; all their cohorts are submitted once more."""
 
 
-def _apart() -> None:
-    """What a process does first: it has inherited the terminal, and where results are printed."""
-    os.setsid()  # a session of its own hears no Ctrl-C of the terminal
+def _detach() -> None:
+    """Initialiser of a process, which inherits the terminal and the stream that results are printed to."""
+    os.setsid()  # a session of its own gets no Ctrl-C of the terminal
     prints_to_stderr()
 
 
 class Processes:
-    """Processes of this machine, kept until the sweep ends; they end with this one, too."""
+    """Processes of this machine, kept until the sweep ends; they also end with this process."""
 
     place = "in processes of joblib"
 
@@ -39,19 +40,19 @@ class Processes:
         self._pool: Any = None
 
     def machine(self, here: Machine) -> Machine:
-        """This one, with as many workers as were asked for."""
+        """See `Launcher`: this machine, with as many workers as were asked for."""
         workers = self._count if self._asked else None
         return Machine(self._count, here.memory, workers, divided=self._asked)
 
-    def train(self, directory: Path, units: Sequence[Unit], count: int, hear: Hear) -> int | None:
+    def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
         """See `Launcher`."""
-        return supervise(self, directory, units, min(count, self._count), hear, retries=RETRIES)
+        return supervise(self, sweep.dir, cohorts, min(count, self._count), on_event, retries=RETRIES)
 
     def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
         """See `Pool`."""
-        # Another pool after a worker has died.
-        self._pool = get_reusable_executor(self._count, initializer=_apart)
-        return [self._pool.submit(carry_out, task) for task in tasks]
+        # A new pool after a worker has died.
+        self._pool = get_reusable_executor(self._count, initializer=_detach)
+        return [self._pool.submit(run_task, task) for task in tasks]
 
     def wait(self, handles: Sequence[Future[Outcome]], seconds: float) -> list[Future[Outcome]]:
         """See `Pool`."""

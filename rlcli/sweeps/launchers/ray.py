@@ -1,4 +1,4 @@
-"""Cohorts as tasks of Ray, on a cluster that is there or on one of our own on this machine."""
+"""Launcher ray: cohorts as tasks of Ray, on a running cluster or on one started here for the sweep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,18 +18,20 @@ import ray
 from rlcli.config.launchers import SETTING, Ray
 from rlcli.errors import UserError
 from rlcli.sweeps.cohorts import Machine, this_machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out
+from rlcli.sweeps.events import OnEvent
+from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.sweep import Sweep
+from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
 
-PATIENCE = 10
+CONNECT_TIMEOUT = 10
 """Seconds a cluster may take to answer at all."""
 STORE = 10**8
-"""Bytes of shared memory of a cluster of our own: what passes through it is a few names."""
+"""Bytes of shared memory of a cluster started here: only names and results pass through it."""
 
 
 class Cluster:
-    """A Ray cluster; one of our own lives as long as the sweep."""
+    """A Ray cluster; one started here lives as long as the sweep."""
 
     def __init__(self, settings: Ray) -> None:
         self._settings = settings
@@ -51,16 +52,16 @@ class Cluster:
         return "on a Ray cluster of this machine" if self._own else "on the Ray cluster"
 
     def machine(self, here: Machine) -> Machine:
-        """The cluster."""
+        """See `Launcher`: the cluster."""
         memory = here.memory if self._own else int(self._all.get("memory", here.memory))
         return Machine(int(self._all.get("CPU", 1)), memory, self._workers)
 
     def _room(self) -> int:
-        """Cohorts that find room in the cluster at a time, as it is now."""
+        """How many cohorts the cluster can train at a time, as it is now."""
         settings = self._settings
         wanted = {"CPU": settings.num_cpus, "GPU": settings.num_gpus, **(settings.resources or {})}
         lacking = [f"{amount:g} {name}" for name, amount in wanted.items() if amount > self._all.get(name, 0)]
-        if lacking and self._own:  # another may grow
+        if lacking and self._own:  # a running cluster may grow
             raise UserError(
                 f"A cohort asks for {', '.join(lacking)}; Ray finds less on this machine.",
                 hint=f"Ask for less, or name a cluster: {SETTING}.address=HOST:PORT",
@@ -68,11 +69,11 @@ class Cluster:
         room = [self._all.get(name, 0) // amount for name, amount in wanted.items() if amount]
         return max(1, int(min(room)))
 
-    def train(self, directory: Path, units: Sequence[Unit], count: int, hear: Hear) -> int | None:
+    def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
         """See `Launcher`."""
-        if not self._own and count >= self._workers:  # what waits tells the cluster to grow
-            count = len(units)
-        return supervise(self, directory, units, count, hear, retries=self._settings.max_retries)
+        if not self._own and count >= self._workers:  # queued tasks make the cluster grow
+            count = len(cohorts)
+        return supervise(self, sweep.dir, cohorts, count, on_event, retries=self._settings.max_retries)
 
     def submit(self, tasks: Sequence[Task]) -> list[Any]:
         """See `Pool`."""
@@ -81,7 +82,7 @@ class Cluster:
             "num_cpus": settings.num_cpus, "num_gpus": settings.num_gpus, "resources": settings.resources,
             "runtime_env": settings.runtime_env, "max_retries": 0,
         }  # fmt: skip
-        remote = ray.remote(carry_out).options(**asked)
+        remote = ray.remote(run_task).options(**asked)
         return [remote.remote(task) for task in tasks]
 
     def wait(self, handles: Sequence[Any], seconds: float) -> list[Any]:
@@ -103,7 +104,7 @@ class Cluster:
         ray.cancel(handle, force=False)
 
     def kill(self, handles: Sequence[Any]) -> None:
-        """Kills workers of a cluster that goes on; those of our own end with this process."""
+        """Kills workers of a running cluster; those of a cluster started here end with this process."""
         if not self._own:
             for handle in handles:
                 with contextlib.suppress(Exception):
@@ -116,22 +117,22 @@ class Cluster:
 
 
 def _connect(address: str | None) -> None:
-    """Starts a cluster, or finds one.
+    """Starts a cluster, or connects to one.
 
     Raises:
         UserError: none answers there.
     """
     given: Mapping[str, Any] = {"address": address}
     if address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of our own tells nobody of itself
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports of a cluster started here
         given = {
             "address": "local", "num_cpus": this_machine().cores, "include_dashboard": False,
             "object_store_memory": STORE,
         }  # fmt: skip
     try:
         if address is not None:
-            _knock(address)
-        with _own_handlers():
+            _check_listening(address)
+        with _signal_handlers_kept():
             ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         if address is None:
@@ -142,16 +143,16 @@ def _connect(address: str | None) -> None:
         ) from error
 
 
-def _knock(address: str) -> None:
-    """Raises `OSError` unless somebody listens there: Ray would try again for many minutes."""
+def _check_listening(address: str) -> None:
+    """Raises `OSError` unless a process listens there: Ray would retry for many minutes."""
     found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address)
     if found is not None:
-        socket.create_connection((found[1], int(found[2])), timeout=PATIENCE).close()
+        socket.create_connection((found[1], int(found[2])), timeout=CONNECT_TIMEOUT).close()
 
 
 @contextmanager
-def _own_handlers() -> Iterator[None]:
-    """What Ray sets for signals is put back: whoever trains the sweep hears them."""
+def _signal_handlers_kept() -> Iterator[None]:
+    """Restores the signal handlers that Ray replaces: signals are handled by the training of the sweep."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""Cohorts as jobs of Slurm, or of submitit's local executor, which are processes of this machine.
+"""Launcher submitit: cohorts as jobs of Slurm, or of its local executor as processes of this machine.
 
-What submitit pickles passes between this process and its jobs, in a folder made anew for each sweep's length,
-which nobody else reads and whose pickles go with it; the logs stay.
+submitit exchanges pickles with its jobs in a folder that is made anew for each training of the sweep; the
+pickles are removed at its end, the logs stay.
 """
 
 from __future__ import annotations
@@ -23,60 +23,62 @@ from submitit.core.utils import FailedJobError, UncompletedJobError
 from submitit.helpers import DelayedSubmission
 
 from rlcli.config.launchers import Submitit
-from rlcli.runs.files import storage_error
+from rlcli.store.files import storage_error
 from rlcli.sweeps.cohorts import Machine
-from rlcli.sweeps.launchers.interface import Hear, Unit
-from rlcli.sweeps.launchers.remote import NOT_BEGUN, Outcome, Task, carry_out, variable
+from rlcli.sweeps.events import OnEvent
+from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.sweep import Sweep
+from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task, variable
 
 UNLIMITED, ON_SLURM = 60 * 24 * 365, 60
-"""Minutes, where no time limit is given."""
+"""Minutes, if no time limit is given."""
 GB = 10**9
 SAFE_PATH = ("PYTHONSAFEPATH", "1")
-"""Has interpreters that are started import nothing from the current directory."""
+"""Keeps the interpreters of jobs from importing modules of the current directory."""
 
 Job = submitit.Job[Outcome]
 
 
-class Cohort:
-    """What a job calls; after a time limit or a preemption it is queued again, and goes on."""
+class CohortTask:
+    """The callable of a job; after a time limit or a preemption it is queued again, and resumes."""
 
     def __call__(self, task: Task) -> Outcome:
         """Trains the cohort."""
         restarted = int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
         with contextlib.suppress(PermissionError):
-            os.setsid()  # a local job hears no Ctrl-C of the terminal
-        with _saved_before_it_is_queued_again():
-            return carry_out(dataclasses.replace(task, retried=task.retried or restarted))
+            os.setsid()  # a local job gets no Ctrl-C of the terminal
+        with _saved_before_requeue():
+            return run_task(dataclasses.replace(task, retried=task.retried or restarted))
 
     def checkpoint(self, task: Task) -> DelayedSubmission:
-        """What is called when the job starts again: the same, since jobs that were begun go on."""
+        """The call when the job starts again: the same one, since begun runs resume."""
         return DelayedSubmission(self, task)
 
 
 @contextmanager
-def _saved_before_it_is_queued_again() -> Iterator[None]:
-    """submitit's signal ends the update in progress, which is saved, before submitit acts on it."""
+def _saved_before_requeue() -> Iterator[None]:
+    """Ends and saves the update in progress at submitit's signal, before submitit acts on it."""
     number = signal.Signals[f"SIG{submitit.JobEnvironment.USR_SIG}"]
     queue_again: Any = signal.getsignal(number)
-    heard: list[FrameType | None] = []
+    received: list[FrameType | None] = []
 
     def first_save(_: int, frame: FrameType | None) -> None:
-        if not heard:
+        if not received:
             os.kill(os.getpid(), signal.SIGTERM)
-        heard.append(frame)
+        received.append(frame)
 
     signal.signal(number, first_save)
     try:
         yield
-        if heard:
-            queue_again(number, heard[0])
+        if received:
+            queue_again(number, received[0])
     finally:
         signal.signal(number, queue_again)
 
 
 class Submitted:
-    """Jobs that submitit hands over."""
+    """Jobs that are submitted by submitit."""
 
     def __init__(self, settings: Submitit) -> None:
         self._settings = settings
@@ -91,23 +93,23 @@ class Submitted:
         return "submitted to Slurm" if self._slurm else "submitted to processes of this machine"
 
     def machine(self, here: Machine) -> Machine:
-        """The nodes of a cluster that may train at a time, or this machine."""
+        """See `Launcher`: the nodes of a cluster that may train at a time, or this machine."""
         if not self._slurm:
             return here
         workers, size = self._settings.array_parallelism, self._settings.mem_gb
         memory = here.memory if size is None else int(size * GB)
         return Machine(self._settings.cpus_per_task, memory * workers, workers)
 
-    def train(self, directory: Path, units: Sequence[Unit], count: int, hear: Hear) -> int | None:
+    def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
         """See `Launcher`."""
         if self._executor is None:
-            self._executor = self._made(directory.resolve())
-        if self._slurm:  # all at once: what waits, waits in its queue
+            self._executor = self._new_executor(sweep.dir.resolve())
+        if self._slurm:  # all at once: the others wait in its queue
             self._executor.update_parameters(slurm_array_parallelism=count)
-            count = len(units)
-        return supervise(self, directory, units, count, hear)
+            count = len(cohorts)
+        return supervise(self, sweep.dir, cohorts, count, on_event)
 
-    def _made(self, directory: Path) -> submitit.Executor:
+    def _new_executor(self, directory: Path) -> submitit.Executor:
         settings = self._settings
         try:
             self._folder = Path(tempfile.mkdtemp(prefix="submitit-", dir=directory))
@@ -137,7 +139,7 @@ class Submitted:
         """See `Pool`."""
         assert self._executor is not None
         with variable(*SAFE_PATH), self._executor.batch():
-            return [self._executor.submit(Cohort(), task) for task in tasks]
+            return [self._executor.submit(CohortTask(), task) for task in tasks]
 
     def wait(self, handles: Sequence[Job], seconds: float) -> list[Job]:
         """See `Pool`."""
@@ -149,7 +151,7 @@ class Submitted:
         there = handle.paths.result_pickle.exists()
         if not there and handle.job_id in self._withdrawn:
             return NOT_BEGUN
-        if not there and not self._slurm:  # from a shared file system it may still come: submitit waits
+        if not there and not self._slurm:  # on a shared file system it may still appear: submitit waits
             raise self._lost(handle)
         try:
             return handle.result()
@@ -170,7 +172,7 @@ class Submitted:
             handle.cancel(check=False)
 
     def kill(self, handles: Sequence[Job]) -> None:
-        """Cancels jobs of Slurm; local ones see that this process has gone, or are told to end here."""
+        """Cancels jobs of Slurm; local ones get SIGTERM, or notice that this process is gone."""
         for job in handles:
             if self._slurm:
                 job.cancel(check=False)

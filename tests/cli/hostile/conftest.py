@@ -18,7 +18,7 @@ from tests.cli.hostile.harm import (
     contents,
     sign,
 )
-from tests.runs.conftest import tiny
+from tests.runs.tiny import tiny
 
 
 @pytest.fixture(scope="session")

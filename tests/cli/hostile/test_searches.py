@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rlcli.sweeps.plan import plan_search
-from rlcli.sweeps.search import run_search
+from rlcli.sweeps.search.loop import run_search
 from tests.cli.conftest import Ended, Rlcli
 from tests.cli.hostile.harm import (
     EVIL,

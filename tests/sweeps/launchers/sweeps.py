@@ -11,9 +11,9 @@ from pathlib import Path
 
 import rlcli
 from rlcli.collect.state import episode_seed
-from rlcli.runs.lock import holder
+from rlcli.store.lock import holder
 from rlcli.sweeps.sweep import Sweep
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import SMALL, Sweeping
 from tests.sweeps.test_multirun import PROBE, assert_as_alone
 from tests.sweeps.test_resume import gone, wait_for

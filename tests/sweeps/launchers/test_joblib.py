@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import get_reusable_executor
 
-from rlcli.sweeps.launchers.joblib import _apart
+from rlcli.sweeps.launchers.joblib import _detach
 from rlcli.sweeps.sweep import Sweep
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.launchers.sweeps import SHORT, assert_stopped_by, ctrl_c, started, train_two_cohorts
 from tests.sweeps.test_multirun import assert_as_alone
@@ -33,7 +33,7 @@ def printing() -> None:
 
 
 def test_prints_of_workers_are_no_results(capfd: pytest.CaptureFixture[str]) -> None:
-    executor = get_reusable_executor(1, initializer=_apart)
+    executor = get_reusable_executor(1, initializer=_detach)
     try:
         executor.submit(printing).result()
     finally:

@@ -13,9 +13,9 @@ import pytest
 import ray
 
 from rlcli.config.launchers import Launching, Ray
-from rlcli.runs.lock import holder
-from rlcli.sweeps.launchers.table import opened
-from tests.runs.conftest import manifest_of
+from rlcli.store.lock import holder
+from rlcli.sweeps.launchers.launcher import opened
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.launchers.sweeps import LONG, ROOT, SHORT, train_two_cohorts
 from tests.sweeps.test_multirun import assert_as_alone

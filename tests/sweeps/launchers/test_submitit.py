@@ -16,7 +16,7 @@ from rlcli.sweeps.launchers.submitit import Submitted
 from rlcli.sweeps.launchers.supervision import Lost
 from rlcli.sweeps.multirun import resume_sweep
 from rlcli.sweeps.sweep import Sweep
-from tests.runs.conftest import manifest_of
+from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.launchers.sweeps import SHORT, assert_stopped_by, ctrl_c, started, train_two_cohorts
 from tests.sweeps.test_multirun import assert_as_alone

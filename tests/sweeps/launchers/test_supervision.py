@@ -1,4 +1,4 @@
-"""Cohorts handed to a pool, here one that trains them in this process: what is told, and what tried again."""
+"""Supervision of cohorts in a pool, here one that trains them in this process: events, retries, stops."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from typing import Any
 
 import pytest
 
-from rlcli.runs.lock import forget, holder, this_process
-from rlcli.sweeps.launchers import following
-from rlcli.sweeps.launchers.order import FILE, Order, Watcher
-from rlcli.sweeps.launchers.remote import Outcome, Task, carry_out
-from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.store.lock import forget, holder, this_process
+from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted
+from rlcli.sweeps.launchers import supervision
+from rlcli.sweeps.launchers.stop_file import FILE, StopFile, StopWatcher
+from rlcli.sweeps.launchers.supervision import Lost, RunPoll, supervise
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
 from rlcli.sweeps.sweep import Sweep
+from rlcli.sweeps.worker import Outcome, Task, run_task
 from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL
 from tests.sweeps.test_multirun import assert_as_alone
 
 
 class Inside:
-    """Trains what it is handed at once; the first `lost` cohorts end without a word."""
+    """Trains what is submitted at once; the first `lost` cohorts end without an outcome."""
 
     def __init__(self, lost: int = 0, stop_after: int | None = None) -> None:
         self.tasks: list[Task] = []
@@ -40,7 +41,7 @@ class Inside:
         for task in tasks:
             self.tasks.append(task)
             lost = len(self.tasks) <= self._lost
-            self._outcomes.append(None if lost else carry_out(task))
+            self._outcomes.append(None if lost else run_task(task))
             if len(self.tasks) == self._stop_after:
                 os.kill(os.getpid(), signal.SIGTERM)
         return list(range(len(self.tasks) - len(tasks), len(self.tasks)))
@@ -71,33 +72,39 @@ def waiting(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
         return run_sweep(plan(command), command, quiet=True)
 
 
-def supervised(pool: Inside, sweep: Sweep, count: int = 1, retries: int = 0) -> tuple[int | None, list[Any]]:
-    told: list[Any] = []
-    units = [["seed=0", "seed=1"], ["seed=2"]]
-    code = supervise(pool, sweep.dir, units, count, lambda *event: told.append(event), retries=retries)
+def supervised(
+    pool: Inside, sweep: Sweep, count: int = 1, retries: int = 0
+) -> tuple[int | None, list[Event]]:
+    events: list[Event] = []
+    cohorts = [["seed=0", "seed=1"], ["seed=2"]]
+    code = supervise(pool, sweep.dir, cohorts, count, events.append, retries=retries)
     assert not (sweep.dir / FILE).exists()
-    return code, told
+    return code, events
 
 
-def results(told: list[Any]) -> dict[str, str]:
-    return {content[0]: content[1]["status"] for kind, content in told if kind == "result"}
+def ended(events: list[Event]) -> list[RunEnded]:
+    return [event for event in events if isinstance(event, RunEnded)]
+
+
+def results(events: list[Event]) -> dict[str, str]:
+    return {event.name: event.result.status for event in ended(events)}
 
 
 @pytest.mark.broken_by(
     "jobs of a cohort given each other's configs",
-    "sweeps/unit.py",
+    "sweeps/cohort_job.py",
     "[sweep.config(jobs[name]) for name in names],",
     "[sweep.config(jobs[name]) for name in reversed(names)],",
 )
-def test_every_job_is_trained_and_told_once(waiting: Sweep, workplace: Path) -> None:
+def test_every_job_is_trained_and_ends_once(waiting: Sweep, workplace: Path) -> None:
     pool = Inside()
     code, told = supervised(pool, waiting)
     assert code is None
     assert [task.names for task in pool.tasks] == [("seed=0", "seed=1"), ("seed=2",)]
-    assert [kind for kind, _ in told].count("result") == 3
+    assert len(ended(told)) == 3
     assert results(told) == dict.fromkeys(("seed=0", "seed=1", "seed=2"), "finished")
-    assert [content for kind, content in told if kind == "ended"] == [
-        (["seed=0", "seed=1"], None), (["seed=2"], None),
+    assert [event for event in told if isinstance(event, CohortEnded)] == [
+        CohortEnded(("seed=0", "seed=1"), None), CohortEnded(("seed=2",), None),
     ]  # fmt: skip
     done = Sweep.read(waiting.dir)
     assert [f"seed={done.config(job).seed}" for job in done.jobs] == [job.name for job in done.jobs]
@@ -117,91 +124,90 @@ def test_a_lost_cohort_is_tried_again_as_often_as_allowed(waiting: Sweep) -> Non
         ("seed=0", False), ("seed=2", False), ("seed=0", True), ("seed=2", True),
     ]  # fmt: skip
     assert set(results(told).values()) == {"finished"}
-    assert ("say", "it went away; the cohort of seed=2 is taken up again.") in told
+    assert Message("it went away; the cohort of seed=2 is taken up again.") in told
 
 
 @pytest.mark.broken_by(
     "a lost cohort not told as failed",
     "sweeps/launchers/supervision.py",
-    'elif outcome["code"] is None and not final:',
+    "elif outcome.exit_code is None and not final:",
     "elif False:",
 )
 def test_a_cohort_lost_for_good_fails_alone(waiting: Sweep) -> None:
     _, told = supervised(Inside(lost=1), waiting)
     assert results(told) == {"seed=0": "failed", "seed=1": "failed", "seed=2": "finished"}
-    assert ("it went away", 1) in [
-        (content[1]["message"], content[1]["exit_code"]) for kind, content in told if kind == "result"
-    ]
+    assert ("it went away", 1) in [(event.result.message, event.result.exit_code) for event in ended(told)]
 
 
 @pytest.mark.broken_by(
     "cohorts handed over after a signal",
     "sweeps/launchers/supervision.py",
-    "while sent or (waiting and not stop):\n                free = 0 if stop else count - len(sent)",
-    "while sent or waiting:\n                free = count - len(sent)",
+    "while submitted or (waiting and not stop):\n"
+    "                free = 0 if stop else count - len(submitted)",
+    "while submitted or waiting:\n                free = count - len(submitted)",
 )
-def test_after_a_signal_nothing_is_handed_over_and_nothing_failed(waiting: Sweep) -> None:
+def test_after_a_signal_nothing_is_submitted_and_nothing_failed(waiting: Sweep) -> None:
     pool = Inside(lost=1, stop_after=1)
     code, told = supervised(pool, waiting, retries=5)
     assert (code, len(pool.tasks), pool.withdrawn, results(told)) == (143, 1, [0], {})
-    assert ("say", "Stopping after this update; once more ends at once.") in told
+    assert Message("Stopping after this update; once more ends at once.") in told
 
 
 def task_for(directory: Path, **changes: Any) -> Task:
-    starter = dataclasses.asdict(this_process()) | changes
-    return Task(str(directory), ("seed=0",), starter, "")
+    launcher = dataclasses.asdict(this_process()) | changes
+    return Task(str(directory), ("seed=0",), launcher, "")
 
 
 @pytest.mark.broken_by(
     "a worker begins that was told to stop",
-    "sweeps/launchers/remote.py",
-    "if not watcher.told_to_stop:",
+    "sweeps/worker.py",
+    "if not watcher.stop_asked:",
     "if True:",
 )
-def test_a_worker_that_is_told_to_stop_does_not_begin(waiting: Sweep) -> None:
-    with Order(waiting.dir) as order:
-        order.stop()
-        assert carry_out(task_for(waiting.dir))["code"] == 143
+def test_a_worker_that_is_asked_to_stop_does_not_begin(waiting: Sweep) -> None:
+    with StopFile(waiting.dir) as stop_file:
+        stop_file.stop()
+        assert run_task(task_for(waiting.dir)).exit_code == 143
         assert not (waiting.dir / "seed=0" / "manifest.json").exists()
 
 
 @pytest.mark.broken_by(
     "an order obeyed that somebody else gave",
-    "sweeps/launchers/order.py",
-    'return found == self._starter | {"stop": True}',
-    'return found["stop"] is True',
+    "sweeps/launchers/stop_file.py",
+    'return content == self._launcher | {"stop": True}',
+    'return content["stop"] is True',
 )
-def test_an_order_is_for_the_workers_of_who_gave_it(waiting: Sweep) -> None:
-    with Order(waiting.dir) as order:
-        order.stop()
-        assert Watcher(waiting.dir, order.starter).told_to_stop
-        assert not Watcher(waiting.dir, order.starter | {"pid": 1}).told_to_stop
-    assert not Watcher(waiting.dir, order.starter).told_to_stop
+def test_a_stop_file_is_for_the_workers_of_its_launcher(waiting: Sweep) -> None:
+    with StopFile(waiting.dir) as stop_file:
+        stop_file.stop()
+        assert StopWatcher(waiting.dir, stop_file.launcher).stop_asked
+        assert not StopWatcher(waiting.dir, stop_file.launcher | {"pid": 1}).stop_asked
+    assert not StopWatcher(waiting.dir, stop_file.launcher).stop_asked
 
 
-def test_an_order_that_is_a_link_leads_nowhere(waiting: Sweep, workplace: Path) -> None:
+def test_a_stop_file_that_is_a_link_leads_nowhere(waiting: Sweep, workplace: Path) -> None:
     secret = workplace / "secret"
-    secret.write_text(json.dumps(task_for(waiting.dir).starter | {"stop": True}))
+    secret.write_text(json.dumps(task_for(waiting.dir).launcher | {"stop": True}))
     before = secret.read_text()
     (waiting.dir / FILE).symlink_to(secret)
-    assert not Watcher(waiting.dir, task_for(waiting.dir).starter).told_to_stop
-    with Order(waiting.dir):
+    assert not StopWatcher(waiting.dir, task_for(waiting.dir).launcher).stop_asked
+    with StopFile(waiting.dir):
         assert not (waiting.dir / FILE).is_symlink()
     assert secret.read_text() == before
 
 
-def test_the_order_of_a_killed_sweep_goes_when_the_sweep_is_over(waiting: Sweep) -> None:
-    """Whatever trains it to its end: here this process, which gives no orders."""
-    Order(waiting.dir).__enter__().stop()
+def test_the_stop_file_of_a_killed_sweep_is_removed_at_the_end_of_the_sweep(waiting: Sweep) -> None:
+    """Whatever trains it to its end: here this process, which writes no stop file."""
+    StopFile(waiting.dir).__enter__().stop()
     assert (waiting.dir / FILE).exists()
     done = resume_sweep(waiting.dir, quiet=True)
     assert done.status == "finished"
     assert not (waiting.dir / FILE).exists()
 
 
-def test_a_second_signal_leaves_no_order(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
-    ended: list[int] = []
-    monkeypatch.setattr("rlcli.runs.stop.os._exit", ended.append)
+def test_a_second_signal_leaves_no_stop_file(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("rlcli.runs.stop.os._exit", codes.append)
 
     class Twice(Inside):
         def submit(self, tasks: Sequence[Task]) -> list[int]:
@@ -213,8 +219,8 @@ def test_a_second_signal_leaves_no_order(waiting: Sweep, monkeypatch: pytest.Mon
         def kill(self, handles: Sequence[int]) -> None:
             assert (waiting.dir / FILE).exists()
 
-    supervise(Twice(), waiting.dir, [["seed=0"]], 1, lambda *_: None)
-    assert ended == [143]
+    supervise(Twice(), waiting.dir, [["seed=0"]], 1, lambda _: None)
+    assert codes == [143]
 
 
 @pytest.mark.parametrize(
@@ -223,24 +229,24 @@ def test_a_second_signal_leaves_no_order(waiting: Sweep, monkeypatch: pytest.Mon
 def test_whoever_started_a_worker_is_seen_on_the_same_host(
     change: dict[str, Any], alone: bool, waiting: Sweep
 ) -> None:
-    assert Watcher(waiting.dir, task_for(waiting.dir, **change).starter).alone is alone
+    assert StopWatcher(waiting.dir, task_for(waiting.dir, **change).launcher).launcher_gone is alone
 
 
 def test_a_worker_that_does_not_find_the_sweep_says_so(waiting: Sweep) -> None:
     shutil.move(waiting.dir, "elsewhere")
-    outcome = carry_out(task_for(waiting.dir))
-    assert str(waiting.dir) in outcome["lost"]
-    assert "share" in outcome["lost"]
+    outcome = run_task(task_for(waiting.dir))
+    assert str(waiting.dir) in str(outcome.lost)
+    assert "share" in str(outcome.lost)
 
 
-def test_a_defect_is_told_by_the_worker(waiting: Sweep) -> None:
+def test_a_defect_is_reported_by_the_worker(waiting: Sweep) -> None:
     (waiting.dir / "sweep.json").write_text("{")
-    assert "sweep.json is damaged" in carry_out(task_for(waiting.dir))["lost"]
+    assert "sweep.json is damaged" in str(run_task(task_for(waiting.dir)).lost)
 
 
 @pytest.mark.broken_by(
     "the lock of a process of this host forgotten",
-    "runs/lock.py",
+    "store/lock.py",
     "    if found is not None and not found.here:\n        with",
     "    if found is not None:\n        with",
 )
@@ -256,32 +262,32 @@ def test_only_a_lock_of_another_host_is_forgotten(waiting: Sweep) -> None:
 
 @pytest.mark.broken_by(
     "the failure of an earlier process told as news",
-    "sweeps/launchers/following.py",
-    'return about if begins or (job.begun and about["status"] in OVER) else None',
-    'return about if begins or about["status"] in OVER else None',
+    "sweeps/launchers/supervision.py",
+    'return about if starts or (run.started and about["status"] in OVER) else None',
+    'return about if starts or about["status"] in OVER else None',
 )
-def test_what_an_earlier_process_left_is_no_news(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_an_earlier_process_left_is_no_event(waiting: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed job that is tried again has failed anew only when it has trained since."""
-    monkeypatch.setattr(following, "EVERY", 0.0)
-    monkeypatch.setattr(following, "COST", math.inf)
-    carry_out(task_for(waiting.dir))
+    monkeypatch.setattr(supervision, "POLL_EVERY", 0.0)
+    monkeypatch.setattr(supervision, "POLL_COST", math.inf)
+    run_task(task_for(waiting.dir))
     manifest = waiting.dir / "seed=0" / "manifest.json"
     content = json.loads(manifest.read_text())
-    told: list[Any] = []
-    follow = following.Following(waiting.dir, lambda kind, what: told.append((kind, what)))
+    events: list[Event] = []
+    poll = RunPoll(waiting.dir, events.append)
 
-    def stands(status: str) -> list[Any]:
+    def after(status: str) -> list[type]:
         manifest.write_text(json.dumps(content | {"status": status, "notes": status}))
-        told.clear()
-        follow.look()
-        return [kind for kind, _ in told]
+        events.clear()
+        poll.look()
+        return [type(event) for event in events]
 
-    stands("failed")
-    follow.follow(["seed=0"])
-    assert stands("failed") == []
-    monkeypatch.setattr("rlcli.runs.directory.holder", lambda _: this_process())
-    assert stands("running") == ["begun", "row"]
-    assert follow.begun(["seed=0"])
-    assert stands("interrupted") == [], "it may be queued again"
-    assert stands("finished") == ["result"]
-    assert follow.leave(["seed=0"]) == []
+    after("failed")
+    poll.add(["seed=0"])
+    assert after("failed") == []
+    monkeypatch.setattr("rlcli.store.directory.holder", lambda _: this_process())
+    assert after("running") == [RunsStarted, RunRow]
+    assert poll.started(["seed=0"])
+    assert after("interrupted") == [], "it may be queued again"
+    assert after("finished") == [RunEnded]
+    assert poll.remove(["seed=0"]) == []

@@ -1,0 +1,32 @@
+"""Cadence of a run: after which updates it is evaluated, saved and digested.
+
+`updates` is the number of updates done, of which the last is asked about.
+"""
+
+from __future__ import annotations
+
+from rlcli.config.schema import RunConfig
+
+
+def reached(config: RunConfig, updates: int, every: int) -> bool:
+    """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
+    after = updates * config.batch_size
+    before = after - config.batch_size
+    return every > 0 and updates > 0 and after // every > before // every
+
+
+def evaluation_due(config: RunConfig, updates: int) -> bool:
+    """Whether an evaluation follows the last update: on schedule, or because it is the run's last."""
+    due = updates >= config.updates or reached(config, updates, config.eval.every)
+    return config.eval.episodes > 0 and due
+
+
+def checkpoint_due(config: RunConfig, updates: int) -> bool:
+    """Whether the state after the last update is saved: on schedule, or because it is the run's last."""
+    return updates >= config.updates or reached(config, updates, config.checkpoint.every)
+
+
+def digest_due(config: RunConfig, updates: int) -> bool:
+    """Whether the digests of the last update are written: every so many updates, and at the run's last."""
+    every = config.digest.every
+    return updates >= config.updates or (every > 0 and updates % every == 0)

@@ -1,0 +1,324 @@
+"""Recorder of one run: its metrics rows, digests, checkpoints, log and manifest, written as it trains."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from rlcli import streams
+from rlcli.backends.session import Array, Checkpoint, Failure, Row
+from rlcli.collect.evaluation import Evaluation
+from rlcli.config.schema import RunConfig
+from rlcli.config.serialise import to_dict
+from rlcli.envs.spec import EnvSpec
+from rlcli.errors import EXIT_DONE, StorageError
+from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
+from rlcli.runs import cadence, failures
+from rlcli.runs.result import Result
+from rlcli.store.checkpoints import Checkpoints
+from rlcli.store.digests import FILE as DIGESTS
+from rlcli.store.digests import Digests
+from rlcli.store.earlier_rows import NOTHING_EARLIER, Earlier
+from rlcli.store.files import LineFile, settle
+from rlcli.store.lock import Lock
+from rlcli.store.manifest import Manifest, now
+from rlcli.store.rows import Rows, differing
+from rlcli.text import trace, visible
+
+LONGEST_ENTRY = 2**18
+"""Characters of one entry in train.log; the text of an environment's exception may be of any length."""
+MEASURED = ("time/collect", "time/learn", "time/health")
+"""Seconds of an update that the session measures."""
+
+
+class Recorder:
+    """Writes the record of one run; does not train it.
+
+    Its state changes only through its methods: `begin_update`, `record`, `save`, and one of `end`, `fail`
+    and `abandon`.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        manifest: Manifest,
+        lock: Lock,
+        spec: EnvSpec,
+        *,
+        updates: int = 0,
+        earlier: Earlier = NOTHING_EARLIER,
+        quiet: bool = False,
+    ) -> None:
+        """Opens the files of a run whose config and manifest are written; `updates` are done."""
+        self.config: Final = config
+        self._given_dir = manifest.path.parent
+        """The run directory as the user named it."""
+        manifest.make_absolute()  # an environment may change the current directory
+        self.dir: Final = manifest.path.parent
+        self._manifest, self._lock, self._spec = manifest, lock, spec
+        self._updates = updates
+        self._pending_row = earlier.pending_row
+        self._repeats = False
+        """Whether the last update was recorded before, by the process that was interrupted."""
+        self._started = time.perf_counter()
+        self._seconds_logging = 0.0
+        self._evaluation_interrupted = False
+        """Whether the evaluation after the last update was interrupted."""
+        self._warned_of_cut = False
+        """Whether a warning was printed that an evaluation had episodes without an end."""
+        self._last_return = earlier.last_return
+        self._earlier_rows = dict(earlier.rows)
+        self._checkpoints = Checkpoints(self.dir, config.checkpoint.keep)
+        self._best_return = self._checkpoints.best_return
+        self._rows = Rows(self.dir, earlier.position)
+        self._log = LineFile(self.dir / "train.log")
+        self._digests = Digests(self.dir, updates, config.digest.every)
+        self._loggers = Loggers({}, self.warn)
+        try:
+            begun = f"resumed after update {updates}" if self._resumed else "started"
+            self._write_log(f"{begun}: {shlex.join(sys.argv)}")
+            self._loggers = make_loggers(self._info(quiet), self.warn)
+        except StorageError as error:
+            self.fail(Failure(error, updates), None)
+            raise
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self._manifest.content["id"])
+
+    @property
+    def updates(self) -> int:
+        """Updates done."""
+        return self._updates
+
+    @property
+    def env_steps(self) -> int:
+        """Env steps of the updates done."""
+        return self._updates * self.config.batch_size
+
+    @property
+    def done(self) -> bool:
+        """Whether all updates are done."""
+        return self._updates >= self.config.updates
+
+    @property
+    def pending_row(self) -> Row | None:
+        """The row of an update whose evaluation an earlier process did not finish; first of all to record."""
+        return self._pending_row
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether an evaluation follows the last update."""
+        return cadence.evaluation_due(self.config, self._updates)
+
+    @property
+    def evaluation_interrupted(self) -> bool:
+        """Whether the evaluation after the last update, which is recorded, was interrupted."""
+        return self._evaluation_interrupted
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the state after the last update is saved."""
+        return self._repeats or cadence.checkpoint_due(self.config, self._updates)
+
+    @property
+    def _resumed(self) -> bool:
+        return bool(self._manifest.content["resumes"])
+
+    def begin_update(self, update: int) -> None:
+        """Counts an update that was trained; `record` and `save` are about it from now on."""
+        self._updates = update
+        self._repeats, self._pending_row = self._pending_row is not None, None
+
+    def record(
+        self,
+        row: Row,
+        evaluation: Evaluation | None,
+        seconds: float,
+        views: Callable[[], Mapping[str, Array]],
+    ) -> None:
+        """Logs the row of an update, with the evaluation that followed it and the seconds it took.
+
+        `views` gives the run's state, for its digests.
+        """
+        if evaluation is not None:
+            row |= evaluation.figures()
+            if not self._on_schedule(self.config.eval.every):
+                row["eval/final"] = 1.0
+            self._last_return = row["eval/return_mean"]
+            self._warn_of_cut(evaluation)
+        self._evaluation_interrupted = self.evaluation_due and evaluation is None
+        if self.evaluation_due:
+            row["time/evaluate"] = seconds
+        spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._seconds_logging
+        row |= {
+            "time/steps_per_second": self.config.batch_size / spent,
+            "time/elapsed": time.perf_counter() - self._started,
+            "time/log": self._seconds_logging,
+        }
+        self._compare_with_earlier(row)
+        begun = time.perf_counter()
+        self._loggers.log(row)
+        if cadence.digest_due(self.config, self._updates):
+            self._digests.add(row, views())
+        self._seconds_logging = time.perf_counter() - begun
+
+    def improves(self, evaluation: Evaluation | None) -> bool:
+        """Whether the evaluation is higher than all before; of equals the earlier wins."""
+        if evaluation is None:
+            return False
+        return self._best_return is None or float(evaluation.returns.mean()) > self._best_return
+
+    def save(self, checkpoint: Checkpoint, best: bool = False) -> None:
+        """Saves a state, with `best` as that of the highest evaluation, which was the last."""
+        if best:
+            self._best_return = self._last_return
+        replace, self._repeats = self._repeats, False
+        self._save(checkpoint, best, replace)
+
+    def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
+        """Closes all files; manifest.json records how the run ended.
+
+        Raises:
+            StorageError: something could not be written to its end.
+        """
+        self._write_log(f"{status}: {message}" if message else status)
+        self._loggers.close(status)
+        self._manifest.update(
+            status=status, finished=now(), exit_code=exit_code, message=message, **self._progress()
+        )
+        self._close_files()
+        return self._result(status, exit_code, message)
+
+    def fail(self, failure: Failure, last_good: Checkpoint | None) -> Result:
+        """Ends the run as failed: the traceback in train.log, the last good state and the batch saved."""
+        code, message = failures.outcome(failure.error)
+        try:
+            self._write_log(trace(failure.error))
+            if failures.save_batch(self.dir, failure):
+                self._write_log(f"update {failure.update}: its batch is saved to {failures.FILE}")
+            if last_good is not None:
+                self._save(last_good)
+            return self.end("failed", code, message)
+        except StorageError as storage:
+            if not isinstance(failure.error, StorageError):
+                code, message = storage.exit_code, f"{message} Then: {storage}"
+            return self._end_unwritten(code, message)
+
+    def abandon(self, exit_code: int) -> None:
+        """Ends the record at once, because the process is about to exit."""
+        streams.show_cursor()  # the panel hides it
+        self._manifest.update(
+            status="interrupted", finished=now(), exit_code=exit_code, message="ended at once",
+            **self._progress(),
+        )  # fmt: skip
+        self._lock.release()
+
+    def warn(self, text: str, aloud: bool = True) -> None:
+        """Writes a warning to train.log and, with `aloud`, to stderr."""
+        if aloud:
+            streams.say(f"Warning: {text}")
+        self._write_log(f"warning: {text}")
+
+    def announce(self, text: str) -> None:
+        """Prints a line beside the progress display."""
+        self._loggers.message(text)
+
+    def _write_log(self, text: str) -> None:
+        """Adds an entry to train.log, without characters that control a terminal."""
+        self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
+
+    def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
+        """Saves a state; `replace` writes the checkpoint of this update anew if there is one."""
+        # The rows and digests before a checkpoint reach the disk before it does.
+        rows = self._rows.settle()
+        settle(self.dir / DIGESTS)
+        path = self._checkpoints.save(
+            checkpoint,
+            checkpoint.update * self.config.batch_size,
+            self._best_return if best else None,
+            due=self._on_schedule(self.config.checkpoint.every),
+            final=not self._on_schedule(self.config.eval.every),
+            owed=self._evaluation_interrupted,
+            replace=replace,
+            rows=rows,
+        )
+        self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
+        self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
+
+    def _warn_of_cut(self, evaluation: Evaluation) -> None:
+        """Warns that episodes of an evaluation had no end; on stderr the first time only."""
+        if evaluation.cut:
+            self.warn(
+                f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
+                f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
+                "(eval.max_steps); their returns are of the steps played.",
+                aloud=not self._warned_of_cut,
+            )
+            self._warned_of_cut = True
+
+    def _on_schedule(self, every: int) -> bool:
+        return cadence.reached(self.config, self._updates, every)
+
+    def _info(self, quiet: bool) -> RunInfo:
+        config = self.config
+        return RunInfo(
+            id=self.id, name=self.dir.name, dir=self.dir, config=config, config_dict=to_dict(config),
+            total_steps=config.updates * config.batch_size, start_steps=self.env_steps,
+            resumed=self._resumed, sweep=self._manifest.content["sweep"], quiet=quiet,
+            algo=config.algo.name, env=config.env.id, seed=config.seed,
+        )  # fmt: skip
+
+    def _progress(self) -> dict[str, Any]:
+        """The manifest's fields about how far the run has come."""
+        return {
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "eval_return_mean": self._last_return,
+            "best_return_mean": self._best_return,
+        }
+
+    def _exactness(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """The manifest's fields about whether a run resumed from here is the same run, and why not."""
+        lengths, history = (checkpoint.tensors.get(f"collector.{name}") for name in ("lengths", "history"))
+        exact, reason = self._spec.exact_resume, self._spec.inexact_reason
+        if lengths is not None and history is not None and int(lengths.max()) > len(history):
+            exact, reason = (
+                False,
+                f"an episode is longer than env.replay_limit={self.config.env.replay_limit}",
+            )
+        return {"exact_resume": exact, "inexact_reason": reason}
+
+    def _compare_with_earlier(self, row: Row) -> None:
+        """Compares a row with the one an earlier process computed; warns of the first that differs."""
+        before = self._earlier_rows.pop(row["update"], None)
+        names = [] if before is None else differing(before, row)
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
+            self._earlier_rows.clear()
+
+    def _end_unwritten(self, exit_code: int, message: str) -> Result:
+        """Ends the run on a disk that refuses writes: each part by itself, what fails left out."""
+        with contextlib.suppress(StorageError):
+            self._loggers.close("failed")
+        with contextlib.suppress(StorageError):
+            self._manifest.update(status="failed", finished=now(), exit_code=exit_code, message=message)
+        self._close_files()
+        return self._result("failed", exit_code, message)
+
+    def _close_files(self) -> None:
+        self._log.close()
+        self._digests.close()
+        self._lock.release()
+
+    def _result(self, status: str, exit_code: int, message: str | None) -> Result:
+        return Result(
+            self._given_dir, self.id, status, self.env_steps, self.updates, self._last_return, exit_code,
+            message,
+        )  # fmt: skip

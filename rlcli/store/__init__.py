@@ -1,0 +1,1 @@
+"""Run directories: their files, lock, manifest, checkpoints, digests, versions and admission."""

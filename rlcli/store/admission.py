@@ -1,0 +1,105 @@
+"""Admission of a config from a run directory of unknown origin: its modules, its size, its environment.
+
+A directory may name modules (`env.id=module:Id`, texts in env.kwargs), and importing a module runs it. No
+module is imported because a directory names it: only if the process has imported it already, or if the user
+names it too (`--import`, RLCLI_IMPORT).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+from rlcli.config.schema import RunConfig
+from rlcli.config.values import display
+from rlcli.envs import registry
+from rlcli.errors import UserError
+from rlcli.store import modules
+from rlcli.store.bounded_call import exceeded_limit
+from rlcli.text import visible
+
+VARIABLE = "RLCLI_IMPORT"
+"""Environment variable with modules that any run directory may name, separated by commas."""
+
+SAMPLE = 100
+"""Lower bound of the bytes that one step of one environment takes during an update."""
+
+
+def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None:
+    """Checks that a config names only allowed modules (`imports`) and fits into this machine's memory.
+
+    Raises:
+        UserError: it does not; the message lists all faults.
+    """
+    allowed = {*imports, *os.environ.get(VARIABLE, "").split(","), *sys.modules} - {""}
+    if len(modules.candidates(config)) > modules.MOST:
+        raise UserError(f"{run_dir}: env.kwargs has more than {modules.MOST} texts with a colon.")
+    named = modules.named(config, run_dir)
+    unknown = [module for module in named if module not in allowed]
+    faults = [
+        *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
+          for module in unknown),
+        *_inside(named, run_dir),
+        *_size(config),
+    ]  # fmt: skip
+    if faults:
+        raise UserError(*faults, hint=_advice(unknown))
+    _try_environment(config, run_dir, imports)
+
+
+def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -> None:
+    """Makes an environment with env.kwargs first in a child process with limited time and memory.
+
+    An environment whose module the user names is trusted, and not tried.
+
+    Raises:
+        UserError: it takes more time or memory than the limits.
+    """
+    if not config.env.kwargs or registry.is_array(config.env):
+        return
+    module = registry.module_of(config.env.id)
+    trusted = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
+    if any(f"{module}.".startswith(f"{name}.") for name in trusted):
+        return
+    excess = exceeded_limit(partial(registry.describe, config.env))
+    if excess is not None:
+        given = visible(display(config.env.kwargs))
+        shown = given if len(given) <= 200 else f"{given[:200]}..."
+        raise UserError(
+            f"{run_dir}: {config.env.id} with env.kwargs={shown} {excess} to be made; it is not.",
+            hint=f"If you know it, and it is to: --import {module}, or {VARIABLE}={module}.",
+        )
+
+
+def _advice(unknown: Sequence[str]) -> str | None:
+    """The hint how to allow modules; None if they are not names of modules."""
+    if not unknown or not all(re.fullmatch(r"[A-Za-z_][\w.]*", module) for module in unknown):
+        return None
+    words = " ".join(f"--import {module}" for module in unknown)
+    return f"If you know it: {words}, or {VARIABLE}={','.join(unknown)}; in Python, import it first."
+
+
+def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
+    """Faults of modules that would be imported from the run directory itself; these are never allowed."""
+    for module in named:
+        origin = None if module in sys.modules else modules.origin(module)
+        if origin is not None and origin.is_relative_to(run_dir.resolve()):
+            yield f"{run_dir} names the module {module!r}, which lies in it: {origin} is not imported."
+
+
+def _size(config: RunConfig) -> Iterator[str]:
+    """Faults of sizes that need more memory than this machine has."""
+    hidden = config.network.hidden
+    parameters = sum(2 * one * other for one, other in pairwise((1, *hidden, 1)))
+    bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if bytes_needed > memory:
+        yield (
+            f"network.hidden={list(hidden)}, lag={config.lag} and {config.algo.rollout_steps} x "
+            f"{config.env.num_envs} steps an update need more memory than the {memory / 2**30:.0f} GiB here."
+        )

@@ -1,0 +1,130 @@
+"""Checkpoint file: a safetensors file whose header has its version, its metadata and its own checksum.
+
+Nothing is pickled: tensors by name, and JSON in the header. The checksum is computed over all bytes of the
+file with sixty-four zeros in its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from rlcli.backends.session import Checkpoint
+from rlcli.config.schema import RunConfig
+from rlcli.envs import registry
+from rlcli.errors import StorageError
+from rlcli.store.versions import refusal
+
+VERSION = 2
+UNSIGNED = "0" * 64
+"""Stands in place of the checksum while it is computed."""
+COPIES = 8
+"""Arrays as long as the parameters: the parameters, two moments of each of three optimisers, and to spare."""
+SPARE = 2**26
+"""Bytes for everything small."""
+TYPES: dict[str, tuple[type, ...]] = {
+    "version": (int,), "update": (int,), "env_steps": (int,), "number": (int,), "due": (bool,),
+    "best": (int, type(None)), "best_return": (float, int, type(None)), "owed": (bool,), "rows": (int,),
+    "rows_sha256": (str,),
+}  # fmt: skip
+
+
+class Span(NamedTuple):
+    """The first rows of metrics.jsonl: how many, and their checksum without their times."""
+
+    rows: int
+    sha256: str
+
+
+NOTHING = Span(0, hashlib.sha256().hexdigest())
+
+
+@dataclasses.dataclass(frozen=True)
+class About:
+    """Metadata of a checkpoint: what a resumed run needs beside the state."""
+
+    update: int
+    env_steps: int
+    number: int
+    """As `Kept.number`."""
+    due: bool
+    """As `Kept.due`."""
+    best: int | None
+    best_return: float | None
+    """As `Index.course_best` and `course_return`."""
+    owed: bool
+    """Whether the evaluation that was due after this update was interrupted."""
+    rows: int
+    rows_sha256: str
+    """The span of metrics.jsonl that was written before."""
+
+    @property
+    def span(self) -> Span:
+        """The rows that were written before."""
+        return Span(self.rows, self.rows_sha256)
+
+
+def pack(checkpoint: Checkpoint, about: About) -> bytes:
+    """The file of a checkpoint."""
+    content = {"version": VERSION, **dataclasses.asdict(about), "sha256": UNSIGNED}
+    unsigned = save(checkpoint.tensors, metadata={"rlcli": json.dumps(content)})
+    return unsigned.replace(UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+
+
+def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
+    """The checkpoint in the bytes of a file.
+
+    Raises:
+        StorageError: they are not what `pack` made, or of another version.
+    """
+    try:
+        header = _header(content)
+        if (version := header["version"]) != VERSION:
+            raise StorageError(refusal(path, version, (VERSION,)))
+        signed = header.pop("sha256")
+        place = signed.encode()
+        unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
+        if hashlib.sha256(unsigned).hexdigest() != signed:
+            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageError(f"{path} is damaged: {error}.") from error
+    wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
+    if wrong:
+        raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+    del header["version"]
+    about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
+    return Checkpoint(tensors, about.update), about
+
+
+def largest_checkpoint(config: RunConfig) -> int:
+    """Bytes that no checkpoint of a run exceeds: eight for each number it may contain, twice over."""
+    spec = registry.describe(config.env)
+    inputs, outputs = spec.observation.width, 2 * (spec.action.width + sum(spec.action.sizes)) + 1
+    widths = (inputs, *config.network.hidden)
+    trunk = sum((one + 1) * other for one, other in pairwise(widths))
+    parameters = 2 * trunk + 2 * (widths[-1] + 1) * (outputs + 1)
+    history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + 100)
+    phases = config.algo.auxiliary_every * config.batch_size * (inputs + outputs)
+    return SPARE + 16 * (parameters * (COPIES + config.lag) + history + phases)
+
+
+def _is_one(value: Any, types: tuple[type, ...]) -> bool:
+    """Whether a value has one of the types; numbers are finite, whole ones not negative."""
+    if type(value) is float and not math.isfinite(value):
+        return False
+    return type(value) in types and (type(value) is not int or float in types or value >= 0)
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """The JSON in the header of a safetensors file; its first eight bytes are the header's length."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return dict(json.loads(header["__metadata__"]["rlcli"]))

@@ -1,0 +1,1 @@
+"""Searches: sweeps whose trials a sampler of Optuna's proposes."""
