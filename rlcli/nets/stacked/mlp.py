@@ -71,7 +71,7 @@ class MLP:
         output = value = inputs.new_empty(*inputs.shape[:2], 0)
         if part != CRITIC:
             rows = self._stacked_outputs(stack, parameters, inputs, 0)
-            output = rows[:, : stack.policy].transpose(-1, -2)
+            output = rows[:, : self.layout.outputs if part == ACTOR else stack.policy].transpose(-1, -2)
         if part != ACTOR:
             if part == CRITIC or last:
                 rows = self._stacked_outputs(stack, parameters, inputs, last)
