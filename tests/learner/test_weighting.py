@@ -106,15 +106,15 @@ def slow_gradient(now: Stage, rollout, coefficients: torch.Tensor) -> torch.Tens
 
 @pytest.mark.broken_by(
     "importance weights against the policy before the update",
-    "learner/update.py",
-    "Weighting(config, hyper, seen, batch.advantages, acting.log_prob, rollout.counted)",
-    "Weighting(config, hyper, seen, batch.advantages, initial.log_prob, rollout.counted)",
+    "learner/prepare.py",
+    "algorithm.weighting(hyper, transitions, advantages, acting.log_prob, rollout.counted)",
+    "algorithm.weighting(hyper, transitions, advantages, initial.log_prob, rollout.counted)",
 )
 @pytest.mark.broken_by(
     "a baseline that is asked to be left out",
-    "learner/weighting.py",
-    'if algo.baseline == "value" else None',
-    'if algo.baseline != "" else None',
+    "learner/table.py",
+    'baseline=algo.baseline == "value",',
+    'baseline=algo.baseline != "",',
 )
 @pytest.mark.parametrize("baseline", ["value", "none"])
 @pytest.mark.parametrize("discount", [False, True])
@@ -287,9 +287,9 @@ def test_whole_episodes_of_several_runs_are_those_of_one():
 
 @pytest.mark.broken_by(
     "the gain of a weighted objective counted backward",
-    "learner/update.py",
-    "gained = batch.weighted(weighting.gain(anchor.log_prob, moved)).mean(-1)",
-    "gained = batch.weighted(weighting.gain(moved, anchor.log_prob)).mean(-1)",
+    "learner/measure.py",
+    "start.weighting.gain(before, after)",
+    "start.weighting.gain(after, before)",
 )
 @pytest.mark.parametrize("rate", [1e-3, 3e-2])
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ def whole_returns(now: Stage, rollout) -> list[tuple[range, int, float]]:
 @pytest.mark.broken_by(
     "the gain of a weighted objective as that of the score function",
     "learner/weighting.py",
-    "mean = Weights(kind, mean_log_weights(begin, end, self._cap), None, False, parts)",
-    "mean = Weights(kind, begin, None, False, parts)",
+    "Weights(choices.kind, mean_log_weights(begin, end, self._cap), None, False, parts)",
+    "Weights(choices.kind, begin, None, False, parts)",
 )
 @pytest.mark.broken_by(
     "a weighted objective without what it was under the policy that acted",
