@@ -84,7 +84,8 @@ class StackedHeads:
         """[R K, ...] as K of [R, ...]."""
         if self._trunks == 1:
             return (stacked,)
-        return stacked.view(-1, self._trunks, *stacked.shape[1:]).unbind(1)
+        runs = stacked.shape[0] // self._trunks
+        return stacked.view(runs, self._trunks, *stacked.shape[1:]).unbind(1)
 
 
 class _Layer(NamedTuple):
