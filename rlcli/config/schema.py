@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 VERSION = 1
@@ -454,11 +455,17 @@ class EnvConfig:
     )  # fmt: skip
 
 
+def kinds_of_network() -> tuple[str, ...]:
+    """The modules of rlcli/nets/kinds, by the names of their files: none is loaded."""
+    folder = Path(__file__).parents[1] / "nets" / "kinds"
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """The policy and the value function."""
 
-    name: str = key("mlp", "The kind of network.", choices=("mlp",))
+    name: str = key("mlp", "The kind of network.", choices=kinds_of_network())
     hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
     activation: str = key(
         "tanh", "Non-linearity of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
