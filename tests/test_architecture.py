@@ -7,20 +7,12 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-import pytest
-import torch
-from torch import Tensor
-
 from rlcli.config.compose import compose
 from rlcli.config.schema import KEYS
-from rlcli.learner import table
-from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.runs.train import train
-from tests.learner.setting import hold, same, small, stage
 from tests.test_imports import LAYERS, PACKAGE, ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -178,36 +170,6 @@ def test_an_update_calls_what_the_ten_lines_name_in_their_order(tmp_path: Path) 
     assert list(called) == [named for named in functions if named not in others]
 
 
-def _values_alone(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Tensor:
-    ratio = (log_prob - log_anchor).exp()
-    return torch.minimum(ratio * advantages, ratio.clamp(1.0 - hyper.clip, 1.0 + hyper.clip) * advantages)
-
-
-@pytest.mark.broken_by(
-    "an automatic slope that is the value",
-    "learner/table.py",
-    "return Objective(found, derivative(values, log_prob))",
-    "return Objective(found, found)",
-    case="0",
-)
-@pytest.mark.parametrize("lag", [0, 1])
-def test_a_surrogate_that_gives_values_alone_trains(lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PPO's formula without its slope, entered in the table, comes to the parameters that PPO comes to."""
-    config = replace(small(algo={"epochs": 3}), lag=lag)
-    before = stage(config).after(lag)
-    rollout = before.collect()
-    written_out = before.learn(rollout)
-    monkeypatch.setitem(table.SURROGATES, "clipped", _values_alone)
-    automatic = before.learn(rollout)
-    assert all(all(mask) for mask in hold(automatic).values())
-    ours, theirs = (found.state.policy.parameters for found in (automatic, written_out))
-    assert not same(ours, before.state.policy.parameters)
-    torch.testing.assert_close(ours, theirs, rtol=0.0, atol=1e-5)
-    gain = automatic.figures["update/gain_predicted"]
-    torch.testing.assert_close(gain, written_out.figures["update/gain_predicted"], rtol=1e-4, atol=1e-7)
-
-
-def test_a_table_of_the_page_that_lacks_a_name_is_noticed() -> None:
-    """The checks see what they look for: methods, variables and nested classes."""
+def test_names_of_a_module_are_its_functions_classes_members_and_variables() -> None:
     source = "X: int = 1\nclass A:\n    y = 2\n    def f(self): ...\ndef g(): ...\n"
     assert set(names(ast.parse(source))) == {"X", "A", "A.y", "A.f", "g"}
