@@ -140,7 +140,7 @@ def vjp_by_blocks(network: Network, parameters: Tensor, inputs: Tensor, by: Head
 def in_order(network: Network, parameters: Tensor) -> Tensor:
     """Parameters, or gradients of all of them, [..., P] in the declared order."""
     order = network.order
-    return parameters if order is None else parameters.index_select(-1, order.to(parameters.device))
+    return parameters if order is None else parameters.index_select(-1, _beside(order, parameters))
 
 
 def from_order(network: Network, declared: Tensor) -> Tensor:
@@ -148,4 +148,8 @@ def from_order(network: Network, declared: Tensor) -> Tensor:
     order = network.order
     if order is None:
         return declared
-    return torch.empty_like(declared).index_copy_(-1, order.to(declared.device), declared)
+    return torch.empty_like(declared).index_copy_(-1, _beside(order, declared), declared)
+
+
+def _beside(order: Tensor, values: Tensor) -> Tensor:
+    return order if order.device == values.device else order.to(values.device)

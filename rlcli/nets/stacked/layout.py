@@ -74,7 +74,7 @@ class Layout:
     @cached_property
     def actor(self) -> Self:
         """The policy as a network of its own, without the critic's trunk and the value head."""
-        return replace(self, shared=True, valued=False)
+        return replace(self, shared=True, valued=False, tutored=False)
 
     @cached_property
     def critic(self) -> Self:
@@ -83,7 +83,7 @@ class Layout:
         The value function without the actor's trunk and the policy head; with a shared trunk the value head,
         over its features.
         """
-        alone = replace(self, outputs=0, free=0, shared=True)
+        alone = replace(self, outputs=0, free=0, shared=True, tutored=False)
         return replace(alone, inputs=self.width, hidden=()) if self.shared else alone
 
     @cached_property

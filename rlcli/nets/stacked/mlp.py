@@ -7,7 +7,7 @@ one run, Q those of a part.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.activations import ACTIVATIONS
 from rlcli.nets.stacked.layout import Initialisation, Layout
 from rlcli.nets.stacked.linear import product
-from rlcli.nets.stacked.passes import Passes, StackedHeads, features
+from rlcli.nets.stacked.passes import Passes, StackedHeads, Views, features, views
 
 Array = npt.NDArray[Any]
 
@@ -38,6 +38,7 @@ class MLP:
     encoder: Encoder
     initialisation: Initialisation = STANDARD
     memory_width: ClassVar[int] = 0
+    _kept: dict[str, tuple[Tensor, Views]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def parts(self) -> Mapping[str, slice]:
@@ -52,7 +53,7 @@ class MLP:
     @cached_property
     def auxiliary(self) -> MLP:
         """With a value head on the actor's trunk as well, unless that has V's own."""
-        return replace(self, layout=self.layout.with_auxiliary)
+        return replace(self, layout=self.layout.with_auxiliary, _kept={})
 
     def initial(self, generator: torch.Generator) -> Tensor:
         """Fresh parameters of one run, [P]."""
@@ -71,7 +72,7 @@ class MLP:
         output = value = inputs.new_empty(*inputs.shape[:2], 0)
         if part != CRITIC:
             rows = self._stacked_outputs(stack, parameters, inputs, 0)
-            output = rows[:, : stack.policy].transpose(-1, -2)
+            output = rows[:, : self.layout.outputs if part == ACTOR else stack.policy].transpose(-1, -2)
         if part != ACTOR:
             if part == CRITIC or last:
                 rows = self._stacked_outputs(stack, parameters, inputs, last)
@@ -88,7 +89,7 @@ class MLP:
         repeatedly: bool = False,
     ) -> Passes:
         """Passes through all of the network or one part, at inputs [R, B, I] of it."""
-        return Passes(self._part(part), parameters[:, self.parts[part]], inputs, repeatedly=repeatedly)
+        return Passes(self._part(part), self._views(parameters, part), inputs, repeatedly=repeatedly)
 
     def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
         """Inputs, but for the critic of a shared trunk, which reads its features [R, B, H]."""
@@ -122,6 +123,14 @@ class MLP:
             return output
 
         return OnHost(head, parts["policy.free"])
+
+    def _views(self, parameters: Tensor, part: str) -> Views:
+        """Views of a part, kept while gradient steps change the same parameters in place."""
+        kept = self._kept.get(part)
+        if kept is None or kept[0] is not parameters:
+            kept = parameters, views(self._part(part), parameters[:, self.parts[part]])
+            self._kept[part] = kept
+        return kept[1]
 
     def _part(self, part: str) -> Layout:
         return {ALL: self.layout, ACTOR: self.layout.actor, CRITIC: self.layout.critic}[part]

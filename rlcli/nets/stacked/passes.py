@@ -9,13 +9,14 @@ parameters, S rows of a head, P parameters of one run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rlcli.nets.network import Heads
-from rlcli.nets.stacked.activations import ACTIVATIONS, Activation
+from rlcli.nets.stacked.activations import ACTIVATIONS
 from rlcli.nets.stacked.layout import Layout
 from rlcli.nets.stacked.linear import add_product, input_gradient, linear, product, weight_gradient
 
@@ -24,7 +25,8 @@ class StackedHeads:
     """The heads of all trunks as one product: which of its rows is which output."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+        self._outputs, self._trunks = layout.outputs, layout.trunks
+        self._valued, self._tutored = layout.valued, layout.tutored
         self.policy = layout.outputs + int(layout.tutored)
         """Policy outputs, with V_aux as the last where there is an auxiliary head."""
         self.rows = max(2, self.policy + int(layout.valued and layout.trunks == 1))
@@ -34,15 +36,15 @@ class StackedHeads:
 
     def stacked(self, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weights [R, K, S, H] and biases [R, K, S, 1]; rows that are no output's are 0."""
-        layout, into, value = self._layout, parts["policy.weight"], parts["value.weight"]
-        weight = into.new_zeros(into.shape[0], layout.trunks, self.rows, into.shape[1])
+        outputs, into, value = self._outputs, parts["policy.weight"], parts["value.weight"]
+        weight = into.new_zeros(into.shape[0], self._trunks, self.rows, into.shape[1])
         bias = weight.new_zeros(*weight.shape[:-1], 1)
-        weight[:, 0, : layout.outputs] = into.transpose(-1, -2)
-        bias[:, 0, : layout.outputs, 0] = parts["policy.bias"]
-        if layout.tutored:
+        weight[:, 0, :outputs] = into.transpose(-1, -2)
+        bias[:, 0, :outputs, 0] = parts["policy.bias"]
+        if self._tutored:
             head = parts["auxiliary.head"]
-            weight[:, 0, layout.outputs], bias[:, 0, layout.outputs, 0] = head[:, :-1], head[:, -1]
-        if layout.valued:
+            weight[:, 0, outputs], bias[:, 0, outputs, 0] = head[:, :-1], head[:, -1]
+        if self._valued:
             weight[:, -1, self.value_row] = value.squeeze(-1)
             bias[:, -1, self.value_row] = parts["value.bias"]
         return weight, bias
@@ -50,42 +52,39 @@ class StackedHeads:
     def read(self, stacked: Tensor, free: Tensor) -> Heads:
         """Outputs [R K, S, B] as heads."""
         rows = self.by_trunk(stacked)
-        return Heads(rows[:, 0, : self.policy].transpose(-1, -2), free, self.value(rows[:, -1]))
+        return Heads(rows[0][:, : self.policy].transpose(-1, -2), free, self.value(rows[-1]))
 
     def value(self, rows: Tensor) -> Tensor:
         """V [R, B] in the last trunk's outputs [R, S, B]; without a value head [R, B, 0]."""
-        if not self._layout.valued:
+        if not self._valued:
             return rows.new_empty(rows.shape[0], rows.shape[-1], 0)
         return rows[:, self.value_row].contiguous()
 
     def stacked_gradient(self, by: Heads) -> Tensor:
         """A gradient with respect to heads as one with respect to the stacked outputs, [R K, S, B]."""
         runs, samples = by.output.shape[:2]
-        stacked = by.output.new_zeros(runs, self._layout.trunks, self.rows, samples)
+        stacked = by.output.new_zeros(runs, self._trunks, self.rows, samples)
         stacked[:, 0, : self.policy] = by.output.transpose(-1, -2)
-        if self._layout.valued:
+        if self._valued:
             stacked[:, -1, self.value_row] = by.value
         return stacked.flatten(0, 1)
 
-    def pieces(
-        self, by_weight: Tensor, by_bias: Tensor, free: Tensor
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Gradients of the heads' parameters as they lie: of the policy, of V, of the auxiliary head."""
-        layout = self._layout
-        by_weight, by_bias = self.by_trunk(by_weight), self.by_trunk(by_bias)
-        first, last = by_weight[:, 0], by_weight[:, -1]
-        policy = [first[:, : layout.outputs].transpose(-1, -2), by_bias[:, 0, : layout.outputs], free]
-        value, auxiliary = [], []
-        if layout.valued:
-            value = [last[:, self.value_row], by_bias[:, -1, self.value_row]]
-        if layout.tutored:
-            auxiliary = [first[:, layout.outputs], by_bias[:, 0, layout.outputs]]
-        return policy, value, auxiliary
+    def pieces(self, by_weight: Tensor, by_bias: Tensor, free: Tensor) -> list[list[Tensor]]:
+        """Gradients of the heads' parameters as they lie: trunk by trunk, then of the auxiliary head."""
+        weights, biases, outputs = self.by_trunk(by_weight), self.by_trunk(by_bias), self._outputs
+        found = [[weights[0][:, :outputs].transpose(-1, -2), biases[0][:, :outputs], free]]
+        if self._valued:
+            value = [weights[-1][:, self.value_row], biases[-1][:, self.value_row]]
+            found = [found[0] + value] if self._trunks == 1 else [*found, value]
+        if self._tutored:
+            found.append([weights[0][:, outputs], biases[0][:, outputs]])
+        return found
 
-    def by_trunk(self, stacked: Tensor) -> Tensor:
-        """[R K, ...] as [R, K, ...]."""
-        trunks = self._layout.trunks
-        return stacked.view(stacked.shape[0] // trunks, trunks, *stacked.shape[1:])
+    def by_trunk(self, stacked: Tensor) -> Sequence[Tensor]:
+        """[R K, ...] as K of [R, ...]."""
+        if self._trunks == 1:
+            return (stacked,)
+        return stacked.view(-1, self._trunks, *stacked.shape[1:]).unbind(1)
 
 
 class _Layer(NamedTuple):
@@ -100,71 +99,81 @@ class _Layer(NamedTuple):
     """Of the shape of `post`, for passes to work in."""
 
 
+class Views(NamedTuple):
+    """Parameters of a layout as the passes read them: views, which follow what is changed in place."""
+
+    parts: dict[str, Tensor]
+    """Every parameter by name, [R, ...]."""
+    affine: list[tuple[Tensor, Tensor | None]]
+    """Weights and biases of each hidden layer, [R, K, ...]; of the first as one matrix, [R, K, I + 1, O]."""
+
+
+def views(layout: Layout, parameters: Tensor) -> Views:
+    """Views of parameters [R, P]."""
+    parts = layout.unflatten(parameters)
+    affine: list[tuple[Tensor, Tensor | None]] = [(layout.first(parameters), None)] if layout.hidden else []
+    for depth in range(1, len(layout.hidden)):
+        affine.append((parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]))
+    return Views(parts, affine)
+
+
 class Passes:
     """A forward pass [R, B, I] of all trunks, kept for its backward and tangent passes. Outside any graph."""
 
-    def __init__(self, layout: Layout, parameters: Tensor, x: Tensor, *, repeatedly: bool) -> None:
+    def __init__(self, layout: Layout, given: Views, x: Tensor, *, repeatedly: bool) -> None:
         self._layout, self._stack = layout, StackedHeads(layout)
+        self._activation = ACTIVATIONS[layout.activation]
         runs, rows, trunks = *x.shape[:2], layout.trunks
-        parts = layout.unflatten(parameters)
-        h = entered(layout, x).unsqueeze(1).expand(-1, trunks, -1, -1).reshape(runs * trunks, rows, -1)
+        h = entered(layout, x)
+        h = h.unsqueeze(1).expand(-1, trunks, -1, -1).reshape(runs * trunks, rows, -1)
         self._layers: list[_Layer] = []
-        for depth in range(len(layout.hidden)):
-            weight, bias = _affine_part(layout, parts, parameters, depth)
+        for affine in given.affine:
+            weight, bias = _all_trunks(affine)
             pre = _affine(h, weight, bias)
             post = self._activation.forward(pre)
             self._layers.append(self._layer(h, weight, pre, post, repeatedly))
             h = post
         self._features = h
-        self._weight, bias = (part.flatten(0, 1) for part in self._stack.stacked(parts))
+        self._weight, bias = (part.flatten(0, 1) for part in self._stack.stacked(given.parts))
         stacked = product(self._weight, h.transpose(-1, -2)).add_(bias)
-        self.heads = self._stack.read(stacked, parts["policy.free"])
+        self.heads = self._stack.read(stacked, given.parts["policy.free"])
 
     def vjp(self, by: Heads) -> Tensor:
         """The gradient [R, P] of any function of the heads, from its gradient with respect to them.
 
         Written out because that halves the cost of a gradient step on small networks.
         """
-        layers = self._layers
+        layers, split, runs = self._layers, self._stack.by_trunk, by.output.shape[0]
         by_stacked = self._stack.stacked_gradient(by)
-        policy, value, auxiliary = self._stack.pieces(
-            product(by_stacked, self._features), by_stacked.sum(-1), by.free
-        )
+        blocks = self._stack.pieces(product(by_stacked, self._features), by_stacked.sum(-1), by.free)
         back = product(by_stacked.transpose(-1, -2), self._weight, layers[-1].room if layers else None)
-        trunks: list[Tensor] = []
         for depth in range(len(layers) - 1, -1, -1):
             layer = layers[depth]
             back = self._through(layer, back)
-            by_weight = self._stack.by_trunk(weight_gradient(layer.inputs, back))
             if depth:
-                trunks = [by_weight, self._stack.by_trunk(back.sum(1)), *trunks]
+                for block, by_bias in zip(blocks, split(back.sum(1)), strict=False):
+                    block.insert(0, by_bias)
+            for block, by_weight in zip(blocks, split(weight_gradient(layer.inputs, back)), strict=False):
+                block.insert(0, by_weight)
+            if depth:
                 back = input_gradient(back, layer.weight, layers[depth - 1].room)
-            else:
-                trunks = [by_weight, *trunks]
-        blocks = [policy, value] if self._layout.trunks == 2 else [policy + value]
-        pieces = [
-            piece
-            for trunk, heads in enumerate(blocks)
-            for piece in (*(part[:, trunk] for part in trunks), *heads)
-        ]
-        runs = by.output.shape[0]
-        return torch.cat([piece.reshape(runs, -1) for piece in (*pieces, *auxiliary)], 1)
+        return torch.cat([piece.reshape(runs, -1) for block in blocks for piece in block], 1)
 
     def jvp(self, tangent: Tensor) -> Heads:
         """The tangent of the heads along a tangent [R, P] of the parameters: the transpose of `vjp`."""
-        parts = self._layout.unflatten(tangent)
+        along = views(self._layout, tangent)
         moved: Tensor | None = None
-        for depth, layer in enumerate(self._layers):
-            weight, bias = _affine_part(self._layout, parts, tangent, depth)
+        for layer, affine in zip(self._layers, along.affine, strict=True):
+            weight, bias = _all_trunks(affine)
             pushed = _affine(layer.inputs, weight, bias, layer.room)
             if moved is not None:
                 add_product(pushed, moved, layer.weight)
             moved = self._through(layer, pushed)
-        weight, bias = (part.flatten(0, 1) for part in self._stack.stacked(parts))
+        weight, bias = (part.flatten(0, 1) for part in self._stack.stacked(along.parts))
         stacked = product(weight, self._features.transpose(-1, -2)).add_(bias)
         if moved is not None:
             add_product(stacked, self._weight, moved.transpose(-1, -2))
-        return self._stack.read(stacked, parts["policy.free"])
+        return self._stack.read(stacked, along.parts["policy.free"])
 
     def _layer(self, inputs: Tensor, weight: Tensor, pre: Tensor, post: Tensor, repeatedly: bool) -> _Layer:
         if not repeatedly:
@@ -181,18 +190,13 @@ class Passes:
             return self._activation.backward(slope, layer.pre, layer.post)
         return slope.mul_(layer.slope)
 
-    @property
-    def _activation(self) -> Activation:
-        return ACTIVATIONS[self._layout.activation]
-
 
 def features(layout: Layout, parameters: Tensor, x: Tensor, trunk: int) -> Tensor:
     """What the heads of a trunk read, [R, B, H], at inputs [R, B, I]."""
-    parts = layout.unflatten(parameters)
     x = entered(layout, x)
-    for depth in range(len(layout.hidden)):
-        weight, bias = _affine_part(layout, parts, parameters, depth, trunk)
-        x = ACTIVATIONS[layout.activation].forward(_affine(x, weight, bias))
+    for weight, bias in views(layout, parameters).affine:
+        chosen = None if bias is None else bias[:, trunk]
+        x = ACTIVATIONS[layout.activation].forward(_affine(x, weight[:, trunk], chosen))
     return x
 
 
@@ -201,19 +205,10 @@ def entered(layout: Layout, x: Tensor) -> Tensor:
     return torch.cat((x, x.new_ones(*x.shape[:-1], 1)), -1) if layout.hidden else x
 
 
-def _affine_part(
-    layout: Layout, parts: dict[str, Tensor], parameters: Tensor, depth: int, trunk: int | None = None
-) -> tuple[Tensor, Tensor | None]:
-    """Weights and biases of a hidden layer, of one trunk [R, ...] or of all [R K, ...].
-
-    The first layer's are one matrix.
-    """
-    if depth:
-        found = [parts[f"trunk.{depth}.{leaf}"] for leaf in ("weight", "bias")]
-    else:
-        found = [layout.first(parameters)]
-    chosen = [part.flatten(0, 1) if trunk is None else part[:, trunk] for part in found]
-    return chosen[0], chosen[1] if depth else None
+def _all_trunks(affine: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    """Weights and biases [R, K, ...] as [R K, ...]."""
+    weight, bias = affine
+    return weight.flatten(0, 1), None if bias is None else bias.flatten(0, 1)
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor | None, out: Tensor | None = None) -> Tensor:
