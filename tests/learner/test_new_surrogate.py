@@ -31,14 +31,14 @@ def clipped_values(
 @pytest.mark.parametrize("lag", [0, 1])
 def test_a_surrogate_that_gives_values_alone_trains(lag: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """PPO's formula without its slope, entered in the table, comes to the parameters that PPO comes to."""
-    config = replace(small(algo={"epochs": 4, "clip": 0.02, "learning_rate": 1e-2}), lag=lag)
+    config = replace(small(algo={"epochs": 4, "clip": 0.01, "learning_rate": 1e-2}), lag=lag)
     before = stage(config).after(lag)
     rollout = before.collect()
     written_out = before.learn(rollout)
     monkeypatch.setitem(table.SURROGATES, "clipped", clipped_values)
     automatic = before.learn(rollout)
     assert all(all(mask) for mask in hold(automatic).values())
-    assert (automatic.figures["update/clip_active"] > 0.05).all()
+    assert (automatic.figures["update/clip_active"] > 0.1).all()
     ours, theirs = (found.state.policy.parameters for found in (automatic, written_out))
     assert not same(ours, before.state.policy.parameters)
     torch.testing.assert_close(ours, theirs, rtol=0.0, atol=1e-5)
