@@ -67,14 +67,14 @@ def test_parts_are_contiguous_and_cover_the_buffer(sizes, kind):
 @pytest.mark.broken_by(
     "the way back from the declared order taken forward",
     "nets/network.py",
-    "torch.empty_like(declared).index_copy_(-1, order.to(declared.device), declared)",
-    "declared.index_select(-1, order.to(declared.device))",
+    "torch.empty_like(declared).index_copy_(-1, _beside(order, declared), declared)",
+    "declared.index_select(-1, _beside(order, declared))",
     case="sizes0-separate",
 )
 @pytest.mark.broken_by(
     "parameters in the order that they lie in",
     "nets/network.py",
-    "return parameters if order is None else parameters.index_select(-1, order.to(parameters.device))",
+    "return parameters if order is None else parameters.index_select(-1, _beside(order, parameters))",
     "return parameters",
     case="sizes0-separate",
 )
@@ -145,8 +145,8 @@ def test_the_auxiliary_head_is_declared_as_one_policy_output_more(sizes):
 @pytest.mark.broken_by(
     "the auxiliary head's gradient taken for the last policy output's",
     "nets/stacked/passes.py",
-    "auxiliary = [first[:, layout.outputs], by_bias[:, 0, layout.outputs]]",
-    "auxiliary = [first[:, layout.outputs - 1], by_bias[:, 0, layout.outputs - 1]]",
+    "found.append([weights[0][:, outputs], biases[0][:, outputs]])",
+    "found.append([weights[0][:, outputs - 1], biases[0][:, outputs - 1]])",
 )
 @pytest.mark.parametrize("repeatedly", [False, True])
 @pytest.mark.parametrize("sizes", SIZES, ids=lambda sizes: f"sizes{SIZES.index(sizes)}")
