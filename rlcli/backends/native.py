@@ -1,4 +1,4 @@
-"""Our own backend: the run axis from the first layer to the last figure.
+"""The native backend: a session of R runs as one program.
 
 Shapes: R runs still in training; `_order[r]` is the run that row r of every tensor belongs to.
 """
@@ -25,7 +25,7 @@ from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
 from rlcli.learner.algorithm import Algorithm
 from rlcli.learner.declared import from_declared, to_declared
-from rlcli.learner.model import initial_parameters, make_model
+from rlcli.learner.model import check_network, initial_parameters, make_model
 from rlcli.learner.ppg import initial_phases
 from rlcli.learner.state import TrainState, no_phases
 from rlcli.learner.table import algorithm
@@ -43,7 +43,7 @@ class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
 
     _collectors: type[Collector] | None = None
-    """Who collects; None: on the host or on the device, as the environments are."""
+    """The collector's class; None: chosen by where the environments are, host or device."""
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
         config = configs[0]
@@ -162,7 +162,7 @@ class NativeSession:
         error: Exception | None = self._collector.env.failures.get(row)
         batch: dict[str, Tensor] = {}
         if error is None:
-            broken = [said for said, held in result.sound.items() if not bool(held[row])]
+            broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
             if broken:
                 error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
                 batch = {
@@ -184,6 +184,7 @@ def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Polic
 def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: EnvSpec) -> TrainState:
     """The states before the first update."""
     config = configs[0]
+    check_network(model.network, row, config.network.name)
     phases = no_phases(len(configs))
     if row.has_phases:
         phases = initial_phases(configs, model, spec.observation, row.optimiser)
@@ -198,7 +199,7 @@ def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: Env
 
 
 def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:
-    """One run's saved tensors as states; `blank` says which there must be, and of which shape."""
+    """One run's saved tensors as states; `blank` has the expected names and shapes."""
     expected = states.named_leaves(states.take(blank, 0))
     trained = {}
     for name, leaf in expected.items():
@@ -212,7 +213,7 @@ def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[Tr
                 f"expected {tuple(leaf.shape)} {leaf.dtype}."
             )
         if saved.is_floating_point() and not bool(saved.isfinite().all()):
-            raise StorageError(f"The checkpoint is of no run of rlcli: {name} holds what is no number.")
+            raise StorageError(f"The checkpoint is not one of rlcli: {name} has values that are not finite.")
         trained[name] = saved
     fields = {}
     num_envs = expected["discounted"].shape[0]

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rlcli.backends import sb3_mapping as mapping
 from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3_env import SteppedBySb3, VectorEnvironment
+from rlcli.backends.sb3_hooks import EpochBuffer, GradientNorms
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.sb3_state import (
     MEMORIES,
@@ -32,7 +33,6 @@ from rlcli.backends.sb3_state import (
     read_optimiser,
     read_parameters,
 )
-from rlcli.backends.sb3_watch import EpochBuffer, GradientNorms
 from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
@@ -157,7 +157,7 @@ class _Member(NativeSession):
             optimiser=read_optimiser(layout, start.optimiser, count, memory, scale, policy),
             losses=self._losses(count),
             gradient_norms=torch.stack(norms).unsqueeze(1) * scale,
-            taken=torch.ones(count, 1, dtype=torch.bool),
+            accepted=torch.ones(count, 1, dtype=torch.bool),
             epochs=[torch.ones(1, dtype=torch.bool)] * buffer.begun,
             figures=self._figures(),
         )

@@ -1,4 +1,4 @@
-"""Our environments as Stable-Baselines3 wants them: its rollouts step ours, with our episodes and seeds.
+"""SB3's VecEnv over our vector environments, with our episodes and seeds.
 
 Shapes: N environments of one run, T rollout steps, O observation width, A action width, D policy outputs.
 """
@@ -33,7 +33,7 @@ class SteppedBySb3(Collector):
     """A collector of one run whose loop is SB3's `collect_rollouts`.
 
     Observations reach SB3 as our encoder gives them and rewards as our learner reads them, so that whitening
-    and scaling are ours: statistics stand still during a rollout and its update.
+    and scaling are ours: statistics are fixed during a rollout and its update.
     """
 
     def attach(
@@ -134,7 +134,7 @@ class VectorEnvironment(VecEnv):
         return [None] * self.num_envs
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refused: an environment is what its config says."""
+        """Refused: environments are set by their config alone."""
         raise AttributeError(attr_name)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Between our flat buffers and Stable-Baselines3's modules: parameters, and what optimisers remember.
+"""Conversion between flat buffers and Stable-Baselines3's modules: parameters and optimiser state.
 
 Shapes: P parameters of one run.
 """
@@ -19,7 +19,7 @@ from rlcli.nets.stacked.mlp import MLP
 
 
 def layout_of(network: Network) -> Layout:
-    """How a network's parameters lie: SB3 has multilayer perceptrons alone (`sb3_mapping`)."""
+    """Layout of a network's parameters: SB3 has multilayer perceptrons only (`sb3_mapping`)."""
     assert isinstance(network, MLP), "refused by sb3_mapping"
     return network.layout
 

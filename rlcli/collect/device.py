@@ -1,4 +1,4 @@
-"""Rollouts on a device: policy and environments in torch, only what ends episodes comes to the host.
+"""Rollouts on a GPU: policy and environments in torch; only rewards and episode ends are copied to the host.
 
 Every step waits once, for rewards and ends: the host numbers episodes and seeds their resets. Shapes: T time,
 R runs, N environments of one run, D policy outputs.

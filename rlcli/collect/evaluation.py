@@ -1,4 +1,4 @@
-"""Evaluation: how a frozen policy does on episodes that are the same every time.
+"""Evaluation of a frozen policy on a fixed set of episodes.
 
 Episode j has the seed hash(seed, 'evaluation', j) and is assigned to its environment in advance, so that
 short episodes are not over-represented. Shapes: N environments side by side, E episodes.
@@ -63,7 +63,7 @@ def evaluate(
     """Plays `episodes` episodes with the policy of one run (run axis 1) on `env` of one run.
 
     An episode that the environment does not end is cut after `max_steps` steps.
-    Returns None when `stopped` said so before all had ended; raises what a failing environment raised.
+    Returns None when `stopped()` is true before all have ended; raises what a failing environment raised.
     """
     count = env.num_envs
     seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
@@ -94,6 +94,6 @@ def evaluate(
             episode[ended & playing] += count
             if (episode >= episodes).all():
                 return Evaluation(returns, lengths, cut)
-            # An environment without a further episode plays its last seed again, unheard.
+            # An environment without a further episode plays its last seed again; it does not count.
             observations = env.reset(seeds[None, np.minimum(episode, episodes - 1)], ended[None])
     return None

@@ -1,4 +1,4 @@
-"""Rollouts: R policies meet R x N environments for T steps.
+"""Rollouts: T steps of R x N environments under R policies.
 
 Shapes: T time, R runs, N environments of one run, D policy outputs. Only the actor runs inside the stepping
 loop, on noise drawn once a rollout; values and log-probabilities follow later, in one batch.
@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 
 
 class Finals(NamedTuple):
-    """Observations that no row of a rollout holds: an episode's last, where the next row is another's first.
+    """Final observations of episodes that ended in a rollout, whose next row is the first of another episode.
 
     Shapes: E of them.
     """
@@ -162,7 +162,7 @@ class Collector:
     def _end(self, record: Record, last: Array | Tensor | None = None) -> tuple[Rollout, list[Episodes]]:
         """The rollout that was recorded, and the episodes that ended in it.
 
-        `last` are the observations after its last step, where a device holds them.
+        `last` are the observations after its last step, where they are on a device.
         """
         actions = _stack(record.actions)
         history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape).cpu().numpy()
@@ -209,7 +209,7 @@ class Collector:
 
 
 class Record:
-    """A rollout in the making, step by step: arrays, or tensors where a device holds them."""
+    """A rollout in the making, step by step: arrays, or tensors where they are on a device."""
 
     def __init__(self, ongoing: Ongoing, memory: Array | None) -> None:
         self.ongoing = ongoing
@@ -246,7 +246,7 @@ def _stack(parts: Sequence[Array | Tensor]) -> Tensor:
 
 
 def forgotten(memory: Array | None, where: npt.NDArray[np.bool_]) -> Array | None:
-    """Recurrent state [R, N, M] with nothing of the episodes that ended where the mask [R, N] says."""
+    """Recurrent state [R, N, M], zero where episodes ended (mask [R, N])."""
     return None if memory is None else np.where(where[..., None], np.float32(0.0), memory)
 
 
@@ -270,7 +270,7 @@ class Ongoing:
         self.lengths += 1
 
     def end(self, ended: npt.NDArray[np.bool_]) -> None:
-        """Books the episodes that ended, and goes on to the next."""
+        """Records the episodes that ended and advances to the next."""
         for r, n in np.argwhere(ended).tolist():
             self.ended[r].returns.append(float(self.returns[r, n]))
             self.ended[r].lengths.append(int(self.lengths[r, n]))

@@ -1,9 +1,9 @@
-"""Where each environment of a run stands, as data: enough to put it there again, to the last bit.
+"""State of a run's environments as data, and its restoration to the last bit.
 
 An episode depends on its reset seed and its actions alone, so a checkpoint keeps those, and restoring is
-reset and replay. What the environment then shows is held against what it showed when the checkpoint was made:
-another version of a simulator is found out, and its episodes are given up. Shapes: R runs, N environments of
-one run, L kept steps (the longest unfinished episode).
+reset and replay. What the environment then shows is compared with what it showed when the checkpoint was
+made: another version of a simulator is found out, and its episodes are given up. Shapes: R runs,
+N environments of one run, L kept steps (the longest unfinished episode).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class CollectorState(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """Environments put where their states said."""
+    """Restored environments."""
 
     states: list[CollectorState]
     observations: Array
@@ -59,7 +59,7 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
 def restore(
     env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None, memory_width: int = 0
 ) -> Restored:
-    """Puts every environment where its state says (None: at its first episode).
+    """Restores every environment to its state (None: to its first episode).
 
     An episode of which too few actions were kept (`env.replay_limit`), or that the environment does not
     repeat, is given up for the next one.

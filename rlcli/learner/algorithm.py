@@ -62,8 +62,10 @@ class Algorithm:
     """Whether minibatches are whole sequences of environments, not samples."""
     fisher: bool
     """Whether a natural step is measured by the Fisher matrix, not by plain distance."""
+    moves_apart: bool
+    """Whether the step rule moves the actor's parameters and the critic's at different times."""
     has_phases: bool
-    """Whether the step rule also learns from rollouts of earlier updates."""
+    """Whether the step rule also learns from rollouts of earlier updates, with an auxiliary value head."""
 
     @property
     def whitens(self) -> bool:
@@ -88,7 +90,7 @@ class PhaseInputs(NamedTuple):
 
     phases: Phases
     updates: Sequence[int]
-    """Updates each run has done: members of a cohort may stand at different ones."""
+    """Updates each run has done: runs of a cohort may have done different numbers."""
     observations: Tensor
     """[R, B, ...]: this rollout's, raw."""
     encode: Callable[[Tensor], Tensor]
@@ -141,7 +143,7 @@ class Improvement(NamedTuple):
     losses: Losses
     gradient_norms: Tensor
     """[S, R], before clipping."""
-    taken: Tensor
+    accepted: Tensor
     """[S, R]: whether the run took the gradient step."""
     epochs: list[Tensor]
     """For each epoch the mask [R] of runs that were active when it began."""

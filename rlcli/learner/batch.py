@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
     """[R, B]: the constant weight of each sample, min(weight_bar, anchor/μ); None: 1, as at lag 0."""
     anchor_outputs: Tensor | None = None
-    """[R, B, D]: the policy head's outputs under the anchor, where a penalty holds the policy to it."""
+    """[R, B, D]: the policy head's outputs under the anchor, where there is a penalty."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every field there is."""
@@ -54,7 +54,7 @@ class Transitions(NamedTuple):
 
     @property
     def on_policy(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What estimators read that do not ask who acted."""
+        """What on-policy estimators read."""
         return self.rewards, self.values, self.next_values, self.terminated, self.truncated
 
 

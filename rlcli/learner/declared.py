@@ -1,6 +1,6 @@
-"""States as checkpoints and digests hold them: parameters in the declared order of their network.
+"""States in the form of checkpoints and digests: parameters in their network's declared order.
 
-How parameters lie in memory is the network's affair and may change; what is saved does not.
+The network chooses the memory layout of parameters, which may change; saved states do not.
 """
 
 from __future__ import annotations

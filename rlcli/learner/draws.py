@@ -1,4 +1,4 @@
-"""Which samples go into which minibatch: random orders of a batch, drawn anew for every epoch.
+"""Permutations of a batch into minibatches, one draw per run and epoch.
 
 Shapes: T time, N environments of one run, R runs, B = T N samples, M minibatches, b = B / M.
 """
@@ -26,7 +26,7 @@ def permutation(
 
 
 def sequences(seeds: Sequence[int], updates: Sequence[int], epoch: int, config: RunConfig) -> Tensor:
-    """As `permutation`, of whole environments: each of the M parts of [R, B] holds N / M of them.
+    """As `permutation`, of whole environments: each of the M parts of [R, B] has N / M of them.
 
     Within a part samples are time-major, [T, N / M].
     """

@@ -49,7 +49,7 @@ def health_figures(
     advantages: Tensor,
     clip: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Every figure of `group/...`; `advantages` are those clip_active asks about, `clip` ε [R, 1]."""
+    """Every figure of `group/...`; `advantages` are for clip_active, `clip` ε [R, 1]."""
     log_ratio = policy.log_prob(actions) - against.log_prob
     figures = health(against.distribution, policy, log_ratio, against.weights)
     if clip is not None:
@@ -73,15 +73,16 @@ def step_figures(
     kl: Tensor,
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
-    taken = improvement.taken.double()
-    count = taken.sum(0)
+    accepted = improvement.accepted.double()
+    count = accepted.sum(0)
     norms = improvement.gradient_norms.double()
     figures = {
-        f"loss/{name}": (taken * loss).sum(0) / count for name, loss in improvement.losses._asdict().items()
+        f"loss/{name}": (accepted * loss).sum(0) / count
+        for name, loss in improvement.losses._asdict().items()
     }
     figures |= {
-        "update/grad_norm_mean": (taken * norms).sum(0) / count,
-        "update/grad_norm_max": torch.where(improvement.taken, norms, -math.inf).amax(0),
+        "update/grad_norm_mean": (accepted * norms).sum(0) / count,
+        "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
         "update/budget_used": kl / algorithm.budget(configs, hyper),
@@ -96,7 +97,7 @@ def step_figures(
 
 
 def as_update(name: str) -> str:
-    """The name under which a figure against μ is also one against the anchor, which is μ at lag 0."""
+    """The name under `update/` of a figure of `behaviour/`: at lag 0 they are equal."""
     return name.replace("behaviour/", "update/").replace("mu", "anchor")
 
 

@@ -60,7 +60,7 @@ def stops_early(configs: Sequence[RunConfig]) -> bool:
 
 
 def remaining(config: RunConfig, update: int) -> float:
-    """The share of `schedule_steps` that lies ahead when `update` updates are done, in [0, 1]."""
+    """The share of `schedule_steps` that remains when `update` updates are done, in [0, 1]."""
     return max(0.0, 1.0 - update * config.batch_size / config.horizon(update))
 
 

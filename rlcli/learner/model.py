@@ -1,4 +1,4 @@
-"""From an environment's spec and a config to the model all runs of a cohort share."""
+"""Construction of the model that all runs of a cohort share, from a config and an environment's spec."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
+from rlcli.errors import UserError
+from rlcli.learner.algorithm import Algorithm
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.nets.kinds import make_network
+from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
 
@@ -22,6 +25,20 @@ def make_model(config: RunConfig, spec: EnvSpec) -> Model:
     family = _family(spec.action)
     encoder = _encoder(config, spec.observation)
     return Model(make_network(config.network, encoder, family.output_width, family.free_width), family)
+
+
+def check_network(network: Network, algorithm: Algorithm, name: str) -> None:
+    """Raises `UserError` where a step rule needs parts that the network `name` does not have."""
+    actor, critic = network.parts[ACTOR], network.parts[CRITIC]
+    if algorithm.moves_apart and critic.start < actor.stop and actor.start < critic.stop:
+        raise UserError(
+            f"network={name} has no parameters of the critic's own, which the algorithm moves apart from the "
+            "actor's; choose algo.step_rule=sgd."
+        )
+    if algorithm.has_phases and network.auxiliary is None:
+        raise UserError(
+            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
+        )
 
 
 def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:

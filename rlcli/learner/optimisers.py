@@ -1,4 +1,4 @@
-"""Optimisers on flat [R, P] buffers, a learning rate a run; elementwise, the same stacked or alone."""
+"""Optimisers on flat [R, P] buffers: elementwise, one learning rate per run, equal bits stacked or alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def clip_by_norm_(gradients: Tensor, limit: Tensor, summed: Tensor | None = None
     """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also the norms before.
 
     The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`. `summed` are the same gradients in the
-    order in which their squares are summed; without it that in which they lie.
+    order in which their squares are summed; without it in memory order.
     """
     norms = torch.linalg.vector_norm(gradients if summed is None else summed, dim=-1, keepdim=True)
     scale = (limit / (norms + 1e-6)).clamp_(max=1.0)

@@ -27,13 +27,13 @@ Schedule = Callable[[RunConfig, int], float]
 
 @dataclass(frozen=True)
 class Penalty:
-    """beta times the mean exact KL between the policy and its anchor, taken from the objective."""
+    """beta times the mean exact KL between the policy and its anchor, subtracted from the objective."""
 
     backward: bool
     """Whether it is KL(pi||anchor), not KL(anchor||pi)."""
     schedule: Schedule
     adapts: bool
-    """Whether beta answers to the KL."""
+    """Whether beta adapts to the KL."""
 
     def kl(self, anchor: Distribution, policy: Distribution) -> Tensor:
         """The divergence of each sample [R, B]."""
@@ -69,7 +69,7 @@ class Penalty:
         return torch.minimum(torch.maximum(moved, floor), ceiling)
 
     def at_bound(self, hyper: Hyperparameters, factor: Tensor) -> Tensor:
-        """-1 where beta stands at its floor, 1 at its ceiling, 0 between them."""
+        """-1 where beta is at its floor, 1 at its ceiling, 0 between them."""
         floor, ceiling = self._bounds(hyper)
         return (factor >= ceiling).double() - (factor <= floor).double()
 

@@ -1,4 +1,4 @@
-"""The step rule of phases: epochs for the policy, epochs for the value function, and now and then an
+"""Phasic policy gradient: policy epochs, value epochs and, every few updates, an auxiliary phase, which
 auxiliary phase, which teaches the policy's network to predict values while it keeps the policy still.
 
 Shapes: R runs, B samples of a rollout, N rollouts from one auxiliary phase to the next, S = N B, b samples of
@@ -64,21 +64,21 @@ def ppg(start: Start) -> Improvement:
     fitted = fit(start, moved.parameters, given.phases.value, start.configs[0].algo.value_epochs)
     parameters, phases = fitted.parameters, _with_rollout(start, given)._replace(value=fitted.optimiser)
     norms = [moved.gradient_norms, fitted.gradient_norms]
-    taken = [moved.taken, torch.ones_like(fitted.losses, dtype=torch.bool)]
+    accepted = [moved.accepted, torch.ones_like(fitted.losses, dtype=torch.bool)]
     figures: dict[str, Tensor] = {}
     turns = [(done + 1) % every == 0 for done in given.updates]
     if any(turns):
         due = torch.tensor(turns, device=parameters.device)
         parameters, phases, taught, figures = _auxiliary_phase(start, parameters, phases, due)
         norms.append(taught)
-        taken.append(due.expand_as(taught))
+        accepted.append(due.expand_as(taught))
     gradient_norms = torch.cat(norms)
     return Improvement(
         parameters,
         moved.optimiser,
         _losses(start, moved, fitted, len(gradient_norms)),
         gradient_norms,
-        torch.cat(taken),
+        torch.cat(accepted),
         moved.epochs,
         figures,
         phases,
@@ -92,7 +92,7 @@ def _given(start: Start) -> PhaseInputs:
 
 def _auxiliary(network: Network) -> Network:
     found = network.auxiliary
-    assert found is not None, "refused when the model was made"
+    assert found is not None, "refused by check_network"
     return found
 
 
@@ -117,7 +117,7 @@ def _with_rollout(start: Start, given: PhaseInputs) -> Phases:
 
 def _losses(start: Start, moved: Improvement, fitted: Fit, steps: int) -> Losses:
     """Each loss as its mean over the steps of its own phase, given to every step [K, R]."""
-    masks = moved.taken.T.contiguous()
+    masks = moved.accepted.T.contiguous()
     counts = masks.sum(-1)
 
     def mean(losses: Tensor) -> Tensor:

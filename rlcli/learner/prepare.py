@@ -1,4 +1,4 @@
-"""The start of an update: anchor, estimates, batch, and what must hold before the first step.
+"""The start of an update: anchor, estimates, batch, and assertions before the first step.
 
 Shapes: T time, R runs, N environments of one run, B = T N samples, D policy outputs, P parameters.
 """
@@ -16,8 +16,8 @@ from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, Transitions, by_run, by_time
 from rlcli.learner.draws import permutation, sequences
+from rlcli.learner.epoch_figures import EpochFigures
 from rlcli.learner.figures import Reference, reference
-from rlcli.learner.follow import EpochFigures
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour

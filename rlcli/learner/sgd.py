@@ -50,7 +50,7 @@ def sgd(start: Start, part: str = ALL) -> Improvement:
     target_kl = hyper.target_kl.squeeze(-1)
     active = torch.ones(len(rule.parameters), dtype=torch.bool, device=rule.parameters.device)
     batch = start.batch
-    steps, norms, taken, epochs = [], [], [], []
+    steps, norms, accepted, epochs = [], [], [], []
     for epoch in range(algo.epochs):
         if stops and not active.any():
             break
@@ -68,14 +68,16 @@ def sgd(start: Start, part: str = ALL) -> Improvement:
             rule.step(gradients, active if stops else None)
             steps.append(samples)
             norms.append(norm)
-            taken.append(active)
+            accepted.append(active)
         exact = start.after_epoch(rule.parameters)
         if exact is not None:
             active = active & (exact <= target_kl.double())
     gradient_norms = torch.stack(norms)
     stacked = _Samples(*(torch.stack(each) for each in zip(*steps, strict=True)))
     losses = _losses(hyper, stacked, gradient.penalties(torch.zeros_like(gradient_norms)))
-    return Improvement(rule.parameters, rule.state(), losses, gradient_norms, torch.stack(taken), epochs, {})
+    return Improvement(
+        rule.parameters, rule.state(), losses, gradient_norms, torch.stack(accepted), epochs, {}
+    )
 
 
 def value_error(clip: float | None, values: Tensor, minibatch: Batch) -> Loss:
@@ -162,7 +164,7 @@ class _PenaltyGradient:
 
 
 def _losses(hyper: Hyperparameters, samples: _Samples, penalty: Tensor) -> Losses:
-    """Means over minibatches, [S, R]; the total as its gradient was taken."""
+    """Means over minibatches, [S, R]; the total is the one that was differentiated."""
     policy, value, entropy = -samples.objective.mean(-1), samples.error.mean(-1), samples.entropy.mean(-1)
     weighed = times(value, hyper.value_coef.squeeze(-1))
     total = policy + weighed - times(entropy, hyper.entropy_coef.squeeze(-1)) + penalty

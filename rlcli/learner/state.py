@@ -1,7 +1,7 @@
 """Everything about learning that influences numbers, as tensors with a leading run axis.
 
 `take(r)` drops the run axis, `stack` adds it, `select` shrinks it: any member of a cohort can be saved,
-resumed alone, or joined to another cohort, and members may stand at different updates.
+resumed alone, or joined to another cohort, and runs may be at different updates.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rlcli.nets.policy import Snapshot
 
 
 class OptimiserState(NamedTuple):
-    """An optimiser's moments and step count; which it uses is its own affair."""
+    """An optimiser's moments and step count; each optimiser uses those it needs."""
 
     first: Tensor
     """[R, P]."""
     second: Tensor
     """[R, P]."""
     steps: Tensor
-    """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
+    """[R] float32 whole numbers: fewer for runs that stopped an update early."""
 
     def part(self, block: slice) -> OptimiserState:
         """Of the parameters of this block alone."""
@@ -59,7 +59,7 @@ class TrainState(NamedTuple):
     """The learner between two updates; every leaf is [R, ...]."""
 
     policy: Snapshot
-    """The current policy; the critic's parameters lie in the same buffer."""
+    """The current policy; the same buffer has the critic's parameters."""
     optimiser: OptimiserState
     reward_moments: Moments
     """Statistics of the discounted return, for reward scaling."""
@@ -68,7 +68,7 @@ class TrainState(NamedTuple):
     queue: Snapshot
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
     coefficient: Tensor
-    """[R] float64: what an adaptive penalty's beta has come to be multiplied by (`learner/penalty.py`)."""
+    """[R] float64: the factor of an adaptive penalty's beta (`learner/penalty.py`)."""
     phases: Phases
     update: Tensor
     """[R] int64: updates done."""

@@ -1,4 +1,4 @@
-"""Running statistics of a run: observations are whitened by them, rewards scaled.
+"""Running statistics of observations (whitening) and of discounted returns (reward scaling).
 
 They are fixed during a rollout and its update, and advance once after it. Shapes: T time, R runs, N
 environments of one run.

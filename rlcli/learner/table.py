@@ -51,6 +51,7 @@ def algorithm(config: RunConfig) -> Algorithm:
         stops_by_epoch=algo.target_kl_rule == "epoch_exact",
         whole_sequences=algo.minibatch_of == "sequences",
         fisher=algo.metric == "fisher",
+        moves_apart=algo.step_rule in ("natural", "phasic"),
         has_phases=algo.step_rule == "phasic",
     )
 
@@ -76,24 +77,29 @@ def with_slope(formula: Formula) -> Surrogate:
     return surrogate
 
 
-def _gae(_: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    advantages = estimators.gae(*seen.on_policy, hyper.gamma, hyper.gae_lambda)
-    return advantages, advantages + seen.values
+def _gae(_: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    advantages = estimators.gae(*transitions.on_policy, hyper.gamma, hyper.gae_lambda)
+    return advantages, advantages + transitions.values
 
 
-def _nstep(algo: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    advantages = estimators.nstep(*seen.on_policy, hyper.gamma, algo.n_step)
-    return advantages, advantages + seen.values
+def _nstep(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    advantages = estimators.nstep(*transitions.on_policy, hyper.gamma, algo.n_step)
+    return advantages, advantages + transitions.values
 
 
-def _monte_carlo(_: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    returns = estimators.monte_carlo(*seen.on_policy, hyper.gamma)
-    return returns - seen.values, returns
+def _monte_carlo(_: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    returns = estimators.monte_carlo(*transitions.on_policy, hyper.gamma)
+    return returns - transitions.values, returns
 
 
-def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
+def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
     found = estimators.vtrace(
-        seen.log_rhos, *seen.on_policy, hyper.gamma, hyper.gae_lambda, hyper.rho_bar, hyper.c_bar
+        transitions.log_rhos,
+        *transitions.on_policy,
+        hyper.gamma,
+        hyper.gae_lambda,
+        hyper.rho_bar,
+        hyper.c_bar,
     )
     # A ratio surrogate brings the ratio itself; the score function has it from its advantage.
     advantages = found.ratios * found.advantages if algo.surrogate == "score" else found.advantages
@@ -150,7 +156,7 @@ SURROGATES: dict[str, Formula] = {
     "clipped": _clipped,
     "ratio": _ratio,
     "score": _score,
-    "weighted": _score,  # of coefficients that stand for advantages: weighting.py
+    "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {

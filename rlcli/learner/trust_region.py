@@ -1,4 +1,4 @@
-"""The step rule of trust regions: one natural step of bounded KL for the policy, gradient epochs for V.
+"""Trust-region step rule (TRPO): one natural-gradient step of bounded KL for the policy, SGD epochs for V.
 
 Shapes: R runs, B samples, P parameters, of which the actor's part takes the natural step.
 """
@@ -23,7 +23,7 @@ def trust_region(start: Start) -> Improvement:
     algo, hyper = start.configs[0].algo, start.hyper
     proposal, evaluation = _propose(start), _Evaluation(start)
     if algo.line_search:
-        taken = line_search(
+        accepted = line_search(
             start.parameters,
             proposal,
             evaluation,
@@ -31,7 +31,7 @@ def trust_region(start: Start) -> Improvement:
             hyper.line_search_shrink,
             algo.line_search_steps,
         )
-        parameters, share, outcome = taken.parameters, taken.scale, taken.outcome
+        parameters, share, outcome = accepted.parameters, accepted.scale, accepted.outcome
     else:
         parameters = (start.parameters.double() + proposal.step).to(start.parameters.dtype)
         outcome = proposal.outcome

@@ -34,7 +34,7 @@ class Update(NamedTuple):
     epochs: dict[str, list[Tensor]]
     """Per-epoch metrics, each a list of [R] float64; NaN where a run had stopped."""
     sound: dict[str, Tensor]
-    """Masks [R] of what must hold, by what is reported when it does not."""
+    """Masks [R] of assertions that passed, by the message shown where one failed."""
     seconds: dict[str, float]
 
 
@@ -55,10 +55,10 @@ def update(
     figures = measure(prepared, improvement) | _penalty_figures(prepared, state)
     after = _after(prepared, improvement, state, rollout, figures)
     sound = prepared.sound | _sound(improvement, after, figures)
-    following = prepared.epochs.seconds
+    per_epoch = prepared.epochs.seconds
     seconds = {
-        "time/learn": learned - begun - following,
-        "time/health": time.perf_counter() - learned + following,
+        "time/learn": learned - begun - per_epoch,
+        "time/health": time.perf_counter() - learned + per_epoch,
     }
     return Update(
         after, prepared.start.batch, figures, prepared.epochs.figures(improvement.epochs), sound, seconds
@@ -66,7 +66,7 @@ def update(
 
 
 def _penalty_figures(prepared: Prepared, state: TrainState) -> dict[str, Tensor]:
-    """beta, and whether it stands at a bound."""
+    """beta, and whether it is at a bound."""
     start = prepared.start
     if start.penalty is None:
         return {}
@@ -104,7 +104,7 @@ def _after(
 
 
 def _sound(improvement: Improvement, after: TrainState, figures: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What must hold after an update, each [R]."""
+    """Assertions after an update, each [R]."""
     both_ways = figures["behaviour/kl_mu_pi"] + figures["behaviour/kl_pi_mu"]
     spread = torch.cat((after.policy.moments.variance, after.reward_moments.variance), -1)
     return {

@@ -1,4 +1,4 @@
-"""Importance weights of a whole rollout in the place of advantages: what `surrogate=weighted` ascends.
+"""Importance-weighted coefficients in place of advantages (`surrogate=weighted`).
 
 Shapes: T time, R runs, N environments of one run, B = T N samples.
 """
@@ -30,7 +30,7 @@ from rlcli.maths.products import times
 
 
 class WeightingChoices(NamedTuple):
-    """Which weights, and of what."""
+    """Choices of `surrogate=weighted`."""
 
     kind: str
     """One of `maths.importance.KINDS`."""
@@ -38,7 +38,7 @@ class WeightingChoices(NamedTuple):
     """Whether every weight is 1."""
     self_normalised: bool
     baseline: bool
-    """Whether the value function before the update is taken from returns."""
+    """Whether the value function before the update is subtracted from returns."""
     discount_states: bool
 
 
@@ -53,7 +53,7 @@ class Weighting:
         self,
         choices: WeightingChoices,
         hyper: Hyperparameters,
-        seen: Transitions,
+        transitions: Transitions,
         advantages: Tensor,
         log_acting: Tensor,
         counted: Tensor,
@@ -62,17 +62,21 @@ class Weighting:
         self._choices = choices
         self._gamma = hyper.gamma.double()
         self._log_acting = log_acting.double()
-        self._segments = segments(seen.terminated | seen.truncated)._replace(counted=counted)
+        self._segments = segments(transitions.terminated | transitions.truncated)._replace(counted=counted)
         self._cap = torch.where(
             hyper.weight_cap.isnan(), sqrt_cap(choices.kind, self._segments), hyper.weight_cap.double()
         )
-        self._baseline = seen.values.double() if choices.baseline else None
+        self._baseline = transitions.values.double() if choices.baseline else None
         self._rewards = bootstrapped_rewards(
-            seen.rewards.double(), seen.next_values.double(), seen.terminated, seen.truncated, self._gamma
+            transitions.rewards.double(),
+            transitions.next_values.double(),
+            transitions.terminated,
+            transitions.truncated,
+            self._gamma,
         )
         self._advantages = by_time(advantages, len(counted)).double()
         if self._baseline is None:
-            self._advantages = self._advantages + seen.values
+            self._advantages = self._advantages + transitions.values
         self._under_behaviour = outcomes(
             choices.kind,
             self._rewards,

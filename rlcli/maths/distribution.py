@@ -1,4 +1,4 @@
-"""What every action distribution has, and the derivatives it has without writing any out.
+"""Base class of action distributions, with automatic derivatives.
 
 Shapes: `...` is any batch shape, R runs, B states. Divergences are in nats.
 """
@@ -59,7 +59,7 @@ class Distribution(ABC):
         return None
 
     def divergences(self, other: Self) -> Divergences:
-        """Both KLs and the total variation, which may have most of their work in common."""
+        """Both KLs and the total variation, which may share most of their computation."""
         return Divergences(self.kl(other), other.kl(self), self.tv(other))
 
     def double(self) -> Self:

@@ -1,4 +1,4 @@
-"""Distributions over several independent choices at once: many-way ones, and switches.
+"""Factored action distributions: independent categorical (MultiDiscrete) and Bernoulli (MultiBinary) choices.
 
 The factors of an action are independent given the state, so that log-probabilities, entropies and KL
 divergences are sums over factors and the ratio of two policies is the product of theirs. Total variation is

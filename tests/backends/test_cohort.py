@@ -14,7 +14,6 @@ from rlcli.collect.evaluation import evaluate
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.nets.network import in_order
-from tests.backends.products import shapes
 from tests.learner.setting import PROBES, ROWS, same, small
 
 SHORT = {"kwargs": {"max_episode_steps": 13}}
@@ -126,7 +125,7 @@ def assert_same_state(session: NativeSession, run: int, other: NativeSession, it
     "    norms = torch.linalg.vector_norm(gradients if summed is None else summed, dim=-1, keepdim=True)",
     "    norms = torch.linalg.vector_norm(gradients).expand(len(gradients), 1)",
 )
-@pytest.mark.parametrize("shape", shapes(SHAPES))
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_three_runs_together_are_the_three_alone(shape):
     configs = members(shape)
     together = NativeSession(configs)

@@ -14,7 +14,6 @@ from rlcli.backends.session import Failure, Policy
 from rlcli.config.compose import compose
 from rlcli.config.schema import EnvConfig
 from rlcli.envs.registry import describe
-from tests.backends.products import shapes
 from tests.backends.test_cohort import assert_same_state, members, rows
 from tests.envs.probes import Levers, Riddle, Switches
 from tests.learner.setting import PROBES, small
@@ -52,7 +51,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 ALGORITHMS = sorted(path.stem for path in (Path(__file__).parents[2] / "conf" / "algo").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("shape", shapes(SHAPES))
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_three_runs_together_are_the_three_alone(shape: dict[str, Any]) -> None:
     configs = members(shape)
     together = NativeSession(configs)

@@ -12,10 +12,7 @@ from rlcli.config.schema import KEYS
 
 FOLDER = Path(rlcli.learner.__file__).parent
 CHOICES = {
-    word
-    for name, key in KEYS.items()
-    if name.startswith("algo.")
-    for word in (key.declaration.choices or ())
+    word for name, key in KEYS.items() if name.startswith("algo.") for word in (key.declaration.choices or ())
 }
 
 

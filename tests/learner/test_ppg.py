@@ -230,7 +230,7 @@ def test_the_clone_term_holds_the_policy(env, shared):
 
 @pytest.mark.broken_by(
     "health before the auxiliary phase",
-    "learner/follow.py",
+    "learner/epoch_figures.py",
     "if self._last is None or not torch.equal(self._last[0], actor):",
     "if self._last is None:",
 )

@@ -101,14 +101,14 @@ VARIANTS = {
     "learner/penalty.py",
     "policy.pullback_kl_to(anchor, by_kl) if self.backward",
     "policy.pullback_kl_from(anchor, by_kl) if self.backward",
-    case='the second step of mdpo',
+    case="the second step of mdpo",
 )
 @pytest.mark.broken_by(
     "the two penalties swapped",
     "learner/table.py",
     'return Penalty(algo.penalty == "kl_pi_anchor", schedule, adapts)',
     'return Penalty(algo.penalty != "kl_pi_anchor", schedule, adapts)',
-    case='the second step of mdpo',
+    case="the second step of mdpo",
 )
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 def test_updates_come_to_where_the_slow_learner_comes(config):

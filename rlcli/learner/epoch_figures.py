@@ -1,4 +1,4 @@
-"""Health epoch by epoch: a policy measured again and again through its update.
+"""Per-epoch health figures: the policy measured after each epoch of an update.
 
 Shapes: R runs, P parameters.
 """
@@ -35,7 +35,7 @@ class EpochFigures:
         anchor: Reference,
     ) -> None:
         self._stops = stops_early(configs) and algorithm.stops_by_epoch
-        self._follows = configs[0].health.epochs
+        self._records = configs[0].health.epochs
         self._model, self._inputs, self._actions = model, inputs, actions
         self._mu, self._anchor = mu, anchor
         self._rows: list[dict[str, Tensor]] = []
@@ -44,11 +44,11 @@ class EpochFigures:
 
     def __call__(self, parameters: Tensor) -> Tensor | None:
         """Measures the policy of `parameters` [R, P]; its mean KL [R] where the stopping rule asks for it."""
-        if not (self._stops or self._follows):
+        if not (self._stops or self._records):
             return None
         begun = time.perf_counter()
         policy = self.policy(parameters)
-        if self._follows:
+        if self._records:
             self._rows.append(epoch_figures(self._mu, policy, self._actions))
         exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
         self.seconds += time.perf_counter() - begun
