@@ -1,1 +1,1 @@
-"""Who trains: each backend is a `Session` of runs trained together."""
+"""Backends: each is a `Session` of runs trained together."""

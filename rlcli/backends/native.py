@@ -1,4 +1,4 @@
-"""Our own backend: the run axis from the first layer to the last figure.
+"""The native backend: a session of R runs as one program.
 
 Shapes: R runs still in training; `_order[r]` is the run that row r of every tensor belongs to.
 """
@@ -23,16 +23,18 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.learner import state as states
-from rlcli.learner.model import initial_parameters, make_model
-from rlcli.learner.optimisers import INITIAL_SECOND
-from rlcli.learner.phasic import initial_phases
-from rlcli.learner.state import TrainState
-from rlcli.learner.step import StepRule
+from rlcli.learner.algorithm import Algorithm
+from rlcli.learner.declared import from_declared, to_declared
+from rlcli.learner.model import check_network, initial_parameters, make_model
+from rlcli.learner.ppg import initial_phases
+from rlcli.learner.state import TrainState, no_phases
+from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model, Snapshot
 
 REMEMBERED, WIDENED = "phases.observations", (torch.float32, torch.float64)
 """An earlier rlcli kept fewer digits of observations that are whitened."""
+MEMORY = "memory"
 RAW_ACTIONS = (torch.int64, torch.float32)
 """Types that actions are kept in."""
 
@@ -41,9 +43,7 @@ class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
 
     _collectors: type[Collector] | None = None
-    """Who collects; None: on the host or on the device, as the environments are."""
-    _step_rule: StepRule | None = None
-    """How parameters move; None: as the row says."""
+    """The collector's class; None: chosen by where the environments are, host or device."""
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
         config = configs[0]
@@ -52,10 +52,13 @@ class NativeSession:
         self._order = list(range(len(configs)))
         self.spec = registry.describe(config.env)
         self._model = make_model(config, self.spec)
-        blank = _blank(configs, self._model, self.spec)
+        self._algorithm = algorithm(config)
+        blank = _blank(configs, self._algorithm, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
-            trained, collectors = zip(*(_unpack(blank, saved) for saved in checkpoints), strict=True)
+            trained, collectors = zip(
+                *(_unpack(blank, self._model, saved) for saved in checkpoints), strict=True
+            )
             blank = states.stack(trained)
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
@@ -86,7 +89,7 @@ class NativeSession:
         rollout, episodes = self._collector.collect(states.behaviour(before), done)
         collected = time.perf_counter()
         try:
-            result = update(configs, self._collector.seeds, self._model, before, rollout, self._step_rule)
+            result = update(self._algorithm, configs, self._collector.seeds, self._model, before, rollout)
         except Exception:
             self._collector.states = collected_before
             raise
@@ -127,13 +130,14 @@ class NativeSession:
         row = self._order.index(run)
         found = {name: array[row, ...] for name, array in self._on_host().items()}
         for name, array in self._collector.states[row]._asdict().items():
-            found[f"collector.{name}"] = np.ascontiguousarray(array)
+            if name != MEMORY or array.size:
+                found[f"collector.{name}"] = np.ascontiguousarray(array)
         return found
 
     def _on_host(self) -> dict[str, Array]:
         """The arrays of the present state, [R, ...], by their names in a checkpoint."""
         if self._hosted is None or self._hosted[0] is not self._state:
-            leaves = states.named_leaves(self._state)
+            leaves = states.named_leaves(to_declared(self._state, self._model.network))
             arrays = {f"train.{name}": leaf.cpu().numpy() for name, leaf in leaves.items()}
             self._hosted = self._state, arrays
         return self._hosted[1]
@@ -158,7 +162,7 @@ class NativeSession:
         error: Exception | None = self._collector.env.failures.get(row)
         batch: dict[str, Tensor] = {}
         if error is None:
-            broken = [said for said, held in result.sound.items() if not bool(held[row])]
+            broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
             if broken:
                 error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
                 batch = {
@@ -172,27 +176,30 @@ class NativeSession:
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
     model = make_model(config, spec)
-    trained, _ = _unpack(_blank([config], model, spec), checkpoint)
+    trained, _ = _unpack(_blank([config], algorithm(config), model, spec), model, checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)
 
 
-def _blank(configs: Sequence[RunConfig], model: Model, spec: EnvSpec) -> TrainState:
+def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: EnvSpec) -> TrainState:
     """The states before the first update."""
     config = configs[0]
-    parameters = initial_parameters(configs, model)
+    check_network(model.network, row, config.network.name)
+    phases = no_phases(len(configs))
+    if row.has_phases:
+        phases = initial_phases(configs, model, spec.observation, row.optimiser)
     return states.fresh(
-        parameters,
-        model.encoder.width,
+        initial_parameters(configs, model),
+        model.network.encoder.width,
         config.env.num_envs,
         config.lag,
-        initial_phases(configs, model, spec.observation),
-        INITIAL_SECOND[config.algo.optimiser],
+        phases,
+        row.optimiser.initial_second,
     )
 
 
-def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:
-    """One run's saved tensors as states; `blank` says which there must be, and of which shape."""
+def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:
+    """One run's saved tensors as states; `blank` has the expected names and shapes."""
     expected = states.named_leaves(states.take(blank, 0))
     trained = {}
     for name, leaf in expected.items():
@@ -206,30 +213,36 @@ def _unpack(blank: TrainState, checkpoint: Checkpoint) -> tuple[TrainState, Coll
                 f"expected {tuple(leaf.shape)} {leaf.dtype}."
             )
         if saved.is_floating_point() and not bool(saved.isfinite().all()):
-            raise StorageError(f"The checkpoint is of no run of rlcli: {name} holds what is no number.")
+            raise StorageError(f"The checkpoint is not one of rlcli: {name} has values that are not finite.")
         trained[name] = saved
     fields = {}
-    for name, saved in _collected(checkpoint, expected["discounted"].shape[0]).items():
+    num_envs = expected["discounted"].shape[0]
+    for name, saved in _collected(checkpoint, num_envs, model.network.memory_width).items():
         fields[name] = saved.numpy()
-    return states.with_leaves(states.take(blank, 0), trained), CollectorState(**fields)
+    state: TrainState = from_declared(states.with_leaves(states.take(blank, 0), trained), model.network)
+    return state, CollectorState(**fields)
 
 
-def _collected(checkpoint: Checkpoint, num_envs: int) -> dict[str, Tensor]:
-    """The saved tensors of a collector of N environments.
+def _collected(checkpoint: Checkpoint, num_envs: int, memory_width: int) -> dict[str, Tensor]:
+    """The saved tensors of a collector of N environments; memory of no width is not saved.
 
     Raises:
         StorageError: one is missing or of another shape or type.
     """
-    shapes = {"episodes": (num_envs,), "lengths": (num_envs,), "returns": (num_envs,)}
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("episodes", "lengths", "returns"), (num_envs,))
+    shapes[MEMORY] = (num_envs, memory_width)
     types = {
         "episodes": torch.int64,
         "lengths": torch.int64,
         "returns": torch.float64,
         "recent": torch.float64,
+        MEMORY: torch.float32,
     }
     found = {}
     for name in CollectorState._fields:
         saved = checkpoint.tensors.get(f"collector.{name}")
+        if name == MEMORY and not memory_width:
+            saved = torch.zeros(num_envs, 0)
         if saved is None:
             raise StorageError(f"The checkpoint lacks the collector's {name}.")
         fits = saved.dtype is types.get(name, saved.dtype) and saved.shape == shapes.get(name, saved.shape)

@@ -1,4 +1,4 @@
-"""What training asks of the process it runs in: threads, and memory that stays."""
+"""Process settings for training: threads, and freed memory kept for reuse."""
 
 from __future__ import annotations
 

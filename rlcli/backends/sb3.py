@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from stable_baselines3 import A2C, PPO
@@ -22,20 +23,21 @@ from torch import Tensor, nn
 from rlcli.backends import sb3_mapping as mapping
 from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3_env import SteppedBySb3, VectorEnvironment
+from rlcli.backends.sb3_hooks import EpochBuffer, GradientNorms
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.sb3_state import (
     MEMORIES,
+    layout_of,
     load_optimiser,
     load_parameters,
     read_optimiser,
     read_parameters,
 )
-from rlcli.backends.sb3_watch import EpochBuffer, GradientNorms
 from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
+from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.hyperparameters import remaining
-from rlcli.learner.step import Improvement, Losses, Step
 from rlcli.maths.draws import derive
 from rlcli.maths.natural import Outcome
 
@@ -117,9 +119,9 @@ class _Member(NativeSession):
             raise UserError(refused.text)
         assert isinstance(self._collector, SteppedBySb3)
         self._stepped = self._collector
-        self._algorithm = make_algorithm(self._config, self._stepped)
-        self._stepped.attach(self._config, self._algorithm, lambda: self._state.reward_moments)
-        self._step_rule = self._improve
+        self._sb3 = make_algorithm(self._config, self._stepped)
+        self._stepped.attach(self._config, self._sb3, lambda: self._state.reward_moments)
+        self._algorithm = replace(self._algorithm, step_rule=self._improve)
 
     def update(self) -> dict[int, Row | Failure]:
         """As native's; what SB3 raises fails the run and leaves its state as it was."""
@@ -130,35 +132,32 @@ class _Member(NativeSession):
             self._stepped.states = collected
             return {0: Failure(error, number)}
 
-    def _improve(self, step: Step) -> Improvement:
+    def _improve(self, start: Start) -> Improvement:
         """SB3's `train` on SB3's buffer, from the parameters and moments in our state."""
         config, done = self._config, int(self._state.update)
-        policy, buffer = self._algorithm.policy, self._algorithm.rollout_buffer
-        network, memory, scale = (
-            step.model.network,
-            MEMORIES[config.algo.optimiser],
-            mapping.loss_scale(config),
-        )
+        policy, buffer = self._sb3.policy, self._sb3.rollout_buffer
+        memory, scale = MEMORIES[config.algo.optimiser], mapping.loss_scale(config)
+        layout = layout_of(start.model.network)
         assert isinstance(buffer, EpochBuffer)
 
         @torch.inference_mode()
         def after_epoch() -> None:
-            step.after_epoch(read_parameters(network, policy).unsqueeze(0))
+            start.after_epoch(read_parameters(layout, policy).unsqueeze(0))
 
         with torch.inference_mode(False), torch.enable_grad():
-            load_parameters(network, step.parameters[0], policy)
-            load_optimiser(network, step.optimiser, memory, scale, policy)
+            load_parameters(layout, start.parameters[0], policy)
+            load_optimiser(layout, start.optimiser, memory, scale, policy)
             buffer.listen(after_epoch, whole_only=mapping.algorithm(config) == "TRPO")
-            self._algorithm._current_progress_remaining = remaining(config, done)
-            norms = train(self._algorithm, derive(config.seed, "sb3_train", done))
+            self._sb3._current_progress_remaining = remaining(config, done)
+            norms = train(self._sb3, derive(config.seed, "sb3_train", done))
             buffer.finish()
         count = len(norms)
         return Improvement(
-            parameters=read_parameters(network, policy).unsqueeze(0),
-            optimiser=read_optimiser(network, step.optimiser, count, memory, scale, policy),
+            parameters=read_parameters(layout, policy).unsqueeze(0),
+            optimiser=read_optimiser(layout, start.optimiser, count, memory, scale, policy),
             losses=self._losses(count),
             gradient_norms=torch.stack(norms).unsqueeze(1) * scale,
-            taken=torch.ones(count, 1, dtype=torch.bool),
+            accepted=torch.ones(count, 1, dtype=torch.bool),
             epochs=[torch.ones(1, dtype=torch.bool)] * buffer.begun,
             figures=self._figures(),
         )
@@ -168,12 +167,12 @@ class _Member(NativeSession):
 
         The mean counts a minibatch on which target_kl stopped, too; TRPO logs no entropy.
         """
-        logged = self._algorithm.logger.name_to_value
+        logged = self._sb3.logger.name_to_value
         algo = self._config.algo
         if mapping.algorithm(self._config) == "TRPO":
             policy, entropy = -logged["train/policy_objective"], math.nan
         else:
-            policy = logged[POLICY_LOSS[type(self._algorithm)]]
+            policy = logged[POLICY_LOSS[type(self._sb3)]]
             entropy = -logged["train/entropy_loss"]
         value = logged["train/value_loss"]
         total = policy + algo.value_coef * value
@@ -182,7 +181,7 @@ class _Member(NativeSession):
         return Losses(*(torch.full((steps, 1), float(loss)) for loss in (policy, value, entropy, 0.0, total)))
 
     def _figures(self) -> dict[str, Tensor]:
-        found = self._algorithm.logger.name_to_value.get("train/is_line_search_success")
+        found = self._sb3.logger.name_to_value.get("train/is_line_search_success")
         if found is None:
             return {}
         outcome = Outcome.STEPPED if found else Outcome.LINE_SEARCH_FAILED

@@ -1,4 +1,4 @@
-"""Our environments as Stable-Baselines3 wants them: its rollouts step ours, with our episodes and seeds.
+"""SB3's VecEnv over our vector environments, with our episodes and seeds.
 
 Shapes: N environments of one run, T rollout steps, O observation width, A action width, D policy outputs.
 """
@@ -16,12 +16,12 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from rlcli.backends.sb3_random import seeded
-from rlcli.backends.sb3_state import load_parameters
+from rlcli.backends.sb3_state import layout_of, load_parameters
 from rlcli.collect.rollout import Collector, Episodes, Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.envs.interface import Step
 from rlcli.envs.spec import ActionSpec
-from rlcli.learner.batch import scaled_rewards
+from rlcli.learner.statistics import scaled_rewards
 from rlcli.maths.draws import derive
 from rlcli.nets.observations import Moments
 from rlcli.nets.policy import Snapshot
@@ -33,7 +33,7 @@ class SteppedBySb3(Collector):
     """A collector of one run whose loop is SB3's `collect_rollouts`.
 
     Observations reach SB3 as our encoder gives them and rewards as our learner reads them, so that whitening
-    and scaling are ours: statistics stand still during a rollout and its update.
+    and scaling are ours: statistics are fixed during a rollout and its update.
     """
 
     def attach(
@@ -52,9 +52,9 @@ class SteppedBySb3(Collector):
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout under the behaviour policy, as SB3's buffer has it too."""
         algorithm = self._algorithm
-        self._encode = self.model.encoder.on_host(behaviour.moments)
+        self._encode = self.model.network.encoder.on_host(behaviour.moments)
         self._record = self._begin()
-        load_parameters(self.model.network, behaviour.parameters[0], algorithm.policy)
+        load_parameters(layout_of(self.model.network), behaviour.parameters[0], algorithm.policy)
         algorithm._last_obs = self.encoded(self._observations)
         assert algorithm.env is not None
         with seeded(derive(self.seeds[0], "sb3_collect", updates[0])):
@@ -93,7 +93,7 @@ class VectorEnvironment(VecEnv):
 
     def __init__(self, collector: SteppedBySb3) -> None:
         self._collector = collector
-        width = collector.model.encoder.width
+        width = collector.model.network.encoder.width
         super().__init__(
             collector.env.num_envs,
             spaces.Box(-np.inf, np.inf, (width,), np.float32),
@@ -102,7 +102,7 @@ class VectorEnvironment(VecEnv):
 
     def reset(self) -> Array:
         """Observations [N, O] without a meaning: every rollout sets those it begins with."""
-        return np.zeros((self.num_envs, self._collector.model.encoder.width), np.float32)
+        return np.zeros((self.num_envs, self._collector.model.network.encoder.width), np.float32)
 
     def step_async(self, actions: Array) -> None:
         """Keeps the actions for `step_wait`."""
@@ -134,7 +134,7 @@ class VectorEnvironment(VecEnv):
         return [None] * self.num_envs
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refused: an environment is what its config says."""
+        """Refused: environments are set by their config alone."""
         raise AttributeError(attr_name)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:

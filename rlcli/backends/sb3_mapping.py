@@ -1,4 +1,4 @@
-"""What Stable-Baselines3 is told of a config: every key becomes an argument of SB3's, or is refused by name.
+"""Mapping of a config to Stable-Baselines3: each key becomes an argument, or is refused with its name.
 
 Loads neither SB3 nor torch, so that a command is refused before anything starts.
 """

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 draws from the process's global generators: seeded for it, then put back."""
+"""Seeds of the process's global generators, which Stable-Baselines3 draws from; restored afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within, the global generators of Python, numpy and torch follow from `seed` alone."""
-    standing = random.getstate(), np.random.get_state()  # noqa: NPY002
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -21,5 +21,5 @@ def seeded(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
-            random.setstate(standing[0])
-            np.random.set_state(standing[1])  # noqa: NPY002
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002

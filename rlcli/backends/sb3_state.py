@@ -1,4 +1,4 @@
-"""Between our flat buffers and Stable-Baselines3's modules: parameters, and what optimisers remember.
+"""Conversion between flat buffers and Stable-Baselines3's modules: parameters and optimiser state.
 
 Shapes: P parameters of one run.
 """
@@ -13,14 +13,22 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
 from rlcli.learner.state import OptimiserState
-from rlcli.nets.mlp import MLP
+from rlcli.nets.network import Network
+from rlcli.nets.stacked.layout import Layout
+from rlcli.nets.stacked.mlp import MLP
 
 
-def by_name(network: MLP, flat: Tensor) -> dict[str, Tensor]:
+def layout_of(network: Network) -> Layout:
+    """Layout of a network's parameters: SB3 has multilayer perceptrons only (`sb3_mapping`)."""
+    assert isinstance(network, MLP), "refused by sb3_mapping"
+    return network.layout
+
+
+def by_name(layout: Layout, flat: Tensor) -> dict[str, Tensor]:
     """A flat buffer [P] as views under the names and in the shapes of SB3's parameters."""
-    parts = network.unflatten(flat.unsqueeze(0))
+    parts = layout.unflatten(flat.unsqueeze(0))
     views = {}
-    for depth in range(len(network.hidden)):
+    for depth in range(len(layout.hidden)):
         for trunk, name in enumerate(("policy_net", "value_net")):
             layer = f"mlp_extractor.{name}.{2 * depth}"
             views[f"{layer}.weight"] = parts[f"trunk.{depth}.weight"][0, trunk].T
@@ -28,15 +36,15 @@ def by_name(network: MLP, flat: Tensor) -> dict[str, Tensor]:
     for head, name in (("policy", "action_net"), ("value", "value_net")):
         views[f"{name}.weight"] = parts[f"{head}.weight"][0].T
         views[f"{name}.bias"] = parts[f"{head}.bias"][0]
-    if network.free:
+    if layout.free:
         views["log_std"] = parts["policy.free"][0, 0]
     return views
 
 
 @torch.no_grad()
-def load_parameters(network: MLP, flat: Tensor, policy: ActorCriticPolicy) -> None:
+def load_parameters(layout: Layout, flat: Tensor, policy: ActorCriticPolicy) -> None:
     """Sets the parameters of SB3's policy to those of a flat buffer [P]."""
-    views = by_name(network, flat)
+    views = by_name(layout, flat)
     own = dict(policy.named_parameters())
     assert own.keys() == views.keys(), sorted(own.keys() ^ views.keys())
     for name, parameter in own.items():
@@ -44,10 +52,10 @@ def load_parameters(network: MLP, flat: Tensor, policy: ActorCriticPolicy) -> No
 
 
 @torch.no_grad()
-def read_parameters(network: MLP, policy: ActorCriticPolicy) -> Tensor:
+def read_parameters(layout: Layout, policy: ActorCriticPolicy) -> Tensor:
     """The parameters of SB3's policy as a flat buffer [P]."""
-    flat = torch.empty(sum(network.sizes))
-    views = by_name(network, flat)
+    flat = torch.empty(layout.size)
+    views = by_name(layout, flat)
     for name, parameter in policy.named_parameters():
         views[name].copy_(parameter)
     return flat
@@ -70,7 +78,7 @@ MEMORIES = {
 
 
 def load_optimiser(
-    network: MLP, state: OptimiserState, memory: Memory, scale: float, policy: ActorCriticPolicy
+    layout: Layout, state: OptimiserState, memory: Memory, scale: float, policy: ActorCriticPolicy
 ) -> None:
     """Sets what the optimiser of SB3's policy remembers to one run's state (R = 1).
 
@@ -80,7 +88,7 @@ def load_optimiser(
     kept.clear()
     if memory.second is None:
         return
-    first, second = by_name(network, state.first[0] / scale), by_name(network, state.second[0] / scale**2)
+    first, second = by_name(layout, state.first[0] / scale), by_name(layout, state.second[0] / scale**2)
     for name, parameter in policy.named_parameters():
         kept[parameter] = {
             "step": memory.steps(float(state.steps)),
@@ -91,11 +99,16 @@ def load_optimiser(
 
 
 def read_optimiser(
-    network: MLP, before: OptimiserState, steps: int, memory: Memory, scale: float, policy: ActorCriticPolicy
+    layout: Layout,
+    before: OptimiserState,
+    steps: int,
+    memory: Memory,
+    scale: float,
+    policy: ActorCriticPolicy,
 ) -> OptimiserState:
     """What the optimiser remembers after `steps` more gradient steps."""
     first, second = before.first[0].clone(), before.second[0].clone()
-    firsts, seconds = by_name(network, first), by_name(network, second)
+    firsts, seconds = by_name(layout, first), by_name(layout, second)
     for name, parameter in policy.named_parameters():
         kept = policy.optimizer.state.get(parameter, {})
         if memory.first is not None:

@@ -1,4 +1,4 @@
-"""The whole interface of a backend: runs trained together, one update at a time."""
+"""The interface of backends: a session of runs trained together, one update at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Policy(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """One run's full state: tensors without a run axis, and what the numbers stand for."""
+    """One run's full state: tensors without a run axis, and the number of updates done."""
 
     tensors: dict[str, Tensor]
     update: int
@@ -58,13 +58,13 @@ class Session(Protocol):
         """The run's current policy."""
 
     def state(self, run: int) -> Checkpoint:
-        """Everything the run needs to go on elsewhere, alone or in another cohort."""
+        """Everything the run needs to resume elsewhere, alone or in another cohort."""
 
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored at the start and was given up for the next."""
 
     def views(self, run: int) -> dict[str, Array]:
-        """The tensors of `state` as arrays, not copied where they lie on the host: read them at once."""
+        """The tensors of `state` as arrays, on the host not copied: the next update may change them."""
 
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""

@@ -1,1 +1,1 @@
-"""Rollouts and evaluation: how a policy meets environments."""
+"""Rollouts and evaluation of policies in environments."""

@@ -1,4 +1,4 @@
-"""Rollouts on a device: policy and environments in torch, only what ends episodes comes to the host.
+"""Rollouts on a GPU: policy and environments in torch; only rewards and episode ends are copied to the host.
 
 Every step waits once, for rewards and ends: the host numbers episodes and seeds their resets. Shapes: T time,
 R runs, N environments of one run, D policy outputs.
@@ -37,20 +37,22 @@ class DeviceCollector(Collector):
             record.observations.append(observations)
             record.actions.append(actions)
             record.outputs.append(outputs)
+            record.outcomes.append(tuple(outcome))
             observations = env.observed()
-            record.steps.append((observations, *outcome))
             ongoing.add(outcome.rewards)
             ended = outcome.terminated | outcome.truncated
             if ended.any():
+                record.end(ended, observations)
                 ongoing.end(ended)
                 env.begin(self._starts(ongoing, ended), ended)
                 observations = env.observed()
         if self.whole_episodes:
             unfinished = ongoing.leave_unfinished()
+            record.end(unfinished, observations)
             env.begin(self._starts(ongoing, unfinished), unfinished)
             observations = env.observed()
         self._observations = observations.cpu().numpy()
-        return self._end(record)
+        return self._end(record, observations)
 
     def _choose(self, outputs: Tensor, free: Tensor, noise: Tensor) -> Tensor:
         """The family's `act` in torch, for the two kinds of action there are here."""

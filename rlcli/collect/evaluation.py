@@ -1,4 +1,4 @@
-"""Evaluation: how a frozen policy does on episodes that are the same every time.
+"""Evaluation of a frozen policy on a fixed set of episodes.
 
 Episode j has the seed hash(seed, 'evaluation', j) and is assigned to its environment in advance, so that
 short episodes are not over-represented. Shapes: N environments side by side, E episodes.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.collect.rollout import forgotten
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
 from rlcli.nets.actor import Actor
@@ -62,7 +63,7 @@ def evaluate(
     """Plays `episodes` episodes with the policy of one run (run axis 1) on `env` of one run.
 
     An episode that the environment does not end is cut after `max_steps` steps.
-    Returns None when `stopped` said so before all had ended; raises what a failing environment raised.
+    Returns None when `stopped()` is true before all have ended; raises what a failing environment raised.
     """
     count = env.num_envs
     seeds = np.array([environment_seed(seed, "evaluation", j) for j in range(episodes)])
@@ -72,10 +73,12 @@ def evaluate(
     act = Actor(model, snapshot)
     draws = generator(seed, "evaluation_action")
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
+    width = model.network.memory_width
+    memory = np.zeros((1, count, width), np.float32) if width else None
     while not stopped():
         noise = model.family.noise((1, count), draws).numpy() if stochastic else None
-        actions, _ = act(observations, noise)
-        step = env.step(actions.reshape(1, count, *env.spec.action.shape))
+        acted = act(observations, noise, memory)
+        step = env.step(acted.actions.reshape(1, count, *env.spec.action.shape))
         if env.failures:
             raise env.failures[0]
         playing = episode < episodes
@@ -85,11 +88,12 @@ def evaluate(
         endless = ~ended[playing] & (lengths[episode[playing]] >= max_steps)
         ended[playing] |= endless
         cut += int(endless.sum())
-        observations = step.observations
+        observations, memory = step.observations, acted.memory
         if ended.any():
+            memory = forgotten(memory, ended[None])
             episode[ended & playing] += count
             if (episode >= episodes).all():
                 return Evaluation(returns, lengths, cut)
-            # An environment without a further episode plays its last seed again, unheard.
+            # An environment without a further episode plays its last seed again; it does not count.
             observations = env.reset(seeds[None, np.minimum(episode, episodes - 1)], ended[None])
     return None

@@ -1,4 +1,4 @@
-"""Rollouts: R policies meet R x N environments for T steps.
+"""Rollouts: T steps of R x N environments under R policies.
 
 Shapes: T time, R runs, N environments of one run, D policy outputs. Only the actor runs inside the stepping
 loop, on noise drawn once a rollout; values and log-probabilities follow later, in one batch.
@@ -24,11 +24,24 @@ from rlcli.nets.policy import Model, Snapshot
 Array = npt.NDArray[Any]
 
 
+class Finals(NamedTuple):
+    """Final observations of episodes that ended in a rollout, whose next row is the first of another episode.
+
+    Shapes: E of them.
+    """
+
+    places: Tensor
+    """[E, 3] int64: step, run and environment."""
+    observations: Tensor
+    """[E, ...], raw."""
+
+
 class Rollout(NamedTuple):
-    """What R runs saw and did; tensors on the learner's device."""
+    """The experience of R runs, each observation stored once; tensors on the learner's device."""
 
     observations: Tensor
-    """[T, R, N, ...], raw."""
+    """[T + 1, R, N, ...], raw, in their own dtype: before each step, and after the last."""
+    finals: Finals
     actions: Tensor
     """[T, R, N] or [T, R, N, A], raw: not clipped to bounds."""
     rewards: Tensor
@@ -37,12 +50,29 @@ class Rollout(NamedTuple):
     """[T, R, N]."""
     truncated: Tensor
     """[T, R, N]."""
-    next_observations: Tensor
-    """[T, R, N, ...]: true successors, the final observation where an episode ended."""
     outputs: Tensor
     """[T, R, N, D]: the policy head's outputs while acting."""
     counted: Tensor
     """[T, R, N]: whether the step's episode counts, as not all do where whole ones are asked for."""
+    memory: Tensor | None = None
+    """[R, N, M]: recurrent state before the first step; None: the network has none."""
+
+    @property
+    def acted_on(self) -> Tensor:
+        """[T, R, N, ...]: the observation that each action was chosen at."""
+        return self.observations[:-1]
+
+    def successors(self) -> Tensor:
+        """[T, R, N, ...]: what each step led to, the final observation where an episode ended."""
+        found = self.observations[1:].clone()
+        found[self.finals.places.unbind(1)] = self.finals.observations
+        return found
+
+    def to(self, device: str) -> Rollout:
+        """The rollout on a device."""
+        finals = Finals(*(part.to(device) for part in self.finals))
+        parts = {name: part.to(device) for name, part in self._asdict().items() if isinstance(part, Tensor)}
+        return self._replace(finals=finals, **parts)
 
 
 class Episodes(NamedTuple):
@@ -77,7 +107,10 @@ class Collector:
         self.replay_limit = replay_limit
         self.device = device
         self.whole_episodes = whole_episodes
-        self.states, self._observations, self.given_up = restore(env, self.seeds, states)
+        self.states, self._observations, self.given_up = restore(
+            env, self.seeds, states, model.network.memory_width
+        )
+        self._memory = _stacked_memory(self.states)
 
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
@@ -85,10 +118,14 @@ class Collector:
         act = Actor(self.model, behaviour)
         record = self._begin()
         for t in range(self.rollout_steps):
-            self._step(record, *act(self._observations, noise[t]))
+            acted = act(self._observations, noise[t], self._memory)
+            self._memory = acted.memory
+            self._step(record, acted.actions, acted.outputs)
         if self.whole_episodes:
             unfinished = record.ongoing.leave_unfinished()
+            record.end(unfinished, self._observations)
             self._observations = self.env.reset(self._starts(record.ongoing, unfinished), unfinished)
+            self._memory = forgotten(self._memory, unfinished)
         return self._end(record)
 
     def select(self, rows: Sequence[int]) -> None:
@@ -97,6 +134,7 @@ class Collector:
         self.seeds = [self.seeds[row] for row in rows]
         self.states = [self.states[row] for row in rows]
         self._observations = self._observations[list(rows)]
+        self._memory = None if self._memory is None else self._memory[list(rows)]
         self.given_up = self.given_up[list(rows)]
 
     def _noise(self, updates: Sequence[int]) -> Tensor:
@@ -109,7 +147,7 @@ class Collector:
         return torch.stack(draws, 1)
 
     def _begin(self) -> Record:
-        return Record(Ongoing(self.states))
+        return Record(Ongoing(self.states), self._memory)
 
     def _step(self, record: Record, actions: Array, outputs: Array) -> Step:
         """Takes the actions [R, N, ...] that a policy with these outputs chose, and books what came of it."""
@@ -117,19 +155,33 @@ class Collector:
         record.observations.append(self._observations)
         record.actions.append(actions)
         record.outputs.append(outputs)
-        record.steps.append(step)
-        self._observations = self._advance(record.ongoing, step)
+        record.outcomes.append((step.rewards, step.terminated, step.truncated))
+        self._observations = self._advance(record, step)
         return step
 
-    def _end(self, record: Record) -> tuple[Rollout, list[Episodes]]:
-        """The rollout that was booked, and the episodes that ended in it."""
+    def _end(self, record: Record, last: Array | Tensor | None = None) -> tuple[Rollout, list[Episodes]]:
+        """The rollout that was recorded, and the episodes that ended in it.
+
+        `last` are the observations after its last step, where they are on a device.
+        """
         actions = _stack(record.actions)
         history = actions.reshape(*actions.shape[:3], *self.env.spec.action.shape).cpu().numpy()
-        self.states = record.ongoing.states(self.states, history, self._observations, self.replay_limit)
-        successors, *outcomes = (_stack(part) for part in zip(*record.steps, strict=True))
-        counted = self._counted(outcomes[1] | outcomes[2])
-        parts = (_stack(record.observations), actions, *outcomes, successors, _stack(record.outputs), counted)
-        return Rollout(*(part.to(self.device) for part in parts)), record.ongoing.ended
+        self.states = record.ongoing.states(
+            self.states, history, self._observations, self._memory, self.replay_limit
+        )
+        rewards, terminated, truncated = (_stack(part) for part in zip(*record.outcomes, strict=True))
+        rollout = Rollout(
+            _stack([*record.observations, self._observations if last is None else last]),
+            record.finals(),
+            actions,
+            rewards,
+            terminated,
+            truncated,
+            _stack(record.outputs),
+            self._counted(terminated | truncated),
+            None if record.memory is None else torch.from_numpy(record.memory),
+        )
+        return rollout.to(self.device), record.ongoing.ended
 
     def _counted(self, ended: Tensor) -> Tensor:
         """Which steps [T, R, N] belong to episodes that count."""
@@ -137,13 +189,15 @@ class Collector:
             return torch.ones_like(ended)
         return segments(ended, self.env.spec.max_episode_steps).counted
 
-    def _advance(self, ongoing: Ongoing, step: Step) -> Array:
-        """Books the step and begins the next episode where one ended; the observations to act on next."""
-        ended = step.terminated | step.truncated
+    def _advance(self, record: Record, step: Step) -> Array:
+        """Records the step and begins the next episode where one ended; the observations to act on next."""
+        ended, ongoing = step.terminated | step.truncated, record.ongoing
         ongoing.add(step.rewards)
         if not ended.any():
             return step.observations
+        record.end(ended, step.observations)
         ongoing.end(ended)
+        self._memory = forgotten(self._memory, ended)
         return self.env.reset(self._starts(ongoing, ended), ended)
 
     def _starts(self, ongoing: Ongoing, where: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -155,15 +209,33 @@ class Collector:
 
 
 class Record:
-    """A rollout in the making, step by step: arrays, or tensors where a device holds them."""
+    """A rollout in the making, step by step: arrays, or tensors where they are on a device."""
 
-    def __init__(self, ongoing: Ongoing) -> None:
+    def __init__(self, ongoing: Ongoing, memory: Array | None) -> None:
         self.ongoing = ongoing
+        self.memory = memory
         self.observations: list[Array | Tensor] = []
         self.actions: list[Array | Tensor] = []
         self.outputs: list[Array | Tensor] = []
-        self.steps: list[tuple[Array | Tensor, Array, Array, Array]] = []
-        """As `Step`."""
+        self.outcomes: list[tuple[Array | Tensor, ...]] = []
+        """Rewards and both kinds of end of each step so far."""
+        self._ends: list[tuple[int, npt.NDArray[np.bool_], Array | Tensor]] = []
+
+    def end(self, where: npt.NDArray[np.bool_], observations: Array | Tensor) -> None:
+        """Keeps the observations [R, N, ...] of the last step where the next row will not show them."""
+        self._ends.append((len(self.outcomes) - 1, where, observations))
+
+    def finals(self) -> Finals:
+        """The observations kept by `end`."""
+        if not self._ends:
+            first = torch.as_tensor(self.observations[0])
+            return Finals(torch.zeros(0, 3, dtype=torch.int64), first.new_zeros(0, *first.shape[2:]))
+        steps, masks, shown = zip(*self._ends, strict=True)
+        where = torch.from_numpy(np.stack(masks))
+        places = where.nonzero()
+        kept = _stack(shown)
+        places[:, 0] = torch.tensor(steps)[places[:, 0]]
+        return Finals(places, kept[where.to(kept.device)])
 
 
 def _stack(parts: Sequence[Array | Tensor]) -> Tensor:
@@ -171,6 +243,16 @@ def _stack(parts: Sequence[Array | Tensor]) -> Tensor:
     if isinstance(parts[0], Tensor):
         return torch.stack([part for part in parts if isinstance(part, Tensor)])
     return torch.from_numpy(np.stack(parts))
+
+
+def forgotten(memory: Array | None, where: npt.NDArray[np.bool_]) -> Array | None:
+    """Recurrent state [R, N, M], zero where episodes ended (mask [R, N])."""
+    return None if memory is None else np.where(where[..., None], np.float32(0.0), memory)
+
+
+def _stacked_memory(states: Sequence[CollectorState]) -> Array | None:
+    found = np.stack([state.memory for state in states])
+    return found if found.shape[-1] else None
 
 
 class Ongoing:
@@ -188,7 +270,7 @@ class Ongoing:
         self.lengths += 1
 
     def end(self, ended: npt.NDArray[np.bool_]) -> None:
-        """Books the episodes that ended, and goes on to the next."""
+        """Records the episodes that ended and advances to the next."""
         for r, n in np.argwhere(ended).tolist():
             self.ended[r].returns.append(float(self.returns[r, n]))
             self.ended[r].lengths.append(int(self.lengths[r, n]))
@@ -207,7 +289,12 @@ class Ongoing:
         self.returns[where] = 0.0
 
     def states(
-        self, before: Sequence[CollectorState], actions: Array, observations: Array, limit: int
+        self,
+        before: Sequence[CollectorState],
+        actions: Array,
+        observations: Array,
+        memory: Array | None,
+        limit: int,
     ) -> list[CollectorState]:
         """The states after a rollout of `actions` [T, R, N, ...] that ended in `observations`."""
         found = []
@@ -223,6 +310,7 @@ class Ongoing:
                     recent=np.concatenate((state.recent, self.ended[row].returns))[-RECENT:],
                     history=history[len(history) - kept :],
                     observations=observations[row],
+                    memory=state.memory if memory is None else memory[row],
                 )
             )
         return found

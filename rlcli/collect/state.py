@@ -1,9 +1,9 @@
-"""Where each environment of a run stands, as data: enough to put it there again, to the last bit.
+"""State of a run's environments as data, and its restoration to the last bit.
 
 An episode depends on its reset seed and its actions alone, so a checkpoint keeps those, and restoring is
-reset and replay. What the environment then shows is held against what it showed when the checkpoint was made:
-another version of a simulator is found out, and its episodes are given up. Shapes: R runs, N environments of
-one run, L kept steps (the longest unfinished episode).
+reset and replay. What the environment then shows is compared with what it showed when the checkpoint was
+made: another version of a simulator is found out, and its episodes are given up. Shapes: R runs,
+N environments of one run, L kept steps (the longest unfinished episode).
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ class CollectorState(NamedTuple):
     """[L, N, *action]: the last L raw actions; environment n's episode is the last `lengths[n]` of them."""
     observations: Array
     """[N, *observation]: what each environment showed last."""
+    memory: npt.NDArray[np.float32]
+    """[N, M]: recurrent state of the policy in each environment; of no width where the network has none."""
 
 
 class Restored(NamedTuple):
-    """Environments put where their states said."""
+    """Restored environments."""
 
     states: list[CollectorState]
     observations: Array
@@ -54,14 +56,16 @@ def episode_seed(seed: int, environment: int, episode: int) -> int:
     return environment_seed(seed, "episode", environment, episode)
 
 
-def restore(env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None) -> Restored:
-    """Puts every environment where its state says (None: at its first episode).
+def restore(
+    env: VectorEnv, seeds: Sequence[int], states: Sequence[CollectorState] | None, memory_width: int = 0
+) -> Restored:
+    """Restores every environment to its state (None: to its first episode).
 
     An episode of which too few actions were kept (`env.replay_limit`), or that the environment does not
     repeat, is given up for the next one.
     """
     if states is None:
-        found = [_fresh(env) for _ in seeds]
+        found = [_fresh(env, memory_width) for _ in seeds]
         observations = env.reset(_starts(seeds, found), np.ones((len(seeds), env.num_envs), bool))
         return _restored(found, observations, np.zeros((len(seeds), env.num_envs), bool))
     found = [_replayable(state, env.spec.exact_resume) for state in states]
@@ -102,7 +106,7 @@ def _starts(seeds: Sequence[int], states: Sequence[CollectorState]) -> npt.NDArr
     )
 
 
-def _fresh(env: VectorEnv) -> CollectorState:
+def _fresh(env: VectorEnv, memory_width: int) -> CollectorState:
     n = env.num_envs
     action, observation = env.spec.action, env.spec.observation
     return CollectorState(
@@ -112,6 +116,7 @@ def _fresh(env: VectorEnv) -> CollectorState:
         recent=np.zeros(0),
         history=np.zeros((0, n, *action.shape), action.raw_dtype),
         observations=np.zeros((n, *observation.shape), observation.dtype),
+        memory=np.zeros((n, memory_width), np.float32),
     )
 
 
@@ -128,6 +133,7 @@ def _given_up(state: CollectorState, lost: npt.NDArray[np.bool_]) -> CollectorSt
         episodes=state.episodes + lost,
         lengths=np.where(lost, 0, state.lengths),
         returns=np.where(lost, 0.0, state.returns),
+        memory=np.where(lost[:, None], np.float32(0.0), state.memory),
     )
 
 

@@ -29,6 +29,19 @@ def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
         )
 
 
+def sequences_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Minibatches of whole sequences hold whole environments."""
+    algo, envs = config.algo, config.env.num_envs
+    if algo.minibatch_of != "sequences" or envs % algo.minibatches == 0:
+        return
+    near = " or ".join(str(value) for value in nearest_divisors(envs, algo.minibatches))
+    yield Fault(
+        f"algo.minibatches={algo.minibatches} does not divide env.num_envs={envs}, as "
+        f"algo.minibatch_of=sequences needs; nearest: {near}.",
+        frozenset({"algo.minibatches", "env.num_envs", "algo.minibatch_of"}),
+    )
+
+
 def auxiliary_minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """As `minibatches_divide`, of the rollouts an auxiliary phase learns from."""
     algo = config.algo
@@ -198,6 +211,7 @@ def schedules_follow_each_other(config: RunConfig, _: Mapping[str, str]) -> Iter
 
 RULES: tuple[Check, ...] = (
     minibatches_divide,
+    sequences_divide,
     auxiliary_minibatches_divide,
     keys_have_effect,
     natural_step_fits,

@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 VERSION = 1
@@ -162,6 +163,12 @@ class AlgoConfig:
     )
     minibatches: int = key(
         4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
+    )
+    minibatch_of: str = key(
+        "samples",
+        "What a minibatch holds: samples of all environments at any step, or whole sequences of some "
+        "environments, as networks with memory need (minibatches must divide env.num_envs then).",
+        choices=("samples", "sequences"),
     )
     optimiser: str = key("adam", "The rule of gradient steps.", choices=("adam", "rmsprop", "sgd"))
     learning_rate: float = key(2.5e-4, "Step size of the optimiser.", ge=0, cohort=True)
@@ -448,11 +455,17 @@ class EnvConfig:
     )  # fmt: skip
 
 
+def kinds_of_network() -> tuple[str, ...]:
+    """The modules of rlcli/nets/kinds, by the names of their files: none is loaded."""
+    folder = Path(__file__).parents[1] / "nets" / "kinds"
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """The policy and the value function."""
 
-    name: str = key("mlp", "The kind of network.", choices=("mlp",))
+    name: str = key("mlp", "The kind of network.", choices=kinds_of_network())
     hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
     activation: str = key(
         "tanh", "Non-linearity of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")

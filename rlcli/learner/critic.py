@@ -1,6 +1,6 @@
 """Fitting the value function alone: gradient epochs that leave the policy where it is.
 
-Shapes: R runs, S gradient steps, P parameters, of which the critic's columns are the value function's.
+Shapes: R runs, S gradient steps, P parameters, of which the critic's part moves.
 """
 
 from __future__ import annotations
@@ -10,48 +10,46 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm_
+from rlcli.learner.algorithm import Start
+from rlcli.learner.optimisers import clip_by_norm_
 from rlcli.learner.sgd import minibatches, value_error
 from rlcli.learner.state import OptimiserState
-from rlcli.learner.step import Step
+from rlcli.nets.network import CRITIC
 
 
 class Fit(NamedTuple):
-    """What the epochs came to."""
+    """What value epochs return."""
 
     parameters: Tensor
     """[R, P]."""
     optimiser: OptimiserState
+    """Of the critic's part."""
     losses: Tensor
     """[S, R]: the value loss, without its coefficient."""
     gradient_norms: Tensor
     """[S, R], before clipping."""
 
 
-def fit(step: Step, parameters: Tensor, epochs: int) -> Fit:
+def fit(start: Start, parameters: Tensor, state: OptimiserState, epochs: int) -> Fit:
     """`epochs` passes over the batch from `parameters` [R, P] down the value loss times its coefficient."""
-    config, hyper, state = step.configs[0], step.hyper, step.optimiser
-    algo = config.algo
-    whole = step.model.network
-    network, columns = whole.critic, whole.critic_columns.to(parameters.device)
-    planned = epochs * algo.minibatches
-    rule = OPTIMISERS[algo.optimiser](parameters[:, columns], state.part(columns), hyper, planned)
-    parts = network.unflatten(rule.parameters)
-    samples = config.batch_size // algo.minibatches
-    scale = hyper.value_coef / samples if algo.loss_reduction == "mean" else hyper.value_coef
+    algorithm, hyper, network = start.algorithm, start.hyper, start.model.network
+    algo = start.configs[0].algo
+    block = network.parts[CRITIC]
+    # A state of both heads of a shared trunk has those of V at its end.
+    moving = slice(state.first.shape[1] - (block.stop - block.start), None)
+    rule = algorithm.optimiser(parameters, state.part(moving), hyper, epochs * algo.minibatches, block)
+    batch = start.batch._replace(inputs=network.entering(parameters, start.batch.inputs, CRITIC))
+    samples = start.configs[0].batch_size // algo.minibatches
+    scale = hyper.value_coef if algorithm.sums_losses else hyper.value_coef / samples
     errors, norms = [], []
     for epoch in range(epochs):
-        for minibatch in minibatches(config, step.batch, step.permutations, epoch):
-            heads, tape = network.forward(parts, minibatch.inputs)
-            error = value_error(algo, heads.value, minibatch)
-            gradients = network.backward(tape, heads._replace(value=scale * error.slope))
-            gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm)
+        for minibatch in minibatches(start, batch, epoch):
+            linear = network.linearise(rule.parameters, minibatch.inputs, part=CRITIC)
+            error = value_error(algo.value_clip, linear.heads.value, minibatch)
+            by_heads = linear.heads._replace(value=scale * error.slope)
+            gradients, norm = clip_by_norm_(linear.vjp(by_heads), hyper.max_grad_norm)
             rule.step(gradients)
             errors.append(error.value)
             norms.append(norm)
-    return Fit(
-        parameters.index_copy(1, columns, rule.parameters),
-        state.with_part(columns, rule.state()),
-        torch.stack(errors).mean(-1),
-        torch.stack(norms),
-    )
+    kept = state.with_part(moving, rule.state())
+    return Fit(rule.parameters, kept, torch.stack(errors).mean(-1), torch.stack(norms))

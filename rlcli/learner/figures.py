@@ -13,13 +13,10 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import RunConfig
-from rlcli.learner.batch import Batch
+from rlcli.learner.algorithm import Algorithm, Improvement
 from rlcli.learner.hyperparameters import Hyperparameters
-from rlcli.learner.penalty import adapts
-from rlcli.learner.step import Improvement
-from rlcli.maths.distributions import Distribution
-from rlcli.maths.health import clip_figures, divergence, explained_variance, health
-from rlcli.maths.surrogates import clip_budget
+from rlcli.maths.distribution import Distribution
+from rlcli.maths.health import clip_figures, divergence, health
 
 
 class Reference(NamedTuple):
@@ -45,18 +42,23 @@ def reference(
 
 
 def health_figures(
-    group: str, against: Reference, policy: Distribution, actions: Tensor, judged: Tensor, clip: Tensor | None
+    group: str,
+    against: Reference,
+    policy: Distribution,
+    actions: Tensor,
+    advantages: Tensor,
+    clip: Tensor | None,
 ) -> dict[str, Tensor]:
-    """Every figure of `group/...`; `judged` are the advantages clip_active asks about, `clip` ε [R, 1]."""
+    """Every figure of `group/...`; `advantages` are for clip_active, `clip` ε [R, 1]."""
     log_ratio = policy.log_prob(actions) - against.log_prob
     figures = health(against.distribution, policy, log_ratio, against.weights)
     if clip is not None:
-        figures |= clip_figures(log_ratio, judged.double(), clip.double(), against.weights)
+        figures |= clip_figures(log_ratio, advantages.double(), clip.double(), against.weights)
     return {f"{group}/{_named(name, against.name)}": value for name, value in figures.items()}
 
 
 def epoch_figures(against: Reference, policy: Distribution, actions: Tensor) -> dict[str, Tensor]:
-    """The figures that are followed through an update (`epochs/...`)."""
+    """The figures of each epoch of an update (`epochs/...`)."""
     figures = divergence(
         against.distribution, policy, policy.log_prob(actions) - against.log_prob, against.weights
     )
@@ -64,56 +66,38 @@ def epoch_figures(against: Reference, policy: Distribution, actions: Tensor) -> 
 
 
 def step_figures(
+    algorithm: Algorithm,
     configs: Sequence[RunConfig],
     hyper: Hyperparameters,
-    batch: Batch,
-    values: Tensor,
     improvement: Improvement,
     kl: Tensor,
 ) -> dict[str, Tensor]:
-    """Losses, gradient norms, counts and settings of an update.
-
-    `values` [R, B] are V before it, `kl` [R] is what it spent of its budget.
-    """
-    config = configs[0]
-    taken = improvement.taken.double()
-    count = taken.sum(0)
+    """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
+    accepted = improvement.accepted.double()
+    count = accepted.sum(0)
     norms = improvement.gradient_norms.double()
     figures = {
-        f"loss/{name}": (taken * loss).sum(0) / count for name, loss in improvement.losses._asdict().items()
+        f"loss/{name}": (accepted * loss).sum(0) / count
+        for name, loss in improvement.losses._asdict().items()
     }
     figures |= {
-        "update/grad_norm_mean": (taken * norms).sum(0) / count,
-        "update/grad_norm_max": torch.where(improvement.taken, norms, -math.inf).amax(0),
+        "update/grad_norm_mean": (accepted * norms).sum(0) / count,
+        "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
-        "update/explained_variance": explained_variance(values.double(), batch.targets.double()),
-        "update/budget_used": kl / budget(configs, hyper),
+        "update/budget_used": kl / algorithm.budget(configs, hyper),
         "update/learning_rate": hyper.learning_rate.squeeze(-1).double(),
-        "update/lag": torch.full_like(count, config.lag),
+        "update/lag": torch.full_like(count, configs[0].lag),
     }
-    if config.algo.surrogate == "clipped":
+    if algorithm.clips:
         figures["update/clip"] = hyper.clip.squeeze(-1).double()
-    if config.algo.penalty == "none":
+    if algorithm.penalty is None:
         del figures["loss/penalty"]
     return {name: torch.where(value.isfinite(), value, math.nan) for name, value in figures.items()}
 
 
-def budget(configs: Sequence[RunConfig], hyper: Hyperparameters) -> Tensor:
-    """The KL an update may spend, [R]: what the row declares, else `health.kl_reference`."""
-    algo = configs[0].algo
-    if algo.step_rule == "natural":
-        return hyper.delta.squeeze(-1).double()
-    if algo.surrogate == "clipped":
-        return clip_budget(hyper.clip.squeeze(-1).double())
-    like = hyper.gamma.squeeze(-1).double()
-    if adapts(configs[0]):
-        return like.new_tensor([config.algo.kl_target for config in configs])
-    return torch.full_like(like, configs[0].health.kl_reference)
-
-
 def as_update(name: str) -> str:
-    """The name under which a figure against μ is also one against the anchor, which is μ at lag 0."""
+    """The name under `update/` of a figure of `behaviour/`: at lag 0 they are equal."""
     return name.replace("behaviour/", "update/").replace("mu", "anchor")
 
 

@@ -1,43 +1,57 @@
-"""The numbers that may differ between runs of a cohort, as float32 tensors [R, 1], schedules applied."""
+"""The numbers that may differ between runs of a cohort, with schedules applied.
+
+Which these are follows from the schema: the numbers of `algo` that are declared with `cohort=True`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import KEYS, RunConfig
+
+SECTION = "algo."
+NAMES = tuple(
+    name.removeprefix(SECTION)
+    for name, key in KEYS.items()
+    if name.startswith(SECTION) and key.declaration.cohort
+)
+"""Every hyperparameter, by its key below `algo`."""
+SCHEDULED = tuple(
+    name
+    for name in NAMES
+    if (key := KEYS.get(f"{SECTION}{name}_schedule")) and key.declaration.choices == ("constant", "linear")
+)
+"""Those that may fall to 0 over `schedule_steps`."""
 
 
-class Hyperparameters(NamedTuple):
-    """One update's hyperparameters, each [R, 1]; a null limit is infinity."""
+class Hyperparameters:
+    """One update's hyperparameters of R runs: `hyper.NAME` is [R, 1] float32.
 
-    learning_rate: Tensor
-    adam_eps: Tensor
-    adam_beta1: Tensor
-    adam_beta2: Tensor
-    rmsprop_decay: Tensor
-    rmsprop_eps: Tensor
-    clip: Tensor
-    delta: Tensor
-    cg_tolerance: Tensor
-    cg_damping: Tensor
-    line_search_shrink: Tensor
-    beta_clone: Tensor
-    gamma: Tensor
-    gae_lambda: Tensor
-    rho_bar: Tensor
-    c_bar: Tensor
-    entropy_coef: Tensor
-    value_coef: Tensor
-    max_grad_norm: Tensor
-    target_kl: Tensor
-    weight_bar: Tensor
-    weight_cap: Tensor
-    """NaN: the root of the number of samples."""
+    A null limit is infinity; a weight_cap that the number of samples decides is NaN.
+    """
+
+    def __init__(self, exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> None:
+        self._exact, self._rounded = exact, rounded
+
+    def __getattr__(self, name: str) -> Tensor:
+        rounded: Mapping[str, Tensor] = self.__dict__.get("_rounded", {})
+        return rounded[name] if name in rounded else _unknown(name)
+
+    def exact(self, name: str) -> Tensor:
+        """A hyperparameter as [R] float64."""
+        return self._exact[name]
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Hyperparameters:
+        """With `function` applied to every tensor."""
+        tables = (
+            {name: function(value) for name, value in table.items()} for table in (self._exact, self._rounded)
+        )
+        return Hyperparameters(*tables)
 
 
 def stops_early(configs: Sequence[RunConfig]) -> bool:
@@ -46,30 +60,37 @@ def stops_early(configs: Sequence[RunConfig]) -> bool:
 
 
 def remaining(config: RunConfig, update: int) -> float:
-    """The share of `schedule_steps` that lies ahead when `update` updates are done, in [0, 1]."""
+    """The share of `schedule_steps` that remains when `update` updates are done, in [0, 1]."""
     return max(0.0, 1.0 - update * config.batch_size / config.horizon(update))
 
 
 def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device: str) -> Hyperparameters:
     """The values in force during the update that follows `updates[r]` done ones."""
     rows = [_row(config, done) for config, done in zip(configs, updates, strict=True)]
-    table = torch.tensor(rows, dtype=torch.float64).float().to(device)
-    return Hyperparameters(*(column.unsqueeze(1).contiguous() for column in table.unbind(1)))
+    table = torch.tensor(rows, dtype=torch.float64).to(device)
+    return Hyperparameters(
+        dict(zip(NAMES, table.T.contiguous().unbind(0), strict=True)),
+        {
+            name: column.unsqueeze(1).contiguous()
+            for name, column in zip(NAMES, table.float().unbind(1), strict=True)
+        },
+    )
 
 
 def _row(config: RunConfig, done: int) -> list[float]:
-    algo, ahead = config.algo, remaining(config, done)
-    factors = {
-        "learning_rate": ahead if algo.learning_rate_schedule == "linear" else 1.0,
-        "clip": ahead if algo.clip_schedule == "linear" else 1.0,
-    }
     row = []
-    for name in Hyperparameters._fields:
-        value = getattr(algo, name)
+    for name in NAMES:
+        value = getattr(config.algo, name)
         if value is None:
             row.append(math.inf)
         elif isinstance(value, str):
             row.append(math.nan)
+        elif name in SCHEDULED and getattr(config.algo, f"{name}_schedule") == "linear":
+            row.append(value * remaining(config, done))
         else:
-            row.append(value * factors.get(name, 1.0))
+            row.append(float(value))
     return row
+
+
+def _unknown(name: str) -> NoReturn:
+    raise AttributeError(f"{name} is no hyperparameter: algo.{name} is not declared with cohort=True.")

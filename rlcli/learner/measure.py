@@ -1,70 +1,85 @@
-"""Following the policy through an update, epoch by epoch.
+"""The end of an update: every figure of the parameters that came out, whatever the step rule did.
 
-Shapes: R runs, P parameters.
+Shapes: R runs, B samples, P parameters. Figures are [R] float64.
 """
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
-from rlcli.learner.figures import Reference, epoch_figures
-from rlcli.learner.hyperparameters import stops_early
-from rlcli.maths.distributions import Distribution
-from rlcli.nets.policy import Model
+from rlcli.learner.algorithm import Improvement
+from rlcli.learner.figures import as_update, health_figures, step_figures
+from rlcli.learner.prepare import Prepared
+from rlcli.maths.distribution import Distribution
+from rlcli.maths.health import explained_variance
+from rlcli.nets.network import ACTOR, Heads, in_order, vjp_by_blocks
 
 
-class EpochMeasure:
-    """Called after every epoch: follows health through the update and feeds the exact stopping rule."""
+def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
+    """Every figure of an update by catalogue name."""
+    start = prepared.start
+    policy = prepared.epochs.policy(improvement.parameters)
+    figures = _health(prepared, policy)
+    spent = figures[start.algorithm.spent]
+    figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
+    figures |= improvement.figures
+    move = (improvement.parameters - start.parameters).double()
+    first_order = _objective_gradient(prepared).double() * move
+    values, targets = prepared.values.double(), start.batch.targets.double()
+    log_prob = policy.log_prob(start.batch.actions)
+    return figures | {
+        "update/entropy": policy.entropy().mean(-1),
+        "update/explained_variance": _finite(explained_variance(values, targets)),
+        "update/gain_predicted": in_order(start.model.network, first_order).sum(-1),
+        "update/gain_realised": _gain(prepared, log_prob),
+        **({} if start.weighting is None else start.weighting.figures(log_prob)),
+    }
 
-    def __init__(
-        self,
-        configs: Sequence[RunConfig],
-        model: Model,
-        inputs: Tensor,
-        actions: Tensor,
-        mu: Reference,
-        anchor: Reference,
-    ) -> None:
-        self._stops = stops_early(configs) and configs[0].algo.target_kl_rule == "epoch_exact"
-        self._follows = configs[0].health.epochs
-        self._model, self._inputs, self._actions = model, inputs, actions
-        self._mu, self._anchor = mu, anchor
-        self._rows: list[dict[str, Tensor]] = []
-        self._last: Distribution | None = None
-        self.seconds = 0.0
 
-    def __call__(self, parameters: Tensor) -> Tensor | None:
-        """Measures the policy of `parameters` [R, P]; its mean KL [R] where the stopping rule asks for it."""
-        if not (self._stops or self._follows):
-            return None
-        begun = time.perf_counter()
-        policy = self._model.distribution(parameters, self._inputs).double()
-        self._last = policy
-        if self._follows:
-            self._rows.append(epoch_figures(self._mu, policy, self._actions))
-        exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
-        self.seconds += time.perf_counter() - begun
-        return exact
+def _health(prepared: Prepared, policy: Distribution) -> dict[str, Tensor]:
+    """Health against mu and against the anchor, which are one at lag 0."""
+    start = prepared.start
+    actions, advantages = start.batch.actions, start.objective_advantages
+    clip = start.hyper.clip if start.algorithm.clips else None
+    figures = health_figures("behaviour", prepared.mu, policy, actions, advantages, clip)
+    if start.configs[0].lag:
+        return figures | health_figures("update", prepared.anchor, policy, actions, advantages, clip)
+    return figures | {as_update(name): value for name, value in figures.items()}
 
-    def policy(self, parameters: Tensor, unseen: bool) -> Distribution:
-        """The policy of `parameters`, in float64: that of the last epoch, unless it has moved on `unseen`."""
-        if self._last is None or unseen:
-            self._last = self._model.distribution(parameters, self._inputs).double()
-        return self._last
 
-    def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
-        """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
-        if not self._rows:
-            return {}
-        return {
-            name: [
-                torch.where(mask, row[name], math.nan) for mask, row in zip(active, self._rows, strict=True)
-            ]
-            for name in self._rows[0]
-        }
+def _objective_gradient(prepared: Prepared) -> Tensor:
+    """The gradient [R, P] of the whole batch's objective at the start of the update."""
+    start, initial = prepared.start, prepared.initial
+    batch, network = start.batch, start.model.network
+    surrogate = start.algorithm.surrogate(
+        initial.log_prob, batch.log_anchor, start.objective_advantages, start.hyper
+    )
+    by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].batch_size
+    for_output, for_free = initial.distribution.pullback(batch.actions, by_log_prob, None)
+    by_heads = Heads(for_output, for_free, for_output.new_empty(*for_output.shape[:2], 0))
+    gradient = torch.zeros_like(start.parameters)
+    gradient[:, network.parts[ACTOR]] = vjp_by_blocks(
+        network, start.parameters, batch.inputs, by_heads, ACTOR
+    )
+    return gradient
+
+
+def _gain(prepared: Prepared, after: Tensor) -> Tensor:
+    """Growth of the whole batch's objective, without entropy and value terms, in the update, [R].
+
+    `after` [R, B] are log-probabilities of the actions under the policy that came out.
+    """
+    start, before = prepared.start, prepared.anchor.log_prob
+    if start.weighting is not None:
+        return start.batch.weighted(start.weighting.gain(before, after)).mean(-1)
+    base = (prepared.mu if start.algorithm.from_behaviour else prepared.anchor).log_prob
+    first, last = (
+        start.algorithm.surrogate(log_prob, base, start.objective_advantages, start.hyper).value
+        for log_prob in (before, after)
+    )
+    return start.batch.weighted(last - first).mean(-1)
+
+
+def _finite(figure: Tensor) -> Tensor:
+    return torch.where(figure.isfinite(), figure, torch.nan)

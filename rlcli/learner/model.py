@@ -1,4 +1,4 @@
-"""From an environment's spec and a config to the model all runs of a cohort share."""
+"""Construction of the model that all runs of a cohort share, from a config and an environment's spec."""
 
 from __future__ import annotations
 
@@ -7,60 +7,51 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import NetworkConfig, RunConfig
+from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
+from rlcli.errors import UserError
+from rlcli.learner.algorithm import Algorithm
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
-from rlcli.nets.layout import Initialisation
-from rlcli.nets.mlp import MLP
+from rlcli.nets.kinds import make_network
+from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
 
 
 def make_model(config: RunConfig, spec: EnvSpec) -> Model:
-    """The network, the action family and the observation encoder."""
+    """The network, with its observation encoder, and the action family."""
     family = _family(spec.action)
-    network = config.network
     encoder = _encoder(config, spec.observation)
-    mlp = MLP(
-        encoder.width,
-        network.hidden,
-        family.output_width,
-        family.free_width,
-        network.activation,
-        network.shared,
-    )
-    return Model(mlp, family, encoder)
+    return Model(make_network(config.network, encoder, family.output_width, family.free_width), family)
+
+
+def check_network(network: Network, algorithm: Algorithm, name: str) -> None:
+    """Raises `UserError` where a step rule needs parts that the network `name` does not have."""
+    actor, critic = network.parts[ACTOR], network.parts[CRITIC]
+    if algorithm.moves_apart and critic.start < actor.stop and actor.start < critic.stop:
+        raise UserError(
+            f"network={name} has no parameters of the critic's own, which the algorithm moves apart from the "
+            "actor's; choose algo.step_rule=sgd."
+        )
+    if algorithm.has_phases and network.auxiliary is None:
+        raise UserError(
+            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
+        )
 
 
 def initial_parameters(configs: Sequence[RunConfig], model: Model) -> Tensor:
     """Fresh parameters [R, P]: each run's drawn by itself from its seed."""
     return torch.stack(
-        [
-            model.network.initial(_initialisation(config.network), generator(config.seed, "initialisation"))
-            for config in configs
-        ]
+        [model.network.initial(generator(config.seed, "initialisation")) for config in configs]
     )
 
 
 def initial_auxiliary_head(configs: Sequence[RunConfig], model: Model) -> Tensor:
     """Fresh parameters [R, H + 1] of an auxiliary value head, drawn as those of V's head are."""
-    heads = model.network.heads
-    draws = [
-        heads.initial(_initialisation(config.network), generator(config.seed, "auxiliary_head"))
-        for config in configs
-    ]
-    return torch.stack(draws)[:, -(heads.inputs + 1) :].contiguous()
-
-
-def _initialisation(network: NetworkConfig) -> Initialisation:
-    return Initialisation(
-        network.initialisation == "orthogonal",
-        network.hidden_gain,
-        network.policy_gain,
-        network.value_gain,
-        network.log_std_init,
+    return torch.stack(
+        [model.network.initial_auxiliary(generator(config.seed, "auxiliary_head")) for config in configs]
     )
 
 

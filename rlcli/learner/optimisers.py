@@ -1,8 +1,9 @@
-"""Optimisers on flat [R, P] buffers, a learning rate a run; elementwise, the same stacked or alone."""
+"""Optimisers on flat [R, P] buffers: elementwise, one learning rate per run, equal bits stacked or alone."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -11,28 +12,41 @@ from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.state import OptimiserState
 
 
-def clip_by_norm_(gradients: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+def clip_by_norm_(gradients: Tensor, limit: Tensor, summed: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Scales gradients [R, P], in place, to a joint norm of at most `limit` [R, 1]; also the norms before.
 
-    The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`.
+    The divisor has 1e-6 added, as in `torch.nn.utils.clip_grad_norm_`. `summed` are the same gradients in the
+    order in which their squares are summed; without it in memory order.
     """
-    norms = torch.linalg.vector_norm(gradients, dim=-1, keepdim=True)
+    norms = torch.linalg.vector_norm(gradients if summed is None else summed, dim=-1, keepdim=True)
     scale = (limit / (norms + 1e-6)).clamp_(max=1.0)
     return gradients.mul_(scale), norms.squeeze(-1)
 
 
 class Optimiser(ABC):
-    """The steps of one update, on buffers of its own; gradients come one after the other."""
+    """The steps of one update, on buffers of its own; gradients come one after the other.
+
+    One block of the parameters moves, all without it; state and gradients are of that block.
+    """
+
+    initial_second: ClassVar[float] = 0.0
+    """What the second moment starts at."""
 
     def __init__(
-        self, parameters: Tensor, state: OptimiserState, hyper: Hyperparameters, planned: int
+        self,
+        parameters: Tensor,
+        state: OptimiserState,
+        hyper: Hyperparameters,
+        planned: int,
+        block: slice = slice(None),
     ) -> None:
         self.parameters = parameters.clone()
         """[R, P]; changed in place, so that views of it stay valid."""
+        self._moving = self.parameters[:, block]
         self._hyper = hyper
         self._first, self._second = state.first.clone(), state.second.clone()
         self._steps = state.steps.clone()
-        self._room = torch.empty_like(self.parameters)
+        self._room = torch.empty_like(self._moving, memory_format=torch.contiguous_format)
         self._prepare(planned)
 
     @abstractmethod
@@ -46,11 +60,11 @@ class Optimiser(ABC):
     def step(self, gradients: Tensor, active: Tensor | None = None) -> None:
         """One step down the gradients [R, P] by the runs of the mask `active` [R]; None: by all."""
         if active is None:
-            self.parameters -= self._move(gradients)
+            self._moving -= self._move(gradients)
             self._steps += 1.0
             return
         mask, first, second = active.unsqueeze(-1), self._first.clone(), self._second.clone()
-        self.parameters -= torch.where(mask, self._move(gradients), 0.0)
+        self._moving -= torch.where(mask, self._move(gradients), 0.0)
         self._first = torch.where(mask, self._first, first)
         self._second = torch.where(mask, self._second, second)
         self._steps += active.float()
@@ -93,6 +107,8 @@ class RmsProp(Optimiser):
     (Tieleman and Hinton 2012, lecture 6.5).
     """
 
+    initial_second = 1.0
+
     def _prepare(self, planned: int) -> None:
         self._new = 1.0 - self._hyper.rmsprop_decay
 
@@ -113,5 +129,3 @@ class Sgd(Optimiser):
 
 
 OPTIMISERS: dict[str, type[Optimiser]] = {"adam": Adam, "rmsprop": RmsProp, "sgd": Sgd}
-INITIAL_SECOND = {"adam": 0.0, "rmsprop": 1.0, "sgd": 0.0}
-"""What each optimiser's second moment starts at."""

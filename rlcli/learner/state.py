@@ -1,7 +1,7 @@
 """Everything about learning that influences numbers, as tensors with a leading run axis.
 
 `take(r)` drops the run axis, `stack` adds it, `select` shrinks it: any member of a cohort can be saved,
-resumed alone, or joined to another cohort, and members may stand at different updates.
+resumed alone, or joined to another cohort, and runs may be at different updates.
 """
 
 from __future__ import annotations
@@ -17,33 +17,34 @@ from rlcli.nets.policy import Snapshot
 
 
 class OptimiserState(NamedTuple):
-    """An optimiser's moments and step count; which it uses is its own affair."""
+    """An optimiser's moments and step count; each optimiser uses those it needs."""
 
     first: Tensor
     """[R, P]."""
     second: Tensor
     """[R, P]."""
     steps: Tensor
-    """[R] float32 whole numbers: runs that stop an update early have taken fewer."""
+    """[R] float32 whole numbers: fewer for runs that stopped an update early."""
 
-    def part(self, columns: Tensor) -> OptimiserState:
-        """Of the parameters at these columns alone."""
-        return OptimiserState(self.first[:, columns], self.second[:, columns], self.steps)
+    def part(self, block: slice) -> OptimiserState:
+        """Of the parameters of this block alone."""
+        return OptimiserState(self.first[:, block], self.second[:, block], self.steps)
 
-    def with_part(self, columns: Tensor, part: OptimiserState) -> OptimiserState:
-        """With the moments at these columns, and the step count, of `part`."""
-        first = self.first.index_copy(1, columns, part.first)
-        return OptimiserState(first, self.second.index_copy(1, columns, part.second), part.steps)
+    def with_part(self, block: slice, part: OptimiserState) -> OptimiserState:
+        """With the moments of this block, and the step count, of `part`."""
+        first, second = self.first.clone(), self.second.clone()
+        first[:, block], second[:, block] = part.first, part.second
+        return OptimiserState(first, second, part.steps)
 
 
 class Phases(NamedTuple):
-    """What learning in phases remembers; of no width for other step rules.
+    """What learning in phases keeps between updates; of no width for other step rules.
 
     Shapes: N rollouts from one auxiliary phase to the next, B samples of a rollout.
     """
 
     value: OptimiserState
-    """Of the value epochs, over the parameters these move."""
+    """Of the value epochs, over the critic's parameters; over both heads of a shared trunk."""
     auxiliary: OptimiserState
     """Of the auxiliary phase, over all parameters and the auxiliary head."""
     head: Tensor
@@ -58,7 +59,7 @@ class TrainState(NamedTuple):
     """The learner between two updates; every leaf is [R, ...]."""
 
     policy: Snapshot
-    """The current policy; the critic's parameters lie in the same buffer."""
+    """The current policy; the same buffer has the critic's parameters."""
     optimiser: OptimiserState
     reward_moments: Moments
     """Statistics of the discounted return, for reward scaling."""
@@ -67,7 +68,7 @@ class TrainState(NamedTuple):
     queue: Snapshot
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
     coefficient: Tensor
-    """[R] float64: what an adaptive penalty's beta has come to be multiplied by (`learner/penalty.py`)."""
+    """[R] float64: the factor of an adaptive penalty's beta (`learner/penalty.py`)."""
     phases: Phases
     update: Tensor
     """[R] int64: updates done."""

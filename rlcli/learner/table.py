@@ -1,63 +1,105 @@
-"""The algorithm table: what each choice of a row stands for. A new formula is one function and one entry.
+"""The algorithm table: what each name in a config stands for. A new formula is one function and one entry.
 
+A surrogate that returns its values alone, without their slope, is differentiated automatically.
 Shapes: T time, R runs, N environments of one run, B samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor
 
-from rlcli.config.schema import AlgoConfig
+from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
+from rlcli.learner.batch import Transitions
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.optimisers import OPTIMISERS
+from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
+from rlcli.learner.ppg import ppg
+from rlcli.learner.sgd import sgd
+from rlcli.learner.trust_region import trust_region
+from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
-from rlcli.maths.surrogates import Objective
+from rlcli.maths.differentiate import derivative, outside
+from rlcli.maths.surrogates import Objective, clip_budget
+
+Estimate = Callable[[AlgoConfig, Hyperparameters, Transitions], tuple[Tensor, Tensor]]
+Formula = Callable[[Tensor, Tensor, Tensor, Hyperparameters], Objective | Tensor]
+"""As `Surrogate`, or the values of the objective alone."""
 
 
-class Transitions(NamedTuple):
-    """What estimators read, each [T, R, N]; values are the critic's at the start of the update."""
-
-    rewards: Tensor
-    values: Tensor
-    next_values: Tensor
-    """V of the true successors."""
-    terminated: Tensor
-    truncated: Tensor
-    log_rhos: Tensor
-    """log(pi/mu) of the actions taken."""
-
-    @property
-    def on_policy(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """What estimators read that do not ask who acted."""
-        return self.rewards, self.values, self.next_values, self.terminated, self.truncated
-
-
-Targets = Callable[[AlgoConfig, Hyperparameters, Transitions], tuple[Tensor, Tensor]]
-"""-> (advantages, value targets), each [T, R, N]."""
-Surrogate = Callable[[Tensor, Tensor, Tensor, Hyperparameters], Objective]
-"""(log pi, log anchor, advantages [R, B], hyper) -> objective of each sample [R, B], to be ascended."""
-
-
-def _gae(_: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    advantages = estimators.gae(*seen.on_policy, hyper.gamma, hyper.gae_lambda)
-    return advantages, advantages + seen.values
+def algorithm(config: RunConfig) -> Algorithm:
+    """The row of functions that a config names."""
+    algo = config.algo
+    return Algorithm(
+        targets=partial(TARGETS[algo.targets], algo),
+        surrogate=with_slope(SURROGATES[algo.surrogate]),
+        weighting=_weighting(algo) if algo.surrogate == "weighted" else None,
+        penalty=_penalty(algo),
+        step_rule=STEP_RULES[algo.step_rule],
+        optimiser=OPTIMISERS[algo.optimiser],
+        budget=_budget(algo),
+        clips=algo.surrogate == "clipped",
+        from_behaviour=algo.anchor == "behaviour",
+        whitens_batch=algo.normalize_advantage == "batch",
+        whitens_minibatches=algo.normalize_advantage == "minibatch",
+        sums_losses=algo.loss_reduction == "sum",
+        recomputes=algo.recompute == "epoch",
+        stops_by_epoch=algo.target_kl_rule == "epoch_exact",
+        whole_sequences=algo.minibatch_of == "sequences",
+        fisher=algo.metric == "fisher",
+        moves_apart=algo.step_rule in ("natural", "phasic"),
+        has_phases=algo.step_rule == "phasic",
+    )
 
 
-def _nstep(algo: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    advantages = estimators.nstep(*seen.on_policy, hyper.gamma, algo.n_step)
-    return advantages, advantages + seen.values
+def with_slope(formula: Formula) -> Surrogate:
+    """A surrogate with the slope by log pi(a|s) that its formula gives, or else an automatic one."""
+
+    def surrogate(
+        log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters
+    ) -> Objective:
+        found = formula(log_prob, log_anchor, advantages, hyper)
+        if isinstance(found, Objective):
+            return found
+        given = outside(log_anchor), outside(advantages), hyper.map(outside)
+
+        def values(moving: Tensor) -> Tensor:
+            value = formula(moving, *given)
+            assert isinstance(value, Tensor)
+            return value
+
+        return Objective(found, derivative(values, log_prob))
+
+    return surrogate
 
 
-def _monte_carlo(_: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
-    returns = estimators.monte_carlo(*seen.on_policy, hyper.gamma)
-    return returns - seen.values, returns
+def _gae(_: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    advantages = estimators.gae(*transitions.on_policy, hyper.gamma, hyper.gae_lambda)
+    return advantages, advantages + transitions.values
 
 
-def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, seen: Transitions) -> tuple[Tensor, Tensor]:
+def _nstep(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    advantages = estimators.nstep(*transitions.on_policy, hyper.gamma, algo.n_step)
+    return advantages, advantages + transitions.values
+
+
+def _monte_carlo(_: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    returns = estimators.monte_carlo(*transitions.on_policy, hyper.gamma)
+    return returns - transitions.values, returns
+
+
+def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
     found = estimators.vtrace(
-        seen.log_rhos, *seen.on_policy, hyper.gamma, hyper.gae_lambda, hyper.rho_bar, hyper.c_bar
+        transitions.log_rhos,
+        *transitions.on_policy,
+        hyper.gamma,
+        hyper.gae_lambda,
+        hyper.rho_bar,
+        hyper.c_bar,
     )
     # A ratio surrogate brings the ratio itself; the score function has it from its advantage.
     advantages = found.ratios * found.advantages if algo.surrogate == "score" else found.advantages
@@ -76,10 +118,47 @@ def _score(log_prob: Tensor, _: Tensor, advantages: Tensor, __: Hyperparameters)
     return surrogates.score(log_prob, advantages)
 
 
-TARGETS: dict[str, Targets] = {"gae": _gae, "nstep": _nstep, "monte_carlo": _monte_carlo, "vtrace": _vtrace}
-SURROGATES: dict[str, Surrogate] = {
+def _weighting(algo: AlgoConfig) -> Callable[..., Weighting]:
+    choices = WeightingChoices(
+        algo.weights,
+        unweighted=algo.weights == "none",
+        self_normalised=algo.self_normalise,
+        baseline=algo.baseline == "value",
+        discount_states=algo.discount_states,
+    )
+    return partial(Weighting, choices)
+
+
+def _penalty(algo: AlgoConfig) -> Penalty | None:
+    if algo.penalty == "none":
+        return None
+    schedule, adapts = BETA_SCHEDULES[algo.beta_schedule], algo.beta_schedule == "adaptive"
+    return Penalty(algo.penalty == "kl_pi_anchor", schedule, adapts)
+
+
+def _budget(algo: AlgoConfig) -> Budget:
+    """The KL that the row declares, else `health.kl_reference`."""
+    if algo.step_rule == "natural":
+        return lambda _, hyper: hyper.delta.squeeze(-1).double()
+    if algo.surrogate == "clipped":
+        return lambda _, hyper: clip_budget(hyper.clip.squeeze(-1).double())
+    if algo.penalty != "none" and algo.beta_schedule == "adaptive":
+        return lambda _, hyper: hyper.exact("kl_target")
+    return _reference
+
+
+def _reference(configs: Sequence[RunConfig], hyper: Hyperparameters) -> Tensor:
+    return torch.full_like(hyper.exact("gamma"), configs[0].health.kl_reference)
+
+
+TARGETS: dict[str, Estimate] = {"gae": _gae, "nstep": _nstep, "monte_carlo": _monte_carlo, "vtrace": _vtrace}
+SURROGATES: dict[str, Formula] = {
     "clipped": _clipped,
     "ratio": _ratio,
     "score": _score,
-    "weighted": _score,  # of coefficients that stand for advantages: weighting.py
+    "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
+STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
+BETA_SCHEDULES: dict[str, Schedule] = {
+    "constant": constant, "adaptive": constant, "linear": linear, "inverse": inverse,
+}  # fmt: skip

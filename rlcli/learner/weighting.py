@@ -1,17 +1,17 @@
-"""Importance weights of a whole rollout in the place of advantages: what `surrogate=weighted` ascends.
+"""Importance-weighted coefficients in place of advantages (`surrogate=weighted`).
 
 Shapes: T time, R runs, N environments of one run, B = T N samples.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
-from rlcli.learner.batch import by_run, by_time
+from rlcli.learner.batch import Transitions, by_run, by_time
 from rlcli.learner.hyperparameters import Hyperparameters
-from rlcli.learner.table import Transitions
 from rlcli.maths.estimators import bootstrapped_rewards
 from rlcli.maths.importance import (
     Segments,
@@ -29,6 +29,19 @@ from rlcli.maths.path import NODES, mean_log_weights
 from rlcli.maths.products import times
 
 
+class WeightingChoices(NamedTuple):
+    """Choices of `surrogate=weighted`."""
+
+    kind: str
+    """One of `maths.importance.KINDS`."""
+    unweighted: bool
+    """Whether every weight is 1."""
+    self_normalised: bool
+    baseline: bool
+    """Whether the value function before the update is subtracted from returns."""
+    discount_states: bool
+
+
 class Weighting:
     """Coefficients of ∇ log π(a|s) that estimate the policy gradient from what an older policy did.
 
@@ -38,37 +51,40 @@ class Weighting:
 
     def __init__(
         self,
-        config: RunConfig,
+        choices: WeightingChoices,
         hyper: Hyperparameters,
-        seen: Transitions,
+        transitions: Transitions,
         advantages: Tensor,
         log_acting: Tensor,
         counted: Tensor,
     ) -> None:
         """`advantages` and `log_acting`, log μ of the actions taken, are [R, B], `counted` [T, R, N]."""
-        algo = config.algo
-        self._algo = algo
+        self._choices = choices
         self._gamma = hyper.gamma.double()
         self._log_acting = log_acting.double()
-        self._segments = segments(seen.terminated | seen.truncated)._replace(counted=counted)
+        self._segments = segments(transitions.terminated | transitions.truncated)._replace(counted=counted)
         self._cap = torch.where(
-            hyper.weight_cap.isnan(), sqrt_cap(algo.weights, self._segments), hyper.weight_cap.double()
+            hyper.weight_cap.isnan(), sqrt_cap(choices.kind, self._segments), hyper.weight_cap.double()
         )
-        self._baseline = seen.values.double() if algo.baseline == "value" else None
+        self._baseline = transitions.values.double() if choices.baseline else None
         self._rewards = bootstrapped_rewards(
-            seen.rewards.double(), seen.next_values.double(), seen.terminated, seen.truncated, self._gamma
+            transitions.rewards.double(),
+            transitions.next_values.double(),
+            transitions.terminated,
+            transitions.truncated,
+            self._gamma,
         )
-        self._advantages = by_time(advantages, algo.rollout_steps).double()
+        self._advantages = by_time(advantages, len(counted)).double()
         if self._baseline is None:
-            self._advantages = self._advantages + seen.values
+            self._advantages = self._advantages + transitions.values
         self._under_behaviour = outcomes(
-            algo.weights,
+            choices.kind,
             self._rewards,
             self._advantages,
             self._gamma,
             self._baseline,
             self._segments,
-            discount_states=algo.discount_states,
+            discount_states=choices.discount_states,
         )
 
     def __call__(self, log_prob: Tensor) -> Tensor:
@@ -82,14 +98,14 @@ class Weighting:
         gradient from μ gained (`maths/path.py`). With weights=none log π times the coefficient, as the score
         function has it.
         """
-        kind, parts = self._algo.weights, self._segments
-        if kind == "none":
+        choices, parts = self._choices, self._segments
+        if choices.unweighted:
             return self(log_prob), log_prob.double() * by_run(self._under_behaviour)
         move = self._log_ratios(log_prob)
-        if self._algo.self_normalise:
+        if choices.self_normalised:
             return self(log_prob), by_run(self._under_behaviour + self._by_quadrature(move, move))
         # Two sets of weights go through the same sums side by side, which cost their number of steps.
-        end = log_weights(kind, move, parts)
+        end = log_weights(choices.kind, move, parts)
         both = torch.stack(
             (capped_log(end, self._cap), mean_log_weights(torch.zeros_like(end), end, self._cap)), 1
         )
@@ -101,12 +117,12 @@ class Weighting:
 
         Both by log-probabilities of the actions [R, B].
         """
-        kind, parts = self._algo.weights, self._segments
+        choices, parts = self._choices, self._segments
         first, last = self._log_ratios(before), self._log_ratios(after)
-        if self._algo.self_normalise:
+        if choices.self_normalised:
             return by_run(self._by_quadrature(last, last - first))
-        begin, end = log_weights(kind, torch.stack((first, last), 1), _apart(parts)).unbind(1)
-        mean = Weights(kind, mean_log_weights(begin, end, self._cap), None, False, parts)
+        begin, end = log_weights(choices.kind, torch.stack((first, last), 1), _apart(parts)).unbind(1)
+        mean = Weights(choices.kind, mean_log_weights(begin, end, self._cap), None, False, parts)
         return by_run(times(self._coefficients(mean), last - first))
 
     def _by_quadrature(self, last: Tensor, move: Tensor) -> Tensor:
@@ -120,12 +136,12 @@ class Weighting:
     def _side_by_side(self, log: Tensor) -> Tensor:
         """The coefficients of several sets of log-weights [T, K, R, N], of that shape."""
         return gradient_coefficients(
-            Weights(self._algo.weights, log, None, False, _apart(self._segments)),
+            Weights(self._choices.kind, log, None, False, _apart(self._segments)),
             self._rewards.unsqueeze(1),
             self._advantages.unsqueeze(1),
             self._gamma,
             None if self._baseline is None else self._baseline.unsqueeze(1),
-            discount_states=self._algo.discount_states,
+            discount_states=self._choices.discount_states,
         )
 
     def _coefficients(self, weights: Weights) -> Tensor:
@@ -135,7 +151,7 @@ class Weighting:
             self._advantages,
             self._gamma,
             self._baseline,
-            discount_states=self._algo.discount_states,
+            discount_states=self._choices.discount_states,
         )
 
     def figures(self, log_prob: Tensor) -> dict[str, Tensor]:
@@ -144,11 +160,11 @@ class Weighting:
         return {f"weights/{name}": value for name, value in found.items()}
 
     def _log_ratios(self, log_prob: Tensor) -> Tensor:
-        return by_time(log_prob.double() - self._log_acting, self._algo.rollout_steps)
+        return by_time(log_prob.double() - self._log_acting, len(self._rewards))
 
     def _weights(self, log_ratios: Tensor) -> Weights:
         return importance_weights(
-            self._algo.weights, log_ratios, self._segments, self._cap, self._algo.self_normalise
+            self._choices.kind, log_ratios, self._segments, self._cap, self._choices.self_normalised
         )
 
 

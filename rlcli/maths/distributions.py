@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlcli.maths.distribution import Distribution, Divergences, nothing_free
 from rlcli.maths.small_moves import changes, kl_terms
 
 Array = npt.NDArray[Any]
@@ -23,76 +24,21 @@ Array = npt.NDArray[Any]
 LOG_2PI = math.log(2.0 * math.pi)
 
 
-class Divergences(NamedTuple):
-    """How two distributions differ at each state, each of shape `...`."""
-
-    forward: Tensor
-    """KL(self || other)."""
-    backward: Tensor
-    """KL(other || self)."""
-    tv: Tensor | None
-    """Total variation, None where it has no closed form."""
-
-
-class Distribution(Protocol):
-    """A distribution over actions at each state of a batch."""
-
-    def log_prob(self, actions: Tensor) -> Tensor:
-        """log pi(a|s), shape `...`."""
-
-    def entropy(self) -> Tensor:
-        """H(pi(.|s)), shape `...`; differential, hence possibly negative, for continuous actions."""
-
-    def kl(self, other: Self) -> Tensor:
-        """KL(self || other) at each state, exactly, shape `...`."""
-
-    def tv(self, other: Self) -> Tensor | None:
-        """Total variation at each state, or None where it has no closed form."""
-
-    def divergences(self, other: Self) -> Divergences:
-        """Both KLs and the total variation, which have most of their work in common."""
-
-    def pullback(
-        self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """The gradient with respect to the family's outputs and free parameters.
-
-        Of any function of log π(a|s) and H(π(.|s)), from its gradients `by_log_prob` and `by_entropy` (None:
-        0) with respect to them, each `[R, B]`; gives `[R, B, output_width]` and `[R, 1, free_width]`.
-        """
-
-    def pullback_kl_from(self, other: Self, by_kl: Tensor) -> tuple[Tensor, Tensor]:
-        """As `pullback`, of any function of the exact KL(other || self), from its gradient `by_kl` `[R, B]`.
-
-        `other` is a constant; at other = self the result is 0.
-        """
-
-    def pullback_kl_to(self, other: Self, by_kl: Tensor) -> tuple[Tensor, Tensor]:
-        """As `pullback_kl_from`, of any function of the exact KL(self || other)."""
-
-    def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
-        """The Fisher matrix of each state times a tangent of the family's outputs and free parameters.
-
-        F(s) = E_a[∇log π(a|s) ∇log π(a|s)ᵀ], the Hessian of either KL at π. Takes `[R, B, output_width]` and
-        `[R, 1, free_width]` and gives the same shapes. What it gives for free parameters, which all states
-        share, is one state's part: the mean over states, as `output` / B is for outputs.
-        """
-
-    def double(self) -> Self:
-        """The same distribution in float64."""
-
-
-def nothing_free(outputs: Tensor) -> Tensor:
-    """The gradient [R, 1, 0] of a family without free parameters, from that of its outputs [R, B, D]."""
-    return outputs.new_empty(outputs.shape[0], 1, 0)
-
-
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Distribution):
     """pi(a|s) = softmax(logits)_a."""
 
     logits: Tensor
     """[..., A], unnormalised."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """Logits; nothing is free."""
+        return self.logits, nothing_free(self.logits)
+
+    def like(self, output: Tensor, free: Tensor) -> Categorical:
+        """Of these logits."""
+        return Categorical(output)
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -163,19 +109,27 @@ class Categorical:
         mean = (self.probs * output).sum(-1, keepdim=True)
         return self.probs * (output - mean), free
 
-    def double(self) -> Categorical:
-        """The same distribution in float64."""
-        return Categorical(self.logits.double())
-
 
 @dataclass(frozen=True)
-class DiagonalGaussian:
-    """π(a|s) = Π_i N(a_i; mean_i(s), exp(log_std_i)^2); the density is of the raw, unclipped action."""
+class DiagonalGaussian(Distribution):
+    """π(a|s) = Π_i N(a_i; mean_i(s), exp(log_std_i)^2); the density is of the raw, unclipped action.
+
+    Total variation is closed only for equal deviations (`gaussian_tv`), which a learned policy never has.
+    """
 
     mean: Tensor
     """[..., A]."""
     log_std: Tensor
     """Broadcastable to [..., A]."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """Means and log deviations."""
+        return self.mean, self.log_std
+
+    def like(self, output: Tensor, free: Tensor) -> DiagonalGaussian:
+        """Of these means and log deviations."""
+        return DiagonalGaussian(output, free)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """log π(a|s) = -½ Σ_i (z_i^2 + 2 log σ_i + log 2π), z = (a - mean)/σ, for actions [..., A]."""
@@ -196,14 +150,6 @@ class DiagonalGaussian:
         widening = torch.expm1(log_ratio) - log_ratio
         distance = (self.mean - other.mean) * torch.exp(-other.log_std)
         return (0.5 * (widening + distance * distance)).sum(-1)
-
-    def tv(self, other: DiagonalGaussian) -> None:
-        """None: closed only for equal deviations (`gaussian_tv`), which a learned policy never has."""
-        return
-
-    def divergences(self, other: DiagonalGaussian) -> Divergences:
-        """Both KLs."""
-        return Divergences(self.kl(other), other.kl(self), None)
 
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
@@ -236,10 +182,6 @@ class DiagonalGaussian:
     def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """F = diag(1/σ²) for means, 2 for log deviations, 0 between them."""
         return output * torch.exp(-2.0 * self.log_std), 2.0 * free
-
-    def double(self) -> DiagonalGaussian:
-        """The same distribution in float64."""
-        return DiagonalGaussian(self.mean.double(), self.log_std.double())
 
 
 def gaussian_tv(distance: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 Shapes: every argument is time-major [T, ...]; hyperparameters broadcast against one time step ([R, 1] against
 [R, N]). The rollout's end cuts as a truncation does.
 At step t, `next_values` is V of the true successor s_{t+1} (the final observation when an episode ends), so
-that a truncation bootstraps and a termination does not; where both hold, termination wins.
+that a truncation bootstraps and a termination does not; where both are true, termination wins.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def bootstrapped_rewards(
 ) -> Tensor:
     """r_t, and r_t + γ V(s_{t+1}) where a truncation or the rollout's end cuts off what follows, [T, ...].
 
-    Summed to an end they are whole returns, V standing for what was not seen.
+    Summed to an end they are whole returns, with V in place of what was not collected.
     """
     cut = truncated.clone()
     cut[-1] = True
@@ -65,7 +65,7 @@ def monte_carlo(
     truncated: Tensor,
     gamma: Tensor,
 ) -> Tensor:
-    """Returns G_t = Σ_{k≥0} γ^k r_{t+k} to the episode's end, [T, ...]; V stands for what was cut off.
+    """Returns G_t = Σ_{k≥0} γ^k r_{t+k} to the episode's end, [T, ...]; V in place of what was cut off.
 
     They are value targets, equal to GAE(1) + V; advantages are G - V. Source: Sutton and Barto 2018,
     'Reinforcement Learning: An Introduction', equation 3.8.
@@ -183,18 +183,18 @@ def whiten(advantages: Tensor) -> Tensor:
     of two first, which changes no digit.
     """
     white, scale = _whitened(advantages, 1e-8)
-    held = scale.isfinite()
-    # No number depends on leaving early: a row that is held is whitened as it is.
-    if held.all():
+    finite = scale.isfinite()
+    # No number depends on leaving early: a finite row is whitened as it is.
+    if finite.all():
         return white
     peak = advantages.abs().amax(-1, keepdim=True)
     reduced, _ = _whitened(torch.ldexp(advantages, -peak.frexp().exponent), 0.0)
-    return torch.where(held, white, reduced)
+    return torch.where(finite, white, reduced)
 
 
-def _whitened(values: Tensor, least: float) -> tuple[Tensor, Tensor]:
+def _whitened(values: Tensor, minimum: float) -> tuple[Tensor, Tensor]:
     """Each row whitened by a divisor of at least `least`, and its root mean square."""
     centred = values - values.mean(-1, keepdim=True)
     deviation = (centred * centred).mean(-1, keepdim=True).sqrt()
     scale = (values * values).mean(-1, keepdim=True).sqrt()
-    return torch.where(deviation <= 1e-6 * scale, 0.0, centred / deviation.clamp(min=least)), scale
+    return torch.where(deviation <= 1e-6 * scale, 0.0, centred / deviation.clamp(min=minimum)), scale

@@ -1,4 +1,4 @@
-"""Distributions over several independent choices at once: many-way ones, and switches.
+"""Factored action distributions: independent categorical (MultiDiscrete) and Bernoulli (MultiBinary) choices.
 
 The factors of an action are independent given the state, so that log-probabilities, entropies and KL
 divergences are sums over factors and the ratio of two policies is the product of theirs. Total variation is
@@ -19,18 +19,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from rlcli.maths.distributions import (
-    Array,
-    Categorical,
-    CategoricalFamily,
-    Divergences,
-    nothing_free,
-)
+from rlcli.maths.distribution import Distribution, Divergences, nothing_free
+from rlcli.maths.distributions import Array, Categorical, CategoricalFamily
 from rlcli.maths.small_moves import kl_terms
 
 
 @dataclass(frozen=True)
-class MultiCategorical:
+class MultiCategorical(Distribution):
     """π(a|s) = Π_i softmax(logits_i)_{a_i}, factor i with `sizes[i]` choices.
 
     Each factor is a `Categorical` of its own, so none is padded to the size of another.
@@ -39,6 +34,15 @@ class MultiCategorical:
     logits: Tensor
     """[..., K], the factors' logits side by side, unnormalised."""
     sizes: tuple[int, ...]
+
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """Logits; nothing is free."""
+        return self.logits, nothing_free(self.logits)
+
+    def like(self, output: Tensor, free: Tensor) -> MultiCategorical:
+        """Of these logits."""
+        return MultiCategorical(output, self.sizes)
 
     @cached_property
     def factors(self) -> tuple[Categorical, ...]:
@@ -56,10 +60,6 @@ class MultiCategorical:
     def kl(self, other: MultiCategorical) -> Tensor:
         """KL(π||π') = Σ_i KL(π_i||π'_i)."""
         return _sum([one.kl(two) for one, two in zip(self.factors, other.factors, strict=True)])
-
-    def tv(self, other: MultiCategorical) -> None:
-        """None: it is no sum over factors, and the joint actions are too many to go through."""
-        return
 
     def divergences(self, other: MultiCategorical) -> Divergences:
         """Both KLs, sums over factors."""
@@ -89,10 +89,6 @@ class MultiCategorical:
         pairs = zip(self.factors, self._parts(output), strict=True)
         return torch.cat([one.fisher(part, free)[0] for one, part in pairs], -1), free
 
-    def double(self) -> MultiCategorical:
-        """The same distribution in float64."""
-        return MultiCategorical(self.logits.double(), self.sizes)
-
     def _parts(self, values: Tensor) -> Sequence[Tensor]:
         """[..., K] factor by factor."""
         return torch.split(values, list(self.sizes), -1)
@@ -102,7 +98,7 @@ class MultiCategorical:
 
 
 @dataclass(frozen=True)
-class Bernoulli:
+class Bernoulli(Distribution):
     """π(a|s) = Π_i p_i^{a_i} (1 - p_i)^{1 - a_i}, p = sigmoid(logits): A independent switches.
 
     All through logsigmoid, so that hardly possible switches stay finite: log p = logsigmoid(logit) and
@@ -111,6 +107,15 @@ class Bernoulli:
 
     logits: Tensor
     """[..., A]: log p/(1 - p) of each switch being on."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, Tensor]:
+        """Logits; nothing is free."""
+        return self.logits, nothing_free(self.logits)
+
+    def like(self, output: Tensor, free: Tensor) -> Bernoulli:
+        """Of these logits."""
+        return Bernoulli(output)
 
     @cached_property
     def log_on(self) -> Tensor:
@@ -145,14 +150,6 @@ class Bernoulli:
         for_on = kl_terms(self.on, other.on, other.log_on - self.log_on)
         return (for_on + kl_terms(self.off, other.off, other.log_off - self.log_off)).sum(-1)
 
-    def tv(self, other: Bernoulli) -> None:
-        """None: it is no sum over switches, and the joint actions are too many to go through."""
-        return
-
-    def divergences(self, other: Bernoulli) -> Divergences:
-        """Both KLs."""
-        return Divergences(self.kl(other), other.kl(self), None)
-
     def pullback(
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
     ) -> tuple[Tensor, Tensor]:
@@ -175,10 +172,6 @@ class Bernoulli:
     def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """F = diag(p (1 - p))."""
         return self.on * self.off * output, free
-
-    def double(self) -> Bernoulli:
-        """The same distribution in float64."""
-        return Bernoulli(self.logits.double())
 
 
 @dataclass(frozen=True)

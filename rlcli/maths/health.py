@@ -1,4 +1,4 @@
-"""How far a policy has moved from a reference, and what that costs: one definition for every algorithm.
+"""Health figures of a policy against a reference (ratios, ESS, KL, TV): one definition for every algorithm.
 
 Shapes: batches are [R, B] or [B]; every figure reduces the last axis, in float64. ρ = π/ref on the
 actions taken, l = log ρ. The reference is the behaviour policy μ or the anchor of the update.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlcli.maths.bounds import bretagnolle_huber, pinsker
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.products import times
 
 CLIP_REFERENCE = 0.2
@@ -65,7 +65,7 @@ def divergence(
     log_ratio: Tensor,
     weights: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The few figures that are followed through an update: both exact KLs, ESS, clip fraction; each [R].
+    """The figures of each epoch: both exact KLs, ESS, clip fraction; each [R].
 
     `weights` [R, B] turn samples of μ into samples of the reference (anchor/μ under lag).
     """
@@ -116,16 +116,16 @@ def health(
 def clip_figures(
     log_ratio: Tensor, advantages: Tensor, clip: Tensor, weights: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Figures of an algorithm that clips: shares of samples outside its own range, and held by the clip.
+    """Figures of an algorithm that clips: shares of samples outside its range, and where the clip is active.
 
-    `clip` ε is [R, 1]; `advantages` are whitened over the batch. A sample is held (active) when
+    `clip` ε is [R, 1]; `advantages` are whitened over the batch. The clip is active for a sample when
     (ρ > 1+ε and A > 0) or (ρ < 1-ε and A < 0).
     """
     excess = log_ratio.exp() - 1.0
-    held = ((excess > clip) & (advantages > 0.0)) | ((excess < -clip) & (advantages < 0.0))
+    active = ((excess > clip) & (advantages > 0.0)) | ((excess < -clip) & (advantages < 0.0))
     return {
         "clip_fraction_own": _mean((excess.abs() > clip).double(), weights),
-        "clip_active": _mean(held.double(), weights),
+        "clip_active": _mean(active.double(), weights),
     }
 
 

@@ -1,10 +1,10 @@
 """Importance weights of whole trajectories, and the policy gradients estimated with them.
 
-Shapes: [T, ..., N], time-major; N environments of one run, the axes between (none, or R) hold runs. What
+Shapes: [T, ..., N], time-major; N environments of one run, the axes between (none, or R) are runs. What
 there is one of for a run is [R, 1] as an argument and [R] as a result. A segment is what one environment did
 from the later of episode and rollout start to the earlier of their ends; a run has S of them.
 Segments that do not count (`segments`) are as if they were not there.
-Everything lies in log space until a weight multiplies something, so that products over a horizon neither
+Everything is in log space until a weight multiplies something, so that products over a horizon neither
 overflow nor vanish on the way.
 """
 
@@ -46,8 +46,8 @@ def segments(ended: Tensor, longest: int | None = None) -> Segments:
     """The segments of a rollout from its ends of either kind.
 
     With `longest`, the most steps a segment can have, only those count that began early enough to end within
-    the rollout however long they become. Which these are does not depend on how they go on: to take all that
-    did end would prefer the short.
+    the rollout however long they become. Which these are does not depend on what comes after: to take all
+    that did end would prefer the short.
     """
     last = ended.clone()
     last[-1] = True
@@ -153,12 +153,12 @@ def gradient_coefficients(
     """What each step's ∇ log π(a_t|s_t) is multiplied by, [T, ..., N]; constants of the objective's gradient.
 
     The estimate of ∇J is the sum over all steps divided by S. t counts from the segment's start, w are the
-    weights, b the baseline V(s) (0 without one); `rewards` include what stands for a segment's future
+    weights, b the baseline V(s) (0 without one); `rewards` include the value of a segment's future
     (`bootstrapped_rewards`); `advantages` are G_t - b, or any A_t, and are read by the last three alone:
 
     - trajectory: w (Σ_t' γ^t' r_t' - b(s_0)). Unbiased.
     - per_decision: Σ_{t' ≥ t} γ^t' w_t' r_t' - γ^t w_t b(s_t). Unbiased.
-    - prefix: γ^t w_t A_t. Biased: A_t holds the returns of μ.
+    - prefix: γ^t w_t A_t. Biased: A_t has the returns of μ.
     - per_step: γ^t w_t A_t. Biased by those and by the states μ visits.
     - none: γ^t A_t. Biased by all of it, and by the baseline too.
 
@@ -307,7 +307,7 @@ def _means_by_age(values: Tensor, parts: Segments) -> Tensor:
 def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
     """log of the mean weight over all S segments at each age, ended ones keeping their last weight; [..., T].
 
-    -inf at no age: a segment counts at every age, whether it goes on or has ended.
+    -inf at no age: a segment counts at every age, ended or not.
     """
     by_run, age = _by_run(torch.where(parts.counted, log, -math.inf)), _by_run(parts.age)
     last, steps = _by_run(parts.last), len(log)

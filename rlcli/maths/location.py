@@ -1,4 +1,4 @@
-"""Where the middle of some results lies. Plain numbers."""
+"""Location estimates of results (the interquartile mean), on plain numbers."""
 
 from __future__ import annotations
 

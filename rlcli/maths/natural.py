@@ -2,7 +2,7 @@
 
 Shapes: R runs, B samples, P parameters; what there is one of for a run is [R, 1] as an argument and [R] as a
 result. All but parameters is float64: conjugate gradients are ill-conditioned in float32. Runs that are done,
-or cannot go on, are frozen with `where`; every dot product is over the last axis.
+or cannot continue, are frozen with `where`; every dot product is over the last axis.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 
 Operator = Callable[[Tensor], Tensor]
 """A symmetric matrix a run, as the function that multiplies [R, P] by it."""
@@ -62,14 +62,14 @@ def conjugate_gradient(operator: Operator, b: Tensor, iterations: int, tolerance
     """x with A x ≈ b for a positive definite A, from x = 0; b [R, P], tolerance [R, 1].
 
     A run is done when |b - A x| ≤ tolerance |b|. It also stops, and keeps the x it has, at a direction whose
-    curvature pᵀ A p is not positive or not finite: beyond it lies rounding, or a matrix that is not what was
-    promised. Source: Hestenes and Stiefel 1952; Nocedal and Wright 2006, algorithm 5.2.
+    curvature pᵀ A p is not positive or not finite: beyond it there is only rounding, or the matrix is not
+    positive definite. Source: Hestenes and Stiefel 1952; Nocedal and Wright 2006, algorithm 5.2.
     """
     x = torch.zeros_like(b)
     residual, direction, square = b, b, _dot(b, b)
     enough = tolerance.double() ** 2 * square
     active = square > enough
-    taken = torch.zeros_like(active, dtype=torch.int64)
+    iterations_used = torch.zeros_like(active, dtype=torch.int64)
     for _ in range(iterations):
         # No number depends on leaving early: a run that is done changes no more.
         if not active.any():
@@ -82,10 +82,10 @@ def conjugate_gradient(operator: Operator, b: Tensor, iterations: int, tolerance
         residual = torch.where(active, residual - length * image, residual)
         following = _dot(residual, residual)
         direction = torch.where(active, residual + (following / square) * direction, direction)
-        taken += active
+        iterations_used += active
         square = torch.where(active, following, square)
         active = active & (square > enough)
-    return Solution(x, taken.squeeze(-1))
+    return Solution(x, iterations_used.squeeze(-1))
 
 
 class Proposal(NamedTuple):
@@ -210,7 +210,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _first_reason(*reasons: tuple[Tensor, Outcome]) -> Tensor:
-    """The first outcome whose mask holds, STEPPED where none does."""
+    """The first outcome whose mask is true, STEPPED where none is."""
     found = torch.zeros_like(reasons[0][0], dtype=torch.int64)
     for mask, reason in reversed(reasons):
         found = torch.where(mask, int(reason), found)

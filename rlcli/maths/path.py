@@ -1,4 +1,4 @@
-"""What following an importance-weighted gradient gains on the way from one policy to another.
+"""Gain of an importance-weighted gradient along the path from one policy to another.
 
 Shapes as in `importance`: [T, ..., N], time-major. x are log-ratios log π(a|s)/μ(a|s) of the actions taken.
 
@@ -10,9 +10,9 @@ step, always. Where the field is the gradient of an objective L, it is L(x + Δ)
 - per_decision without a baseline and with `discount_states`: L = Σ γ^t w_t r_t.
 - per_step: L = Σ w_t A_t;  none: L = Σ A_t log π_t.
 
-A cap c makes each w an f(log w) that goes on with slope c beyond log c, since it stops no gradient. The other
-fields (prefixes, baselines off policy, rewards-to-go that leave γ^t out) are no objective's gradient, and the
-line is what is meant by their gain.
+A cap c makes each w an f(log w) that continues with slope c beyond log c, since it stops no gradient. The
+other fields (prefixes, baselines off policy, rewards-to-go that leave γ^t out) are no objective's gradient;
+their gain is along this line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Divergences of two distributions that hardly differ, without cancellation.
+"""Divergences between nearly equal distributions, without cancellation.
 
 With d = log q - log p of an outcome, q - p is taken as p (exp(d) - 1), which has the digits of d. Hence
 KL(p||q) = Σ p (exp(d) - 1 - d), all terms ≥ 0: Σ p (log p - log q) plus Σ (q - p), which is 0. As a plain sum

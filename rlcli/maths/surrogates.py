@@ -1,4 +1,4 @@
-"""Objectives a policy ascends, one number a sample. ρ is the ratio pi/anchor, A the advantage."""
+"""Surrogate objectives, one number per sample. ρ is the ratio pi/anchor, A the advantage."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ def value_loss(values: Tensor, targets: Tensor) -> Loss:
 
 
 def clipped_value_loss(values: Tensor, targets: Tensor, anchors: Tensor, clip: float) -> Loss:
-    """max of the loss at V and at V held within ±clip of its prediction before the update, elementwise.
+    """max of the loss at V and at V clipped to ±clip around its prediction before the update, elementwise.
 
-    Where the held loss is larger and V lies beyond the range, the slope is 0.
+    Where the clipped loss is larger and V is outside the range, the slope is 0.
     """
     free = value_loss(values, targets)
     move = values - anchors
-    held = value_loss(anchors + move.clamp(-clip, clip), targets)
-    stuck = (held.value > free.value) & (move.abs() > clip)
-    return Loss(torch.maximum(free.value, held.value), torch.where(stuck, 0.0, free.slope))
+    inside = value_loss(anchors + move.clamp(-clip, clip), targets)
+    stuck = (inside.value > free.value) & (move.abs() > clip)
+    return Loss(torch.maximum(free.value, inside.value), torch.where(stuck, 0.0, free.slope))

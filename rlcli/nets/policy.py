@@ -1,6 +1,6 @@
 """A policy: a function of raw observations, with everything that fixes it in one snapshot.
 
-Shapes: R runs, B rows, N environments, O observation width, D policy outputs, P parameters.
+Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from rlcli.maths.distributions import Distribution, Family
-from rlcli.nets.mlp import MLP
-from rlcli.nets.observations import Encoder, Moments
+from rlcli.maths.distribution import Distribution
+from rlcli.maths.distributions import Family
+from rlcli.nets.network import ACTOR, CRITIC, Network
+from rlcli.nets.observations import Moments
 
 
 class Snapshot(NamedTuple):
@@ -24,7 +25,7 @@ class Snapshot(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What the policy head says about each row, before it is read as a distribution."""
+    """Outputs of the policy head for each row, before they are read as a distribution."""
 
     state: Tensor
     """[R, B, D]."""
@@ -34,21 +35,28 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Model:
-    """The architecture shared by all runs of a cohort."""
+    """The architecture shared by all runs of a cohort: a network and how its outputs are read."""
 
-    network: MLP
+    network: Network
     family: Family
-    encoder: Encoder
 
     def encode(self, snapshot: Snapshot, observations: Tensor) -> Tensor:
-        """Network inputs [R, B, O] of raw observations [R, B, ...]."""
-        return self.encoder.encode(observations, snapshot.moments)
+        """Inputs of the network from raw observations [R, B, ...], by the snapshot's statistics."""
+        return self.network.encoder.encode(observations, snapshot.moments)
 
-    def distribution(self, parameters: Tensor, inputs: Tensor) -> Distribution:
-        """π(.|s) at encoded inputs [R, B, O]."""
-        return self.family.distribution(*self.network.policy(parameters, inputs))
+    def read(self, parameters: Tensor, inputs: Tensor) -> Outputs:
+        """The policy head at encoded inputs [R, B, ...]."""
+        heads = self.network.heads(parameters, inputs, part=ACTOR)
+        return Outputs(heads.output, heads.free)
 
     def outputs(self, snapshot: Snapshot, observations: Tensor) -> Outputs:
         """The policy head at raw observations [R, B, ...]."""
-        inputs = self.encode(snapshot, observations)
-        return Outputs(*self.network.policy(snapshot.parameters, inputs))
+        return self.read(snapshot.parameters, self.encode(snapshot, observations))
+
+    def distribution(self, parameters: Tensor, inputs: Tensor) -> Distribution:
+        """π(.|s) at encoded inputs [R, B, ...]."""
+        return self.family.distribution(*self.read(parameters, inputs))
+
+    def value(self, parameters: Tensor, inputs: Tensor) -> Tensor:
+        """V [R, B] at encoded inputs [R, B, ...]."""
+        return self.network.heads(parameters, inputs, part=CRITIC).value

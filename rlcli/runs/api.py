@@ -50,8 +50,8 @@ class LoadedRun:
         inputs, batched = self._read(observations)
         family = self._trained.policy.model.family
         noise = family.noise((1, inputs.shape[1]), self._draws).numpy() if stochastic else None
-        outputs, _ = self._act(inputs, noise)
-        actions = spec.action.to_env(outputs.reshape(1, -1, *spec.action.shape))[0]
+        chosen = self._act(inputs, noise).actions
+        actions = spec.action.to_env(chosen.reshape(1, -1, *spec.action.shape))[0]
         if batched:
             return actions
         return actions[0] if spec.action.kind == "discrete" else np.asarray(actions[0])

@@ -11,8 +11,10 @@ import torch
 from rlcli.backends import sb3
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
+from rlcli.learner import prepare
 from rlcli.learner import state as states
 from rlcli.learner import update as learner
+from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update
 from tests.learner.setting import small
 
@@ -59,13 +61,13 @@ def both(config: RunConfig, updates: int = 0, ddof: int = 1) -> Both:
     state, done = member._state, [updates]
     steps, lanes = config.algo.rollout_steps, config.env.num_envs
     rollout, _ = member._stepped.collect(states.behaviour(state), done)
-    filled = member._algorithm.rollout_buffer
+    filled = member._sb3.rollout_buffer
     held = {
         name: torch.from_numpy(getattr(filled, name).reshape(1, -1).copy())
         for name in ("advantages", "returns", "values", "log_probs")
     }
     orders: list[np.ndarray] = []
-    draw, whiten = np.random.permutation, learner.whiten
+    draw, whiten = np.random.permutation, prepare.whiten
 
     def noted(samples: int) -> np.ndarray:
         orders.append(draw(samples))
@@ -83,10 +85,10 @@ def both(config: RunConfig, updates: int = 0, ddof: int = 1) -> Both:
     given = [config], [config.seed], member._model, state, rollout
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np.random, "permutation", noted)
-        patch.setattr(learner, "whiten", as_sb3)
-        theirs = learner.update(*given, member._improve)
-        patch.setattr(learner, "permutation", order)
+        patch.setattr(prepare, "whiten", as_sb3)
+        theirs = learner.update(member._algorithm, *given)
+        patch.setattr(prepare, "permutation", order)
         patch.setattr("rlcli.learner.sgd.whiten", as_sb3)
-        ours = learner.update(*given)
+        ours = learner.update(algorithm(config), *given)
     member.close()
     return Both(state.policy.parameters[0], ours, theirs, held, rollout)

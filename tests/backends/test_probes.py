@@ -34,11 +34,11 @@ def inputs(policy: Policy, observations: list[float]) -> torch.Tensor:
 
 
 def values(policy: Policy, observations: list[float]) -> list[float]:
-    return policy.model.network.value(policy.snapshot.parameters, inputs(policy, observations))[0].tolist()
+    return policy.model.value(policy.snapshot.parameters, inputs(policy, observations))[0].tolist()
 
 
 def outputs(policy: Policy, observations: list[float]) -> torch.Tensor:
-    return policy.model.network.policy(policy.snapshot.parameters, inputs(policy, observations))[0][0]
+    return policy.model.read(policy.snapshot.parameters, inputs(policy, observations)).state[0]
 
 
 ALGORITHMS: dict[str, tuple[int, dict]] = {

@@ -136,10 +136,10 @@ def test_our_network_is_theirs(env):
     session = Sb3Session([config])
     rows(session, 2)
     model, snapshot = session.policy(0)
-    theirs = session._members[0]._algorithm.policy
-    x = torch.randn(1, 50, model.encoder.width, generator=torch.Generator().manual_seed(1))
-    output, free = model.network.policy(snapshot.parameters, x)
-    values = model.network.value(snapshot.parameters, x)
+    theirs = session._members[0]._sb3.policy
+    x = torch.randn(1, 50, model.network.encoder.width, generator=torch.Generator().manual_seed(1))
+    output, free = model.read(snapshot.parameters, x)
+    values = model.value(snapshot.parameters, x)
     with torch.no_grad():
         assert torch.allclose(theirs.predict_values(x[0]).squeeze(-1), values[0], atol=1e-6)
         told = theirs.get_distribution(x[0]).distribution
@@ -263,7 +263,7 @@ def test_an_end_is_worth_nothing_and_a_cut_is(end, value):
     session = Sb3Session([config])
     (*_, row) = rows(session, 50)
     model, snapshot = session.policy(0)
-    found = model.network.value(snapshot.parameters, torch.zeros(1, 1, 1)).item()
+    found = model.value(snapshot.parameters, torch.zeros(1, 1, 1)).item()
     assert found == pytest.approx(value, abs=0.1)
     assert (row["train/length_mean"], row["train/return_mean"]) == (5.0, 5.0)
 

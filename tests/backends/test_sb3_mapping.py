@@ -131,7 +131,7 @@ def test_schedules_follow_updates_as_ours_do():
     for _ in range(4):
         row = session.update()[0]
     assert isinstance(row, dict)
-    told = session._members[0]._algorithm.logger.name_to_value
+    told = session._members[0]._sb3.logger.name_to_value
     assert told["train/clip_range"] == pytest.approx(row["update/clip"]) == pytest.approx(0.3 * 0.7)
     assert (
         told["train/learning_rate"] == pytest.approx(row["update/learning_rate"]) == pytest.approx(0.01 * 0.7)

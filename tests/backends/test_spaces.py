@@ -117,9 +117,7 @@ def judged(policy: Policy, observations: Any) -> tuple[Any, torch.Tensor]:
     """The distribution and V at float32 observations [B, O]."""
     model, snapshot = policy
     inputs = model.encode(snapshot, torch.as_tensor(np.array(observations, np.float32))[None])
-    return model.distribution(snapshot.parameters, inputs), model.network.value(snapshot.parameters, inputs)[
-        0
-    ]
+    return model.distribution(snapshot.parameters, inputs), model.value(snapshot.parameters, inputs)[0]
 
 
 @pytest.mark.parametrize("probe", [Levers, Switches])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
 
-from rlcli.collect.rollout import Collector
+from rlcli.collect.rollout import Collector, Rollout
 from rlcli.collect.state import episode_seed
 from rlcli.envs import registry
 from rlcli.maths.draws import generator
@@ -18,6 +19,7 @@ from tests.collect.environments import HERE, length
 from tests.learner.setting import PROBES, Stage, small, stage
 
 SHORT = {"max_episode_steps": 7}
+FIELDS = ("observations", "actions", "rewards", "terminated", "truncated", "outputs", "counted")
 
 
 @pytest.mark.parametrize("backend", ["array", "gymnasium"])
@@ -28,8 +30,14 @@ def test_a_rollout_is_what_stepping_by_hand_gives(backend):
     now = stage(*configs)
     first, ended_first = now.collector.collect(now.state.policy, [0, 0])
     second, ended_second = now.collector.collect(now.state.policy, [1, 1])
-    rollout = [torch.cat(pair).numpy() for pair in zip(first, second, strict=True)]
-    observations, actions, rewards, terminated, truncated, successors, _, counted = rollout
+    assert torch.equal(first.observations[-1], second.observations[0])
+
+    def both(field):
+        return torch.cat([field(first), field(second)]).numpy()
+
+    observations, successors = both(lambda one: one.acted_on), both(lambda one: one.successors())
+    names = ("actions", "rewards", "terminated", "truncated", "counted")
+    actions, rewards, terminated, truncated, counted = (both(attrgetter(name)) for name in names)
     assert terminated.any()
     assert truncated.any()
     assert counted.all()
@@ -57,9 +65,8 @@ def test_a_rollout_is_what_stepping_by_hand_gives(backend):
 @pytest.mark.broken_by(
     "the value of the reset observation at an end",
     "collect/rollout.py",
-    "        record.steps.append(step)\n        self._observations = self._advance(record.ongoing, step)\n",
-    "        self._observations = self._advance(record.ongoing, step)\n"
-    "        record.steps.append(step._replace(observations=self._observations))\n",
+    "        record.end(ended, step.observations)\n        ongoing.end(ended)\n",
+    "        ongoing.end(ended)\n",
 )
 @pytest.mark.parametrize("end", ["terminated", "truncated"])
 def test_the_successor_at_an_end_is_the_final_observation(end):
@@ -68,7 +75,7 @@ def test_the_successor_at_an_end_is_the_final_observation(end):
     rollout = now.collect()
     ended = (rollout.terminated | rollout.truncated)[..., 0, :]
     assert ended.sum() > 5
-    seen, next_seen = rollout.observations[..., 0, :, 0], rollout.next_observations[..., 0, :, 0]
+    seen, next_seen = rollout.acted_on[..., 0, :, 0], rollout.successors()[..., 0, :, 0]
     assert torch.equal(next_seen, seen + 1)
     assert torch.equal(seen[1:][~ended[:-1]], next_seen[:-1][~ended[:-1]])
     assert (seen[1:][ended[:-1]] == 0).all()
@@ -114,7 +121,7 @@ def test_raw_actions_are_kept_and_clipped_ones_sent():
     now = stage(small(PROBES + "ProbeEcho-v0", network={"log_std_init": 2.0}))
     rollout = now.collect()
     assert rollout.actions.abs().max() > 2
-    torch.testing.assert_close(rollout.next_observations, rollout.actions.clamp(-1, 1))
+    torch.testing.assert_close(rollout.successors(), rollout.actions.clamp(-1, 1))
 
 
 def test_the_last_hundred_returns_are_kept():
@@ -123,6 +130,12 @@ def test_the_last_hundred_returns_are_kept():
     state = now.collector.states[0]
     assert state.recent.shape == (100,)
     assert state.recent.tolist() == rollout.rewards[:, 0].flatten()[-100:].tolist()
+
+
+def assert_equal(left: Rollout, right: Rollout) -> None:
+    for name in FIELDS:
+        assert torch.equal(getattr(left, name), getattr(right, name)), name
+    assert all(torch.equal(*pair) for pair in zip(left.finals, right.finals, strict=True))
 
 
 def again(now: Stage) -> Stage:
@@ -148,8 +161,7 @@ def test_a_restored_collector_goes_on_to_the_last_bit(env, envs, updates):
     restored = again(now)
     for done in range(updates, updates + 2):
         pair = [one.collector.collect(now.state.policy, [done, done]) for one in (now, restored)]
-        for left, right in zip(pair[0][0], pair[1][0], strict=True):
-            assert torch.equal(left, right)
+        assert_equal(*(rollout for rollout, _ in pair))
         assert pair[0][1] == pair[1][1]
     for left, right in zip(now.collector.states, restored.collector.states, strict=True):
         assert all(np.array_equal(*parts) for parts in zip(left, right, strict=True))
@@ -225,8 +237,9 @@ def test_runs_that_are_left_go_on_as_they_were():
     )
     wanted, ended = whole.collector.collect(whole.state.policy, [1, 1, 1])
     found, ended_found = part.collector.collect(chosen, [1, 1])
-    for left, right in zip(wanted, found, strict=True):
-        assert torch.equal(left[:, rows], right)
+    for name in FIELDS:
+        assert torch.equal(getattr(wanted, name)[:, rows], getattr(found, name)), name
+    assert torch.equal(wanted.successors()[:, rows], found.successors())
     assert [ended[2], ended[0]] == ended_found
 
 

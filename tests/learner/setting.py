@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from rlcli.collect.rollout import Collector, Rollout
+from rlcli.collect.rollout import Collector, Finals, Rollout
 from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
 from rlcli.envs import registry
 from rlcli.learner.model import initial_parameters, make_model
-from rlcli.learner.optimisers import INITIAL_SECOND
-from rlcli.learner.phasic import initial_phases
-from rlcli.learner.state import TrainState, behaviour, fresh
+from rlcli.learner.ppg import initial_phases
+from rlcli.learner.state import TrainState, behaviour, fresh, no_phases
+from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update, update
 from rlcli.nets.policy import Model
 
@@ -88,7 +89,9 @@ class Stage(NamedTuple):
 
     def learn(self, rollout: Rollout) -> Update:
         """One update on it."""
-        return update(self.configs, self.collector.seeds, self.model, self.state, rollout)
+        return update(
+            algorithm(self.configs[0]), self.configs, self.collector.seeds, self.model, self.state, rollout
+        )
 
     def after(self, updates: int) -> Stage:
         """The same cohort, so many updates later."""
@@ -106,15 +109,33 @@ def stage(*configs: RunConfig) -> Stage:
     env = registry.make(config.env, len(configs))
     whole = config.collect.whole_episodes
     collector = Collector(model, env, seeds, config.algo.rollout_steps, 1000, "cpu", whole_episodes=whole)
+    row = algorithm(config)
+    phases = initial_phases(configs, model, spec.observation, row.optimiser) if row.has_phases else None
     state = fresh(
         initial_parameters(configs, model),
-        model.encoder.width,
+        model.network.encoder.width,
         config.env.num_envs,
         config.lag,
-        initial_phases(configs, model, spec.observation),
-        INITIAL_SECOND[config.algo.optimiser],
+        phases or no_phases(len(configs)),
+        row.optimiser.initial_second,
     )
     return Stage(configs, model, collector, state)
+
+
+def joined(rollouts: Sequence[Rollout]) -> Rollout:
+    """The rollouts of cohorts as that of one cohort."""
+    first, *_ = rollouts
+    shifts = np.cumsum([0] + [one.observations.shape[1] for one in rollouts]).tolist()
+    places = [
+        one.finals.places + torch.tensor([0, shift, 0]) for one, shift in zip(rollouts, shifts, strict=False)
+    ]
+    finals = Finals(torch.cat(places), torch.cat([one.finals.observations for one in rollouts]))
+    fields = {
+        name: torch.cat([getattr(one, name) for one in rollouts], 1)
+        for name, field in first._asdict().items()
+        if isinstance(field, torch.Tensor)
+    }
+    return first._replace(finals=finals, **fields)
 
 
 def hold(update: Update) -> dict[str, list[bool]]:

@@ -16,10 +16,19 @@ from torch.distributions import Categorical, Independent, Normal, kl_divergence
 
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
-from rlcli.learner.sgd import permutation
+from rlcli.learner.draws import permutation
 from rlcli.nets.policy import Model
 
 MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+class OneRun:
+    """The first run of a rollout: each field [T, N, ...]."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.observations, self.next_observations = rollout.acted_on[:, 0], rollout.successors()[:, 0]
+        self.actions, self.rewards = rollout.actions[:, 0], rollout.rewards[:, 0]
+        self.terminated, self.truncated = rollout.terminated[:, 0], rollout.truncated[:, 0]
 
 
 class SlowLearner:
@@ -29,7 +38,7 @@ class SlowLearner:
         self.config = config
         self.parts = {
             name: nn.Parameter(part[0].double().clone())
-            for name, part in model.network.unflatten(parameters.unsqueeze(0)).items()
+            for name, part in model.network.layout.unflatten(parameters.unsqueeze(0)).items()
         }
         self.depth = len(config.network.hidden)
         self.activation = MODULES[config.network.activation]()
@@ -110,7 +119,7 @@ class SlowLearner:
     def update(self, rollout: Rollout) -> dict[str, float]:
         """One update on the rollout of one run; the figures it gives."""
         config, algo = self.config, self.config.algo
-        run = Rollout(*(field[:, 0] for field in rollout))
+        run = OneRun(rollout)
         ahead = max(0.0, 1 - self.updates * config.batch_size / (config.schedule_steps or config.total_steps))
         clip = algo.clip * (ahead if algo.clip_schedule == "linear" else 1.0)
         rate = algo.learning_rate * (ahead if algo.learning_rate_schedule == "linear" else 1.0)

@@ -30,7 +30,7 @@ def rows(field: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.broken_by(
     "V-trace to the behaviour policy's own ratio",
-    "learner/batch.py",
+    "learner/prepare.py",
     "self._by_time(log_prob - self._log_acting),",
     "self._by_time(self._log_acting - log_prob),",
 )
@@ -44,16 +44,16 @@ def test_vtrace_corrects_for_the_policy_that_acted(env, surrogate):
     model, policy = now.model, now.state.policy
 
     def log_prob(snapshot):
-        outputs = model.outputs(snapshot, rows(rollout.observations))
+        outputs = model.outputs(snapshot, rows(rollout.acted_on))
         return model.family.distribution(*outputs).log_prob(rows(rollout.actions))
 
     def value(observations):
-        return by_time(model.network.value(policy.parameters, model.encode(policy, rows(observations))))
+        return by_time(model.value(policy.parameters, model.encode(policy, rows(observations))))
 
     rho = by_time((log_prob(policy) - log_prob(behaviour(now.state))).exp())
     assert (rho > 1.05).any()
     assert (rho < 0.95).any()
-    v, following = value(rollout.observations), value(rollout.next_observations)
+    v, following = value(rollout.acted_on), value(rollout.successors())
     gamma, ended = 0.99, rollout.terminated | rollout.truncated
     following = torch.where(rollout.terminated, 0.0, following)
     capped, traces = rho.clamp(max=1.05), 0.95 * rho.clamp(max=0.95)

@@ -34,7 +34,7 @@ def model(observation: str = "box", action: str = "discrete", normalize: bool = 
 def test_each_action_space_has_its_family(action: str, family: Any) -> None:
     found = model(action=action)
     assert found.family == family
-    assert found.network.outputs == family.output_width
+    assert found.network.layout.outputs == family.output_width
 
 
 @pytest.mark.parametrize(
@@ -53,10 +53,10 @@ def test_boxes_are_whitened_and_nothing_else(
     observation: str, width: int, whitened: tuple[int, ...] | None
 ) -> None:
     """`whitened` columns; None: all."""
-    encoder = model(observation).encoder
+    encoder = model(observation).network.encoder
     assert encoder.width == width
     assert encoder.normalize == (whitened != ())
     if whitened:
         assert encoder.measured == tuple(column in whitened for column in range(width))
     assert (encoder.measured is None) == (whitened is None)
-    assert not model(observation, normalize=False).encoder.normalize
+    assert not model(observation, normalize=False).network.encoder.normalize

@@ -44,7 +44,7 @@ def test_a_shifted_environment_shows_the_network_what_its_copy_shows(env):
     for shift in (0.0, 1e6):
         now = shifted(env, shift)
         rollout = now.collect()
-        assert rollout.observations.dtype == torch.float64
+        assert rollout.acted_on.dtype == torch.float64
         update = now.learn(rollout)
         assert hold(update) == {said: [True] for said in hold(update)}
         inputs.append(update.batch.inputs)
@@ -94,8 +94,8 @@ def test_digits_are_kept_only_where_float32_has_too_few_and_they_are_whitened(ki
 def test_the_actor_whitens_to_the_bits_of_the_batch_and_runs_of_a_cohort_as_alone():
     together = shifted("Signal", 1e6, seeds=(0, 1))
     rollout = together.collect()
-    encoder, moments = together.model.encoder, together.state.policy.moments
-    batch = rollout.observations[:, :, 0].transpose(0, 1).contiguous()
+    encoder, moments = together.model.network.encoder, together.state.policy.moments
+    batch = rollout.acted_on[:, :, 0].transpose(0, 1).contiguous()
     inputs = encoder.encode(batch, moments)
     assert same(torch.from_numpy(encoder.on_host(moments)(batch.numpy())), inputs)
     alone = shifted("Signal", 1e6, seeds=(1,))

@@ -180,8 +180,8 @@ def test_by_default_a_penalty_neither_dies_nor_explodes(target, ends):
 @pytest.mark.broken_by(
     "a penalty multiplied in float32",
     "learner/penalty.py",
-    "return torch.tensor(scheduled, dtype=torch.float64, device=factor.device) * factor",
-    "return (torch.tensor(scheduled, device=factor.device) * factor.float()).double()",
+    'return hyper.exact("beta") * factors * factor',
+    'return (hyper.exact("beta") * factors).float().mul(factor.float()).double()',
 )
 def test_the_product_is_carried_beyond_what_float32_holds():
     row = ROWS["ppo_kl"] | {"kl_target": 1e9, "beta_min": None, "beta": 0.1}
@@ -196,8 +196,8 @@ def test_from_its_floor_a_penalty_returns_with_the_first_doubling():
 
 @pytest.mark.broken_by(
     "a penalty adapted to the other KL",
-    "learner/penalty.py",
-    'backward = adapts(config) and config.algo.penalty == "kl_pi_anchor"',
+    "learner/algorithm.py",
+    "backward = self.penalty is not None and self.penalty.adapts and self.penalty.backward",
     "backward = False",
 )
 @pytest.mark.parametrize("lag", [0, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.learner.batch import scaled_rewards
+from rlcli.learner.statistics import scaled_rewards
 from rlcli.nets.observations import Moments
 from tests.learner.setting import PROBES, small, stage
 
@@ -27,7 +27,7 @@ def discounted(rollouts, run: int, gamma: float) -> tuple[np.ndarray, np.ndarray
 
 @pytest.mark.broken_by(
     "the reward accumulator not reset at a truncation",
-    "learner/batch.py",
+    "learner/statistics.py",
     "ended = rollout.terminated | rollout.truncated",
     "ended = rollout.terminated",
 )
@@ -86,9 +86,7 @@ def test_observation_statistics_are_those_of_all_rollouts_so_far():
         rollouts.append(now.collect())
         now = now._replace(state=now.learn(rollouts[-1]).state)
     for run in range(2):
-        seen = (
-            torch.cat([rollout.observations[:, run].flatten(0, 1) for rollout in rollouts]).double().numpy()
-        )
+        seen = torch.cat([rollout.acted_on[:, run].flatten(0, 1) for rollout in rollouts]).double().numpy()
         np.testing.assert_allclose(now.state.policy.moments.mean[run], seen.mean(0), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(now.state.policy.moments.variance[run], seen.var(0), rtol=1e-9)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
+from rlcli.learner.draws import permutation
 from rlcli.learner.optimisers import OPTIMISERS, Adam
-from rlcli.learner.sgd import permutation
 from rlcli.learner.update import Update
 from tests.learner.setting import Stage, hold, same, small, stage
 

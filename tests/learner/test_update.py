@@ -7,10 +7,11 @@ import dataclasses
 import pytest
 import torch
 
+from rlcli.collect.rollout import Rollout
+from rlcli.learner.draws import permutation
 from rlcli.learner.figures import health_figures, reference
 from rlcli.learner.hyperparameters import hyperparameters
-from rlcli.learner.sgd import permutation
-from tests.learner.setting import ROWS, hold, small, stage
+from tests.learner.setting import ROWS, Stage, hold, small, stage
 from tests.learner.slow import SlowLearner
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}
@@ -97,16 +98,16 @@ VARIANTS = {
 )
 @pytest.mark.broken_by(
     "mirror descent by the other KL",
-    "learner/sgd.py",
-    "return policy.pullback_kl_to(anchor, by_kl)",
-    "return policy.pullback_kl_from(anchor, by_kl)",
+    "learner/penalty.py",
+    "policy.pullback_kl_to(anchor, by_kl) if self.backward",
+    "policy.pullback_kl_from(anchor, by_kl) if self.backward",
     case="the second step of mdpo",
 )
 @pytest.mark.broken_by(
     "the two penalties swapped",
-    "learner/sgd.py",
-    'if self._algo.penalty == "kl_anchor_pi":',
-    'if self._algo.penalty != "kl_anchor_pi":',
+    "learner/table.py",
+    'return Penalty(algo.penalty == "kl_pi_anchor", schedule, adapts)',
+    'return Penalty(algo.penalty != "kl_pi_anchor", schedule, adapts)',
     case="the second step of mdpo",
 )
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
@@ -122,7 +123,7 @@ def test_updates_come_to_where_the_slow_learner_comes(config):
         for name, wanted in slow.update(rollout).items():
             assert learned.figures[name].item() == pytest.approx(wanted, rel=2e-4, abs=2e-6), name
         ours = ours._replace(state=learned.state)
-        parts = ours.model.network.unflatten(ours.state.policy.parameters)
+        parts = ours.model.network.layout.unflatten(ours.state.policy.parameters)
         for name, part in parts.items():
             torch.testing.assert_close(
                 part[0].double(), slow.parts[name].detach(), rtol=0, atol=1e-5, msg=name
@@ -130,15 +131,19 @@ def test_updates_come_to_where_the_slow_learner_comes(config):
     assert (ours.state.policy.parameters - start).abs().max() > 5e-3
 
 
+def leaves(before: Stage, rollout: Rollout) -> list[torch.Tensor]:
+    fields = [field for field in (*rollout, *rollout.finals) if isinstance(field, torch.Tensor)]
+    return [*before.state.policy.moments, *before.state.optimiser, *fields]
+
+
 def test_an_update_does_not_change_what_it_was_given():
     before = stage(VARIANTS["normalised"]).after(1)
     rollout = before.collect()
-    kept = [leaf.clone() for leaf in (*before.state.policy.moments, *before.state.optimiser, *rollout)]
+    kept = [leaf.clone() for leaf in leaves(before, rollout)]
     parameters = before.state.policy.parameters.clone()
     before.learn(rollout)
     assert torch.equal(before.state.policy.parameters, parameters)
-    now = (*before.state.policy.moments, *before.state.optimiser, *rollout)
-    assert all(torch.equal(*pair) for pair in zip(kept, now, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(kept, leaves(before, rollout), strict=True))
 
 
 def test_an_update_repeats():
@@ -241,7 +246,7 @@ def test_epochs_are_not_followed_unless_asked_for():
 
 @pytest.mark.broken_by(
     "one order of the batch for all epochs",
-    "learner/sgd.py",
+    "learner/draws.py",
     "generator(seed, stream, update, epoch)",
     "generator(seed, stream, update)",
 )
@@ -254,7 +259,7 @@ def test_every_epoch_has_its_own_order_of_the_batch(monkeypatch):
         orders.append(permutation(seeds, updates, epoch, samples))
         return orders[-1]
 
-    monkeypatch.setattr("rlcli.learner.update.permutation", spy)
+    monkeypatch.setattr("rlcli.learner.prepare.permutation", spy)
     before.learn(rollout)
     assert len(orders) == 3
     assert all(order.sort().values.tolist() == [list(range(64))] for order in orders)

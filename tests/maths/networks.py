@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from rlcli.maths.distributions import Categorical, CategoricalFamily, DiagonalGaussian, GaussianFamily
-from rlcli.maths.natural import (
-    fisher_vector_product,
-)
-from rlcli.nets.mlp import MLP, Heads
+from rlcli.maths.natural import fisher_vector_product
+from rlcli.nets.network import ACTOR, ALL, Heads
+from tests.nets.mlps import mlp, parameters_of
 
 SHAPES = [(4, (), 2), (4, (5,), 3), (1, (1,), 1), (3, (6, 4), 2), (4, (5, 1, 3), 1), (2, (1, 1), 3)]
 FAMILIES = [CategoricalFamily, GaussianFamily]
@@ -32,21 +31,26 @@ def setting(family, shape, activation="tanh", shared=False, runs=2, rows=7):
     """A network with its family, parameters [R, P] and inputs [R, B, I] in float64."""
     inputs, hidden, outputs = shape
     kind = family(outputs)
-    network = MLP(inputs, hidden, kind.output_width, kind.free_width, activation, shared)
-    parameters = 0.7 * torch.randn(runs, sum(network.sizes), dtype=torch.float64)
-    return network, kind, parameters, torch.randn(runs, rows, inputs, dtype=torch.float64)
+    network = mlp(inputs, hidden, kind.output_width, kind.free_width, activation, shared)
+    return network, kind, parameters_of(network, runs), torch.randn(runs, rows, inputs, dtype=torch.float64)
 
 
-def fisher_of(network, kind, parameters, x):
-    """The Fisher-vector product at `parameters`, as an update makes it."""
-    heads, tape = network.forward(network.unflatten(parameters), x)
-    prepared = network.prepared(tape)
+def policy_of(network, kind, parameters, x):
+    """The policy at `parameters`; differentiable."""
+    heads = network.heads(parameters, x, part=ACTOR)
+    return kind.distribution(heads.output, heads.free)
+
+
+def fisher_of(network, kind, parameters, x, part=ALL):
+    """The Fisher-vector product at `parameters`, as an update makes it of the actor's."""
+    linear = network.linearise(parameters, x, part=part, repeatedly=True)
+    heads = linear.heads
 
     def vjp(by_output: Tensor, by_free: Tensor) -> Tensor:
-        return network.backward(prepared, Heads(by_output, by_free, torch.zeros_like(heads.value)))
+        return linear.vjp(Heads(by_output, by_free, torch.zeros_like(heads.value)))
 
     return fisher_vector_product(
-        kind.distribution(heads.output, heads.free), lambda tangent: network.jvp(prepared, tangent)[:2], vjp
+        kind.distribution(heads.output, heads.free), lambda tangent: linear.jvp(tangent)[:2], vjp
     )
 
 
@@ -62,7 +66,7 @@ def explicit_fisher(network, kind, parameters, x) -> Tensor:
     for r in range(runs):
         at = parameters[r : r + 1].clone().requires_grad_()
         for b in range(x.shape[1]):
-            policy = kind.distribution(*network.policy(at, x[r : r + 1, b : b + 1]))
+            policy = policy_of(network, kind, at, x[r : r + 1, b : b + 1])
             if isinstance(policy, Categorical):
                 events = [(torch.tensor([[a]]), p) for a, p in enumerate(policy.probs[0, 0].tolist())]
             else:
@@ -89,7 +93,8 @@ def times(matrices: Tensor):
 
 
 def policy_gradient(network, kind, parameters, x, actions, advantages):
-    heads, tape = network.forward(network.unflatten(parameters), x)
+    linear = network.linearise(parameters, x)
+    heads = linear.heads
     policy = kind.distribution(heads.output, heads.free)
     by_output, by_free = policy.pullback(actions, advantages / x.shape[1], None)
-    return network.backward(tape, Heads(by_output, by_free, torch.zeros_like(heads.value)))
+    return linear.vjp(Heads(by_output, by_free, torch.zeros_like(heads.value)))

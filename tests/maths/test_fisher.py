@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from rlcli.maths.distributions import Categorical, CategoricalFamily, DiagonalGaussian
-from rlcli.nets.activations import ACTIVATIONS
+from rlcli.nets.stacked.activations import ACTIVATIONS
 from tests.maths.networks import (
     FAMILIES,
     explicit_fisher,
     fisher_of,
+    policy_of,
     setting,
 )
 
@@ -41,8 +42,8 @@ def test_fisher_of_a_gaussian_in_three_parametrisations():
 
 
 @pytest.mark.broken_by(
-    "passes along a prepared tape without the activations' derivatives",
-    "nets/mlp.py",
+    "repeated passes without the activations' derivatives",
+    "nets/stacked/passes.py",
     "return slope.mul_(layer.slope)",
     "return slope",
 )
@@ -63,9 +64,9 @@ def test_fisher_product_is_the_explicit_matrix(shape, family, shared):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_fisher_product_is_the_hessian_of_either_kl(activation, family, direction):
     network, kind, parameters, x = setting(family, (3, (6, 4), 3), activation)
-    anchor = kind.distribution(*network.policy(parameters, x))
+    anchor = policy_of(network, kind, parameters, x)
     at = parameters.clone().requires_grad_()
-    policy = kind.distribution(*network.policy(at, x))
+    policy = policy_of(network, kind, at, x)
     kl = anchor.kl(policy) if direction == "anchor_pi" else policy.kl(anchor)
     (slope,) = torch.autograd.grad(kl.mean(-1).sum(), at, create_graph=True)
     tangent = torch.randn_like(parameters)
@@ -76,7 +77,7 @@ def test_fisher_product_is_the_hessian_of_either_kl(activation, family, directio
 
 def test_the_critic_is_no_part_of_the_fisher_matrix():
     network, kind, parameters, x = setting(CategoricalFamily, (3, (6, 4), 2))
-    moved = network.unflatten(fisher_of(network, kind, parameters, x)(torch.randn_like(parameters)))
+    moved = network.layout.unflatten(fisher_of(network, kind, parameters, x)(torch.randn_like(parameters)))
     assert (moved["value.weight"] == 0).all()
     assert (moved["trunk.0.weight"][:, 1] == 0).all()
     assert (moved["trunk.0.weight"][:, 0] != 0).any()

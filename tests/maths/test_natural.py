@@ -17,13 +17,14 @@ from rlcli.maths.natural import (
     line_search,
     natural_step,
 )
-from rlcli.nets.activations import ACTIVATIONS
+from rlcli.nets.stacked.activations import ACTIVATIONS
 from tests.maths.networks import (
     FAMILIES,
     column,
     draw,
     fisher_of,
     policy_gradient,
+    policy_of,
     positive_matrices,
     setting,
     times,
@@ -78,8 +79,7 @@ def test_the_euclidean_step_is_the_edge_of_a_ball():
 @pytest.mark.parametrize("factor", [1024.0, 2.0**-20])
 def test_the_scale_of_advantages_is_of_no_consequence(family, factor):
     network, kind, parameters, x = setting(family, (3, (6, 4), 3), runs=3, rows=20)
-    policy = kind.distribution(*network.policy(parameters, x))
-    actions = draw(policy)
+    actions = draw(policy_of(network, kind, parameters, x))
     advantages = torch.randn(3, 20, dtype=torch.float64)
     fisher = fisher_of(network, kind, parameters, x)
 
@@ -169,7 +169,7 @@ def test_steps_of_an_update_stay_in_the_region_and_gain_what_was_predicted(famil
     """Small steps: KL and gain are near what the quadratic model and the gradient say."""
     torch.manual_seed(1)
     network, kind, parameters, x = setting(family, (3, (6, 4), 3), runs=2, rows=60)
-    anchor = kind.distribution(*network.policy(parameters, x))
+    anchor = policy_of(network, kind, parameters, x)
     actions = draw(anchor)
     advantages = torch.randn(2, 60, dtype=torch.float64)
     gradient = policy_gradient(network, kind, parameters, x, actions, advantages)
@@ -178,7 +178,7 @@ def test_steps_of_an_update_stay_in_the_region_and_gain_what_was_predicted(famil
     found = natural_step(gradient, fisher, delta, damping, 60, torch.full((2, 1), 1e-9))
 
     def evaluate(at: Tensor) -> tuple[Tensor, Tensor]:
-        policy = kind.distribution(*network.policy(at, x))
+        policy = policy_of(network, kind, at, x)
         ratio = (policy.log_prob(actions) - anchor.log_prob(actions)).exp()
         return anchor.kl(policy).mean(-1), ((ratio - 1.0) * advantages).mean(-1)
 
@@ -208,18 +208,18 @@ def test_runs_together_equal_each_alone(shape, activation, family, rows):
     def everything(members: list[int]) -> list[Tensor]:
         at, rows_of = parameters[members].clone(), x[members].clone()
         fisher = fisher_of(network, kind, at, rows_of)
-        heads, tape = network.forward(network.unflatten(at), rows_of)
+        linear = network.linearise(at, rows_of)
         found = natural_step(
             gradient[members].clone(), fisher, delta[members], damping[members], 6, tolerance[members]
         )
-        anchor = kind.distribution(heads.output, heads.free)
+        anchor = kind.distribution(linear.heads.output, linear.heads.free)
 
         def evaluate(candidate: Tensor) -> tuple[Tensor, Tensor]:
-            kl = anchor.kl(kind.distribution(*network.policy(candidate, rows_of))).mean(-1)
+            kl = anchor.kl(policy_of(network, kind, candidate, rows_of)).mean(-1)
             return kl, torch.ones_like(kl)
 
         kept = line_search(at, found, evaluate, delta[members], torch.full_like(delta[members], 0.8), 10)
-        return [*network.jvp(tape, tangent[members].clone()), *found, *kept]
+        return [*linear.jvp(tangent[members].clone())[:3], *found, *kept]
 
     whole = everything([0, 1, 2, 3])
     for members in ([0], [3], [1, 2]):

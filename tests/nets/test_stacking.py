@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,68 +10,74 @@ import torch
 
 from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
-from rlcli.nets.activations import ACTIVATIONS
 from rlcli.nets.actor import Actor
-from rlcli.nets.mlp import MLP, Heads
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads
 from rlcli.nets.observations import Encoder, Moments, advance, no_moments
 from rlcli.nets.policy import Model, Snapshot
+from rlcli.nets.stacked.activations import ACTIVATIONS
+from rlcli.nets.stacked.layout import Layout
+from rlcli.nets.stacked.mlp import MLP
+from tests.nets.mlps import mlp
 
 WIDTHS = [(), (1,), (5,), (1, 5), (5, 1), (64, 64), (256,)]
 ROWS = [1, 2, 8, 10, 33, 256, 1000]
 
 
-NETWORKS: dict[str, Callable[..., MLP]] = {
-    "separate": MLP,
-    "shared": partial(MLP, shared=True),
-    "actor": lambda *sizes: MLP(*sizes).actor,
-    "critic": lambda *sizes: MLP(*sizes).critic,
-}
+KINDS = {
+    "separate": (False, ALL), "shared": (True, ALL), "actor": (False, ACTOR), "critic": (False, CRITIC),
+    "value head": (True, CRITIC),
+}  # fmt: skip
+"""Whether a trunk is shared, and the part whose passes are made."""
 
 
-def passes(network: MLP, parameters, x, by: Heads) -> dict[str, torch.Tensor]:
-    heads, tape = network.forward(network.unflatten(parameters), x)
-    prepared, tangent = network.prepared(tape), parameters.flip(-1)
-    moved, pulled = network.jvp(prepared, tangent), network.backward(prepared, by)
+def passes(network: MLP, part: str, parameters, x, by: Heads) -> dict[str, torch.Tensor]:
+    entering = network.entering(parameters, x, part)
+    once, many = (
+        network.linearise(parameters, entering, part=part, repeatedly=again) for again in (False, True)
+    )
+    tangent = parameters[:, network.parts[part]].flip(-1)
+    moved, pulled = many.jvp(tangent), many.vjp(by)
+    heads = network.heads(parameters, x, part=part)
     return {
-        "output": heads.output,
-        "value": heads.value,
-        "gradient": network.backward(tape, by),
-        "gradient, prepared": pulled,
+        "output": once.heads.output,
+        "value": once.heads.value,
+        "gradient": once.vjp(by),
+        "gradient, repeatedly": pulled,
         "output moved": moved.output,
         "value moved": moved.value,
-        "output moved, unprepared": network.jvp(tape, tangent).output,
-        "policy": network.policy(parameters, x)[0],
-        "critic": network.value(parameters, x),
+        "output moved, once": once.jvp(tangent).output,
+        "policy": heads.output,
+        "critic": heads.value,
     }
 
 
 @pytest.mark.parametrize("hidden", WIDTHS, ids=str)
-@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_networks(activation, hidden, kind):
-    thorough = activation == "tanh"
+    (shared, part), thorough = KINDS[kind], activation == "tanh"
     inputs_tried, outputs_tried = ((1, 2, 4, 17), (1, 2, 6)) if thorough else ((3,), (2,))
     for inputs, outputs, rows in itertools.product(inputs_tried, outputs_tried, ROWS):
-        network = NETWORKS[kind](inputs, hidden, outputs, outputs, activation)
-        parameters = 0.5 * torch.randn(5, sum(network.sizes))
+        network = mlp(inputs, hidden, outputs, outputs, activation, shared)
+        parameters = 0.5 * torch.randn(5, network.layout.size)
         x = torch.randn(5, rows, inputs)
-        heads, _ = network.forward(network.unflatten(parameters), x)
-        by = Heads(*(torch.randn_like(part) for part in heads))
-        whole = passes(network, parameters, x, by)
-        # The policy acts through its own trunk alone, and is judged in one pass with the critic.
-        assert torch.equal(whole["output"], whole["policy"])
-        assert torch.equal(whole["value"], whole["critic"])
+        heads = network.linearise(parameters, network.entering(parameters, x, part), part=part).heads
+        by = Heads(*(torch.randn_like(head) for head in heads[:3]))
+        whole = passes(network, part, parameters, x, by)
+        if part != CRITIC:
+            # The policy acts through its own trunk alone, and is compared in one pass with the critic.
+            assert torch.equal(whole["output"], whole["policy"])
+            assert torch.equal(whole["value"], whole["critic"])
         for members in ([0], [4], [1, 2, 4]):
-            chosen = Heads(*(part[members].clone() for part in by))
-            for name, part in passes(
-                network, parameters[members].clone(), x[members].clone(), chosen
-            ).items():
-                assert torch.equal(part, whole[name][members]), (name, inputs, outputs, rows, members)
+            chosen = Heads(*(head[members].clone() for head in by[:3]))
+            some = passes(network, part, parameters[members].clone(), x[members].clone(), chosen)
+            for name, found in some.items():
+                assert torch.equal(found, whole[name][members]), (name, inputs, outputs, rows, members)
 
 
 @pytest.mark.broken_by(
     "an activation that rounds by position",
-    "nets/activations.py",
+    "nets/stacked/activations.py",
     "return x * _sigmoid(x)",
     "return torch.nn.functional.silu(x)",
 )
@@ -136,18 +140,20 @@ def test_distributions(family, rows, dtype):
 def test_acting(hidden, activation):
     for inputs, outputs, rows in itertools.product((1, 4, 17), (1, 3), (1, 2, 8, 33)):
         family = GaussianFamily(outputs)
-        network = MLP(inputs, hidden, outputs, outputs, activation)
-        model = Model(network, family, Encoder("box", inputs, normalize=True))
+        network = MLP(
+            Layout(inputs, hidden, outputs, outputs, activation), Encoder("box", inputs, normalize=True)
+        )
+        model = Model(network, family)
         moments = advance(no_moments(4, inputs), torch.randn(4, 50, inputs))
-        snapshot = Snapshot(0.5 * torch.randn(4, sum(network.sizes)), moments)
+        snapshot = Snapshot(0.5 * torch.randn(4, network.layout.size), moments)
         observations = torch.randn(4, rows, inputs)
         noise = family.noise((4, rows), torch.Generator().manual_seed(0)).numpy()
-        actions, output = Actor(model, snapshot)(observations.numpy(), noise)
+        actions, output, _ = Actor(model, snapshot)(observations.numpy(), noise)
         in_torch = model.outputs(snapshot, observations).state
         np.testing.assert_allclose(output, in_torch, rtol=1e-5, atol=1e-5)
         for members in ([0], [3], [1, 2]):
             chosen = Snapshot(snapshot.parameters[members], Moments(*(leaf[members] for leaf in moments)))
-            some_actions, some_output = Actor(model, chosen)(observations[members].numpy(), noise[members])
+            some_actions, some_output, _ = Actor(model, chosen)(observations[members].numpy(), noise[members])
             assert np.array_equal(some_actions, actions[members]), (inputs, outputs, rows, members)
             assert np.array_equal(some_output, output[members]), (inputs, outputs, rows, members)
 

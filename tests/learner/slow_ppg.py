@@ -15,12 +15,12 @@ from torch.distributions import kl_divergence
 
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
-from rlcli.learner.sgd import permutation
+from rlcli.learner.draws import permutation
 from rlcli.nets.policy import Model
-from tests.learner.slow import SlowLearner, chosen
+from tests.learner.slow import OneRun, SlowLearner, chosen
 
 
-class SlowPhasic(SlowLearner):
+class SlowPpg(SlowLearner):
     """One run, from the same initial parameters [P] and auxiliary head [H + 1] (or [0] with one trunk)."""
 
     def __init__(self, config: RunConfig, model: Model, parameters: Tensor, head: Tensor) -> None:
@@ -106,7 +106,7 @@ class SlowPhasic(SlowLearner):
             found += (torch.arange(samples) if minibatches == 1 else order).chunk(minibatches)
         return found
 
-    def afterwards(self, run: Rollout, x: Tensor, targets: Tensor) -> None:
+    def afterwards(self, run: OneRun, x: Tensor, targets: Tensor) -> None:
         algo = self.config.algo
         for rows in self.orders(algo.value_epochs, len(x), algo.minibatches, "permutation"):
             # With one trunk its features are constants here.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rlcli.learner import natural
+from rlcli.learner import trust_region
 from rlcli.maths.natural import Accepted, Outcome, line_search
 from tests.learner.setting import ROWS, Stage, hold, small, stage
 
@@ -19,7 +19,7 @@ def begun(env: str = "CartPole-v1", *, seed: int = 0, lag: int = 0, **algo) -> S
 
 def parts(now: Stage, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Parameters of the policy and of the value function, [R, ...] each."""
-    named = now.model.network.unflatten(parameters)
+    named = now.model.network.layout.unflatten(parameters)
     runs = len(parameters)
     policy = [named["policy.weight"], named["policy.bias"], named["policy.free"]]
     value = [named["value.weight"], named["value.bias"]]
@@ -38,7 +38,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> list[Accepted]:
         found.append(line_search(*arguments))
         return found[-1]
 
-    monkeypatch.setattr(natural, "line_search", spy)
+    monkeypatch.setattr(trust_region, "line_search", spy)
     return found
 
 
@@ -115,7 +115,7 @@ def test_without_advantages_the_policy_stays_to_the_last_bit(env):
     """Constant rewards, gamma 0 and a critic that says 0: nothing is better than anything else."""
     now = begun(env, gamma=0.0)
     start = now.state.policy.parameters.clone()
-    named = now.model.network.unflatten(start)
+    named = now.model.network.layout.unflatten(start)
     named["value.weight"].zero_()
     named["value.bias"].zero_()
     policy = now.state.policy._replace(parameters=start)
@@ -206,8 +206,8 @@ def test_the_predicted_gain_is_gradient_times_step(env, lag):
 @pytest.mark.broken_by(
     "value epochs that move the policy",
     "learner/critic.py",
-    "network, columns = whole.critic, whole.critic_columns",
-    "network, columns = whole.actor, whole.actor_columns",
+    "    block = network.parts[CRITIC]\n",
+    '    block = network.parts["all"]\n',
 )
 @pytest.mark.parametrize("env", ENVS)
 def test_gradient_steps_move_the_value_function_alone(env, monkeypatch):
@@ -277,7 +277,7 @@ def test_scaling_all_advantages_leaves_the_step_as_it_is(env):
     for scale in (1.0, 1024.0):
         now = begun(env, normalize_advantage="none", gamma=0.0)
         parameters = now.state.policy.parameters.clone()
-        named = now.model.network.unflatten(parameters)
+        named = now.model.network.layout.unflatten(parameters)
         named["value.weight"].zero_()
         named["value.bias"].zero_()
         policy = now.state.policy._replace(parameters=parameters)

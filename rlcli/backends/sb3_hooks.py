@@ -1,4 +1,4 @@
-"""What SB3's `train` does not tell: gradient norms before clipping, and when each epoch is over."""
+"""Hooks into SB3's `train`: gradient norms before clipping, and the end of each epoch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class GradientNorms:
 
 
 class EpochBuffer(RolloutBuffer):
-    """SB3's rollout buffer, which tells when an epoch over it is over."""
+    """SB3's rollout buffer with a callback at the end of each epoch."""
 
     begun = 0
     """Epochs of the update at hand."""

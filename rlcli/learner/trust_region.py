@@ -1,7 +1,6 @@
-"""The step rule of trust regions: one natural step of bounded KL for the policy, gradient epochs for V.
+"""Trust-region step rule (TRPO): one natural-gradient step of bounded KL for the policy, SGD epochs for V.
 
-Shapes: R runs, B samples, P parameters, of which the actor's columns are the policy's; the step is zero in
-all others.
+Shapes: R runs, B samples, P parameters, of which the actor's part takes the natural step.
 """
 
 from __future__ import annotations
@@ -9,37 +8,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.critic import fit
-from rlcli.learner.step import Improvement, Losses, Step
-from rlcli.learner.table import SURROGATES
-from rlcli.maths.distributions import Distribution
+from rlcli.maths.distribution import Distribution
 from rlcli.maths.natural import Operator, Outcome, Proposal, fisher_vector_product, line_search, natural_step
-from rlcli.nets.mlp import MLP, Heads, Tape
+from rlcli.nets.network import ACTOR, CRITIC, Linearised
 
 
-def natural(step: Step) -> Improvement:
+def trust_region(start: Start) -> Improvement:
     """Ascends the surrogate within mean KL(anchor||pi) <= delta, then fits the value function.
 
     Source: Schulman et al. 2015, 'Trust Region Policy Optimization', section 6 and appendix C.
     """
-    algo, hyper = step.configs[0].algo, step.hyper
-    proposal, evaluation = _propose(step), _Evaluation(step)
+    algo, hyper = start.configs[0].algo, start.hyper
+    proposal, evaluation = _propose(start), _Evaluation(start)
     if algo.line_search:
-        taken = line_search(
-            step.parameters,
+        accepted = line_search(
+            start.parameters,
             proposal,
             evaluation,
             hyper.delta,
             hyper.line_search_shrink,
             algo.line_search_steps,
         )
-        parameters, share, outcome = taken.parameters, taken.scale, taken.outcome
+        parameters, share, outcome = accepted.parameters, accepted.scale, accepted.outcome
     else:
-        parameters = (step.parameters.double() + proposal.step).to(step.parameters.dtype)
+        parameters = (start.parameters.double() + proposal.step).to(start.parameters.dtype)
         outcome = proposal.outcome
         share = (outcome == Outcome.STEPPED).double()
-    step.after_epoch(parameters)
-    fitted = fit(step, parameters, algo.epochs)
+    start.after_epoch(parameters)
+    critic = start.model.network.parts[CRITIC]
+    fitted = fit(start, parameters, start.optimiser.part(critic), algo.epochs)
     figures = {
         "update/cg_residual": proposal.residual,
         "update/cg_curvature": proposal.curvature,
@@ -49,7 +48,7 @@ def natural(step: Step) -> Improvement:
     everyone = torch.ones(len(parameters), dtype=torch.bool, device=parameters.device)
     return Improvement(
         fitted.parameters,
-        fitted.optimiser,
+        start.optimiser.with_part(critic, fitted.optimiser),
         evaluation.losses(parameters, fitted.losses),
         fitted.gradient_norms,
         everyone.expand_as(fitted.losses),
@@ -58,36 +57,36 @@ def natural(step: Step) -> Improvement:
     )
 
 
-def _propose(step: Step) -> Proposal:
+def _propose(start: Start) -> Proposal:
     """The step to the edge of the trust region, in float64: conjugate gradients need it."""
-    algo, hyper, batch = step.configs[0].algo, step.hyper, step.batch
-    whole = step.model.network
-    network, columns = whole.actor, whole.actor_columns.to(step.parameters.device)
-    parameters = step.parameters.index_select(1, columns).double()
-    heads, tape = network.forward(network.unflatten(parameters), batch.inputs.double())
-    tape = network.prepared(tape)
-    policy = step.model.family.distribution(heads.output, heads.free)
+    algorithm, algo, hyper, batch = start.algorithm, start.configs[0].algo, start.hyper, start.batch
+    network = start.model.network
+    linear = network.linearise(start.parameters.double(), batch.inputs.double(), part=ACTOR, repeatedly=True)
+    heads = linear.heads
+    policy = start.model.family.distribution(heads.output, heads.free)
     log_prob = policy.log_prob(batch.actions)
-    surrogate = SURROGATES[algo.surrogate](log_prob, log_prob, step.judged.double(), hyper)
-    by_log_prob = batch.weighted(surrogate.slope) / surrogate.slope.shape[-1]
+    advantages = start.objective_advantages.double()
+    slope = algorithm.surrogate(log_prob, log_prob, advantages, hyper).slope
+    by_log_prob = batch.weighted(slope) / slope.shape[-1]
     for_output, for_free = policy.pullback(batch.actions, by_log_prob, None)
-    gradient = network.backward(tape, heads._replace(output=for_output, free=for_free))
-    metric = _fisher(network, policy, tape, heads) if algo.metric == "fisher" else torch.zeros_like
-    damping = hyper.cg_damping if algo.metric == "fisher" else torch.ones_like(hyper.cg_damping)
+    gradient = linear.vjp(heads._replace(output=for_output, free=for_free))
+    metric = _fisher(linear, policy) if algorithm.fisher else torch.zeros_like
+    damping = hyper.cg_damping if algorithm.fisher else torch.ones_like(hyper.cg_damping)
     proposal = natural_step(
         gradient, metric, hyper.delta, damping.double(), algo.cg_iterations, hyper.cg_tolerance.double()
     )
-    still = torch.zeros_like(step.parameters, dtype=torch.float64)
-    return proposal._replace(step=still.index_copy(1, columns, proposal.step))
+    step = torch.zeros_like(start.parameters, dtype=torch.float64)
+    step[:, network.parts[ACTOR]] = proposal.step
+    return proposal._replace(step=step)
 
 
-def _fisher(network: MLP, policy: Distribution, tape: Tape, heads: Heads) -> Operator:
+def _fisher(linear: Linearised, policy: Distribution) -> Operator:
     def jvp(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        moved = network.jvp(tape, tangent)
+        moved = linear.jvp(tangent)
         return moved.output, moved.free
 
     def vjp(by_output: Tensor, by_free: Tensor) -> Tensor:
-        return network.backward(tape, heads._replace(output=by_output, free=by_free))
+        return linear.vjp(linear.heads._replace(output=by_output, free=by_free))
 
     return fisher_vector_product(policy, jvp, vjp)
 
@@ -95,14 +94,14 @@ def _fisher(network: MLP, policy: Distribution, tape: Tape, heads: Heads) -> Ope
 class _Evaluation:
     """KL from the anchor and gain of the surrogate at candidate parameters, as the figures have them."""
 
-    def __init__(self, step: Step) -> None:
-        self._step = step
-        self._anchor, self._start = self._at(step.parameters)
+    def __init__(self, start: Start) -> None:
+        self._given = start
+        self._anchor, self._objective = self._at(start.parameters)
 
     def __call__(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         policy, objective = self._at(parameters)
-        gained = objective - self._start
-        weighting, batch = self._step.weighting, self._step.batch
+        gained = objective - self._objective
+        weighting, batch = self._given.weighting, self._given.batch
         if weighting is not None:
             before, after = (one.log_prob(batch.actions) for one in (self._anchor, policy))
             gained = batch.weighted(weighting.gain(before, after))
@@ -114,17 +113,17 @@ class _Evaluation:
         loss, entropy = (
             part.mean(-1).float() + torch.zeros_like(value) for part in (-objective, policy.entropy())
         )
-        total = loss + self._step.hyper.value_coef.squeeze(-1) * value
+        total = loss + self._given.hyper.value_coef.squeeze(-1) * value
         return Losses(loss, value, entropy, torch.zeros_like(value), total)
 
     def _at(self, parameters: Tensor) -> tuple[Distribution, Tensor]:
-        step = self._step
-        batch = step.batch
-        policy = step.model.distribution(parameters, batch.inputs).double()
+        start = self._given
+        batch = start.batch
+        policy = start.model.distribution(parameters, batch.inputs).double()
         log_prob = policy.log_prob(batch.actions)
-        if step.weighting is not None:
-            return policy, batch.weighted(step.weighting.ascent(log_prob)[1])
-        surrogate = SURROGATES[step.configs[0].algo.surrogate](
-            log_prob, batch.log_anchor.double(), step.judged, step.hyper
+        if start.weighting is not None:
+            return policy, batch.weighted(start.weighting.ascent(log_prob)[1])
+        surrogate = start.algorithm.surrogate(
+            log_prob, batch.log_anchor.double(), start.objective_advantages, start.hyper
         )
         return policy, batch.weighted(surrogate.value)

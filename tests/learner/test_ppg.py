@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from rlcli.learner import phasic
+from rlcli.learner import ppg
 from rlcli.learner.state import named_leaves, select, stack, take
-from tests.learner.setting import ROWS, Stage, hold, same, small, stage
-from tests.learner.slow_phasic import SlowPhasic
+from rlcli.nets.network import CRITIC
+from tests.learner.setting import ROWS, Stage, hold, joined, same, small, stage
+from tests.learner.slow_ppg import SlowPpg
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}
 NORMALISED = {"normalize_observation": True, "normalize_reward": True}
@@ -54,20 +55,20 @@ VARIANTS = {
 
 @pytest.mark.broken_by(
     "the clone term by the other KL",
-    "learner/phasic.py",
+    "learner/ppg.py",
     "policy.pullback_kl_from(before, by_kl)",
     "policy.pullback_kl_to(before, by_kl)",
 )
 @pytest.mark.broken_by(
     "one optimiser for the policy and the value function",
-    "learner/phasic.py",
-    "optimiser=step.memory.phases.value,",
-    "optimiser=step.optimiser,",
+    "learner/ppg.py",
+    "fit(start, moved.parameters, given.phases.value, ",
+    "fit(start, moved.parameters, start.optimiser.part(start.model.network.parts[CRITIC]), ",
     case="two trunks",
 )
 @pytest.mark.broken_by(
     "no value taught to the policy's trunk",
-    "learner/phasic.py",
+    "learner/ppg.py",
     "by_auxiliary = (auxiliary - samples.targets) * scale",
     "by_auxiliary = 0.0 * (auxiliary - samples.targets) * scale",
     case="two trunks",
@@ -77,7 +78,7 @@ def test_phases_come_to_where_the_slow_learner_comes(config):
     """Four updates, hence at least two auxiliary phases, the second with what the first left in Adam."""
     ours = stage(config)
     head = ours.state.phases.head[0]
-    slow = SlowPhasic(config, ours.model, ours.state.policy.parameters[0], head)
+    slow = SlowPpg(config, ours.model, ours.state.policy.parameters[0], head)
     phases = 0
     for _ in range(4):
         rollout = ours.collect()
@@ -89,7 +90,7 @@ def test_phases_come_to_where_the_slow_learner_comes(config):
         assert {name for name in learned.figures if name.startswith("auxiliary/")} == set(slow.told)
         phases += len(slow.told) > 0
         ours = ours._replace(state=learned.state)
-        for name, part in ours.model.network.unflatten(ours.state.policy.parameters).items():
+        for name, part in ours.model.network.layout.unflatten(ours.state.policy.parameters).items():
             torch.testing.assert_close(part[0].double(), slow.part(name), rtol=0, atol=2e-5, msg=name)
         for found, own in zip(
             [ours.state.phases.head[0]] * (not slow.shared), slow.auxiliary_head, strict=True
@@ -100,9 +101,9 @@ def test_phases_come_to_where_the_slow_learner_comes(config):
 
 def parts(now: Stage, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What policy epochs may move, and what value epochs may, [R, ...] each."""
-    shared = now.model.network.shared
+    shared = now.configs[0].network.shared
     policy, value = [], []
-    for name, part in now.model.network.unflatten(parameters).items():
+    for name, part in now.model.network.layout.unflatten(parameters).items():
         if name.startswith("trunk"):
             policy.append(part[:, 0])
             value += [] if shared else [part[:, 1]]
@@ -113,15 +114,16 @@ def parts(now: Stage, parameters: torch.Tensor) -> tuple[torch.Tensor, torch.Ten
 
 @pytest.mark.broken_by(
     "values in the shared trunk in the policy phase",
-    "learner/phasic.py",
-    "    moved = sgd(policy_alone)\n",
-    "    if whole.shared:\n        return sgd(step)\n    moved = sgd(policy_alone)\n",
+    "learner/ppg.py",
+    "    moved = sgd(start._replace(optimiser=start.optimiser.part(actor)), ACTOR)\n",
+    "    if HEADS in start.model.network.parts:\n        return sgd(start)\n"
+    "    moved = sgd(start._replace(optimiser=start.optimiser.part(actor)), ACTOR)\n",
 )
 @pytest.mark.broken_by(
     "values in the shared trunk in the value epochs",
-    "learner/phasic.py",
-    "        return network.heads, network.head_columns\n",
-    "        return network.critic, network.critic_columns\n",
+    "nets/stacked/layout.py",
+    "        return replace(alone, inputs=self.width, hidden=()) if self.shared else alone\n",
+    "        return alone\n",
 )
 @pytest.mark.parametrize("optimiser", ["adam", "rmsprop", "sgd"])
 @pytest.mark.parametrize("shared", NETWORKS.values(), ids=NETWORKS)
@@ -130,20 +132,20 @@ def test_each_phase_moves_its_own_alone(env, shared, optimiser, monkeypatch):
     """To the last bit, also with momentum from before: update 3 follows an auxiliary phase."""
     now = begun(env, shared=shared, epochs=2, value_epochs=2, optimiser=optimiser).after(2)
     path = [now.state.policy.parameters]
-    move_policy, fit_values = phasic._move_policy, phasic._fit_values
+    move_policy, fit = ppg._move_policy, ppg.fit
 
     def policy_epochs(step):
         moved = move_policy(step)
         path.append(moved.parameters.clone())
         return moved
 
-    def value_epochs(step, parameters):
-        found = fit_values(step, parameters)
-        path.append(found[0].clone())
+    def value_epochs(*given):
+        found = fit(*given)
+        path.append(found.parameters.clone())
         return found
 
-    monkeypatch.setattr(phasic, "_move_policy", policy_epochs)
-    monkeypatch.setattr(phasic, "_fit_values", value_epochs)
+    monkeypatch.setattr(ppg, "_move_policy", policy_epochs)
+    monkeypatch.setattr(ppg, "fit", value_epochs)
     after = now.learn(now.collect())
     (start, moved, fitted), end = (parts(now, one) for one in path), after.state.policy.parameters
     assert (start[0] != moved[0]).any()
@@ -160,19 +162,19 @@ def test_with_two_trunks_the_policy_phase_leaves_the_numbers_of_the_critic(env):
     learned = now.learn(now.collect())
     for name in ("kl_mu_pi", "ess", "clip_fraction"):
         assert learned.epochs[f"epochs/{name}"][-1].item() == learned.figures[f"behaviour/{name}"].item()
-    idle = phasic._value_part(now.model.network)[1]
+    critic = now.model.network.parts[CRITIC]
     optimiser, own = learned.state.optimiser, learned.state.phases.value
     value_only = parts(now, optimiser.first)[1], parts(now, optimiser.second)[1]
     assert all((moments == 0).all() for moments in value_only)
-    assert own.first.shape == (1, len(idle))
+    assert own.first.shape == (1, critic.stop - critic.start)
     assert (own.second != 0).any()
 
 
 @pytest.mark.broken_by(
     "the auxiliary phase one update late",
-    "learner/phasic.py",
-    "turns = [(done + 1) % every == 0 for done in step.memory.updates]",
-    "turns = [done > 0 and done % every == 0 for done in step.memory.updates]",
+    "learner/ppg.py",
+    "turns = [(done + 1) % every == 0 for done in given.updates]",
+    "turns = [done > 0 and done % every == 0 for done in given.updates]",
 )
 @pytest.mark.parametrize("every", [1, 2, 3])
 def test_the_auxiliary_phase_comes_after_every_nth_update(every):
@@ -197,7 +199,7 @@ def test_what_is_remembered_is_the_last_rollouts_raw(env):
     for _ in range(5):
         rollout = now.collect()
         learned = now.learn(rollout)
-        observations.append(rollout.observations.transpose(0, 1).flatten(1, 2))
+        observations.append(rollout.acted_on.transpose(0, 1).flatten(1, 2))
         targets.append(learned.batch.targets)
         now = now._replace(state=learned.state)
     kept = now.state.phases
@@ -209,7 +211,7 @@ def test_what_is_remembered_is_the_last_rollouts_raw(env):
 
 @pytest.mark.broken_by(
     "cloning the policy of the moment",
-    "learner/phasic.py",
+    "learner/ppg.py",
     "return distribution(outputs, heads.free), distribution(samples.outputs, self._free), auxiliary",
     "return distribution(outputs, heads.free), distribution(outputs, heads.free), auxiliary",
 )
@@ -228,9 +230,9 @@ def test_the_clone_term_holds_the_policy(env, shared):
 
 @pytest.mark.broken_by(
     "health before the auxiliary phase",
-    "learner/phasic.py",
-    "unseen=any(turns),",
-    "unseen=False,",
+    "learner/epoch_figures.py",
+    "if self._last is None or not torch.equal(self._last[0], actor):",
+    "if self._last is None:",
 )
 def test_health_is_that_of_the_policy_after_the_auxiliary_phase():
     now = begun(beta_clone=0.0, learning_rate=0.05).after(1)
@@ -245,7 +247,7 @@ def test_health_is_that_of_the_policy_after_the_auxiliary_phase():
 
 @pytest.mark.broken_by(
     "an auxiliary phase for runs whose turn it is not",
-    "learner/phasic.py",
+    "learner/ppg.py",
     "rule.step(gradients, due)",
     "rule.step(gradients)",
 )
@@ -261,7 +263,7 @@ def test_members_at_different_updates_have_their_phases_when_they_would_alone():
     together = together._replace(state=stack([take(one.state, 0) for one in alone]))
     together.collector.states = [one.collector.states[0] for one in alone]
     rollouts = [one.collect() for one in alone]
-    joint = type(rollouts[0])(*(torch.cat(fields, 1) for fields in zip(*rollouts, strict=True)))
+    joint = joined(rollouts)
     learned, each = (
         together.learn(joint),
         [one.learn(rollout) for one, rollout in zip(alone, rollouts, strict=True)],
@@ -285,7 +287,9 @@ def test_the_auxiliary_head_is_the_runs_own():
     assert heads.shape == (2, 9)
     assert (heads[0] != heads[1]).any()
     assert same(stage(configs[1]).state.phases.head[0], heads[1])
-    value = stage(*configs).model.network.unflatten(stage(*configs).state.policy.parameters)["value.weight"]
+    value = stage(*configs).model.network.layout.unflatten(stage(*configs).state.policy.parameters)[
+        "value.weight"
+    ]
     assert (heads[:, :-1] != value.squeeze(-1)).any()
 
 

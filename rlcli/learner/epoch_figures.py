@@ -1,0 +1,73 @@
+"""Per-epoch health figures: the policy measured after each epoch of an update.
+
+Shapes: R runs, P parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rlcli.config.schema import RunConfig
+from rlcli.learner.algorithm import Algorithm
+from rlcli.learner.figures import Reference, epoch_figures
+from rlcli.learner.hyperparameters import stops_early
+from rlcli.maths.distribution import Distribution
+from rlcli.nets.network import ACTOR
+from rlcli.nets.policy import Model
+
+
+class EpochFigures:
+    """Called after every epoch: the figures `epochs/...`, and the KL of the exact stopping rule."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        configs: Sequence[RunConfig],
+        model: Model,
+        inputs: Tensor,
+        actions: Tensor,
+        mu: Reference,
+        anchor: Reference,
+    ) -> None:
+        self._stops = stops_early(configs) and algorithm.stops_by_epoch
+        self._records = configs[0].health.epochs
+        self._model, self._inputs, self._actions = model, inputs, actions
+        self._mu, self._anchor = mu, anchor
+        self._rows: list[dict[str, Tensor]] = []
+        self._last: tuple[Tensor, Distribution] | None = None
+        self.seconds = 0.0
+
+    def __call__(self, parameters: Tensor) -> Tensor | None:
+        """Measures the policy of `parameters` [R, P]; its mean KL [R] where the stopping rule asks for it."""
+        if not (self._stops or self._records):
+            return None
+        begun = time.perf_counter()
+        policy = self.policy(parameters)
+        if self._records:
+            self._rows.append(epoch_figures(self._mu, policy, self._actions))
+        exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
+        self.seconds += time.perf_counter() - begun
+        return exact
+
+    def policy(self, parameters: Tensor) -> Distribution:
+        """The policy of `parameters` [R, P] in float64; kept while the actor's stay as they are."""
+        actor = parameters[:, self._model.network.parts[ACTOR]]
+        if self._last is None or not torch.equal(self._last[0], actor):
+            self._last = actor.clone(), self._model.distribution(parameters, self._inputs).double()
+        return self._last[1]
+
+    def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
+        """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
+        if not self._rows:
+            return {}
+        return {
+            name: [
+                torch.where(mask, row[name], math.nan) for mask, row in zip(active, self._rows, strict=True)
+            ]
+            for name in self._rows[0]
+        }

@@ -1,0 +1,228 @@
+"""The start of an update: anchor, estimates, batch, and assertions before the first step.
+
+Shapes: T time, R runs, N environments of one run, B = T N samples, D policy outputs, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.collect.rollout import Rollout
+from rlcli.config.schema import RunConfig
+from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
+from rlcli.learner.batch import Batch, Transitions, by_run, by_time
+from rlcli.learner.draws import permutation, sequences
+from rlcli.learner.epoch_figures import EpochFigures
+from rlcli.learner.figures import Reference, reference
+from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.penalty import PenaltyTerm
+from rlcli.learner.state import TrainState, behaviour
+from rlcli.learner.statistics import scaled_rewards
+from rlcli.maths.distribution import Distribution
+from rlcli.maths.estimators import whiten
+from rlcli.maths.health import effective_sample_size
+from rlcli.nets.policy import Model, Outputs
+
+ACTING_TOLERANCE = 1e-4
+"""Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
+
+
+class SampledPolicy(NamedTuple):
+    """A policy on the states and actions of a rollout."""
+
+    outputs: Outputs
+    distribution: Distribution
+    log_prob: Tensor
+    """[R, B]: of the actions taken."""
+
+
+class Prepared(NamedTuple):
+    """An update before its step."""
+
+    start: Start
+    values: Tensor
+    """[R, B]: V."""
+    mu: Reference
+    anchor: Reference
+    """The policy at the start of the update, which is mu at lag 0."""
+    initial: SampledPolicy
+    epochs: EpochFigures
+    sound: dict[str, Tensor]
+    """Masks [R] of what must hold, by what is reported when it does not."""
+
+
+def prepare(
+    algorithm: Algorithm,
+    configs: Sequence[RunConfig],
+    seeds: Sequence[int],
+    model: Model,
+    state: TrainState,
+    rollout: Rollout,
+) -> Prepared:
+    """Everything an update's step starts from; `configs` agree on all but cohort keys."""
+    config, done = configs[0], state.update.tolist()
+    hyper = hyperparameters(configs, done, config.device)
+    observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
+    inputs = model.encode(state.policy, observations)
+    initial = sampled(model, model.read(state.policy.parameters, inputs), actions)
+    values = model.value(state.policy.parameters, inputs)
+    acting = sampled(model, model.outputs(behaviour(state), observations), actions)
+    estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
+    transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
+    advantages, targets = estimator(transitions)
+    anchored = acting if algorithm.from_behaviour else initial
+    batch = Batch(
+        inputs,
+        actions,
+        advantages,
+        targets,
+        anchored.log_prob,
+        values=None if config.algo.value_clip is None else values,
+        weights=_weights(hyper, initial, acting) if config.lag and not algorithm.from_behaviour else None,
+        anchor_outputs=None if algorithm.penalty is None else anchored.outputs.state,
+    )
+    mu = reference("mu", acting.distribution, actions)
+    anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
+    epochs = EpochFigures(
+        algorithm, configs, model, inputs, actions, mu, mu if algorithm.from_behaviour else anchor
+    )
+    weighting = None
+    objective_advantages = whiten(advantages) if algorithm.whitens else advantages
+    if algorithm.weighting is not None:
+        weighting = algorithm.weighting(hyper, transitions, advantages, acting.log_prob, rollout.counted)
+        objective_advantages = weighting(initial.log_prob)
+    term = None
+    if algorithm.penalty is not None:
+        beta = algorithm.penalty.coefficients(configs, done, hyper, state.coefficient)
+        term = PenaltyTerm(algorithm.penalty, anchored.outputs.free, beta.float().unsqueeze(-1))
+
+    def order(epoch: int) -> Tensor:
+        if algorithm.whole_sequences:
+            return sequences(seeds, done, epoch, config)
+        return permutation(seeds, done, epoch, config.batch_size)
+
+    start = Start(
+        algorithm,
+        configs,
+        hyper,
+        model,
+        state.policy.parameters,
+        state.optimiser,
+        batch,
+        objective_advantages,
+        weighting,
+        term,
+        order,
+        estimator.under,
+        epochs,
+        _phase_inputs(algorithm, config, seeds, model, state, observations),
+    )
+    sound = _assertions(config, rollout, acting, initial)
+    return Prepared(start, values, mu, anchor, initial, epochs, sound)
+
+
+def sampled(model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
+    """The policy of these outputs on the actions [R, B, ...] taken."""
+    distribution = model.family.distribution(*outputs)
+    return SampledPolicy(outputs, distribution, distribution.log_prob(actions))
+
+
+class Estimator:
+    """Advantages and value targets of a rollout under the critic and policy of any moment of its update."""
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        config: RunConfig,
+        hyper: Hyperparameters,
+        model: Model,
+        state: TrainState,
+        rollout: Rollout,
+        inputs: Tensor,
+        acting: SampledPolicy,
+    ) -> None:
+        """`inputs` [R, B, ...] are the encoded observations of the rollout."""
+        self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
+        self._inputs, self._actions = inputs, by_run(rollout.actions)
+        self._next_inputs = model.encode(state.policy, by_run(rollout.successors()))
+        self._rewards = scaled_rewards(config, state.reward_moments, rollout.rewards)
+        self._log_acting = acting.log_prob
+
+    def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
+        """What is known with V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
+        rollout = self._rollout
+        next_values = self._model.value(parameters, self._next_inputs)
+        return Transitions(
+            self._rewards,
+            self._by_time(values),
+            self._by_time(next_values),
+            rollout.terminated,
+            rollout.truncated,
+            self._by_time(log_prob - self._log_acting),
+        )
+
+    def __call__(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets, both [R, B]."""
+        advantages, targets = self._targets(self._hyper, transitions)
+        return by_run(advantages), by_run(targets)
+
+    def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Advantages and value targets under `parameters` [R, P]."""
+        policy = self._model.distribution(parameters, self._inputs)
+        values = self._model.value(parameters, self._inputs)
+        return self(self.transitions(parameters, values, policy.log_prob(self._actions)))
+
+    def _by_time(self, batch: Tensor) -> Tensor:
+        return by_time(batch, len(self._rewards))
+
+
+def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
+    """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
+    difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
+    return difference.flatten(1).amax(-1)
+
+
+def _weights(hyper: Hyperparameters, initial: SampledPolicy, acting: SampledPolicy) -> Tensor:
+    """min(weight_bar, anchor/μ), what a sample of μ counts for the anchor (Hilton et al. 2021)."""
+    correction = (initial.log_prob - acting.log_prob).exp()
+    return torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)
+
+
+def _phase_inputs(
+    algorithm: Algorithm,
+    config: RunConfig,
+    seeds: Sequence[int],
+    model: Model,
+    state: TrainState,
+    observations: Tensor,
+) -> PhaseInputs | None:
+    if not algorithm.has_phases:
+        return None
+    done, kept = state.update.tolist(), config.algo.auxiliary_every * config.batch_size
+    return PhaseInputs(
+        state.phases,
+        done,
+        observations,
+        lambda raw: model.encode(state.policy, raw),
+        lambda epoch: permutation(seeds, done, epoch, kept, "auxiliary"),
+    )
+
+
+def _assertions(
+    config: RunConfig, rollout: Rollout, acting: SampledPolicy, initial: SampledPolicy
+) -> dict[str, Tensor]:
+    """What must hold before the first step, each [R]: the policy that acted is the one ratios divide by."""
+    error = acting_error(rollout.outputs, acting.outputs.state)
+    sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
+    if config.lag == 0:
+        log_ratio = (initial.log_prob - acting.log_prob).double()
+        # Elsewhere than on the CPU, products that are stacked otherwise may round otherwise.
+        allowed = 0.0 if config.device == "cpu" else ACTING_TOLERANCE
+        one = (log_ratio.abs() <= allowed).all(-1)
+        one &= effective_sample_size(log_ratio) >= 1.0 - allowed
+        sound["the ratio before the first step is not 1"] = one | ~log_ratio.isfinite().all(-1)
+    return sound

@@ -1,0 +1,22 @@
+"""network=mlp: multilayer perceptrons over flat observations, one for policy and value each or for both."""
+
+from __future__ import annotations
+
+from rlcli.config.schema import NetworkConfig
+from rlcli.nets.network import Network
+from rlcli.nets.observations import Encoder
+from rlcli.nets.stacked.layout import Initialisation, Layout
+from rlcli.nets.stacked.mlp import MLP
+
+
+def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
+    """Stacked multilayer perceptrons with written-out passes."""
+    layout = Layout(encoder.width, config.hidden, outputs, free, config.activation, config.shared)
+    initialisation = Initialisation(
+        config.initialisation == "orthogonal",
+        config.hidden_gain,
+        config.policy_gain,
+        config.value_gain,
+        config.log_std_init,
+    )
+    return MLP(layout, encoder, initialisation)

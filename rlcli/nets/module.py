@@ -1,0 +1,205 @@
+"""Any `torch.nn.Module` as a network: one functional call per run, derivatives by automatic differentiation.
+
+The reference that written-out passes are tested against, and how a new network is right from its first day.
+
+Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a
+part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network
+from rlcli.nets.observations import Encoder
+
+FREE = "free"
+"""Name of the free policy parameters, which are the network's and not the module's."""
+
+
+@dataclass(frozen=True)
+class ModuleNetwork:
+    """A module whose `forward` takes encoded observations [B, ...] and gives outputs [B, D] and values [B].
+
+    Parameters of a submodule named `critic` are the critic's, all others the actor's, and the two may share
+    none; without such a submodule the parts share everything. A module has neither buffers that change nor
+    draws (no batch statistics, no dropout): it is a function of its parameters and inputs.
+    """
+
+    factory: Callable[[], nn.Module]
+    encoder: Encoder
+    free: int = 0
+    """F."""
+    log_std: float = 0.0
+    """What free parameters start at."""
+    memory_width: ClassVar[int] = 0
+
+    @cached_property
+    def parts(self) -> Mapping[str, slice]:
+        """Blocks of the flat buffer: the actor's with the free parameters at its end, then the critic's."""
+        size = sum(math.prod(shape) for shape in self._shapes.values())
+        critic = sum(
+            math.prod(shape) for name, shape in self._shapes.items() if name.startswith(f"{CRITIC}.")
+        )
+        if not critic:
+            return dict.fromkeys((ALL, ACTOR, CRITIC), slice(0, size))
+        return {ALL: slice(0, size), ACTOR: slice(0, size - critic), CRITIC: slice(size - critic, size)}
+
+    @property
+    def order(self) -> None:
+        """Parameters are declared as they lie."""
+        return None
+
+    @property
+    def auxiliary(self) -> Network | None:
+        """None: a module has no second value head."""
+        return None
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        """The module's own initial parameters, from a seed that the generator draws."""
+        seed = int(torch.randint(2**62, (), generator=generator))
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+            torch.manual_seed(seed)
+            found: dict[str, Tensor] = dict(self.factory().named_parameters())
+        found[FREE] = torch.full((1, self.free), self.log_std)
+        return torch.cat([found[name].detach().flatten() for name in self._shapes])
+
+    def initial_auxiliary(self, generator: torch.Generator) -> Tensor:
+        """There is no auxiliary head."""
+        raise NotImplementedError("A network of a module has no auxiliary value head.")
+
+    def heads(
+        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+    ) -> Heads:
+        """Outputs at inputs [R, B, ...], one call per run."""
+        with torch.no_grad():
+            return _of_part(self._stacked(parameters, inputs), part)
+
+    def linearise(
+        self,
+        parameters: Tensor,
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        *,
+        part: str = ALL,
+        repeatedly: bool = False,
+    ) -> Graph:
+        """Outputs at inputs [R, B, ...] with a graph to the parameters of the part."""
+        return Graph(self, parameters, inputs, part)
+
+    def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
+        """Inputs: no features are kept."""
+        return inputs
+
+    def blocks(self, inputs: Tensor) -> list[slice]:
+        """One run at a time."""
+        return [slice(run, run + 1) for run in range(len(inputs))]
+
+    def on_host(self, parameters: Tensor) -> None:
+        """None: a module acts in torch."""
+        return
+
+    @cached_property
+    def _module(self) -> nn.Module:
+        with torch.device("meta"), torch.inference_mode(False):
+            return self.factory()
+
+    @cached_property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of one run's parameters, as they lie."""
+        shapes = {name: tuple(parameter.shape) for name, parameter in self._module.named_parameters()}
+        actor = {name: shape for name, shape in shapes.items() if not name.startswith(f"{CRITIC}.")}
+        return {
+            **actor,
+            FREE: (1, self.free),
+            **{name: shape for name, shape in shapes.items() if name not in actor},
+        }
+
+    def _stacked(self, parameters: Tensor, inputs: Tensor) -> Heads:
+        """The heads of all runs."""
+        outputs, values = zip(
+            *(self._call(row, rows) for row, rows in zip(parameters, inputs, strict=True)), strict=True
+        )
+        return Heads(torch.stack(outputs), self._free(parameters), torch.stack(values))
+
+    def _call(self, row: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        found = self._views(row)
+        del found[FREE]
+        output, value = functional_call(self._module, found, (inputs,))
+        return output, value
+
+    def _free(self, parameters: Tensor) -> Tensor:
+        return torch.stack([self._views(row)[FREE] for row in parameters])
+
+    def _views(self, row: Tensor) -> dict[str, Tensor]:
+        """One run's parameters [P] by name."""
+        chunks = torch.split(row, [math.prod(shape) for shape in self._shapes.values()])
+        named = zip(self._shapes.items(), chunks, strict=True)
+        return {name: chunk.view(shape) for (name, shape), chunk in named}
+
+
+class Graph:
+    """A network's heads with a graph to the parameters of a part."""
+
+    def __init__(self, network: ModuleNetwork, parameters: Tensor, inputs: Tensor, part: str) -> None:
+        self._part = part
+        with torch.inference_mode(False), torch.enable_grad():
+            block = network.parts[part]
+            self._moving = parameters[:, block].clone().requires_grad_()
+            fixed = parameters.clone()
+            whole = torch.cat((fixed[:, : block.start], self._moving, fixed[:, block.stop :]), 1)
+            self._heads = network._stacked(whole, inputs.clone())
+        self.heads = _of_part(Heads(*(head.detach() for head in self._heads[:3])), part)
+        self._transposed: tuple[list[Tensor], Tensor] | None = None
+
+    def vjp(self, by: Heads) -> Tensor:
+        """By reverse mode."""
+        with torch.inference_mode(False):
+            pairs = zip(self._heads[:3], by[:3], strict=True)
+            return self._pull(*((head, slope.clone()) for head, slope in pairs if slope.numel()))
+
+    def jvp(self, tangent: Tensor) -> Heads:
+        """By reverse mode twice: vjp is linear in `by`, and jvp its transpose."""
+        with torch.inference_mode(False), torch.enable_grad():
+            if self._transposed is None:
+                duals = [torch.zeros_like(head).requires_grad_() for head in self._heads[:3]]
+                pulled = self._pull(*zip(self._heads[:3], duals, strict=True), create_graph=True)
+                self._transposed = duals, pulled
+            duals, pulled = self._transposed
+            moved: Sequence[Tensor | None] = [None] * len(duals)
+            if pulled.requires_grad:
+                along = tangent.clone()
+                moved = torch.autograd.grad(pulled, duals, along, retain_graph=True, allow_unused=True)
+        found = [
+            torch.zeros_like(dual) if one is None else one for one, dual in zip(moved, duals, strict=True)
+        ]
+        return _of_part(Heads(*(one.detach() for one in found)), self._part)
+
+    def _pull(self, *pairs: tuple[Tensor, Tensor], create_graph: bool = False) -> Tensor:
+        """The gradient from those with respect to heads; 0 where the part determines none of them."""
+        moving = [(head, slope) for head, slope in pairs if head.requires_grad]
+        if not moving:
+            return torch.zeros_like(self._moving)
+        heads, slopes = zip(*moving, strict=True)
+        (found,) = torch.autograd.grad(
+            heads, self._moving, slopes, retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
+        return torch.zeros_like(self._moving) if found is None else found
+
+
+def _of_part(heads: Heads, part: str) -> Heads:
+    """Without what the part does not determine."""
+    empty = heads.value.new_empty(*heads.value.shape, 0)
+    if part == ACTOR:
+        return heads._replace(value=empty)
+    if part == CRITIC:
+        return heads._replace(output=empty, free=heads.free[..., :0])
+    return heads
