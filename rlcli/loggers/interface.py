@@ -70,7 +70,7 @@ class Loggers:
     """Composite of all loggers of a run.
 
     A member that raises at its start, at a row or at its end is switched off and reported once through
-    `warn`; training goes on. The record is the exception: its errors are raised.
+    `warn`; training continues. The record is the exception: its errors are raised.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Logger]], warn: Callable[[str], None]) -> None:
@@ -116,7 +116,7 @@ class Loggers:
                 raise
             reason = str(error) or type(error).__name__
             self._warn(
-                f"The {name} logger could not {action} and is off from here; training goes on. {reason}"
+                f"The {name} logger could not {action} and is switched off; training continues. {reason}"
             )
             self._switch_off(name)
 

@@ -256,7 +256,7 @@ class Recorder:
         if evaluation.cut:
             self.warn(
                 f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
-                f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
+                f"episodes did not end and were stopped after {self.config.eval.max_steps:,} steps "
                 "(eval.max_steps); their returns are of the steps played.",
                 aloud=not self._warned_of_cut,
             )

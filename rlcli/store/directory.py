@@ -160,7 +160,7 @@ def summary(run_dir: Path) -> dict[str, Any]:
     content = Manifest.read(run_dir).content
     row = {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
     if row["status"] == "running" and holder(run_dir) is None:
-        row |= {"status": "killed", "message": f"its process is gone; go on with: rlcli resume {row['id']}"}
+        row |= {"status": "killed", "message": f"its process is gone; resume with: rlcli resume {row['id']}"}
     return row
 
 
@@ -224,7 +224,7 @@ def _check_started(folders: Sequence[Path]) -> None:
             if folder.is_dir() and is_unstarted(folder):
                 raise UserError(
                     f"{folder} holds no run: its process was killed before it began, and there is nothing "
-                    "to go on with.",
+                    "to resume.",
                     hint=f"Start it: rlcli train name={folder.name} ...; the folder is used again.",
                 )
 
