@@ -136,7 +136,7 @@ class Descriptor(io.FileIO):
                 # None: the descriptor is non-blocking, and full.
                 written: int | None = super().write(rest)
                 if written is None and time.monotonic() >= deadline:
-                    raise BlockingIOError(errno.EAGAIN, "it is full, and nobody reads from it")
+                    raise BlockingIOError(errno.EAGAIN, "it is full, and no process reads from it")
                 if written is None:
                     _wait_for_room(self.fileno(), deadline - time.monotonic())
                 rest = rest[written or 0 :]

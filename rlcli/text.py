@@ -41,7 +41,7 @@ def message_of(error: BaseException) -> str:
     try:
         text = str(error)
     except BaseException:
-        text = "<its message cannot be had: __str__ fails>"
+        text = "<no message: __str__ fails>"
     return visible(shortened(text, LONGEST_MESSAGE))
 
 

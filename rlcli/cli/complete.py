@@ -108,7 +108,7 @@ def _names(config_dir: str | None) -> Iterator[Candidate]:
 
 def _of_launchers(words: Sequence[str]) -> Iterator[Candidate]:
     """Completions of hydra/launcher, and of the settings of the launcher chosen before."""
-    yield CHOICE, "who trains the jobs of a sweep"
+    yield CHOICE, "launcher of a sweep's jobs"
     chosen = [word.partition("=")[2] for word in words if word.startswith(f"{CHOICE}=")]
     if chosen and chosen[-1] in LAUNCHERS:
         for key in LAUNCHERS[chosen[-1]].keys.values():

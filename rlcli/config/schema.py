@@ -455,7 +455,7 @@ class EnvConfig:
     )
     normalize_observation: bool = key(
         False,
-        "Whiten observations by running mean and variance, in float64; one-hot and binary entries stay.",
+        "Whiten observations by running mean and variance, in float64; one-hot and binary entries are kept.",
     )
     normalize_reward: bool = key(
         False, "Divide rewards by the running standard deviation of the discounted return."

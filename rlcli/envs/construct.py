@@ -151,6 +151,6 @@ def _missing(env_id: str, module: str, package: str) -> UserError:
 
 
 def module_of(found: Registration) -> str:
-    """The module whose code a registered environment is."""
+    """The module that has the code of a registered environment."""
     entry = found.entry_point
     return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))

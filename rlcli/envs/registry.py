@@ -122,7 +122,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_array(config: EnvConfig) -> None:
-    """Raises `UserError` when `backend=array` or `torch` was asked for and cannot be had."""
+    """Raises `UserError` when `backend=array` or `torch` is configured but not available."""
     if config.backend not in ("array", "torch") or _uses_array(config):
         return
     if config.id not in ARRAY_ENVS:

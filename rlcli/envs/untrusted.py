@@ -58,7 +58,7 @@ def _is_signal(error: BaseException) -> bool:
 
 @contextmanager
 def interrupts_noticed() -> Iterator[None]:
-    """Tells a Ctrl-C from a KeyboardInterrupt that an environment raises, while the block runs."""
+    """Distinguishes a Ctrl-C from a KeyboardInterrupt that an environment raises, while the block runs."""
     global _interrupted
     before = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
@@ -82,7 +82,7 @@ def interrupts_noticed() -> Iterator[None]:
 
 @contextmanager
 def surroundings_kept() -> Iterator[None]:
-    """Puts back what the block changed of the process.
+    """Restores the process state that the block changed.
 
     Current folder, handlers of SIGINT and SIGTERM, numpy's handling of floating-point errors, torch's
     default type, number of threads and recording of gradients.
@@ -98,7 +98,7 @@ def surroundings_kept() -> Iterator[None]:
 
 @contextmanager
 def folder_kept() -> Iterator[None]:
-    """Puts back the current folder alone."""
+    """Restores the current folder alone."""
     restore = folder()
     try:
         yield
@@ -107,7 +107,7 @@ def folder_kept() -> Iterator[None]:
 
 
 def folder() -> Callable[[], None]:
-    """What brings the process back to the folder it is in now; quick where it has not left."""
+    """Function that restores the folder that is current now; fast where it has not changed."""
     try:
         before = os.getcwd()  # noqa: PTH109 (called at every step)
     except OSError:  # it is gone
@@ -173,7 +173,7 @@ def _torch() -> Callable[[], None]:
 
 
 def close(env_id: str, env: Any) -> None:
-    """Closes an environment; what it raises is shown once and ignored, since nothing is lost by it."""
+    """Closes an environment; an exception is shown once and ignored, since nothing is lost by it."""
     try:
         with surroundings_kept():
             env.close()

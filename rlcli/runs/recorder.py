@@ -234,7 +234,7 @@ class Recorder:
         self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
 
     def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
-        """Saves a state; `replace` writes the checkpoint of this update anew if there is one."""
+        """Saves a state; `replace` overwrites the checkpoint of this update if there is one."""
         # The rows and digests before a checkpoint reach the disk before it does.
         rows = self._rows.settle()
         settle(self.dir / DIGESTS)
@@ -275,7 +275,7 @@ class Recorder:
         )  # fmt: skip
 
     def _progress(self) -> dict[str, Any]:
-        """The manifest's fields about how far the run has come."""
+        """Fields of the manifest about the run's progress."""
         return {
             "env_steps": self.env_steps,
             "updates": self.updates,

@@ -66,7 +66,8 @@ def find_run(reference: str, root: Path) -> Path:
     _check_started([folder for folder in (path, root / reference) if reference and folder not in runs])
     if not runs:
         raise UserError(
-            f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
+            f"There is no run {reference!r}: no runs are in {root}.",
+            hint="Train one first: rlcli train",
         )
     if reference == names.LAST:
         return max(runs, key=lambda directory: _start_key(runs[directory]))
@@ -109,7 +110,7 @@ def require_sweep(reference: str, root: Path) -> Path:
     sweeps = sorted(path.parent for path in root.glob("*/sweep.json"))
     if not sweeps:
         raise UserError(
-            f"There is no sweep {reference!r}: none lie in {root}.",
+            f"There is no sweep {reference!r}: there are none in {root}.",
             hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
         )
     if reference == names.LAST:
@@ -264,7 +265,7 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UserError(f"Runs cannot lie in {root}: it is not a folder.") from None
+        raise UserError(f"Runs cannot be saved to {root}: it is not a folder.") from None
     except OSError as error:
         raise storage_error(root, error) from error
     for number in range(1, 10_000):

@@ -24,7 +24,7 @@ class TorchCartPole(TorchEnv):
     array_version = ArrayCartPole
 
     def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
-        """Euler's method."""
+        """One step of Euler's method."""
         position, speed, angle, turning = state
         sine, cosine = angle.sin(), angle.cos()
         push = (20.0 * actions - 10.0 + 0.05 * turning * turning * sine) / 1.1
@@ -79,7 +79,7 @@ class TorchMountainCar(TorchEnv):
     array_version = ArrayMountainCar
 
     def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
-        """The wall on the left stops the car."""
+        """One time step; the wall on the left stops the car."""
         position, velocity = state
         change = 0.001 * (actions.double() - 1.0) - 0.0025 * (3 * position).cos()
         velocity = (velocity + change).clamp(-0.07, 0.07)
@@ -95,7 +95,7 @@ class TorchMountainCarContinuous(TorchEnv):
     array_version = ArrayMountainCarContinuous
 
     def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
-        """The wall on the left stops the car."""
+        """One time step; the wall on the left stops the car."""
         action = actions[..., 0]
         position, velocity, phase = state
         change = 0.0015 * action - (0.0025 * phase.cos()).float()
@@ -113,7 +113,7 @@ class TorchPendulum(TorchEnv):
     array_version = ArrayPendulum
 
     def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
-        """The reward is of the state the torque acts on; the torque's shares are float32."""
+        """One time step; the reward is of the state the torque acts on, the torque's shares are float32."""
         torque = actions[..., 0]
         _, sine, speed, angle = state
         off = torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
