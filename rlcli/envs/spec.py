@@ -55,7 +55,7 @@ class ObservationSpec:
         return (Member(None, "box", self.shape, declared=self.declared or self.dtype),)
 
     def precisely(self) -> ObservationSpec:
-        """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x is whitened to x, but rounded to float32 it is not."""
+        """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x rounded to float32 whitens badly."""
         return self if self.precise is None else replace(self, dtype=self.precise)
 
     @property
