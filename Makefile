@@ -59,39 +59,39 @@ lint: $(STAMP) ## formatting and lint, without changing anything
 	$(BIN)/ruff format --check $(RUFF_PATHS)
 	$(BIN)/ruff check $(RUFF_PATHS)
 
-format: $(STAMP) ## put files into form
+format: $(STAMP) ## format the code
 	$(BIN)/ruff format $(RUFF_PATHS)
 	$(BIN)/ruff check --fix $(RUFF_PATHS)
 
 types: $(STAMP) ## mypy --strict over rlcli/
 	$(BIN)/mypy --strict rlcli
 
-same-numbers: $(STAMP) ## train a fixed set of runs at REV=... and here; identical, or where they differ first
+same-numbers: $(STAMP) ## train a fixed set of runs at REV=... and here: identical, or the first difference
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-numbers REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/same_numbers.py $(REV) $(ARGS)
 
-bench: $(STAMP) ## steps a second beside Stable-Baselines3, start-up time, memory
+bench: $(STAMP) ## steps per second compared with Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
 
-cohorts: $(STAMP) ## cost of a cohort's members, and a sweep's time, beside Stable-Baselines3's: an hour
+cohorts: $(STAMP) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour
 	$(QUIET) $(BIN)/python scripts/bench_cohorts.py $(ARGS)
 
-envs: $(STAMP) ## steps and resets a second of the array environments beside Gymnasium's
+envs: $(STAMP) ## steps and resets per second of the array environments compared with Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
 
 figures: $(STAMP) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
 
-bounds: $(STAMP) ## what the floor of an adaptive penalty does: a quarter of an hour
+bounds: $(STAMP) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)
 
-parity: $(STAMP) ## native against Stable-Baselines3, many seeds of three environments: hours
+parity: $(STAMP) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
 
-faults: $(STAMP) ## kill -9 and damage files of hundreds of short runs, resume them, compare: minutes
+faults: $(STAMP) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
 	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)
 
-docs: $(STAMP) ## write the generated pages of docs/ anew
+docs: $(STAMP) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py
 
 clean: ## remove the environment and what builds and tests left

@@ -1,7 +1,7 @@
-"""Train, compare and inspect trust-region policy optimisation.
+"""rlcli: experiment runner for trust-region policy optimisation, from the command line and from Python.
 
 `rlcli.train("env=CartPole-v1 total_steps=20000")` trains as the command line would and returns a `Result`;
-`rlcli.load("last").act(observation)` is the policy of a run.
+`rlcli.load("last").act(observation)` acts with the trained policy of a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HOMES = {"Result": "rlcli.runs.result", "load": "rlcli.runs.api", "train": "rlc
 
 
 def __getattr__(name: str) -> Any:
-    """Names are looked up when first used, so that `import rlcli` loads no torch."""
+    """Imports public names on first use, so that `import rlcli` loads no torch."""
     if name == "__version__":
         return _version()
     if name not in _HOMES:

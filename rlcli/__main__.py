@@ -1,11 +1,11 @@
-"""`python -m rlcli` is `rlcli`."""
+"""Entry point of `python -m rlcli`, the same as the command `rlcli`."""
 
 from __future__ import annotations
 
 import sys
 
 if __name__ == "__main__":
-    # `python -m` puts the current directory first: a file there must not pass for a library.
+    # `python -m` puts the current directory first: a file there must not shadow a library.
     if not sys.flags.safe_path:
         del sys.path[0]
 

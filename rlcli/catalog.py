@@ -1,4 +1,4 @@
-"""Every metric a row may hold: what it is, its unit, its formula, which way is better, where it comes from.
+"""Catalogue of metrics: definition, unit, formula, which way is better, source.
 
 Legend of the formulas: μ the behaviour policy that acted, π the policy after the update, anchor the policy
 at the start of the update (μ itself at lag 0), ρ = π/ref the importance ratio of a sample's action (ref is μ
@@ -21,14 +21,14 @@ Direction = Literal["higher", "lower", "neither"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric of a row."""
+    """Definition of one metric of a row."""
 
     name: str
     unit: str
     formula: str
     definition: str
     direction: Direction
-    """Which way is better, all else equal; `neither` for quantities to be kept in a range or only watched."""
+    """Which way is better, all else equal; `neither` for quantities to keep in a range or to monitor."""
     source: str
     """The paper the definition comes from, or `rlcli` where it is this project's own."""
 
@@ -102,16 +102,16 @@ def _evaluation() -> Iterator[Metric]:
         f"Standard deviation (divisor n) of the return {shared}",
         "lower",
     )
-    yield _metric("eval/return_min", "reward", "min_j G_j", f"Least return {shared}", "higher")
-    yield _metric("eval/return_max", "reward", "max_j G_j", f"Greatest return {shared}", "higher")
+    yield _metric("eval/return_min", "reward", "min_j G_j", f"Minimum return {shared}", "higher")
+    yield _metric("eval/return_max", "reward", "max_j G_j", f"Maximum return {shared}", "higher")
     yield _metric("eval/length_mean", "steps", "mean_j T_j", f"Mean length {shared}", "neither")
     yield _metric("eval/episodes", "episodes", "n", "Episodes of this evaluation.", "neither")
     yield _metric(
         "eval/cut",
         "episodes",
         "|{j: T_j = eval.max_steps, no end}|",
-        "Episodes of this evaluation that did not end and were cut after eval.max_steps steps: returns and "
-        "lengths are of the steps played. Absent when none were.",
+        "Episodes of this evaluation that did not end and were stopped after eval.max_steps steps: returns "
+        "and lengths are of the steps played. Absent when none were.",
         "lower",
     )
     yield _metric(
@@ -119,13 +119,13 @@ def _evaluation() -> Iterator[Metric]:
         "1",
         "1",
         "Present, as 1, when the evaluation was made only because the run ended here, beside those that "
-        "eval.every asks for: a run that went on has none at this update.",
+        "eval.every asks for: a longer run has none at this update.",
         "neither",
     )
 
 
 def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
-    """The figures of the sampled ratios ρ = π/ref; `note` says how samples are weighted."""
+    """Metrics of the sampled ratios ρ = π/ref; `note` says how samples are weighted."""
     ratio = f"ρ = π/{ref}"
 
     def one(name: str, formula: str, text: str, better: Direction = "neither", source: str = OWN) -> Metric:
@@ -133,16 +133,16 @@ def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
         return _metric(f"{group}/{name}", unit, formula, f"{text}{note}", better, source)
 
     yield one("ratio_mean", f"mean ρ, {ratio}", "Mean ratio; its expectation is 1.")
-    yield one("ratio_min", "min ρ", "Least ratio of the batch.")
-    yield one("ratio_max", "max ρ", "Greatest ratio of the batch.")
+    yield one("ratio_min", "min ρ", "Minimum ratio of the batch.")
+    yield one("ratio_max", "max ρ", "Maximum ratio of the batch.")
     for name, percent in (("ratio_p01", 1), ("ratio_p50", 50), ("ratio_p99", 99)):
         text = f"{percent}th percentile of the ratio." if percent > 1 else "1st percentile of the ratio."
         yield one(name, f"min {{v : share[ρ ≤ v] ≥ {percent / 100:g}}}", text)
     yield one(
         "clip_fraction",
         "mean 1[|ρ - 1| > 0.2]",
-        "Share of samples whose ratio lies farther than 0.2 from 1: the same 0.2 for every algorithm, so "
-        "that they compare.",
+        "Share of samples whose ratio is farther than 0.2 from 1: the same 0.2 for every algorithm, so "
+        "that they can be compared.",
         source=PPO,
     )
     yield one(
@@ -154,7 +154,7 @@ def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
     yield one(
         "clip_active",
         "mean 1[(ρ > 1+ε ∧ A > 0) ∨ (ρ < 1-ε ∧ A < 0)]",
-        "Share of samples the clip holds, whose policy gradient it makes 0; A is whitened over the batch "
+        "Share of samples whose policy gradient the clip makes 0; A is whitened over the batch "
         "unless algo.normalize_advantage=none. Absent without a clip.",
         source=PPO,
     )
@@ -185,12 +185,12 @@ def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
     yield one(
         "tv_sampled",
         "½ mean|ρ - 1|",
-        f"Sampled estimate of the total variation between {ref} and π; never held against a bound.",
+        f"Sampled estimate of the total variation between {ref} and π; never compared with a bound.",
     )
 
 
 def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
-    """The exact divergences between π and a reference, state by state; `key` is the reference in names."""
+    """Exact divergences between π and a reference, state by state; `key` is the reference in names."""
     exact = "computed from the two distributions at each state of the batch, without sampling actions."
     for name, formula in ((f"kl_{key}_pi", f"KL({ref}‖π)"), (f"kl_pi_{key}", f"KL(π‖{ref})")):
         yield _metric(
@@ -200,7 +200,7 @@ def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
             f"{group}/{name}_max",
             "nats",
             f"max_s {formula}",
-            f"Greatest exact divergence over states, {exact}",
+            f"Maximum exact divergence over states, {exact}",
             "neither",
             TRPO,
         )
@@ -217,7 +217,7 @@ def _divergences(group: str, ref: str, key: str) -> Iterator[Metric]:
         f"{group}/tv_bound",
         "fraction",
         f"mean_s min{{√(KL/2), √(1 - exp(-KL))}}, KL = KL({ref}‖π)",
-        "What the exact KL says the mean total variation cannot exceed, state by state: the smaller of "
+        "Upper bound of the mean total variation from the exact KL, state by state: the smaller of "
         "Pinsker's and Bretagnolle and Huber's bound; rounded up by 1e-12 of itself, so that the mean total "
         "variation, where there is one, never exceeds it.",
         "neither",
@@ -235,10 +235,10 @@ def _update() -> Iterator[Metric]:
         "budget_used",
         "fraction",
         "mean_s KL(anchor‖π) / budget",
-        "Share of the KL budget this update spent; above 1 it went beyond. The budget is -½ ln(1 - ε²) for "
-        "a clip ε (what KL cannot exceed while every ratio lies within the clip: 0.0204 at 0.2), algo.delta "
+        "Share of the KL budget this update spent; above 1 it was exceeded. The budget is -½ ln(1 - ε²) for "
+        "a clip ε (which KL cannot exceed while every ratio is within the clip: 0.0204 at 0.2), algo.delta "
         "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference. An adaptive "
-        "penalty=kl_pi_anchor spends KL(π‖anchor), which is what it holds and adapts to.",
+        "penalty=kl_pi_anchor spends KL(π‖anchor), which is what it penalises and adapts to.",
     )
     yield one(
         "entropy",
@@ -260,12 +260,12 @@ def _update() -> Iterator[Metric]:
         "mean_k ‖g_k‖₂",
         "Mean joint gradient norm of actor and critic over the update's gradient steps, before clipping.",
     )
-    yield one("grad_norm_max", "1", "max_k ‖g_k‖₂", "Greatest of those gradient norms.")
+    yield one("grad_norm_max", "1", "max_k ‖g_k‖₂", "Maximum of those gradient norms.")
     yield one(
         "gain_predicted",
         "1",
         "∇L(θ₀)·(θ - θ₀)",
-        "What the surrogate's gradient at the start of the update promises for the step taken.",
+        "Gain predicted for the step taken by the surrogate's gradient at the start of the update.",
         "higher",
         TRPO,
     )
@@ -273,9 +273,9 @@ def _update() -> Iterator[Metric]:
         "gain_realised",
         "1",
         "L(θ) - L(θ₀)",
-        "What the surrogate on the whole batch really gained. With algo.surrogate=weighted what following "
-        "the estimated gradient gains on the straight line of log-probabilities from policy to policy "
-        "is meant: the difference of the weighted estimate wherever the estimated gradient is that of one.",
+        "Realised gain of the surrogate on the whole batch. With algo.surrogate=weighted: the gain of "
+        "following the estimated gradient on the straight line of log-probabilities from policy to policy, "
+        "which is the difference of the weighted estimate wherever the estimated gradient is that of one.",
         "higher",
         TRPO,
     )
@@ -288,9 +288,9 @@ def _update() -> Iterator[Metric]:
         "beta_bound",
         "code",
         "1[β ≥ beta_max·algo.beta] - 1[β ≤ beta_min·algo.beta]",
-        "Whether an adaptive β of this update stands at a bound: -1 at its floor, where it is halved no "
-        "further, 1 at its ceiling, else 0. Long at 1 the KL does not answer to the penalty: the learning "
-        "rate is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
+        "Whether an adaptive β of this update is at a bound: -1 at its floor, where it is halved no "
+        "further, 1 at its ceiling, else 0. At 1 for long, the KL does not respond to the penalty: the "
+        "learning rate is too large, or algo.kl_target too small. Absent without an adaptive penalty.",
         source=PPO,
     )
     yield one(
@@ -326,20 +326,20 @@ def _update() -> Iterator[Metric]:
         "How a natural step ended: 0 taken, 1 the gradient is zero, 2 the curvature is not positive, 3 a "
         "number was not finite, 4 the line search accepted no candidate. Absent without a natural step.",
     )
-    yield one("lag", "updates", "", "Age of the behaviour policy: updates it lies behind the learner.")
+    yield one("lag", "updates", "", "Age of the behaviour policy: updates it is behind the learner.")
 
 
 def _weights() -> Iterator[Metric]:
-    told = (
+    of_weights = (
         "of the importance weights of the policy after the update, as the estimator would use them, capped "
         "and self-normalised as asked: over segments for algo.weights=trajectory and per_decision (each with "
         "its last weight), else over steps. Only with algo.surrogate=weighted."
     )
     yield _metric(
-        "weights/ess", "fraction", "(Σw)² / (n Σw²)", f"Effective sample size {told}", "higher", ESS
+        "weights/ess", "fraction", "(Σw)² / (n Σw²)", f"Effective sample size {of_weights}", "higher", ESS
     )
-    yield _metric("weights/max", "1", "max w", f"The largest {told}", "neither")
-    yield _metric("weights/variance", "1", "mean (w - mean w)²", f"The variance {told}", "lower")
+    yield _metric("weights/max", "1", "max w", f"The largest {of_weights}", "neither")
+    yield _metric("weights/variance", "1", "mean (w - mean w)²", f"The variance {of_weights}", "lower")
 
 
 def _losses() -> Iterator[Metric]:
@@ -349,7 +349,7 @@ def _losses() -> Iterator[Metric]:
         "1",
         "-mean L",
         f"Minus the surrogate objective; with algo.surrogate=weighted minus the "
-        f"importance-weighted estimate of what is gained, over B. {during}",
+        f"importance-weighted estimate of the gain, over B. {during}",
         "neither",
         PPO,
     )
@@ -365,7 +365,7 @@ def _losses() -> Iterator[Metric]:
         "loss/penalty",
         "nats",
         "β mean KL",
-        f"Penalty that holds the policy to the anchor. Absent without one. {during}",
+        f"Penalty on the divergence from the anchor. Absent without one. {during}",
         "neither",
         PPO,
     )
@@ -373,14 +373,14 @@ def _losses() -> Iterator[Metric]:
         "loss/total",
         "1",
         "policy + value_coef·value - entropy_coef·entropy + penalty",
-        f"What the optimiser descends. {during}",
+        f"Loss that the optimiser minimises. {during}",
         "neither",
         PPO,
     )
 
 
 def _auxiliary() -> Iterator[Metric]:
-    after = "after an auxiliary phase, over all it learnt from. Only in rows of updates that end with one."
+    after = "after an auxiliary phase, over all its rollouts. Only in rows of updates that end with one."
     yield _metric(
         "auxiliary/value",
         "reward²",
@@ -402,7 +402,7 @@ def _auxiliary() -> Iterator[Metric]:
         "auxiliary/clone_kl",
         "nats",
         "mean_s KL(π_before‖π)",
-        f"Mean exact divergence from the policy before the phase, which algo.beta_clone holds, {after}",
+        f"Mean exact divergence from the policy before the phase, which algo.beta_clone penalises, {after}",
         "neither",
         PPG,
     )
@@ -410,7 +410,7 @@ def _auxiliary() -> Iterator[Metric]:
 
 def _epochs() -> Iterator[Metric]:
     def one(name: str, unit: str, formula: str, better: Direction) -> Metric:
-        text = f"behaviour/{name} after each epoch e of the update: a list, one number an epoch."
+        text = f"behaviour/{name} after each epoch e of the update: a list, one number per epoch."
         return _metric(f"epochs/{name}", unit, formula, text, better)
 
     yield one("kl_mu_pi", "nats", "mean_s KL(μ‖π_e)", "neither")
@@ -424,10 +424,12 @@ def _times() -> Iterator[Metric]:
         "time/steps_per_second",
         "steps/s",
         "T·N / seconds",
-        "Environment steps a second over this update, everything included.",
+        "Environment steps per second over this update, everything included.",
         "higher",
     )
-    yield _metric("time/elapsed", "s", "", "Wall-clock time since this process began the run.", "lower")
+    yield _metric(
+        "time/elapsed", "s", "", "Wall-clock time since this process started or resumed the run.", "lower"
+    )
     for name, text in (
         ("collect", "Time this update spent acting and stepping environments."),
         ("learn", "Time this update spent on targets and gradient steps."),
@@ -470,4 +472,4 @@ HEADLINES = (
     "update/explained_variance",
     "time/steps_per_second",
 )
-"""The figures that say most of a row."""
+"""The most informative metrics of a row, for summaries."""

@@ -1,7 +1,7 @@
-"""Every way a command can end badly, each with its exit code.
+"""Errors of rlcli and the exit codes of its commands.
 
-Codes: 0 done, 1 a crash (or a failed job of a sweep), 2 a person's mistake, 3 non-finite numbers,
-4 storage, 130 Ctrl-C, 143 SIGTERM.
+Codes: 0 success, 1 a crash (or a failed job of a sweep), 2 a user error, 3 non-finite numbers, 4 storage,
+130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ EXIT_SIGTERM = 143
 
 
 class RlcliError(Exception):
-    """An expected failure: shown as one message, without a traceback."""
+    """Base class of expected failures: shown as one message, without a traceback."""
 
     exit_code = EXIT_CRASH
 
 
 class UserError(RlcliError):
-    """A person's mistake: what is wrong, the valid choices, the next command to try.
+    """Mistake of the user: what is wrong, the valid choices, the next command to try.
 
     One `UserError` may carry several faults, so that all of them are shown at once.
     """
@@ -39,23 +39,23 @@ class UserError(RlcliError):
 
 
 class NonFiniteError(RlcliError):
-    """A loss, a parameter, a reward or an observation stopped being a finite number."""
+    """A loss, a parameter, a reward or an observation is not a finite number."""
 
     exit_code = EXIT_NONFINITE
 
 
 class EnvironmentFault(RlcliError):
-    """An environment broke Gymnasium's interface or its own spaces, or raised what would end the process."""
+    """Violation of Gymnasium's interface or of its own spaces by an environment, or its attempt to exit."""
 
 
 class StorageError(RlcliError):
-    """Something could not be written, or what lies on disk is damaged."""
+    """A file could not be read or written, or is damaged."""
 
     exit_code = EXIT_STORAGE
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
-    """The choices most like `word`, best first; empty when none is similar."""
+    """The choices most similar to `word`, best first; empty when none is similar."""
     by_folded = {choice.lower(): choice for choice in choices}
     found = difflib.get_close_matches(word.lower(), by_folded, n=count, cutoff=0.6)
     return [by_folded[name] for name in found]

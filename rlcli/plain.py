@@ -1,9 +1,8 @@
-"""Files and folders inside a run or sweep directory: how they are opened, and what is refused.
+"""Safe access to files and folders of a run or sweep directory: links, pipes and devices are refused.
 
-Whatever rlcli opens or makes in such a directory, it opens and makes here: files that are neither links nor
-pipes nor devices, and folders that are no links. So nothing that lies in a directory leads a write out of it,
-and nothing blocks. A file that is written in place must have one name only, since a hard link is a second
-name of somebody's file.
+All files and folders of such a directory are opened and made here: files that are neither links nor pipes
+nor devices, and folders that are not links. So no write can leave the directory, and no open can block. A
+file that is written in place must have one name only, since a hard link is a second name of another file.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def open_plain(path: Path) -> BinaryIO:
-    """Opens a file of a run directory for reading; links, pipes and devices are none.
+    """Opens a file of a run directory for reading; links, pipes and devices are refused.
 
     Raises:
         StorageError: it is missing, unreadable, or no plain file.
@@ -33,7 +32,7 @@ def open_plain(path: Path) -> BinaryIO:
 
 
 def open_linked(path: Path) -> BinaryIO:
-    """Opens a file of the user's own for reading, also one that is linked; pipes and devices are refused.
+    """Opens a file of the user for reading, also through a link; pipes and devices are refused.
 
     Raises:
         StorageError: it is missing, unreadable, or no plain file.
@@ -47,7 +46,7 @@ def open_linked(path: Path) -> BinaryIO:
 
 
 def open_handle(path: Path, flags: int) -> int:
-    """Opens a file that is written in place, as `os.open` does; what is no plain file is refused.
+    """Opens a file for writing in place, as `os.open` does; all but plain files are refused.
 
     Raises:
         StorageError: it cannot be opened, is a link, no plain file, or has a second name.
@@ -59,7 +58,7 @@ def open_handle(path: Path, flags: int) -> int:
 
 
 def open_append(path: Path) -> TextIO:
-    """Opens a text file to add lines to, made if it is missing; see `open_handle`.
+    """Opens a text file for appending lines, made if it is missing; see `open_handle`.
 
     Raises:
         StorageError: as `open_handle`.
@@ -69,7 +68,7 @@ def open_append(path: Path) -> TextIO:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder inside a run directory unless it is there; a link to one is refused.
+    """Makes a folder inside a run directory unless it exists; a link to one is refused.
 
     Raises:
         StorageError: it cannot be made, or what has its name is no folder.
@@ -83,7 +82,7 @@ def make_folder(path: Path) -> None:
 
 
 def check_folder(path: Path) -> bool:
-    """Whether a folder inside a run directory is there.
+    """Whether a folder inside a run directory exists.
 
     Raises:
         StorageError: what has its name is a link, or no folder.
@@ -95,14 +94,14 @@ def check_folder(path: Path) -> bool:
     except OSError as error:
         raise storage_error(path, error) from error
     if stat.S_ISLNK(mode):
-        raise StorageError(f"{path} is a link; what lies in a run directory may not lead out of it.")
+        raise StorageError(f"{path} is a link; files of a run directory may not lead out of it.")
     if not stat.S_ISDIR(mode):
         raise StorageError(f"{path} is not a folder.")
     return True
 
 
 def check_file(path: Path, in_place: bool = False) -> None:
-    """Lets a name pass that nothing has, or a plain file; written in place, one of a single name.
+    """Checks that a path is free or a plain file; one written in place may have a single name only.
 
     Raises:
         StorageError: it is a link, no plain file, or has a second name.
@@ -119,12 +118,12 @@ def check_file(path: Path, in_place: bool = False) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has that name, a link that leads nowhere included."""
+    """Whether anything has that path, a dangling link included."""
     return os.path.lexists(path)
 
 
 def cut(path: Path, size: int) -> None:
-    """Cuts a file after `size` bytes.
+    """Truncates a file to `size` bytes.
 
     Raises:
         StorageError: it cannot be written, or is no plain file.
@@ -139,7 +138,7 @@ def cut(path: Path, size: int) -> None:
 
 
 def storage_error(path: Path, error: OSError) -> StorageError:
-    """An OSError as one readable message."""
+    """`StorageError` with a readable message for an `OSError`."""
     if error.errno in FULL:
         return StorageError(f"{path}: the disk is full.")
     if error.errno == errno.ELOOP:
@@ -148,7 +147,7 @@ def storage_error(path: Path, error: OSError) -> StorageError:
 
 
 def opener(path: str, flags: int) -> int:
-    """Opens a plain file, and nothing else: an opener for `open`."""
+    """Opener for `open` that opens plain files only."""
     # Without blocking: a pipe in the place of a file would wait for ever for someone at its other end.
     try:
         handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)

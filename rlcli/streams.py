@@ -1,8 +1,8 @@
-"""Standard output and standard error. A stream that is closed, full or gone never stops what rlcli does.
+"""Standard output and standard error: writers that survive a closed, full or missing stream.
 
 All of rlcli writes through `out()` and `err()`: the first write that fails switches the stream off, and
-whoever needs to know asks for `error`. `prepare` gives the whole process such streams at its start, so
-that the prints of libraries and environments cannot fail either.
+`error` has the reason. `prepare` gives the whole process such streams at its start, so that the prints of
+libraries and environments cannot fail either.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOW_CURSOR = b"\x1b[?25h\n"
 
 
 class Writer(io.TextIOBase):
-    """A text stream that takes every write; what comes after its first failure is dropped."""
+    """Text stream whose writes never fail; text after the first failure is dropped."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -35,7 +35,7 @@ class Writer(io.TextIOBase):
 
     @classmethod
     def of(cls, stream: TextIO | Writer | None) -> Writer:
-        """The stream itself where it is a `Writer`, else a new one on it."""
+        """The stream itself where it is a `Writer`, else a new writer on it."""
         return stream if isinstance(stream, Writer) else cls(stream)
 
     @property
@@ -45,7 +45,7 @@ class Writer(io.TextIOBase):
 
     @property
     def error(self) -> Exception | None:
-        """Why the stream is off: the failure of its first write that failed; None while it is on."""
+        """Error of the first write that failed, which switched the stream off; None while it is on."""
         raw = _descriptor(self._stream)
         return self._error if raw is None or raw.error is None else raw.error
 
@@ -70,7 +70,7 @@ class Writer(io.TextIOBase):
         self.flush()
 
     def flush(self) -> None:
-        """Has the stream pass on what it holds back."""
+        """Flushes the stream's buffer."""
         if self._stream is not None and self.error is None:
             with self._dropping():
                 self._stream.flush()
@@ -116,9 +116,9 @@ class Writer(io.TextIOBase):
 
 
 class Descriptor(io.FileIO):
-    """A file descriptor that takes every write: at the first failure it comes to lead to the null device.
+    """File descriptor whose writes never fail: the first failure redirects it to the null device.
 
-    So what is still in buffers, and what other code or child processes write there, cannot fail later.
+    So later writes of buffers, other code or child processes to it cannot fail either.
     """
 
     def __init__(self, number: int, patience: float) -> None:
@@ -136,13 +136,13 @@ class Descriptor(io.FileIO):
                 # None: the descriptor is non-blocking, and full.
                 written: int | None = super().write(rest)
                 if written is None and time.monotonic() >= deadline:
-                    raise BlockingIOError(errno.EAGAIN, "it is full, and nobody reads from it")
+                    raise BlockingIOError(errno.EAGAIN, "it is full, and no process reads from it")
                 if written is None:
                     _wait_for_room(self.fileno(), deadline - time.monotonic())
                 rest = rest[written or 0 :]
         except OSError as error:
             self.error = error
-            _lead_nowhere(self.fileno())
+            _redirect_to_null(self.fileno())
         return memoryview(data).nbytes
 
 
@@ -152,7 +152,7 @@ def _wait_for_room(number: int, seconds: float) -> None:
     poll.poll(1000 * max(0.0, seconds))
 
 
-def _lead_nowhere(number: int) -> None:
+def _redirect_to_null(number: int) -> None:
     with contextlib.suppress(OSError):
         null = os.open(os.devnull, os.O_RDWR)
         if null != number:
@@ -166,12 +166,12 @@ _results: Writer | None = None
 
 
 def out() -> Writer:
-    """Standard output: results alone, while `prints_apart` diverts everything else."""
+    """Standard output: results alone, while `prints_apart` redirects everything else."""
     return _results or _writer("stdout", sys.stdout)
 
 
 def err() -> Writer:
-    """Standard error as it is now: everything else."""
+    """Standard error as it is now: everything but results."""
     return _writer("stderr", sys.stderr)
 
 
@@ -183,26 +183,26 @@ def _writer(name: str, stream: TextIO | None) -> Writer:
 
 
 def say(text: str) -> None:
-    """A line on standard error."""
+    """Prints a line on standard error."""
     err().line(text)
 
 
 def show_cursor() -> None:
-    """Gives a terminal its cursor back, from wherever a signal came."""
+    """Makes a terminal's cursor visible again; safe in a signal handler."""
     with contextlib.suppress(OSError, ValueError):
         if err().isatty():
             os.write(err().fileno(), SHOW_CURSOR)
 
 
 def prepare() -> None:
-    """Makes this process's standard streams such that none is missing and no print fails.
+    """Replaces this process's standard streams so that none is missing and no print fails.
 
-    A descriptor of the three that is closed leads to the null device from here on: otherwise the next file
-    opened would get its number, and whatever prints there would write into that file.
+    A closed descriptor of the three is opened on the null device: otherwise the next file opened would get
+    its number, and prints would be written into that file.
     """
     closed = [number for number in (STDIN, STDOUT, STDERR) if _is_closed(number)]
     for number in closed:
-        _lead_nowhere(number)
+        _redirect_to_null(number)
     if sys.stdin is None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 (the process's own)
     sys.stdout = _prepared(sys.stdout, STDOUT, STDOUT in closed)
@@ -210,7 +210,7 @@ def prepare() -> None:
 
 
 def prints_to_stderr() -> None:
-    """From here on standard output of this process, and of its children, is standard error."""
+    """Redirects standard output of this process, and of its children, to standard error."""
     prepare()
     os.dup2(STDERR, STDOUT)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -219,11 +219,11 @@ def prints_to_stderr() -> None:
 
 @contextlib.contextmanager
 def prints_apart() -> Iterator[None]:
-    """While the block runs, results reach standard output, and what anybody else prints goes to stderr.
+    """Redirects all prints but results to stderr while the block runs; results reach standard output.
 
-    Environments print, from C too. So descriptor 1 and `sys.stdout` lead to stderr, and results have a
-    descriptor of their own. In a process of ours they stay so until its end: C's own buffers may be written
-    out as late as that. Where `sys.stdout` is no file (a test, a program that calls us), it is put back.
+    Environments print, from C too. So descriptor 1 and `sys.stdout` are redirected to stderr, and results
+    have a descriptor of their own. In a process of rlcli they stay so until its end: C's own buffers may be
+    flushed as late as that. Where `sys.stdout` is no file (in a test, in another program), it is restored.
     """
     global _results
     printed, before = sys.stdout, _results
@@ -243,10 +243,10 @@ def prints_apart() -> Iterator[None]:
 
 
 def columns() -> int:
-    """Width of the terminal that results are shown on; COLUMNS comes first, and 80 where there is none."""
-    asked = os.environ.get("COLUMNS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
+    """Width of the terminal for results: COLUMNS if set, else the terminal's, else 80."""
+    chosen = os.environ.get("COLUMNS", "")
+    if chosen.isdecimal() and int(chosen) > 0:
+        return int(chosen)
     try:
         return os.get_terminal_size(out().fileno()).columns or 80
     except (OSError, ValueError):

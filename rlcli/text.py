@@ -1,4 +1,4 @@
-"""Text for a terminal or a log, from whoever it comes."""
+"""Safe display of untrusted text on a terminal or in a log: escapes, shortening, exceptions."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 
 HARMLESS = "\n\t"
 LONGEST = 200
-"""Characters shown of a value of others."""
+"""Maximum characters shown of an untrusted value."""
 LONGEST_MESSAGE = 2_000
-"""Characters shown of the message of an exception."""
+"""Maximum characters shown of an exception's message."""
 
 
 def visible(text: str) -> str:
-    r"""The text with characters that steer a terminal, or hide others, written as escapes.
+    r"""The text with characters that control a terminal, or hide others, written as escapes.
 
     A name read from a file may hold sequences that move the cursor, set the window's title or answer for the
-    person at the keyboard; shown as `\x1b` they are only odd.
+    person at the keyboard; shown as `\x1b` they are harmless.
     """
     return "".join(_escaped(character) for character in text)
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """At most `longest` characters of a text, and how many were left out."""
+    """The text cut to `longest` characters, with the number of those left out."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} more characters)"
 
 
 def shown(value: Any) -> str:
-    """A value of any type on one line: its `repr`, or its type where that fails."""
+    """The `repr` of any value on one line, or its type where that fails."""
     try:
         text = repr(value)
     except BaseException:
@@ -37,11 +37,11 @@ def shown(value: Any) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """The message of any exception, though its `__str__` fail."""
+    """The message of any exception, also one whose `__str__` fails."""
     try:
         text = str(error)
     except BaseException:
-        text = "<its message cannot be had: __str__ fails>"
+        text = "<no message: __str__ fails>"
     return visible(shortened(text, LONGEST_MESSAGE))
 
 

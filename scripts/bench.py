@@ -1,11 +1,11 @@
-"""Steps a second beside Stable-Baselines3, start-up time, peak memory: `make bench`.
+"""Benchmark of training speed against Stable-Baselines3, start-up time and peak memory: `make bench`.
 
-Every measurement is a fresh process on one and the same core, and the contestants take turns (peer, ours on
+Every measurement is a new process on the same core, and the contestants take turns (peer, ours on
 Gymnasium's environment, ours on the array one, peer, ...), so that a machine that slows down slows all of
 them. Speed is that of the steady state: start-up and the first updates are left out. Our runs are
 `rlcli train` as it is typed, with default loggers and every health figure; only evaluation is off, since the
 peer has none. Medians are reported, with the extremes beside them; the comparison is the median of the ratios
-within each round. Other work on the machine spoils all of this: the load before the start is reported too.
+within each round. Other load on the machine distorts the result: the load before the start is reported too.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""What training runs together costs: `make cohorts`.
+"""Benchmark of cohorts, runs trained together as one program: `make cohorts`.
 
-Three questions, each answered on one core in fresh processes that take turns:
+Three measurements, each on one core in new processes that take turns:
 
-- How many steps a second do 32 seeds of PPO make as one cohort, beside one run of Stable-Baselines3?
+- How many steps per second do 32 seeds of PPO make as one cohort, beside one run of Stable-Baselines3?
 - What does an env step cost in a cohort of 1, 4, 16, 64 and 256 members, and how much memory do they take?
 - How long does a sweep of 32 seeds and 100,000 steps take from the command to the prompt, beside as many
   runs of Stable-Baselines3, one after the other in one process?
 
 Ours is `rlcli train -m` as it is typed, with one worker, default loggers and every health figure; only
 evaluation is off, since the peer has none. Speeds are those of the steady state, all members together, by
-the times in their records. Other work on the machine spoils all of this: the load before the start is
+the times in their records. Other load on the machine distorts the result: the load before the start is
 reported too.
 """
 

@@ -1,6 +1,6 @@
-"""Steps and resets a second of the array environments beside Gymnasium's: `make envs`.
+"""Benchmark of steps and resets of the array environments against Gymnasium's: `make envs`.
 
-Stepping alone, without a policy: random actions, ended episodes begun anew. Both versions take turns on one
+Stepping alone, without a policy: random actions, ended episodes restarted. Both versions take turns on one
 core, round by round, so that a machine that slows down slows both; a round lasts a fixed time, at least a
 step. Medians over the rounds; the comparison is the median of the ratios within each round.
 """

@@ -1,4 +1,4 @@
-"""What the floor of an adaptive penalty does: long runs of ppo_kl, one campaign a floor: `make bounds`.
+"""Effect of the minimum of an adaptive KL penalty: long runs of ppo_kl per minimum: `make bounds`.
 
 Writes docs/results/ppo_kl_bounds.md and its numbers, ppo_kl_bounds.json. The seeds of a campaign train as one
 cohort. Asked of every run: beta never below its floor, no more than 8 updates in a row with a KL above 1.5
@@ -41,7 +41,7 @@ def longest_run(values: list[bool]) -> int:
     return longest
 
 
-def judged(path: Path) -> dict[str, Any]:
+def assessed(path: Path) -> dict[str, Any]:
     """One run by its rows."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     times = [row["update/kl_anchor_pi"] / TARGET for row in rows]
@@ -67,7 +67,7 @@ def campaign(floor: float | None, steps: int, seeds: int, root: Path) -> list[di
         check=True,
         stdout=subprocess.DEVNULL,
     )
-    return [judged(path) for path in sorted((root / name).glob("*/metrics.jsonl"))]
+    return [assessed(path) for path in sorted((root / name).glob("*/metrics.jsonl"))]
 
 
 def kept(floor: float | None, run: dict[str, Any]) -> bool:

@@ -1,13 +1,13 @@
-"""Kill runs, damage their files, resume them, hold them against runs that were left alone: `make faults`.
+"""Fault injection: kill runs, damage files, resume, compare with uninterrupted runs: `make faults`.
 
 Campaigns over short runs of several algorithms and environments, with and without lag, normalised:
 
 - *moments*: `kill -9` after a random time; the run is resumed, and half the time killed again meanwhile,
   until it has come to its end. Some are whole command lines, from `rlcli train` to `rlcli resume`.
-- *operations*: one run is killed before each of its operations on the disk (sync, rename, removal, cut) in
-  turn, and so is its resume.
-- *damage*: a random bit of a killed run's files is flipped, or a file is cut at a random place, and the run
-  is resumed. What is wrong must be named, or do no harm.
+- *operations*: one run is killed before each of its operations on the disk (sync, rename, removal,
+  truncation) in turn, and so is its resume.
+- *damage*: a random bit of a killed run's files is flipped, or a file is truncated at a random place, and the
+  run is resumed. The damage must be named, or do no harm.
 - *environments*: they break Gymnasium's interface, try to end the process, print, leave the folder
   (`faults_environments.py`).
 - *settings*: files that others may have written, made to do harm (`faults_settings.py`).
@@ -15,7 +15,7 @@ Campaigns over short runs of several algorithms and environments, with and witho
   be the same, and the exit code that of training.
 
 A run is *lost* when it cannot be resumed, *different* when its weights, rows, digests, checkpoints or
-statistics are not, to the last bit, those of the run that was never killed.
+statistics are not, to the last bit, those of the uninterrupted run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Environments that do what none should, trained alone from the command line and within a cohort.
+"""Fault injection by environments that misbehave, trained alone and within a cohort.
 
 Each misdeed must fail its own run (or none, where the numbers are right), name the environment, keep
 stdout to the result, and leave the numbers of the cohort's other runs as they are without it.

@@ -1,7 +1,7 @@
-"""Hostile settings: folders of configs, run directories and W&B's files drawn at random, all made to do harm.
+"""Fault injection by hostile files: random config folders, run directories and W&B settings that do harm.
 
 Each trial takes an honest folder and puts something at a random place in it. Whatever that is, the command
-ends within seconds with one message or goes on unharmed; nothing is executed, nothing outside is changed,
+ends within seconds with one message or continues unharmed; nothing is executed, nothing outside is changed,
 nothing is sent to the server that a file names.
 """
 

@@ -1,8 +1,8 @@
-"""Runs whose standard streams are closed, full or gone: they must be the runs they are with whole ones.
+"""Fault injection on standard streams: runs with closed, full or missing streams must be the same runs.
 
 A way to break a stream is drawn for standard output and for standard error of each command: `rlcli train`, or
 `rlcli resume` of a run that was killed. Some are sweeps with worker processes. The exit code must be 0, and
-the run, to the last bit, that of a command with nothing broken.
+the run, to the last bit, that of a command with intact streams.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What training reaches: several seeds as typed, then 100 deterministic episodes of each last checkpoint.
+"""Benchmark of returns: several seeds per command, 100 deterministic episodes of each last checkpoint.
 
 `make figures` writes docs/results/figures.json and figures.md. With --missing or --only it measures some rows
-and leaves the others as they stand. The runs themselves stay in --runs-dir when one is given.
+and leaves the others as they are. The runs themselves stay in --runs-dir when one is given.
 """
 
 from __future__ import annotations

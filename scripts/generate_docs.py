@@ -1,7 +1,7 @@
-"""Write the pages of docs/ that say what the code says: `make docs`; `--check` only compares.
+"""Generator of the reference pages in docs/ and of the README's tables: `make docs`; `--check` compares.
 
-docs/cli.md is the help of every verb, docs/keys.md the declarations of the config, docs/metrics.md the
-catalogue of metrics. The README's tables of figures come from docs/results/.
+docs/cli.md has the help of every verb, docs/keys.md the configuration schema, docs/metrics.md the catalogue
+of metrics. The README's tables of figures come from docs/results/.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def verbs() -> list[str]:
 
 def cli_page() -> str:
     """Every verb's help."""
-    lines = ["# The command line", "", SOURCE.format("the help texts"), ""]
+    lines = ["# Command line", "", SOURCE.format("the help texts"), ""]
     for verb in ("", *verbs()):
         title = f"rlcli {verb}".strip()
         lines += [f"## {title}", "", "```text", help_of(*verb.split()), "```", ""]
@@ -58,7 +58,7 @@ def cli_page() -> str:
 
 
 def type_name(hint: Any) -> str:
-    """A type as a person would say it."""
+    """Name of a type for readers."""
     if isinstance(hint, types.UnionType):
         return " or ".join("null" if part is type(None) else type_name(part) for part in hint.__args__)
     origin = getattr(hint, "__origin__", None)
@@ -69,14 +69,14 @@ def type_name(hint: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """A default as it is typed on the command line."""
+    """A default as written on the command line."""
     if isinstance(value, float):
         return f"{value:g}" if value == float(f"{value:g}") else f"{value:.6g}"
     return json.dumps(list(value) if isinstance(value, tuple) else value)
 
 
 def cell(text: str) -> str:
-    """Text that may stand in a cell of a markdown table."""
+    """Text escaped for a cell of a markdown table."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
@@ -103,20 +103,20 @@ def keys_page() -> str:
         if dataclasses.is_dataclass(field.default_factory)
     }
     lines = [
-        "# The keys of a run",
+        "# Configuration keys",
         "",
         SOURCE.format("rlcli/config/schema.py"),
         "",
-        "`rlcli explain KEY` shows the same. Defaults are those of the schema; an algorithm's row and tuned",
-        "settings may choose others, which `rlcli train --cfg job` shows with their origin. Keys marked",
-        "*cohort* may differ between runs that train together, those marked *resume* may be set anew by",
+        "`rlcli explain KEY` shows the same. Defaults are those of the schema; an algorithm's config and",
+        "tuned settings may set others, which `rlcli train --cfg job` shows with their origin. Keys marked",
+        "*cohort* may differ between runs that train together, those marked *resume* may be changed by",
         "`rlcli resume`.",
         "",
     ]
     for section, cls in sections.items():
         keys = [key for name, key in schema.KEYS.items() if name.rpartition(".")[0] == section]
         lines += [
-            f"## {section or 'The run'}",
+            f"## {section or 'Run'}",
             "",
             (cls.__doc__ or "").strip(),
             "",
@@ -131,11 +131,11 @@ def keys_page() -> str:
 def metrics_page() -> str:
     """Every metric by its group."""
     lines = [
-        "# The metrics",
+        "# Metrics",
         "",
         SOURCE.format("rlcli/catalog.py"),
         "",
-        "`rlcli explain METRIC` shows the same. What an update leaves undefined is absent from its row.",
+        "`rlcli explain METRIC` shows the same. A metric undefined for an update is absent from its row.",
         "",
     ]
     groups: dict[str, list[Any]] = {}
@@ -156,7 +156,7 @@ def metrics_page() -> str:
 
 
 def readme() -> str:
-    """The README with its figures as they stand in docs/results/."""
+    """The README with its tables from docs/results/."""
     text = (ROOT / "README.md").read_text()
     for name in ("figures", "bench"):
         page = (ROOT / "docs" / "results" / f"{name}.md").read_text()
@@ -177,7 +177,7 @@ def pages() -> Iterator[tuple[Path, str]]:
 
 
 def main() -> None:
-    """Write the pages, or say which differ."""
+    """Write the pages, or print which differ."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is outdated")
     check = parser.parse_args().check

@@ -1,4 +1,4 @@
-"""What a figure was measured on and with: machine, versions, commit."""
+"""Description of machine, versions and commit, for tables of measurements."""
 
 from __future__ import annotations
 

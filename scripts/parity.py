@@ -1,9 +1,9 @@
-"""Whether both backends learn equally well: the same commands with backend=native and backend=sb3.
+"""Comparison of returns between backend=native and backend=sb3, from the same commands: `make parity`.
 
 Writes docs/results/parity.json and parity.md: for each algorithm and environment the difference of the mean
 returns of the last checkpoints (100 deterministic episodes each) and its 95% bootstrap interval. Where the
-peer itself does not learn, the pair is reported and not judged. Rows that --algo or --env leave out stay as
-they are.
+peer itself does not learn, the pair is reported without a verdict. Rows that --algo or --env leave out stay
+as they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Short runs in processes of their own, which can be killed at any moment; what equal runs have in common.
+"""Short runs in processes that can be killed at any moment, and their comparison with uninterrupted runs.
 
 Processes are forked from one that has loaded torch, so that a run takes a fraction of a second.
 """

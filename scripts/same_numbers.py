@@ -1,4 +1,4 @@
-"""Do two revisions train the same numbers? A fixed set of short runs at REV and in this tree, compared.
+"""Regression check of numbers: a fixed set of short runs trained at REV and in this tree, compared.
 
     make same-numbers REV=main
 
@@ -218,7 +218,7 @@ def report(sides: Sequence[Side], names: Sequence[str], said: dict[tuple[int, st
 
 
 def main() -> None:
-    """Reads the command line, trains both sides and compares."""
+    """Parses the command line, trains both sides and compares."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("revision", help="a commit, branch or tag")
     parser.add_argument("--only", metavar="TEXT", default="", help="only runs whose name contains this")

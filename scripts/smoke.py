@@ -1,4 +1,4 @@
-"""Train every algorithm for a few updates, with discrete and with continuous actions; evaluate; clean up.
+"""Smoke test: trains and evaluates every algorithm for a few updates, with discrete and continuous actions.
 
 A smoke test proves that each path runs to its end and records what it should, not that it learns.
 """

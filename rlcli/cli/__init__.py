@@ -1,1 +1,1 @@
-"""The command line: a file a verb, each thin over an importable function. Nothing here loads torch."""
+"""Command line of rlcli: one file per verb, thin over importable functions. Nothing here loads torch."""

@@ -1,4 +1,4 @@
-"""The Typer application: its verbs, and the flags before them."""
+"""Typer application of rlcli: its verbs, and the flags before them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ app = typer.Typer(
     "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
     "  rlcli train algo=ppo env=Pendulum-v1   another environment\n"
     "  rlcli train -m seed=0,1,2              three runs, trained together\n"
-    "  rlcli resume last                      go on where it stopped\n"
-    "  rlcli eval last                        how good is the run started last?\n"
-    "  rlcli explain behaviour/ess            what does this figure mean?\n",
+    "  rlcli resume last                      resume from the last checkpoint\n"
+    "  rlcli eval last                        evaluate the latest run\n"
+    "  rlcli explain behaviour/ess            definition of a metric or a key\n",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -50,7 +50,7 @@ _VERBS: dict[str, Callable[..., None]] = {
 
 
 def _help(verb: Callable[..., None]) -> str:
-    """A verb's docstring, its examples kept as they are set."""
+    """Help text of a verb: its docstring, with the layout of its examples kept."""
     return inspect.cleandoc(verb.__doc__ or "").replace("Examples:", "\b\nExamples:")
 
 
@@ -58,7 +58,7 @@ for name, verb in _VERBS.items():
     app.command(name, cls=Verb, help=_help(verb))(verb)
 
 sweeps = typer.Typer(
-    help="Tell how a sweep stands, or show the best of its trials.",
+    help="Show the status of a sweep, or its best trial.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -67,8 +67,8 @@ for name, verb in (("status", status), ("best", best)):
 app.add_typer(sweeps, name="sweep")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         from rlcli import __version__
 
         result(f"rlcli {__version__}")

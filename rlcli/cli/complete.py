@@ -107,8 +107,8 @@ def _names(config_dir: str | None) -> Iterator[Candidate]:
 
 
 def _of_launchers(words: Sequence[str]) -> Iterator[Candidate]:
-    """The key that chooses a launcher, and the settings of the one chosen before."""
-    yield CHOICE, "who trains the jobs of a sweep"
+    """Completions of hydra/launcher, and of the settings of the launcher chosen before."""
+    yield CHOICE, "launcher of a sweep's jobs"
     chosen = [word.partition("=")[2] for word in words if word.startswith(f"{CHOICE}=")]
     if chosen and chosen[-1] in LAUNCHERS:
         for key in LAUNCHERS[chosen[-1]].keys.values():
@@ -265,7 +265,7 @@ def _line_words(line: str) -> tuple[list[str], str]:
 
 
 def _split(line: str) -> list[str]:
-    """Words of a line that may end within a quotation."""
+    """Words of a command line that may end inside quotes."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
     lexer.whitespace_split = True
     lexer.commenters = ""
@@ -291,6 +291,6 @@ def _escaped(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """A help text without anything zsh could take for syntax, and short."""
+    """A short help text without characters that zsh takes for syntax."""
     plain = re.sub(r"[^\w .,+=%<>/-]", "", text)
     return plain if len(plain) <= 60 else plain[:57] + "..."

@@ -1,4 +1,4 @@
-"""`rlcli diff`: in what two runs differ, and what came of it."""
+"""`rlcli diff`: differences of two runs in settings, results and code."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from rlcli.runs.diff import Differences, Differing
 
 GROUPS = {"results": "affects results", "maybe": "may affect results", "nothing": "cosmetic"}
-"""What a difference does, as it is headed."""
+"""Headings of differences, by their effect."""
 
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A run, as for show.", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another run.", show_default=False)],
     as_json: AsJson = False,
 ) -> None:
     """Compare two runs.
 
-    First in what they differ: config, packages, machine, code, by what that does to results. Then the
-    first update whose digests differ, and the last figures of each side by side.
+    First the differences in config, packages, machine and code, grouped by their effect on results. Then the
+    first update whose digests differ, and the last metrics of each side by side.
 
     Exit code, as of diff: 0 when every update that both have is the same, 1 when not.
 
@@ -43,19 +43,19 @@ def diff(
     if as_json:
         emit(_row(left, right, found))
     else:
-        _tell(left, right, found)
+        _print(left, right, found)
     if not found.same:
         raise typer.Exit(1)
 
 
-def _tell(left: Path, right: Path, found: Differences) -> None:
+def _print(left: Path, right: Path, found: Differences) -> None:
     result(f"A: {left}")
     result(f"B: {right}")
     for effect, heading in GROUPS.items():
-        told = [one for one in found.settings if one.effect == effect]
-        if told:
+        differing = [one for one in found.settings if one.effect == effect]
+        if differing:
             result()
-            table((heading, "A", "B"), [(one.name, _text(one.left), _text(one.right)) for one in told])
+            table((heading, "A", "B"), [(one.name, _text(one.left), _text(one.right)) for one in differing])
     if not found.settings:
         result("Config, packages, machine and code are the same.")
     result()
@@ -67,7 +67,7 @@ def _tell(left: Path, right: Path, found: Differences) -> None:
 
 
 def _outcome(found: Differences) -> str:
-    """What the digests say, in a sentence."""
+    """Result of comparing the digests, in a sentence."""
     compared = found.comparison
     if compared is None:
         return f"Results cannot be compared: {found.reason}."

@@ -1,4 +1,4 @@
-"""`rlcli eval`: play episodes with a trained policy."""
+"""`rlcli eval`: evaluates a trained policy over episodes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rlcli.errors import UserError
 
 def evaluate(
     run: Run,
-    episodes: Annotated[int, typer.Option("--episodes", "-n", min=1, help="Episodes to play.")] = 100,
+    episodes: Annotated[int, typer.Option("--episodes", "-n", min=1, help="Number of episodes.")] = 100,
     stochastic: Annotated[
-        bool, typer.Option("--stochastic", help="Sample actions instead of taking the most likely ones.")
+        bool, typer.Option("--stochastic", help="Sample actions instead of taking the mode.")
     ] = False,
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="last|best|N", help="Which weights; N is an update.")
+        str, typer.Option("--checkpoint", metavar="last|best|N", help="Checkpoint to load; N is an update.")
     ] = "last",
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
@@ -29,16 +29,16 @@ def evaluate(
             "--max-steps",
             min=1,
             metavar="N",
-            help="Cut an episode that has not ended after N steps; default: the run's eval.max_steps.",
+            help="Stop an episode that has not ended after N steps; default: the run's eval.max_steps.",
         ),
     ] = None,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play episodes with a trained policy.
+    """Evaluate a trained policy over episodes.
 
-    They are played on separate environments, with the last weights unless --checkpoint says
-    otherwise.
+    Episodes are played on separate environments, by default with the mode of the policy and the weights of
+    the last checkpoint.
 
     Examples:
       rlcli eval last
@@ -66,7 +66,7 @@ def evaluate(
     )
     if figures["cut"]:
         result(
-            f"{count(figures['cut'])} of them did not end and were cut after "
+            f"{count(figures['cut'])} of them did not end and were stopped after "
             f"{count(figures['max_steps'])} steps"
         )
     result(f"checkpoint {figures['checkpoint']} of {found}, seed {figures['seed']}")

@@ -1,4 +1,4 @@
-"""`rlcli explain`: what a metric or a key means."""
+"""`rlcli explain`: definition of a metric or a configuration key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from rlcli.errors import UserError, nearest
 def explain(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[METRIC_OR_KEY]", help="Such as algo.clip or behaviour/ess; none: list all."),
+        typer.Argument(
+            metavar="[METRIC_OR_KEY]", help="Such as algo.clip or behaviour/ess; default: list all."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain a metric or a configuration key.
 
-    Its definition, unit, formula, default, range, and who uses it.
+    Its definition, unit, formula, default, range, and the settings under which it is used.
 
     Examples:
       rlcli explain algo.gae_lambda
@@ -90,7 +92,7 @@ def _metrics() -> dict[str, dict[str, Any]]:
 
 
 def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entry of that name, else those whose last part it is, else those of that section.
+    """The entry of that name, else those with that last part, else those of that section.
 
     Raises:
         UserError: there is none; the nearest are named.

@@ -1,4 +1,4 @@
-"""`rlcli list`: what there is to choose from."""
+"""`rlcli list`: lists algorithms, environments, configs, networks and launchers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Kind(StrEnum):
 def list_(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)],
     config_dir: Annotated[
-        str | None, typer.Option("--config-dir", metavar="DIR", help="A folder of your own configs.")
+        str | None, typer.Option("--config-dir", metavar="DIR", help="Folder of your own configs.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List algorithms, environments, configs, networks, or launchers of sweeps with their settings.
 
-    Environments marked `array` also have a batched numpy version, bit for bit the same and faster; any
-    other Gymnasium id, also `module:Id`, works as well.
+    Environments marked `array` have a batched numpy version, faster and bit for bit equal; any other
+    Gymnasium id, also `module:Id`, works as well.
 
     Examples:
       rlcli list algos

@@ -1,4 +1,4 @@
-"""Arguments and flags that several verbs share."""
+"""Command-line arguments and flags shared by several verbs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, or one per line, and nothing else.")]
 Imports = Annotated[
     list[str] | None,
-    typer.Option(
-        "--import", metavar="MODULE", help="A module of yours that the run's environment comes from."
-    ),
+    typer.Option("--import", metavar="MODULE", help="Module of yours that registers the run's environment."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")]
 Run = Annotated[

@@ -18,7 +18,7 @@ HEALTH = (
     ("entropy", "update/entropy", 3),
     ("expl.var", "update/explained_variance", 3),
 )
-"""Figures in a sweep's table with their digits; where there is no room the last are left out."""
+"""Metrics in a sweep's table with their digits; the last are left out where there is no room."""
 
 
 def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
@@ -30,16 +30,16 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
         emit(outcome_row(outcome))
     elif outcome.exit_code == 0:
         result(f"{title}: {_achieved(outcome)}")
-        result(f"It lies in {outcome.dir}")
+        result(f"Saved to {outcome.dir}")
         result(f"Next: rlcli eval {reference}{own}, or rlcli show {reference}")
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
         if not outcome.dir.is_dir():
-            say(f"{outcome.dir} is not there any more: it was removed while the run trained.")
+            say(f"{outcome.dir} does not exist any more: it was removed while the run trained.")
             return int(outcome.exit_code)
-        say(f"What there is lies in {outcome.dir}; its train.log tells more.")
+        say(f"Saved to {outcome.dir}; for details see its train.log.")
         if outcome.status != "finished":
-            say(f"Go on with: rlcli resume {reference}{own}")
+            say(f"Resume with: rlcli resume {reference}{own}")
     return int(outcome.exit_code)
 
 
@@ -50,7 +50,7 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         emit_sweep(sweep)
         return sweep.exit_code
     print_sweep(sweep)
-    result(f"The sweep lies in {sweep.dir}")
+    result(f"Saved to {sweep.dir}")
     if sweep.exit_code == 0 and sweep.searches:
         result(f"Next: rlcli sweep best {sweep.dir}, or rlcli show {sweep.dir}")
     elif sweep.exit_code == 0:
@@ -59,9 +59,9 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         failed = any(job.status == "failed" for job in sweep.jobs)
         gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
         if gone:
-            say(f"It cannot be resumed: there is no folder of {', '.join(gone)} in it any more.")
+            say(f"It cannot be resumed: the folders of {', '.join(gone)} do not exist any more.")
             return sweep.exit_code
-        say(f"Go on with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
+        say(f"Resume with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
     return sweep.exit_code
 
 

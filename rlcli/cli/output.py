@@ -1,4 +1,4 @@
-"""Results to stdout, everything else to stderr; rich only on a terminal."""
+"""Printing of the command line: results to stdout, all else to stderr; rich only on a terminal."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from rlcli.streams import columns, err, out
 from rlcli.text import visible
 
 BETWEEN = "  "
-"""Two columns of a table; rich has as much."""
+"""Gap between columns of a table; that of rich."""
 
 
 def emit(result: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout; numbers that are not finite become null."""
+    """Print one JSON object on one line of stdout; numbers that are not finite become null."""
     out().write(json.dumps(_finite(result), allow_nan=False, default=str) + "\n")
 
 
 def result(text: str = "") -> None:
-    """A line of a result, on stdout."""
+    """Print a line of a result on stdout."""
     out().write(visible(text) + "\n")
 
 
@@ -36,16 +36,16 @@ _kept = False
 
 
 def result_is_kept() -> None:
-    """What this command prints is on disk too: its exit code says how it went, printed or not."""
+    """Declare that the result is on disk too, so that failing to print it does not change the exit code."""
     global _kept
     _kept = True
 
 
 def exit_code(code: Any) -> Any:
-    """The exit code of a command that did its work with `code`.
+    """Exit code of a command that ended with `code`.
 
-    4 where it went well, but its result was to be printed alone and stdout could not be written. That nobody
-    wants to read it any more, a closed pipe, is no failure.
+    4 where it succeeded, but its result was only to be printed and stdout could not be written. A closed
+    pipe, whose reader has had enough, is no failure.
     """
     out().flush()
     error = out().error
@@ -56,12 +56,12 @@ def exit_code(code: Any) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Why a stream failed."""
+    """Reason why a stream failed."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def paragraph(text: str, indent: str = "") -> None:
-    """Prose of a result: wrapped on a terminal, one line elsewhere."""
+    """Print prose of a result: wrapped on a terminal, one line elsewhere."""
     if not out().isatty():
         result(indent + text)
         return
@@ -75,9 +75,9 @@ def table(
     right: Sequence[str] = (),
     optional: int = 0,
 ) -> None:
-    """Rows under headings; the columns named in `right` hold numbers.
+    """Print a table; the columns named in `right` are numbers, aligned to the right.
 
-    Of the last `optional` columns those are left out for which a terminal is too narrow.
+    Those of the last `optional` columns are left out for which the terminal is too narrow.
     """
     rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     if out().isatty():
@@ -94,12 +94,12 @@ def table(
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A figure for a table; a dash when there is none."""
+    """A number for a table; a dash for None."""
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def count(value: int | None) -> str:
-    """A whole number with separators; a dash when there is none."""
+    """An integer with thousands separators; a dash for None."""
     return "-" if value is None else f"{value:,}"
 
 
@@ -108,7 +108,7 @@ def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]
 
 
 def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: int) -> int:
-    """How many of the last columns have room on the terminal beside the others."""
+    """Number of the last columns that fit on the terminal beside the others."""
     widths = [width + len(BETWEEN) for width in _widths(headings, rows)]
     left = columns() + len(BETWEEN) - sum(widths[: len(widths) - optional])
     fitting = 0

@@ -1,4 +1,4 @@
-"""`rlcli reproduce`: train a run again and compare it with what its directory holds."""
+"""`rlcli reproduce`: trains a run again and compares it with its digests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def reproduce(
     context: typer.Context,
     run: Run,
     until: Annotated[
-        int | None, typer.Option("--until", min=1, metavar="N", help="Stop after update N; default: all.")
+        int | None,
+        typer.Option("--until", min=1, metavar="N", help="Stop after update N; default: the last."),
     ] = None,
     checkout: Annotated[
         bool,
@@ -35,9 +36,9 @@ def reproduce(
 ) -> None:
     """Train a run again and compare, update by update.
 
-    Everything is read from the run's directory, which stays as it is. The new run lies beside your
-    others as <name>-reproduction. It stops at the first update that differs and says in which
-    quantity, and what has changed in packages, machine and code since.
+    Everything is read from the run's directory, which is not changed. The new run is saved beside your
+    others as <name>-reproduction. It stops at the first update that differs, and reports in which quantity,
+    and what has changed in packages, machine and code since.
 
     Exit code: 0 identical, 1 different.
 
@@ -88,7 +89,7 @@ def _progress(update: int, of: int) -> None:
 
 
 def _print(outcome: Reproduction) -> None:
-    """Print the outcome in words."""
+    """Print the outcome as text."""
     found, ended = outcome.comparison, outcome.result
     if outcome.identical:
         result(f"identical: {_updates(found.updates)}, {count(found.digests)} digests")
@@ -98,12 +99,12 @@ def _print(outcome: Reproduction) -> None:
         result(f"{_equal(found.updates)} before it")
         if outcome.provenance:
             rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.provenance]
-            table(("not as it was", "recorded", "here"), rows)
+            table(("changed since", "recorded", "here"), rows)
         else:
             result("Packages, machine and code are as recorded.")
     else:
         result(f"{ended.status}: {_equal(found.updates)} before it ended: {ended.message}")
-    result(f"The reproduction lies in {ended.dir}")
+    result(f"Saved to {ended.dir}")
 
 
 def _updates(amount: int) -> str:

@@ -1,4 +1,4 @@
-"""`rlcli resume`: resume a run or a sweep where it stopped."""
+"""`rlcli resume`: resumes a run or a sweep from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ def resume(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="OVERRIDE", help="KEY=VALUE of a key that leaves the past as it was."),
+        typer.Argument(metavar="OVERRIDE", help="KEY=VALUE of a key that a resume may change."),
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Of a sweep: the jobs that failed, too.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Of a sweep: also resume the jobs that failed.")
+    ] = False,
     imports: Imports = None,
     config_dir: Annotated[
         str | None,
-        typer.Option("--config-dir", metavar="DIR", help="Of a sweep with a sampler: the one it began with."),
+        typer.Option("--config-dir", metavar="DIR", help="Of a sweep with a sampler: its --config-dir."),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a run that was killed, interrupted, failed, or finished.
+    """Resume a run or a sweep that was killed, interrupted, failed, or finished.
 
-    It goes on in its own directory from the last whole checkpoint, and ends as if it had never stopped: the
-    same weights, the same rows, to the last bit. Rows after the checkpoint are computed again. Where that
-    cannot be, it says so and why.
+    Training continues in the run's own directory from the last valid checkpoint, and the result is that of an
+    uninterrupted run: the same weights and the same rows, to the last bit. Rows after the checkpoint are
+    computed again. Where that is not possible, a message says why.
 
-    Overrides may set total_steps (more of it lets a finished run go on), schedule_steps, eval.*,
-    checkpoint.*, logger, wandb.mode, tags and notes. Everything else made the past of the run and is
-    refused. Each resume is recorded in manifest.json.
+    Overrides may set total_steps (a larger value continues a finished run), schedule_steps, eval.*,
+    checkpoint.*, logger, wandb.mode, tags and notes. All other keys determined the steps already trained and
+    are refused. Each resume is recorded in manifest.json.
 
-    Schedules keep the length they began with, so a learning rate that has fallen to 0 stays there, which is
-    said. With schedule_steps they run over so many env steps from here on; what was trained stays as it was.
+    Schedules keep their original length, so a learning rate that has fallen to 0 stays there, with a warning.
+    schedule_steps=N gives them another length from here on; the steps already trained stay as they are.
 
-    Of a sweep, jobs that were not begun are trained, those that were cut go on, and what is finished stays.
-    With --retry those that failed go on too. hydra/launcher=... says who trains them, as for rlcli train -m.
-    A sampler then asks for the trials that are left, as it would have without the interruption; with
-    sweep.trials=N more of them.
+    Of a sweep, jobs that have not started are trained, interrupted ones are resumed, and finished ones are
+    left alone; --retry also resumes failed ones. hydra/launcher=... selects the launcher, as for rlcli train
+    -m. A sampler continues with the remaining trials, as it would have without the interruption;
+    sweep.trials=N sets another number of them.
 
     Examples:
       rlcli resume last
@@ -79,17 +81,17 @@ def resume(
             raise typer.Exit(code)
         return
     if retry:
-        raise UserError("--retry is for sweeps: a run that failed goes on without it.")
+        raise UserError("--retry is for sweeps: a failed run resumes without it.")
     if config_dir is not None:
-        raise UserError("--config-dir is for sweeps: a run goes on with the config it has.")
+        raise UserError("--config-dir is for sweeps: a run resumes with its own config.yaml.")
     found = find_run(run, root)
     about = summary(found)
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         if not quiet:
             say(f"{found}: {text}")
 
-    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, notify=tell, quiet=quiet)
+    outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, notify=notify, quiet=quiet)
     if outcome.exit_code == 0 and outcome.message is not None:
         if as_json:
             emit(outcome_row(outcome))
@@ -138,22 +140,22 @@ def _check_launcher_alone(command: Command) -> None:
     others = [text for text in command.typed if not is_of_launcher(key_of(text))]
     if others:
         raise UserError(
-            f"A sweep's jobs are what they were when it began: {' '.join(others)} cannot be set.",
-            hint="Who trains them can: hydra/launcher=NAME. "
-            "Runs of it can be resumed one by one, with overrides.",
+            f"The settings of a sweep's jobs cannot be changed by a resume: {' '.join(others)}.",
+            hint="The launcher can be changed: hydra/launcher=NAME. "
+            "Its runs can be resumed one by one, with overrides.",
         )
     command.require_sound()
 
 
 def _trials(command: Command) -> int | None:
-    """The number of trials a command sets, if it does; beside the launcher it may set nothing else."""
+    """Number of trials that a command sets, or None; besides the launcher it may set nothing else."""
     from rlcli.config.faults import texts
     from rlcli.config.launchers import is_of_launcher
 
     settings = [one for one in command.settings if not is_of_launcher(one.key)]
     others = [one.key for one in settings if one.key != "sweep.trials" or one.texts == ("null",)]
     if command.faults or others:
-        refused = [f"{key} cannot be set: its trials are what they were asked for." for key in others]
+        refused = [f"{key} cannot be changed: the sweep's trials were sampled with it." for key in others]
         raise UserError(
             *texts(command.faults),
             *refused,

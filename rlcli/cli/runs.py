@@ -1,4 +1,4 @@
-"""`rlcli runs`: the runs there are."""
+"""`rlcli runs`: lists runs."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def runs(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs there are.
+    """List runs.
 
-    The members of a sweep are folded into one line; `rlcli runs runs/SWEEP` unfolds them.
+    The jobs of a sweep are one line; `rlcli runs runs/SWEEP` lists them one by one.
 
     Examples:
       rlcli runs
@@ -46,7 +46,7 @@ def runs(
 
 
 def _folder(given: str | None, root: Path) -> Path:
-    """The folder meant: the one given, or that of a sweep named.
+    """Folder to list: the one given, or that of the sweep of that name.
 
     Raises:
         UserError: there is no such folder.

@@ -1,4 +1,4 @@
-"""`rlcli show`: one run, its result, its health at the end, and its settings."""
+"""`rlcli show`: shows the result, health and settings of a run, or the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rlcli.cli.options import AsJson, Run
 from rlcli.cli.outcome import emit_sweep, print_sweep
 from rlcli.cli.output import emit, result, table
 
-UNTOLD = ("config_sha256",)
-"""Fields for machines."""
+HIDDEN = ("config_sha256",)
+"""Fields that are only in the JSON output."""
 
 
 def show(run: Run, as_json: AsJson = False) -> None:
-    """Show a run and how it went, or the jobs of a sweep.
+    """Show a run's result, health and settings, or the jobs of a sweep.
 
-    Of a run its result, its health at the last update, and the settings that are not defaults; of a sweep a
-    line a job.
+    Of a run: its result, its health at the last update, and the settings that are not defaults. Of a sweep:
+    one line per job.
 
     Examples:
       rlcli show last
@@ -47,7 +47,7 @@ def show(run: Run, as_json: AsJson = False) -> None:
         if name == "resumes" and value:
             times = "once" if len(value) == 1 else f"{len(value)} times"
             result(f"resumed: {times}, after updates {', '.join(str(one['update']) for one in value)}")
-        elif name not in UNTOLD and value not in (None, "", []):
+        elif name not in HIDDEN and value not in (None, "", []):
             result(f"{name.replace('_', ' ')}: {display(value)}")
     figures = [(name, f"{health[name]:.4g}") for name in HEADLINES if name in health]
     _section("health at the last update", figures)

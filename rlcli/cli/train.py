@@ -1,4 +1,4 @@
-"""`rlcli train`: one run, or with -m the jobs of a sweep."""
+"""`rlcli train`: trains one run, or with -m the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -37,32 +37,39 @@ def train(
         ),
     ] = None,
     multirun: Annotated[
-        bool, typer.Option("--multirun", "-m", help="Run every combination of the values given with commas.")
+        bool,
+        typer.Option(
+            "--multirun", "-m", help="Train a sweep: every combination of values given with commas."
+        ),
     ] = False,
     cfg: Annotated[
         Cfg | None,
         typer.Option(
-            "--cfg", "-c", help="Show the configuration, and where each value is from; train nothing."
+            "--cfg", "-c", help="Show the configuration with the origin of each value; train nothing."
         ),
     ] = None,
     config_dir: Annotated[
         str | None,
-        typer.Option("--config-dir", metavar="DIR", help="A folder of your own configs, before ours."),
+        typer.Option(
+            "--config-dir",
+            metavar="DIR",
+            help="Folder of your own configs, searched before the built-in ones.",
+        ),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a policy: PPO on CartPole-v1 unless told otherwise.
+    """Train a policy, by default PPO on CartPole-v1.
 
-    Overrides and flags may stand in any order. Keys are listed and explained by `rlcli explain`. Settings
-    tuned for an algorithm and an environment apply beneath what you type; tuned=none switches them off.
+    Overrides and flags may be given in any order. Keys are listed and explained by `rlcli explain`. Tuned
+    settings of an algorithm and an environment are defaults that overrides replace; tuned=none disables them.
 
-    With sweep.sampler a sampler of Optuna's chooses what is tried, from sweep=NAME (`rlcli list configs`) or
-    from what you type; each trial is trained with sweep.replicas seeds. rlcli sweep tells how it stands.
+    With -m, jobs of the same shape train together as one batched program (a cohort), each with the same
+    numbers as alone; see cohort.max_size and cohort.workers. hydra/launcher=... selects the launcher: this
+    machine, joblib, Slurm through submitit, or Ray (`rlcli list launchers`). rlcli resume resumes a sweep.
 
-    With -m, jobs of one shape train together, each with the numbers it would have alone; cohort.max_size and
-    cohort.workers say how, hydra/launcher=... who trains them: this machine, joblib, Slurm by way of
-    submitit, or Ray (rlcli list launchers). rlcli resume takes up a sweep.
+    With sweep.sampler, an Optuna sampler searches hyperparameters: over the space sweep=NAME (`rlcli list
+    configs`) or the ranges you give; each trial trains with sweep.replicas seeds. See rlcli sweep.
 
     Examples:
       rlcli train
@@ -121,7 +128,7 @@ def _search(search: Search, quiet: bool, as_json: bool) -> int:
 def _announce_tuned(jobs: Sequence[Composed]) -> None:
     applied = dict.fromkeys(job.config.tuned for job in jobs if job.config.tuned != "none")
     if applied:
-        say(f"Settings tuned for {', '.join(applied)} apply (tuned=none switches off, --cfg job shows them).")
+        say(f"Using tuned settings of {', '.join(applied)} (tuned=none disables them, --cfg job shows them).")
 
 
 def _show_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Exit of a verb: a message and a code for expected failures, a traceback in a file for others."""
+"""Error handling of verbs: a message and an exit code for expected failures, a traceback file for others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlcli.streams import prints_apart
 from rlcli.text import described, message_of, trace
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
-"""Errors of a storage that cannot be written to any more."""
+"""Errors of a disk that cannot be written to any more."""
 
 
 class Verb(TyperCommand):

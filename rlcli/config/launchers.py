@@ -43,7 +43,7 @@ class Joblib:
     """Settings of `joblib`."""
 
     n_jobs: int = key(
-        -1, "Processes; -1 is one a core, -2 one less. A number divides the jobs among so many processes."
+        -1, "Number of processes, among which the jobs are divided; -1: one per core, -2: one less."
     )
 
 
@@ -53,31 +53,36 @@ class Submitit:
 
     executor: str = key(
         "auto",
-        "slurm submits to Slurm, local trains in processes of this machine; auto is slurm where that is.",
+        "slurm: submit to Slurm; local: processes of this machine; auto: slurm where it is installed.",
         choices=("auto", "slurm", "local"),
     )
     timeout_min: int | None = key(
         None,
-        "Time limit of a cohort, after which it is queued again and goes on; null: 60 on Slurm, else none.",
+        "Time limit of a cohort, after which it is queued again and resumed; null: 60 on Slurm, else none.",
         unit="minutes",
         ge=1,
     )
     max_num_timeout: int = key(24, "How often a cohort that reached its time limit is queued again.", ge=0)
     signal_delay_s: int = key(
-        120, "How long before the time limit a cohort ends its update and saves.", unit="seconds", ge=10
+        120,
+        "Time before the limit at which a cohort ends its update and saves a checkpoint.",
+        unit="seconds",
+        ge=10,
     )
-    gpus_per_node: int = key(0, "GPUs of a cohort; with none it sees none.", ge=0)
-    cpus_per_task: int = key(1, "CPUs of a cohort.", ge=1, used_by=ON_SLURM)
+    gpus_per_node: int = key(0, "GPUs per cohort; with 0 none is visible.", ge=0)
+    cpus_per_task: int = key(1, "CPUs per cohort.", ge=1, used_by=ON_SLURM)
     mem_gb: float | None = key(
-        None, "Memory of a cohort; null: what Slurm gives.", unit="GB", gt=0, used_by=ON_SLURM
+        None, "Memory per cohort; null: Slurm's default.", unit="GB", gt=0, used_by=ON_SLURM
     )
     partition: str | None = key(None, "Slurm's partition.", used_by=ON_SLURM)
     account: str | None = key(None, "Slurm's account.", used_by=ON_SLURM)
     qos: str | None = key(None, "Slurm's quality of service.", used_by=ON_SLURM)
     constraint: str | None = key(None, "Features that Slurm's nodes must have.", used_by=ON_SLURM)
-    array_parallelism: int = key(256, "Most cohorts in training at a time.", ge=1, used_by=ON_SLURM)
+    array_parallelism: int = key(
+        256, "Maximum number of cohorts that train at the same time.", ge=1, used_by=ON_SLURM
+    )
     setup: tuple[str, ...] = key(
-        (), "Shell commands before the program, such as 'module load x'.", used_by=ON_SLURM
+        (), "Shell commands to run before the program, such as 'module load x'.", used_by=ON_SLURM
     )
     additional_parameters: Mapping[str, Any] | None = key(
         None, "Further options of sbatch, such as {reservation:course}.", used_by=ON_SLURM
@@ -90,12 +95,12 @@ class Ray:
 
     address: str | None = key(
         None,
-        "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null starts one here for the sweep's length.",
+        "A running cluster: auto, HOST:PORT or ray://HOST:PORT; null: start one here for the sweep.",
     )
-    num_cpus: float = key(1, "CPUs of the cluster that a cohort takes.", gt=0)
-    num_gpus: float = key(0, "GPUs of the cluster that a cohort takes.", ge=0)
-    resources: Mapping[str, Any] | None = key(None, "Other resources that a cohort takes, such as {large:1}.")
-    max_retries: int = key(3, "How often a cohort whose worker died is taken up by another.", ge=0)
+    num_cpus: float = key(1, "CPUs of the cluster per cohort.", gt=0)
+    num_gpus: float = key(0, "GPUs of the cluster per cohort.", ge=0)
+    resources: Mapping[str, Any] | None = key(None, "Other resources per cohort, such as {large:1}.")
+    max_retries: int = key(3, "How often a cohort whose worker died is resumed by another.", ge=0)
     runtime_env: Mapping[str, Any] | None = key(
         None, "Ray's runtime environment of the workers, such as {env_vars:{A:b}}."
     )

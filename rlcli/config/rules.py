@@ -109,7 +109,7 @@ def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault
         )
     if algo.anchor == "behaviour" and config.lag > 0:
         yield Fault(
-            f"algo.step_rule=natural cannot be held to the behaviour policy with lag={config.lag}: the "
+            f"algo.step_rule=natural cannot use the behaviour policy as anchor with lag={config.lag}: the "
             "Fisher matrix is the KL's curvature at its minimum, and the step does not start there; use "
             "algo.anchor=update.",
             frozenset({"algo.step_rule", "algo.anchor", "lag"}),
@@ -155,7 +155,7 @@ def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """Importance weights are of whole rollouts, taken anew before each step, and correct once."""
+    """Importance weights are of whole rollouts, recomputed before each step, and correct only once."""
     algo = config.algo
     if algo.surrogate != "weighted":
         if config.collect.whole_episodes:
@@ -180,7 +180,7 @@ def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     for name, needed, reason in (
         ("minibatches", 1, "its weights are of whole rollouts"),
         ("normalize_advantage", "none", "whitening would shift what is weighted"),
-        ("recompute", "update", "weights are taken anew before each step, advantages once"),
+        ("recompute", "update", "weights are recomputed before each step, advantages once"),
     ):
         value = getattr(algo, name)
         if value != needed:

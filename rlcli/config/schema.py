@@ -1,10 +1,10 @@
-"""Every key a run can be given: type, default, range, meaning. One declaration, read by all.
+"""Configuration schema: type, default, range and meaning of every key.
 
 Validation, `rlcli explain`, shell completion, the provenance comments of `--cfg job` and the grouping of
-runs into cohorts read these declarations; nothing else says what a key is.
+runs into cohorts read these declarations; no other place defines a key.
 
 `cohort=True` marks a hyperparameter that may differ between runs trained together (it becomes a tensor
-`[R]`); every other key sets a shape or a cadence and must be equal within a cohort, unless its
+`[R]`); every other key sets a shape or a schedule of events and must be equal within a cohort, unless its
 `effect` is "nothing" (names, notes, logging).
 """
 
@@ -19,19 +19,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 VERSION = 1
-"""Of the schema. A config.yaml may lack keys that were added after it was written: such a key's default, or
-what its `absent` says, is what runs did before there was the key. Where a key is renamed or removed, this
-rises."""
+"""Version of the schema. A config.yaml may lack keys that were added after it was written: such a key's
+default, or its `absent`, is what runs did before the key existed. A key renamed or removed raises this."""
 
 DEFAULT: Any = object()
-"""Of `absent`: the key's default."""
+"""Value of `absent` that means the key's default."""
 
 Effect = Literal["results", "maybe", "nothing"]
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """What one key means and which values it admits."""
+    """Declaration of one key: its meaning and its valid values."""
 
     doc: str
     unit: str = ""
@@ -41,18 +40,18 @@ class Declaration:
     lt: float | None = None
     choices: tuple[str, ...] | None = None
     words: tuple[str, ...] = ()
-    """Names that are admitted beside numbers."""
+    """Names that are valid beside numbers."""
     cohort: bool = False
     effect: Effect = "results"
     resumable: bool = False
-    """Whether `rlcli resume` may change it: what was done up to then would have been the same."""
+    """Whether `rlcli resume` may change it: the steps done before would have been the same."""
     used_by: tuple[str, tuple[str, ...]] | None = None
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
     absent: Any = DEFAULT
-    """What a config.yaml without the key means, where runs did otherwise than the default before it came."""
+    """Value for a config.yaml without the key, where runs did not use the default before the key existed."""
 
     def bounds(self) -> str:
-        """The admitted range as text: '> 0, <= 1', or '' when there is none."""
+        """The valid range as text: '> 0, <= 1', or '' when there is none."""
         pairs = (("> ", self.gt), (">= ", self.ge), ("< ", self.lt), ("<= ", self.le))
         return ", ".join(f"{sign}{limit:g}" for sign, limit in pairs if limit is not None)
 
@@ -77,34 +76,34 @@ def key(default: Any, doc: str, **declared: Any) -> Any:
 
 @dataclass(frozen=True)
 class AlgoConfig:
-    """One algorithm as a row of choices; flat, so that any row may borrow any part."""
+    """Algorithm: objective, targets, step rule, optimiser; flat, so that any parts may be combined."""
 
-    name: str = key("ppo", "The row of the algorithm table this run trains with.", effect="nothing")
+    name: str = key("ppo", "Name of the algorithm, a file in conf/algo.", effect="nothing")
     targets: str = key(
         "gae",
-        "How advantages and value targets are estimated: generalised advantages, n-step returns, returns to "
-        "the end of the episode or rollout, or V-trace, which corrects for an older behaviour policy (its "
-        "advantages bootstrap from its targets, whatever gae_lambda is).",
+        "Estimator of advantages and value targets: generalised advantage estimation, n-step returns, Monte "
+        "Carlo returns to the end of the episode or rollout, or V-trace, which corrects for an older "
+        "behaviour policy (its advantages bootstrap from its targets, whatever gae_lambda is).",
         choices=("gae", "nstep", "monte_carlo", "vtrace"),
     )
     surrogate: str = key(
         "clipped",
-        "The objective the policy ascends: the ratio pi/anchor times the advantage, clipped or not, or the "
-        "score function log pi times the advantage, as it is or importance-weighted.",
+        "Objective that the policy maximises: the ratio pi/anchor times the advantage, clipped or not, or "
+        "the score function log pi times the advantage, plain or importance-weighted.",
         choices=("clipped", "ratio", "score", "weighted"),
     )
     weights: str = key(
         "none",
-        "Importance weights of surrogate=weighted, products of pi/mu taken anew before each gradient step: "
-        "of a whole segment, of each reward up to it, of each step up to it, of the step alone, or none. "
-        "A segment is what one environment did of one episode in one rollout.",
+        "Importance weights of surrogate=weighted, products of pi/mu recomputed before each gradient step: "
+        "over a whole segment, up to each reward, up to each step, of the step alone, or none. A segment "
+        "is the part of one episode that is in one rollout.",
         choices=("trajectory", "per_decision", "prefix", "per_step", "none"),
         used_by=("surrogate", ("weighted",)),
     )
     weight_cap: float | str | None = key(
         None,
-        "Largest importance weight; sqrt_n: the root of the number of segments, or of steps where weights "
-        "are a step's; null: unlimited.",
+        "Maximum importance weight; sqrt_n: the square root of the number of segments, or of steps for "
+        "weights per step; null: unlimited.",
         gt=0,
         words=("sqrt_n",),
         cohort=True,
@@ -112,57 +111,58 @@ class AlgoConfig:
     )
     self_normalise: bool = key(
         False,
-        "Divide importance weights by their mean over the rollout's segments or steps: biased, less "
+        "Divide importance weights by their mean over the rollout's segments or steps: biased, with lower "
         "variance.",
         used_by=("weights", ("trajectory", "per_decision", "prefix", "per_step")),
     )
     baseline: str = key(
         "value",
-        "What surrogate=weighted takes from returns: the value function before the update, or nothing.",
+        "Baseline that surrogate=weighted subtracts from returns: the value function before the update, or "
+        "none.",
         choices=("value", "none"),
         used_by=("surrogate", ("weighted",)),
     )
     discount_states: bool = key(
         False,
-        "Weigh each step by gamma to its age too, as the exact gradient of the discounted return has it; "
+        "Weight each step by gamma^t too, as in the exact gradient of the discounted return; "
         "weights=trajectory always does.",
         used_by=("weights", ("per_decision", "prefix", "per_step", "none")),
     )
     penalty: str = key(
         "none",
-        "A divergence taken from the objective, times beta: the exact KL from the anchor, or to it.",
+        "Divergence subtracted from the objective, times beta: the exact KL(anchor||pi), or KL(pi||anchor).",
         choices=("none", "kl_anchor_pi", "kl_pi_anchor"),
     )
     step_rule: str = key(
         "sgd",
-        "How the policy follows the gradient: epochs of gradient steps; one natural-gradient step inside "
-        "a KL ball and gradient epochs for the value function alone; or phasic: epochs for the policy, then "
-        "for the value function, and every so many updates an auxiliary phase that teaches the policy's "
-        "network to predict values and holds the policy. With network.shared=true only that phase takes the "
-        "gradient of values into the trunk.",
+        "Optimisation of an update: epochs of gradient steps; one natural-gradient step within a KL trust "
+        "region, with gradient epochs for the value function alone; or phasic: epochs for the policy, then "
+        "for the value function, and every auxiliary_every updates an auxiliary phase that trains the "
+        "policy's network to predict values, with a KL penalty on changes of the policy. With "
+        "network.shared=true only that phase passes the gradient of values into the trunk.",
         choices=("sgd", "natural", "phasic"),
     )
     anchor: str = key(
         "update",
-        "The policy each step is held to: the one at the start of the update, or the behaviour policy "
-        "that acted. They differ only when lag > 0.",
+        "Reference policy of ratios, clip, penalty and trust region: the policy at the start of the update, "
+        "or the behaviour policy that acted. They differ only when lag > 0.",
         choices=("update", "behaviour"),
     )
     weight_bar: float = key(
         1.0,
-        "Cap of the constant weight min(weight_bar, anchor/mu) that each sample carries when anchor=update "
+        "Cap of the constant weight min(weight_bar, anchor/mu) of each sample when anchor=update "
         "and lag > 0.",
         gt=0,
         cohort=True,
     )
     rollout_steps: int = key(
-        128, "T: steps of each environment in one rollout.", unit="steps per environment", ge=1
+        128, "T: steps per environment in one rollout.", unit="steps per environment", ge=1
     )
     epochs: int = key(
         4, "Passes over each rollout; of the policy alone with step_rule=phasic.", ge=1, le=10_000
     )
     minibatches: int = key(
-        4, "Minibatches an epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
+        4, "Minibatches per epoch; must divide rollout_steps x env.num_envs.", unit="count", ge=1
     )
     minibatch_of: str = key(
         "samples",
@@ -170,8 +170,8 @@ class AlgoConfig:
         "environments, as networks with memory need (minibatches must divide env.num_envs then).",
         choices=("samples", "sequences"),
     )
-    optimiser: str = key("adam", "The rule of gradient steps.", choices=("adam", "rmsprop", "sgd"))
-    learning_rate: float = key(2.5e-4, "Step size of the optimiser.", ge=0, cohort=True)
+    optimiser: str = key("adam", "Optimiser of gradient steps.", choices=("adam", "rmsprop", "sgd"))
+    learning_rate: float = key(2.5e-4, "Learning rate of the optimiser.", ge=0, cohort=True)
     learning_rate_schedule: str = key(
         "linear",
         "constant, or linear: from learning_rate to 0 over schedule_steps.",
@@ -179,7 +179,7 @@ class AlgoConfig:
     )
     adam_eps: float = key(
         1e-5,
-        "Adam's epsilon, added to the root of the second moment.",
+        "Adam's epsilon, added to the square root of the second moment.",
         gt=0,
         cohort=True,
         used_by=("optimiser", ("adam",)),
@@ -200,7 +200,7 @@ class AlgoConfig:
     )
     rmsprop_eps: float = key(
         1e-5,
-        "RMSProp's epsilon, added to the mean square under its root, as TensorFlow has it.",
+        "RMSProp's epsilon, added to the mean square under the square root, as in TensorFlow.",
         gt=0,
         cohort=True,
         used_by=("optimiser", ("rmsprop",)),
@@ -223,7 +223,7 @@ class AlgoConfig:
     gae_lambda: float = key(
         0.95,
         "Trace decay lambda of GAE and V-trace. Below 1 V-trace's advantage, r + gamma v_{s+1} - V, still "
-        "bootstraps from the target v_{s+1}, as the paper has it; rlax bootstraps from "
+        "bootstraps from the target v_{s+1}, as in the paper; rlax bootstraps from "
         "lambda v_{s+1} + (1 - lambda) V_{s+1}. At 1 both are the same.",
         ge=0,
         le=1,
@@ -232,40 +232,44 @@ class AlgoConfig:
     )
     rho_bar: float = key(
         1.0,
-        "V-trace's cap of the ratio pi/mu: it sets which policy's value is learnt.",
+        "V-trace's cap of the ratio pi/mu; it determines which policy's value function is learnt.",
         gt=0,
         cohort=True,
         used_by=("targets", ("vtrace",)),
     )
     c_bar: float = key(
         1.0,
-        "V-trace's cap of the ratios that traces are multiplied by; at most rho_bar.",
+        "V-trace's cap of the ratios in the traces; at most rho_bar.",
         gt=0,
         cohort=True,
         used_by=("targets", ("vtrace",)),
     )
     recompute: str = key(
         "update",
-        "When advantages and value targets are estimated: once an update, or anew before every epoch with "
-        "the parameters of that moment; with step_rule=phasic before every policy epoch, for value epochs "
-        "keep the targets of the update's start.",
+        "When advantages and value targets are estimated: once per update, or before every epoch with the "
+        "current parameters; with step_rule=phasic before every policy epoch, while value epochs use the "
+        "targets from the start of the update.",
         choices=("update", "epoch"),
         used_by=("step_rule", ("sgd", "phasic")),
     )
     reward_clip: float | None = key(
-        None, "Rewards are clipped to plus or minus this for learning; null leaves them.", gt=0
+        None, "Clip rewards to plus or minus this for learning; null: no clipping.", gt=0
     )
     loss_reduction: str = key(
         "mean",
-        "Whether the gradient is of the minibatch's mean loss or of its sum; losses are logged as means.",
+        "Reduction of the loss over a minibatch before the gradient; losses are logged as means.",
         choices=("mean", "sum"),
     )
     n_step: int = key(
-        5, "Steps before an n-step return bootstraps.", unit="steps", ge=1, used_by=("targets", ("nstep",))
+        5,
+        "Number of steps after which an n-step return bootstraps.",
+        unit="steps",
+        ge=1,
+        used_by=("targets", ("nstep",)),
     )
     beta: float = key(
         1.0,
-        "Coefficient of the penalty at the start.",
+        "Coefficient of the penalty, at the start of training.",
         ge=0,
         cohort=True,
         used_by=("penalty", ("kl_anchor_pi", "kl_pi_anchor")),
@@ -280,8 +284,8 @@ class AlgoConfig:
     )
     beta_min: float | None = key(
         0.5,
-        "Floor of beta with beta_schedule=adaptive, as a share of algo.beta; null: none, and beta may halve "
-        "to 0, from where it never returns. docs/results/ppo_kl_bounds.md says what lower floors do.",
+        "Minimum of beta with beta_schedule=adaptive, as a fraction of algo.beta; null: none, and beta may "
+        "be halved to 0, where it stays. docs/results/ppo_kl_bounds.md measures lower minima.",
         gt=0,
         le=1,
         cohort=True,
@@ -290,7 +294,7 @@ class AlgoConfig:
     )
     beta_max: float | None = key(
         64.0,
-        "Ceiling of beta with beta_schedule=adaptive, as a multiple of algo.beta; null: none.",
+        "Maximum of beta with beta_schedule=adaptive, as a multiple of algo.beta; null: none.",
         ge=1,
         cohort=True,
         used_by=("beta_schedule", ("adaptive",)),
@@ -298,8 +302,8 @@ class AlgoConfig:
     )
     kl_target: float = key(
         0.01,
-        "Mean KL an update aims at with beta_schedule=adaptive: KL(anchor||pi), or KL(pi||anchor) with "
-        "penalty=kl_pi_anchor.",
+        "Target of the mean KL of an update with beta_schedule=adaptive: KL(anchor||pi), or KL(pi||anchor) "
+        "with penalty=kl_pi_anchor.",
         unit="nats",
         gt=0,
         cohort=True,
@@ -307,40 +311,48 @@ class AlgoConfig:
     )
     delta: float = key(
         0.01,
-        "Radius of the trust region: mean KL(anchor||pi) of a natural step, at most.",
+        "Trust region radius: maximum mean KL(anchor||pi) of a natural-gradient step.",
         unit="nats",
         gt=0,
         cohort=True,
         used_by=("step_rule", ("natural",)),
     )
     cg_iterations: int = key(
-        15, "Conjugate-gradient iterations, at most.", ge=1, le=10_000, used_by=("metric", ("fisher",))
+        15,
+        "Maximum number of conjugate-gradient iterations.",
+        ge=1,
+        le=10_000,
+        used_by=("metric", ("fisher",)),
     )
     cg_tolerance: float = key(
         1e-10,
-        "Conjugate gradients stop below this residual, relative to the gradient's norm.",
+        "Residual, relative to the gradient's norm, below which conjugate gradients stop.",
         ge=0,
         cohort=True,
         used_by=("metric", ("fisher",)),
     )
     cg_damping: float = key(
         0.1,
-        "Added to the Fisher matrix's diagonal.",
+        "Damping added to the diagonal of the Fisher matrix.",
         ge=0,
         cohort=True,
         used_by=("metric", ("fisher",)),
     )
     line_search: bool = key(
         True,
-        "Backtrack until KL <= delta and the surrogate is better; without it the full natural gradient step.",
+        "Backtracking line search until KL <= delta and the surrogate improves; false: the full step.",
         used_by=("step_rule", ("natural",)),
     )
     line_search_steps: int = key(
-        10, "Candidates of the line search.", ge=1, le=1_000, used_by=("line_search", ("true",))
+        10,
+        "Maximum number of candidates of the line search.",
+        ge=1,
+        le=1_000,
+        used_by=("line_search", ("true",)),
     )
     line_search_shrink: float = key(
         0.8,
-        "Each candidate's step over the one before.",
+        "Factor from one candidate step of the line search to the next.",
         gt=0,
         lt=1,
         cohort=True,
@@ -348,66 +360,69 @@ class AlgoConfig:
     )
     metric: str = key(
         "fisher",
-        "What measures a natural step: the Fisher matrix, or plain distance of parameters, for comparison.",
+        "Metric of a natural-gradient step: the Fisher matrix, or the identity, for comparison.",
         choices=("fisher", "euclidean"),
         used_by=("step_rule", ("natural",)),
     )
     value_epochs: int = key(
-        1, "Passes of the value function over each rollout.", ge=1, used_by=("step_rule", ("phasic",))
+        1, "Epochs of the value function over each rollout.", ge=1, used_by=("step_rule", ("phasic",))
     )
     auxiliary_every: int = key(
         32,
-        "Updates from one auxiliary phase to the next, which learns from the rollouts of all of them.",
+        "Updates between auxiliary phases; a phase trains on the rollouts of all of them.",
         unit="updates",
         ge=1,
         used_by=("step_rule", ("phasic",)),
     )
     auxiliary_epochs: int = key(
         6,
-        "Passes of an auxiliary phase over its rollouts.",
+        "Epochs of an auxiliary phase over its rollouts.",
         ge=1,
         used_by=("step_rule", ("phasic",)),
     )
     auxiliary_minibatches: int = key(
         64,
-        "Minibatches of each of these passes; must divide auxiliary_every x rollout_steps x env.num_envs.",
+        "Minibatches per auxiliary epoch; must divide auxiliary_every x rollout_steps x env.num_envs.",
         unit="count",
         ge=1,
         used_by=("step_rule", ("phasic",)),
     )
     beta_clone: float = key(
         1.0,
-        "Weight of the mean KL(before||pi) from the policy before an auxiliary phase, beside the mean value "
-        "errors (V_aux - target)^2 / 2 and (V - target)^2 / 2; with network.shared=true V is V_aux.",
+        "Coefficient of the mean KL(before||pi) from the policy before an auxiliary phase, added to the mean "
+        "value errors (V_aux - target)^2 / 2 and (V - target)^2 / 2; with network.shared=true V is V_aux.",
         ge=0,
         cohort=True,
         used_by=("step_rule", ("phasic",)),
     )
     entropy_coef: float = key(
         0.0,
-        "Weight of the policy's entropy in the objective.",
+        "Coefficient of the policy's entropy in the objective.",
         cohort=True,
         used_by=("step_rule", ("sgd", "phasic")),
     )
     value_coef: float = key(
-        0.5, "Weight of the value loss mean (V - target)^2, which has no factor 1/2.", ge=0, cohort=True
+        0.5, "Coefficient of the value loss mean (V - target)^2, which has no factor 1/2.", ge=0, cohort=True
     )
     value_clip: float | None = key(
         None,
-        "Clip range of the value function around its prediction at the start of the update; null is off.",
+        "Clip range of the value function around its prediction at the start of the update; null: off.",
         gt=0,
     )
     max_grad_norm: float | None = key(
-        0.5, "Largest joint gradient norm of actor and critic; null is unlimited.", gt=0, cohort=True
+        0.5,
+        "Maximum joint gradient norm of actor and critic, by rescaling; null: unlimited.",
+        gt=0,
+        cohort=True,
     )
     normalize_advantage: str = key(
         "minibatch",
-        "Whiten advantages over each minibatch, once over the batch, or not at all.",
+        "Whiten advantages (mean 0, deviation 1) over each minibatch, once over the batch, or not at all.",
         choices=("minibatch", "batch", "none"),
     )
     target_kl: float | None = key(
-        None, "Stop an update's remaining gradient steps beyond this KL; null never stops.", unit="nats",
-        gt=0, cohort=True, used_by=("step_rule", ("sgd", "phasic")),
+        None, "KL beyond which an update's remaining gradient steps are skipped (early stop); null: never.",
+        unit="nats", gt=0, cohort=True, used_by=("step_rule", ("sgd", "phasic")),
     )  # fmt: skip
     target_kl_rule: str = key(
         "minibatch_k3",
@@ -420,37 +435,40 @@ class AlgoConfig:
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """How rollouts are taken."""
+    """Collection of rollouts."""
 
     whole_episodes: bool = key(
         False,
-        "Begin new episodes with each rollout and learn from whole ones alone: those begun early enough to "
-        "end in it within the environment's time limit. For algo.surrogate=weighted, whose weights then are "
-        "those of exact trajectories.",
+        "Start new episodes with each rollout and train on whole episodes alone: those started early enough "
+        "to end in it within the environment's time limit. For algo.surrogate=weighted, whose weights are "
+        "then those of exact trajectories.",
     )
 
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """The environment and how many copies of it a run steps."""
+    """Environment, number of copies, and normalisation."""
 
     id: str = key("CartPole-v1", "A Gymnasium id, or module:Id to import the module first.")
-    num_envs: int = key(8, "N: environments stepped side by side by each run.", ge=1)
+    num_envs: int = key(8, "N: environments stepped in parallel by each run.", ge=1)
     kwargs: dict[str, Any] = key({}, "Arguments of the environment's constructor.")  # noqa: RUF009
     backend: str = key(
         "auto",
-        "array: our batched numpy copy, bit for bit Gymnasium's; gymnasium: the library itself; "
-        "auto: array where there is one; torch: the array one's equations on `device`, equal within a "
-        "tolerance, for training (evaluation takes array).",
+        "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
+        "the library itself; auto: array where there is one; torch: the same equations on `device`, equal "
+        "within a tolerance, for training (evaluation uses array).",
         choices=("auto", "gymnasium", "array", "torch"),
         effect="maybe",
     )
     normalize_observation: bool = key(
-        False, "Whiten observations by running statistics, in float64; choices and switches stay 0 or 1."
+        False,
+        "Whiten observations by running mean and variance, in float64; one-hot and binary entries are kept.",
     )
-    normalize_reward: bool = key(False, "Scale rewards by the running deviation of the discounted return.")
+    normalize_reward: bool = key(
+        False, "Divide rewards by the running standard deviation of the discounted return."
+    )
     replay_limit: int = key(
-        100_000, "Actions kept per unfinished episode so that a checkpoint can replay it.", unit="steps",
+        100_000, "Maximum actions saved per unfinished episode so that a resume can replay it.", unit="steps",
         ge=0, effect="maybe",
     )  # fmt: skip
 
@@ -463,14 +481,14 @@ def kinds_of_network() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """The policy and the value function."""
+    """Networks of the policy and the value function."""
 
-    name: str = key("mlp", "The kind of network.", choices=kinds_of_network())
+    name: str = key("mlp", "Kind of network.", choices=kinds_of_network())
     hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
     activation: str = key(
-        "tanh", "Non-linearity of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
+        "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
     )
-    shared: bool = key(False, "One trunk under both heads, instead of one each.")
+    shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(
         "orthogonal", "Initial weights: orthogonal with the gains below, or torch's uniform default.",
         choices=("orthogonal", "uniform"),
@@ -487,38 +505,38 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """Evaluation on separate environments with the same episode seeds each time."""
+    """Evaluation on separate environments, with the same episode seeds each time."""
 
     every: int = key(
         0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
         unit="env steps", ge=0, resumable=True,
     )  # fmt: skip
     episodes: int = key(
-        10, "Episodes of each evaluation; 0 switches evaluation off.", ge=0, le=1_000_000, resumable=True
+        10, "Episodes per evaluation; 0 disables evaluation.", ge=0, le=1_000_000, resumable=True
     )
     max_steps: int = key(
-        100_000, "Steps after which an episode of an evaluation is cut, if the environment has not ended it.",
+        100_000, "Steps after which an evaluation stops an episode that the environment has not ended.",
         unit="steps", ge=1, resumable=True,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """When the full state is saved and what is kept."""
+    """Checkpoints: when the full state is saved, and which are kept."""
 
     every: int = key(
         20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
         unit="env steps", ge=0, effect="nothing", resumable=True,
     )  # fmt: skip
     keep: int = key(
-        0, "Beside the last two and the best, keep every keep-th checkpoint; 0 keeps no others.", ge=0,
+        0, "Keep every keep-th checkpoint, besides the last two and the best; 0: no others.", ge=0,
         effect="nothing", resumable=True,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DigestConfig:
-    """The chain of digests by which two runs are compared."""
+    """Digests of each update, by which runs are compared."""
 
     every: int = key(
         1, "Write digests after updates that are multiples of this, and the last one; 0: only the last one.",
@@ -528,14 +546,14 @@ class DigestConfig:
 
 @dataclass(frozen=True)
 class CohortConfig:
-    """How the jobs of a sweep are trained together."""
+    """Cohorts: jobs of a sweep trained together as one batched program."""
 
     max_size: int | None = key(
-        None, "Most jobs that train as one program; null: as many as the memory has room for.", ge=1,
+        None, "Maximum jobs per cohort; null: as many as fit in memory.", ge=1,
         effect="nothing",
     )  # fmt: skip
     workers: int | None = key(
-        None, "Processes that train cohorts side by side; null: one for each core.", ge=1, effect="nothing"
+        None, "Worker processes that train cohorts in parallel; null: one per core.", ge=1, effect="nothing"
     )
 
 
@@ -545,83 +563,82 @@ _PRUNED = ("pruner", ("median", "halving", "hyperband"))
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """How `rlcli train -m` searches; jobs themselves do not have these."""
+    """Hyperparameter search of `rlcli train -m`; not part of a job's own settings."""
 
     sampler: str = key(
         "none",
-        "Who chooses what is tried: nobody, every combination of the values given is trained; or Optuna's "
-        "tree-structured Parzen estimator, random draws, the points of a grid, or the genetic NSGA-II.",
+        "Sampler of trials. none: train every combination of the values given; or Optuna's tree-structured "
+        "Parzen estimator (tpe), random search, grid search, or the genetic algorithm NSGA-II.",
         choices=("none", "tpe", "random", "grid", "nsgaii"), effect="nothing",
     )  # fmt: skip
     trials: int | None = key(
-        None, "Trials in all; null: 20, with sampler=grid every point.", ge=1, le=1_000_000, effect="nothing",
-        used_by=_SAMPLED,
+        None, "Total number of trials; null: 20, with sampler=grid every point.", ge=1, le=1_000_000,
+        effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     replicas: int = key(
         1,
-        "Seeds of each trial, from `seed` on; a trial's value is the interquartile mean over them. Seeds are "
-        "never searched over.",
+        "Seeds per trial, counted up from `seed`; a trial's value is the interquartile mean over them. Seeds "
+        "are never searched over.",
         ge=1, le=10_000, effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     parallel: int | None = key(
         None,
-        "Trials asked for at once and trained together; null: 8, and all where nothing is learnt between "
-        "them (random and grid without a pruner).",
+        "Trials sampled at once and trained together; null: 8, or all where the sampler learns nothing from "
+        "results (random and grid without a pruner).",
         unit="trials", ge=1, le=100_000, effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     sampler_seed: int = key(
-        0, "Seed of the sampler: with equal results the same trials.", ge=0, lt=2**63, effect="nothing",
+        0, "Seed of the sampler: equal results give the same trials.", ge=0, lt=2**63, effect="nothing",
         used_by=_SAMPLED,
     )  # fmt: skip
     objective: tuple[str, ...] = key(
         ("eval/return_mean",),
-        "Metrics of a job's last row that are searched for; several: the Pareto front. -NAME: lower is "
-        "better.",
+        "Metrics of a job's last row to optimise; several: the Pareto front. -NAME: lower is better.",
         effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     direction: tuple[str, ...] = key(
-        (), "Which way each objective is better; empty: as `rlcli explain` tells of the metric.",
+        (), "Direction in which each objective is better; empty: that of the metric, see `rlcli explain`.",
         choices=("higher", "lower"), effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     space: dict[str, Any] = key(  # noqa: RUF009
         {},
-        "What is searched over: keys, each with a text in Hydra's grammar, such as choice(2,4,8), "
-        "range(1,9), interval(0.9,1), tag(log,interval(1e-5,1e-2)), int(interval(1,8)). The same is typed "
-        "as KEY=..., which wins.",
+        "Search space: keys, each with an expression in Hydra's grammar, such as choice(2,4,8), range(1,9), "
+        "interval(0.9,1), tag(log,interval(1e-5,1e-2)), int(interval(1,8)). KEY=... on the command line "
+        "takes precedence.",
         effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     pruner: str = key(
         "none",
-        "Who ends trials early that do badly: nobody; whoever is below the median of finished trials at the "
-        "same step; successive halving; or hyperband, which is that from several starts.",
+        "Pruner, which stops bad trials early: none; median stopping, below the median of finished trials at "
+        "the same step; successive halving; or hyperband, which is successive halving in several brackets.",
         choices=("none", "median", "halving", "hyperband"), effect="nothing", used_by=_SAMPLED,
     )  # fmt: skip
     prune_every: int = key(
         10_000,
-        "A trial is judged by train/return_100 once all its seeds have reached a multiple of this, and ends "
-        "one update later.",
+        "Interval of pruning: a trial is compared by train/return_100 once all its seeds have reached a "
+        "multiple of this, and stops one update later.",
         unit="env steps", ge=1, lt=2**53, effect="nothing", used_by=_PRUNED,
     )  # fmt: skip
     prune_warmup: int = key(
-        0, "No trial is ended before so many steps.", unit="env steps", ge=0, lt=2**53, effect="nothing",
+        0, "Env steps before which no trial is pruned.", unit="env steps", ge=0, lt=2**53, effect="nothing",
         used_by=_PRUNED,
     )  # fmt: skip
     prune_startup: int = key(
-        5, "Trials that must have finished before the median says anything.", unit="trials", ge=1,
+        5, "Trials that must have finished before the median pruner stops any.", unit="trials", ge=1,
         effect="nothing", used_by=("pruner", ("median",)),
     )  # fmt: skip
     prune_factor: int = key(
-        3, "One trial in so many survives each rung.", ge=2, le=1_000, effect="nothing",
+        3, "Reduction factor: one trial in so many survives each rung.", ge=2, le=1_000, effect="nothing",
         used_by=("pruner", ("halving", "hyperband")),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """How the machine is used."""
+    """Use of the machine."""
 
     threads: int = key(
-        1, "Intra-op threads of torch; one is exact across cohorts and faster for small networks.", ge=1,
+        1, "Intra-op threads of torch; 1 is exact across cohorts and faster for small networks.", ge=1,
         le=1_024,
         effect="maybe",
     )  # fmt: skip
@@ -629,13 +646,13 @@ class ComputeConfig:
 
 @dataclass(frozen=True)
 class HealthConfig:
-    """What is measured beside the figures every run has."""
+    """Optional health metrics."""
 
     epochs: bool = key(
         True, "Measure KL, ESS and clip fraction after every epoch too (epochs/...).", effect="maybe"
     )
     kl_reference: float = key(
-        0.02, "Budget that update/budget_used is held against when the algorithm declares none.",
+        0.02, "KL budget of update/budget_used for algorithms that declare none.",
         unit="nats", gt=0, effect="maybe",
     )  # fmt: skip
 
@@ -648,16 +665,16 @@ class WandbConfig:
         "auto", "auto: online when logged in, else offline; or online, offline, disabled.",
         choices=("auto", "online", "offline", "disabled"), effect="nothing", resumable=True,
     )  # fmt: skip
-    project: str = key("rlcli", "Project.", effect="nothing")
-    entity: str | None = key(None, "Team or user; null is the account's default.", effect="nothing")
+    project: str = key("rlcli", "Project name.", effect="nothing")
+    entity: str | None = key(None, "Team or user; null: the account's default.", effect="nothing")
     group: str | None = key(None, "Group of the run; null: the sweep's name, or none.", effect="nothing")
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything that determines a run, resolved."""
+    """All settings of a run, resolved."""
 
-    seed: int = key(0, "Seed all random draws of the run derive from.", ge=0, lt=2**63, cohort=True)
+    seed: int = key(0, "Seed of all random draws of the run.", ge=0, lt=2**63, cohort=True)
     total_steps: int = key(
         100_000,
         "Environment steps of the run, rounded up to whole updates.",
@@ -669,34 +686,38 @@ class RunConfig:
     )
     schedule_steps: int | None = key(
         None,
-        "Env steps over which schedules run; null is total_steps, frozen at the first start. Changed by a "
-        "resume it holds from there on.",
+        "Length of schedules; null: total_steps, frozen at the first start. A change by a resume applies "
+        "from there on.",
         unit="env steps", ge=1, cohort=True, resumable=True,
     )  # fmt: skip
     schedule_past: tuple[int, ...] = key(
         (),
-        "Pairs of an update and env steps: up to that update schedules ran over so many. Written by a resume "
-        "that changes schedule_steps.",
+        "Earlier lengths of schedules, as pairs of the update up to which one applied and its env steps. "
+        "Written by a resume that changes schedule_steps.",
         ge=1, cohort=True,
     )  # fmt: skip
     lag: int = key(
-        0, "Age of the policy that collects: update u learns from what the policy before update u - lag did.",
+        0, "Age of the behaviour policy: update u trains on a rollout of the policy before update u - lag.",
         unit="updates", ge=0,
     )  # fmt: skip
     device: str = key("cpu", "torch device: cpu, cuda, cuda:1.", effect="maybe")
-    backend: str = key("native", "Who trains: rlcli itself, or Stable-Baselines3.", choices=("native", "sb3"))
+    backend: str = key(
+        "native", "Training backend: rlcli's own, or Stable-Baselines3.", choices=("native", "sb3")
+    )
     name: str | None = key(
-        None, "Name of the run directory; null: algo, environment and seed.", effect="nothing"
+        None,
+        "Name of the run directory; null: made of algorithm, environment, seed and date.",
+        effect="nothing",
     )
     tags: tuple[str, ...] = key((), "Tags of the run.", effect="nothing", resumable=True)
     notes: str = key("", "Free text kept with the run.", effect="nothing", resumable=True)
     tuned: str = key(
-        "auto", "Tuned settings applied beneath the command line: auto, none, or <algo>/<env>.",
+        "auto", "Tuned settings, overridden by the command line: auto, none, or <algo>/<env>.",
         effect="nothing",
     )  # fmt: skip
-    runs_dir: str = key("runs", "Where run directories are made.", effect="nothing")
+    runs_dir: str = key("runs", "Folder in which run directories are made.", effect="nothing")
     logger: tuple[str, ...] = key(
-        ("console", "jsonl", "wandb"), "Where rows go.",
+        ("console", "jsonl", "wandb"), "Loggers of metric rows.",
         choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
@@ -714,33 +735,33 @@ class RunConfig:
 
     @property
     def batch_size(self) -> int:
-        """B = T N: samples of one update."""
+        """Samples of one update, B = T N."""
         return self.algo.rollout_steps * self.env.num_envs
 
     @property
     def updates(self) -> int:
-        """ceil(total_steps / (T N))."""
+        """Updates of the run, ceil(total_steps / (T N))."""
         return -(-self.total_steps // self.batch_size)
 
     def horizon(self, update: int) -> int:
-        """The env steps over which schedules run for the update that follows `update` done ones."""
+        """Length of schedules in env steps for the next update, after `update` done ones."""
         past = zip(self.schedule_past[::2], self.schedule_past[1::2], strict=True)
         earlier = (steps for until, steps in past if update < until)
         return next(earlier, self.schedule_length)
 
     @property
     def schedule_length(self) -> int:
-        """`schedule_steps`, by default `total_steps`."""
+        """Length of schedules in env steps: `schedule_steps`, by default `total_steps`."""
         return self.schedule_steps or self.total_steps
 
     def resolved(self) -> RunConfig:
-        """The config with the defaults that follow from other keys written out, to keep when those change."""
+        """The config with defaults derived from other keys written out, to keep when those change."""
         return dataclasses.replace(self, schedule_steps=self.schedule_length)
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of the schema by its dotted name."""
+    """Key of the schema, with its dotted name."""
 
     name: str
     type: Any
@@ -749,7 +770,7 @@ class Key:
 
     @property
     def optional(self) -> bool:
-        """Whether null is admitted."""
+        """Whether null is valid."""
         return type(None) in typing.get_args(self.type)
 
     @property
@@ -779,7 +800,7 @@ class Key:
 
 
 def walk(cls: type, prefix: str) -> Iterator[Key]:
-    """The keys that a dataclass of keys declares, those of dataclasses in it too."""
+    """All keys that a dataclass declares, nested dataclasses included."""
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         hint = hints[item.name]

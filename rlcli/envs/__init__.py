@@ -1,1 +1,1 @@
-"""Environments: one vector interface over Gymnasium's and our own."""
+"""Vectorised environments: one interface over Gymnasium's environments and our batched ones."""

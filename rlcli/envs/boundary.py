@@ -1,6 +1,6 @@
-"""The one check of what environments give: results of `reset` and `step`, against the declared spaces.
+"""Validation of what environments return: results of `reset` and `step`, against the declared spaces.
 
-What passes has exactly the declared shape and is not changed by a cast, but for reals rounded to float32:
+A valid result has exactly the declared shape and is not changed by a cast, except reals rounded to float32:
 
 - box of reals: numbers of any type (a float64 or whole number becomes a float32); not complex, text, None;
 - box of whole numbers: whole numbers or booleans that its declared type can hold;
@@ -10,11 +10,11 @@ What passes has exactly the declared shape and is not changed by a cast, but for
 - reward: one real number; a boolean is 0 or 1, an array of one element its element;
 - terminated, truncated: one boolean of Python's or numpy's; 0 and 1 are no booleans.
 
-Lists are arrays. A Box's bounds are not checked: many environments leave theirs, and nothing breaks.
+Lists are arrays. A Box's bounds are not checked: many environments exceed theirs, and nothing breaks.
 
-`read_reset` and `read_step` read one result and say what is wrong with it. `read_steps` reads those of N
-environments at once, by their joint shape and type, and leaves what it doubts to `read_step`: the values
-that pass, and what they become, are the same.
+`read_reset` and `read_step` validate one result and raise `InvalidResult` with the reason. `read_steps`
+validates those of N environments at once, by their joint shape and type, and returns False where `read_step`
+must decide: both accept the same values and convert them alike.
 """
 
 from __future__ import annotations
@@ -34,33 +34,35 @@ from rlcli.text import described, shown
 Array = npt.NDArray[Any]
 
 LARGE = 2**15
-"""Numbers of N observations from which on they are copied once, rather than gathered first."""
+"""Size of N observations from which on they are stacked into the output, rather than into a copy first."""
 BOOLEANS = {bool, np.bool_}
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-class Wrong(Exception):
-    """A result is not what it should be: what was expected, and what came."""
+class InvalidResult(Exception):
+    """Result of an environment that breaks its interface; the message has expected and actual values."""
 
 
 def read_reset(spec: ObservationSpec, result: Any) -> Any:
-    """The observation in what `reset` gave, in our type and shape."""
+    """The observation of a `reset` result, in the type and shape of the spec."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise Wrong(f"reset should give (observation, info); it gave {_amount(result)}")
-    if not isinstance(result[1], (dict, Mapping)):  # a dict first: it is the quicker question
-        raise Wrong(f"reset should give (observation, info), info a dictionary; info is {_told(result[1])}")
+        raise InvalidResult(f"reset should give (observation, info); it gave {_amount(result)}")
+    if not isinstance(result[1], (dict, Mapping)):  # dict first: the faster check
+        raise InvalidResult(
+            f"reset should give (observation, info), info a dictionary; info is {_with_type(result[1])}"
+        )
     return _observation(spec, result[0])
 
 
 def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, bool]:
-    """Observation, reward, terminated and truncated in what `step` gave."""
+    """Observation, reward, terminated and truncated of a `step` result."""
     if not isinstance(result, (tuple, list)) or len(result) != 5:
-        raise Wrong(
+        raise InvalidResult(
             f"step should give (observation, reward, terminated, truncated, info); it gave {_amount(result)}"
         )
-    seen, reward, terminated, truncated, _ = result
+    observation, reward, terminated, truncated, _ = result
     return (
-        _observation(spec, seen),
+        _observation(spec, observation),
         _reward(reward),
         _flag(terminated, "terminated"),
         _flag(truncated, "truncated"),
@@ -68,12 +70,12 @@ def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, boo
 
 
 def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Array]) -> bool:
-    """Writes what N steps gave to `out`; False where something must be looked at more closely.
+    """Fast path for the results of N steps: writes them to `out`; False where `read_step` must check each.
 
     `out` are observations [N, ...] (discrete choices as the environment counts them), rewards, terminated and
-    truncated [N]. It costs what copying costs.
+    truncated [N]. The cost is that of copying.
     """
-    seen, rewards, ended, cut, floats = [], [], [], [], True
+    observations, rewards, terminations, truncations, floats = [], [], [], [], True
     try:
         for observation, reward, terminated, truncated, _ in results:
             if (
@@ -83,42 +85,42 @@ def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Arra
                 return False
             if type(reward) is not float:
                 floats = False
-            seen.append(observation)
+            observations.append(observation)
             rewards.append(reward)
-            ended.append(terminated)
-            cut.append(truncated)
-        observations, paid, ends, cuts = out
+            terminations.append(terminated)
+            truncations.append(truncated)
+        observations_out, rewards_out, terminated_out, truncated_out = out
         if floats:
-            paid[:] = rewards
+            rewards_out[:] = rewards
         else:
             values = np.array(rewards)
             if values.ndim != 1 or values.dtype.kind not in "fiub":
                 return False
-            paid[:] = values
-        ends[:] = ended
-        cuts[:] = cut
-        return _observations(spec, seen, observations)
+            rewards_out[:] = values
+        terminated_out[:] = terminations
+        truncated_out[:] = truncations
+        return _observations(spec, observations, observations_out)
     except Exception:
         return False
 
 
-def _observations(spec: ObservationSpec, seen: Sequence[Any], out: Array) -> bool:
-    """Writes N observations to `out` [N, ...], or doubts them."""
+def _observations(spec: ObservationSpec, observations: Sequence[Any], out: Array) -> bool:
+    """Writes N observations to `out` [N, ...]; False where they may be invalid."""
     if spec.members:
-        if spec.kind in ("dict", "tuple") and {*map(len, seen)} != {len(spec.members)}:
+        if spec.kind in ("dict", "tuple") and {*map(len, observations)} != {len(spec.members)}:
             return False
-        parts = [np.array([member.of(one) for one in seen]) for member in spec.members]
+        parts = [np.array([member.of(one) for one in observations]) for member in spec.members]
         if not all(map(_fits, spec.members, parts)):
             return False
         out[:] = spec.vectors(parts)
         return True
     leaf = spec.leaves[0]
     if out.size > LARGE:
-        if any(one.dtype.kind not in leaf.type_kinds for one in seen):
+        if any(one.dtype.kind not in leaf.type_kinds for one in observations):
             return False
-        np.stack(seen, out=out, casting="same_kind")  # raises where shapes differ
+        np.stack(observations, out=out, casting="same_kind")  # raises where shapes differ
         return True
-    values = np.array(seen)
+    values = np.array(observations)
     if values.shape != out.shape:
         return False
     if (leaf.sizes is not None or values.dtype != leaf.declared) and not _fits(leaf, values):
@@ -141,76 +143,81 @@ def _fits(leaf: Member, values: Array) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
-def _observation(spec: ObservationSpec, seen: Any) -> Any:
-    """One observation, in our type and shape."""
+def _observation(spec: ObservationSpec, value: Any) -> Any:
+    """One observation, in the type and shape of the spec."""
     if not spec.members:
         leaf = spec.leaves[0]
         if (
-            type(seen) is np.ndarray
-            and seen.dtype == spec.dtype == leaf.declared
-            and seen.shape == leaf.shape
+            type(value) is np.ndarray
+            and value.dtype == spec.dtype == leaf.declared
+            and value.shape == leaf.shape
         ):
-            return seen
-        return _leaf(leaf, seen).astype(spec.dtype)
+            return value
+        return _leaf(leaf, value).astype(spec.dtype)
     if spec.kind == "dict":
         keys = [member.key for member in spec.members]
-        if not isinstance(seen, Mapping) or len(seen) != len(keys) or any(key not in seen for key in keys):
-            came = f"has the keys {shown(list(seen))}" if isinstance(seen, Mapping) else f"is {_told(seen)}"
-            raise Wrong(f"the observation should be a dictionary of {shown(keys)}; it {came}")
+        if not isinstance(value, Mapping) or len(value) != len(keys) or any(key not in value for key in keys):
+            mapping = isinstance(value, Mapping)
+            actual = f"has the keys {shown(list(value))}" if mapping else f"is {_with_type(value)}"
+            raise InvalidResult(f"the observation should be a dictionary of {shown(keys)}; it {actual}")
     elif spec.kind == "tuple" and (
-        not isinstance(seen, tuple | list | np.ndarray) or len(seen) != len(spec.members)
+        not isinstance(value, tuple | list | np.ndarray) or len(value) != len(spec.members)
     ):
-        raise Wrong(f"the observation should be a tuple of {len(spec.members)}; it is {_told(seen)}")
-    parts = [_leaf(member, member.of(seen))[None] for member in spec.members]
+        raise InvalidResult(
+            f"the observation should be a tuple of {len(spec.members)}; it is {_with_type(value)}"
+        )
+    parts = [_leaf(member, member.of(value))[None] for member in spec.members]
     try:
         return spec.vectors(parts)[0]
     except ValueError as error:
-        raise Wrong(str(error)) from None
+        raise InvalidResult(str(error)) from None
 
 
 def _leaf(leaf: Member, value: Any) -> Array:
-    """The value of one flat space as an array of its shape."""
+    """The value of one flat space, as an array of its shape."""
     whose = "the observation" if leaf.key is None else f"the observation's {leaf.key!r}"
     try:
         values = np.asarray(value)
     except Exception as error:
-        raise Wrong(f"{whose} should be {_expected(leaf)}; it is no array ({described(error)})") from error
+        raise InvalidResult(
+            f"{whose} should be {_expected(leaf)}; it is no array ({described(error)})"
+        ) from error
     if not _fits(leaf, values[None]):
-        raise Wrong(f"{whose} should be {_expected(leaf)}; it is {_told(value)}")
+        raise InvalidResult(f"{whose} should be {_expected(leaf)}; it is {_with_type(value)}")
     if leaf.type_kinds == "fiub" and values.dtype.itemsize > 4:
         finite = values[np.isfinite(values)]
         if finite.size and max(abs(float(finite.min())), abs(float(finite.max()))) > FLOAT32_MAX:
-            raise Wrong(f"{whose} should be numbers that float32 can hold; it is {_told(value)}")
+            raise InvalidResult(f"{whose} should be numbers that float32 can hold; it is {_with_type(value)}")
     return values
 
 
 def _reward(value: Any) -> float:
-    """One real number."""
+    """The reward as one float."""
     if isinstance(value, Real | Decimal):
         try:
             return float(value)
         except OverflowError:
-            raise Wrong(
-                f"the reward should be a number that a float can hold; it is {_told(value)}"
+            raise InvalidResult(
+                f"the reward should be a number that a float can hold; it is {_with_type(value)}"
             ) from None
     given = _one_element(value)
     if given is None or given.dtype.kind not in "fiub":
-        raise Wrong(f"the reward should be one real number; it is {_told(value)}")
+        raise InvalidResult(f"the reward should be one real number; it is {_with_type(value)}")
     return float(given.item())
 
 
 def _flag(value: Any, name: str) -> bool:
-    """One boolean."""
+    """The flag as one bool."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     given = _one_element(value)
     if given is None or given.dtype.kind != "b":
-        raise Wrong(f"{name} should be True or False; it is {_told(value)}")
+        raise InvalidResult(f"{name} should be True or False; it is {_with_type(value)}")
     return bool(given.item())
 
 
 def _one_element(value: Any) -> Array | None:
-    """The value as an array, if it is one of one element."""
+    """The value if it is an array of one element, else None."""
     try:
         given = np.asarray(value) if hasattr(value, "__array__") else None
     except Exception:
@@ -219,7 +226,7 @@ def _one_element(value: Any) -> Array | None:
 
 
 def _expected(leaf: Member) -> str:
-    """What the values of a flat space are."""
+    """Description of a flat space's valid values, for a message."""
     if leaf.kind == "discrete" and leaf.range is not None:
         return f"one whole number from {leaf.range[0]} to {leaf.range[1]}"
     if leaf.kind == "multidiscrete":
@@ -230,11 +237,11 @@ def _expected(leaf: Member) -> str:
 
 
 def _amount(result: Any) -> str:
-    """A result that should have been a tuple of another length."""
-    return f"{len(result)} values" if isinstance(result, tuple | list) else _told(result)
+    """Length of a result that should be a tuple of another length, for a message."""
+    return f"{len(result)} values" if isinstance(result, tuple | list) else _with_type(result)
 
 
-def _told(value: Any) -> str:
+def _with_type(value: Any) -> str:
     """Value and type, for a message."""
     if isinstance(value, np.ndarray):
         return f"{shown(value)}, an array of shape {value.shape} and type {value.dtype}"

@@ -1,4 +1,4 @@
-"""One instance of a registered environment, and a readable message for each way its making can fail."""
+"""Construction of a registered environment, with a readable message for each way it can fail."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ PACKAGES = {
     "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
     "ale_py": ("ale_py", "ale-py"),
 }
-"""Where an environment's code lies -> the module it needs, what pip installs it by."""
+"""Module prefix of an environment's code -> the module it needs, the package to install."""
 
 NAMESPACES = {"ALE": ("ale_py", "ale-py")}
-"""Ids of this namespace are registered when the module is imported."""
+"""Namespace of ids -> the module that registers them when imported, the package to install."""
 
 MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")
-"""What `gymnasium.make` takes beside the constructor's own arguments."""
+"""Arguments of `gymnasium.make` beside the constructor's own."""
 
 
 def known_ids() -> list[str]:
@@ -108,10 +108,10 @@ def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]
     parameters = inspect.signature(creator).parameters.values()
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
-    taken = [parameter.name for parameter in parameters] + list(MAKE_ARGUMENTS)
-    wrong = [name for name in kwargs if name not in taken]
+    accepted = [parameter.name for parameter in parameters] + list(MAKE_ARGUMENTS)
+    wrong = [name for name in kwargs if name not in accepted]
     if wrong:
-        raise UserError(*(unknown(f"key of env.kwargs for {env_id}:", name, taken) for name in wrong))
+        raise UserError(*(unknown(f"key of env.kwargs for {env_id}:", name, accepted) for name in wrong))
 
 
 def _import_for(env_id: str, module: str) -> None:
@@ -151,6 +151,6 @@ def _missing(env_id: str, module: str, package: str) -> UserError:
 
 
 def module_of(found: Registration) -> str:
-    """The module whose code a registered environment is."""
+    """The module that has the code of a registered environment."""
     entry = found.entry_point
     return entry.partition(":")[0] if isinstance(entry, str) else str(getattr(entry, "__module__", ""))

@@ -1,4 +1,4 @@
-"""Runs set aside: those whose environments raised, or gave numbers that are not finite.
+"""Failed runs of a cohort: those whose environments raised, or returned numbers that are not finite.
 
 Shapes: R runs, N environments of one run.
 """
@@ -15,11 +15,11 @@ from rlcli.envs.interface import Array
 from rlcli.errors import NonFiniteError
 
 Failures = dict[int, Exception]
-"""By run, what went wrong first."""
+"""First error of each failed run, by run."""
 
 
 def check_finite(failures: Failures, env_id: str, values: Array, what: str) -> None:
-    """Sets aside every run of `values [R, N, ...]` that holds a number which is not finite."""
+    """Marks as failed every run of `values [R, N, ...]` that has a number which is not finite."""
     # A sum of squares is finite only where all numbers are; it takes a quarter of the time.
     if values.dtype.kind != "f" or isfinite(vdot(values, values)) or np.isfinite(values).all():
         return
@@ -33,12 +33,12 @@ def check_finite(failures: Failures, env_id: str, values: Array, what: str) -> N
 
 
 def clear_rows(failures: Failures, *arrays: Array) -> None:
-    """Zeros in the rows of runs set aside."""
+    """Writes zeros to the rows of failed runs."""
     for run in failures:
         for array in arrays:
             array[run] = 0
 
 
 def keep_rows(failures: Failures, rows: Sequence[int]) -> Failures:
-    """What belongs to these runs, renumbered."""
+    """Failures of these runs alone, renumbered."""
     return {new: failures[old] for new, old in enumerate(rows) if old in failures}

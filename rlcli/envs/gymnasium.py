@@ -1,4 +1,4 @@
-"""Any Gymnasium environment, stepped one after the other in this process.
+"""Vector of Gymnasium environments, stepped one after the other in this process.
 
 The environments are stepped directly rather than through Gymnasium's SyncVectorEnv: that gathers every
 `info` dictionary into arrays nobody reads, and one environment's exception would leave it unusable.
@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.envs.boundary import Wrong, read_reset, read_step, read_steps
+from rlcli.envs.boundary import InvalidResult, read_reset, read_step, read_steps
 from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
@@ -25,12 +25,12 @@ from rlcli.errors import EnvironmentFault
 
 Env = gymnasium.Env[Any, Any]
 
-WATCHED = 1_000
-"""Steps, at most, of an environment's first episode in which each result is looked at by itself."""
+CHECKED_STEPS = 1_000
+"""Maximum steps of a first episode in which each result is checked by itself."""
 
 
 class GymnasiumVectorEnv:
-    """R x N instances made by `create`; a run whose environment fails is set aside with its exception."""
+    """R x N instances made by `create`; a run whose environment fails is recorded with its exception."""
 
     def __init__(self, spec: EnvSpec, create: Callable[[], Env], num_runs: int, num_envs: int) -> None:
         self.spec = spec
@@ -38,13 +38,13 @@ class GymnasiumVectorEnv:
         self.num_envs = num_envs
         self.failures: Failures = {}
         self._create = create
-        self._envs = [self._made(run) for run in range(num_runs)]
+        self._envs = [self._create_run(run) for run in range(num_runs)]
         if len(self.failures) == num_runs:
             raise self.failures[0]
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
         self._clock = 0
         """Steps of all environments since they were made."""
-        self._episodes = [[_NOT_BEGUN] * num_envs for _ in range(num_runs)]
+        self._episodes = [[_NO_EPISODE] * num_envs for _ in range(num_runs)]
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
@@ -74,13 +74,13 @@ class GymnasiumVectorEnv:
             if run in self.failures:
                 continue
             rows = (observations[run], rewards[run], terminated[run], truncated[run])
-            taken = self._apart(sent[run])
-            if self._clock <= WATCHED and any(number == 1 for number, _, _ in self._episodes[run]):
+            run_actions = self._split_actions(sent[run])
+            if self._clock <= CHECKED_STEPS and any(number == 1 for number, _, _ in self._episodes[run]):
                 with surroundings_kept():
-                    results = self._step_run(run, taken)
+                    results = self._step_run(run, run_actions)
                 self._read(run, results, rows)
                 continue
-            results = self._step_run(run, taken)
+            results = self._step_run(run, run_actions)
             if not read_steps(self.spec.observation, results, rows):
                 self._read(run, results, rows)
         if self.spec.observation.start:
@@ -93,7 +93,7 @@ class GymnasiumVectorEnv:
         return Step(observations, rewards, terminated, truncated)
 
     def _step_run(self, run: int, actions: Iterable[Any]) -> list[Any]:
-        """What each environment of a run gives; one that raises sets the run aside."""
+        """Step results of a run's environments; one that raises makes the run fail."""
         left = iter(actions)
         try:
             return [env.step(action) for env, action in zip(self._envs[run], left, strict=False)]
@@ -102,7 +102,7 @@ class GymnasiumVectorEnv:
             return []
 
     def _read(self, run: int, results: Sequence[Any], rows: Sequence[Array]) -> None:
-        """Writes what environments gave, one by one; what is wrong sets the run aside."""
+        """Writes step results, checked one by one; an invalid one makes the run fail."""
         for index, result in enumerate(results):
             try:
                 for row, value in zip(rows, read_step(self.spec.observation, result), strict=True):
@@ -111,8 +111,8 @@ class GymnasiumVectorEnv:
                 self._fail(run, index, error)
                 return
 
-    def _made(self, run: int) -> list[Env]:
-        """One run's environments; a run for which not all can be made is set aside."""
+    def _create_run(self, run: int) -> list[Env]:
+        """Creates one run's environments; a run for which not all can be created fails."""
         made: list[Env] = []
         try:
             made.extend(self._create() for _ in range(self.num_envs))
@@ -123,12 +123,12 @@ class GymnasiumVectorEnv:
         return made
 
     def _fail(self, run: int, index: int, error: BaseException) -> None:
-        """Sets a run aside, saying where in which episode it was."""
+        """Records a run's failure, with environment, episode, step and reset seed."""
         number, began, seed = self._episodes[run][index]
         step = self._clock - began
         when = f"step {step} of its episode {number}" if step else f"the reset of its episode {number}"
         where = f"environment {index}, {when} (reset seed {seed})"
-        if isinstance(error, Wrong):
+        if isinstance(error, InvalidResult):
             failure: Exception = EnvironmentFault(f"{self.spec.id}, {where}: {error}.")
         else:
             failure = contained(error, f"{self.spec.id}, {where},")
@@ -149,8 +149,8 @@ class GymnasiumVectorEnv:
         """Closes every environment."""
         self._close(env for envs in self._envs for env in envs)
 
-    def _apart(self, sent: Array) -> Iterable[Any]:
-        """One run's actions, one by one."""
+    def _split_actions(self, sent: Array) -> Iterable[Any]:
+        """Splits one run's actions into one per environment."""
         action = self.spec.action
         if action.kind == "discrete":
             # Python's own integers: `Discrete.contains` checks them twice as fast as numpy's.
@@ -168,13 +168,14 @@ class GymnasiumVectorEnv:
                 result = self._envs[run][index].reset(seed=seed)
         else:
             result = self._envs[run][index].reset(seed=seed)
-        seen = read_reset(self.spec.observation, result)
-        return seen - self.spec.observation.start if self.spec.observation.start else seen
+        observation = read_reset(self.spec.observation, result)
+        start = self.spec.observation.start
+        return observation - start if start else observation
 
     def _close(self, envs: Iterable[Env]) -> None:
         for env in envs:
             close(self.spec.id, env)
 
 
-_NOT_BEGUN = (0, 0, 0)
-"""Of each environment: number of its episode from 1, the clock at its reset, its reset seed."""
+_NO_EPISODE = (0, 0, 0)
+"""Episode of an environment that has none yet: number from 1, clock at its reset, reset seed."""

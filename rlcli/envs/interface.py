@@ -1,7 +1,7 @@
-"""The one interface all environments are stepped through.
+"""Vector environment interface: R x N environments stepped together, with autoreset left to the caller.
 
-Shapes: R runs, N environments of one run. Autoreset is the caller's: an environment whose episode ended
-must be reset before it is stepped again, so that the observation before the reset is never lost.
+Shapes: R runs, N environments of one run. An environment whose episode ended must be reset before it is
+stepped again, so that the observation before the reset is never lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class Step(NamedTuple):
-    """What one step of every environment gave: fresh arrays, which neither side writes to afterwards.
+    """Transition of every environment by one step: new arrays, which neither side writes to afterwards.
 
     Both `terminated` and `truncated` may be true at once; termination then decides (bootstrap 0).
     """
@@ -30,18 +30,18 @@ class Step(NamedTuple):
     terminated: npt.NDArray[np.bool_]
     """`[R, N]`: the episode ended in a state without a future."""
     truncated: npt.NDArray[np.bool_]
-    """`[R, N]`: the episode was cut; its last state has a future."""
+    """`[R, N]`: the episode was cut short; its last state has a future."""
 
 
 class VectorEnv(Protocol):
-    """R x N environments of one kind, no run of which can touch another's numbers."""
+    """R x N environments of one kind; no run can change another's numbers."""
 
     spec: EnvSpec
     num_runs: int
     num_envs: int
     failures: dict[int, Exception]
-    """Runs whose environment raised, or gave a number that is not finite. They are no longer stepped; their
-    rows are zeros."""
+    """Runs whose environment raised, or returned a number that is not finite. They are no longer stepped;
+    their rows are zeros."""
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts a new episode where `mask [R, N]`, each with its own seed of `seeds [R, N]`.
@@ -60,5 +60,5 @@ class VectorEnv(Protocol):
         ...
 
     def close(self) -> None:
-        """Releases what the environments hold; they cannot be used afterwards."""
+        """Releases the environments' resources; they cannot be used afterwards."""
         ...

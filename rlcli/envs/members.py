@@ -1,7 +1,7 @@
-"""The parts of an observation that our side sees as one vector, and how each is written into it.
+"""Members of structured observations (Dict, Tuple, MultiDiscrete) and their encoding as one flat vector.
 
-Shapes: n observations, F elements of one part. Numbers are taken as they are; an element that is one of k
-choices becomes k columns, 1 in that of the choice (one-hot).
+Shapes: n observations, F elements of one member. Numbers are copied; an element that is one of k choices
+becomes k columns, 1 in that of the choice (one-hot).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ FLOAT32: np.dtype[Any] = np.dtype(np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One part of a structured observation: one flat space."""
+    """One member of a structured observation: one flat space."""
 
     key: str | int | None
-    """Under which an observation of a Dict or Tuple space holds it; None: it is the whole observation."""
+    """Its key in an observation of a Dict or Tuple space; None: it is the whole observation."""
     kind: str
     """box, discrete, multidiscrete or multibinary."""
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class Member:
     start: tuple[int, ...] = ()
     """[F]: the lowest choice of each element."""
     declared: np.dtype[Any] = FLOAT32
-    """The type of its space."""
+    """The dtype of its space."""
 
     @cached_property
     def type_kinds(self) -> str:
@@ -52,8 +52,8 @@ class Member:
         if self.kind == "box" and self.declared.kind == "b":
             return 0, 1
         if self.kind == "box" and self.declared.kind in "iu":
-            held = np.iinfo(self.declared)
-            return int(held.min), int(held.max)
+            limits = np.iinfo(self.declared)
+            return int(limits.min), int(limits.max)
         return None
 
     @property
@@ -62,7 +62,7 @@ class Member:
         return math.prod(self.shape) if self.sizes is None else sum(self.sizes)
 
     def of(self, observation: Any) -> Any:
-        """This part of an observation."""
+        """This member of an observation."""
         return observation if self.key is None else observation[self.key]
 
     def vectors(self, values: Array, dtype: npt.DTypeLike = np.float32) -> Array:

@@ -1,4 +1,4 @@
-"""From a config to its environments: which implementation, and what is known of it before it runs."""
+"""Environment registry: the implementation of a config's environment, and its spec before it runs."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
     "MountainCarContinuous-v0": ArrayMountainCarContinuous,
     "Pendulum-v1": ArrayPendulum,
 }
-"""Ids with an array version; each has one in torch too."""
+"""Environments with a numpy version, by id; each has one in torch too."""
 
 REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
-"""Environments measured to depend on seed and actions alone."""
+"""Modules whose environments were measured to depend on seed and actions alone."""
 
 REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
-"""Environments whose physics world outlives the episode, which a probe would not always see."""
+"""Modules whose physics world outlives the episode, which a probe would not always notice."""
 
 _described: dict[tuple[str, str], EnvSpec] = {}
 
 
 def known_ids() -> list[str]:
-    """Every id `env=` takes without importing a module first."""
+    """Every id that `env=` takes without importing a module first."""
     return construct.known_ids()
 
 
@@ -58,7 +58,7 @@ def validate_id(env_id: str) -> None:
 
 
 def is_array(config: EnvConfig) -> bool:
-    """Whether these environments are array ones, which take numbers and nothing else."""
+    """Whether these are numpy environments, whose kwargs are numbers alone."""
     return _uses_array(config) and all(_is_number(value) for value in config.kwargs.values())
 
 
@@ -76,8 +76,8 @@ def module_of(env_id: str) -> str:
 def describe(config: EnvConfig) -> EnvSpec:
     """The environment's spec; makes one instance, checks everything a person may have got wrong, closes it.
 
-    An environment nobody has measured is also probed for exact replay (a few hundred steps). Remembered per
-    process for the same id and arguments.
+    An environment that is in neither table above is also probed for exact replay (a few hundred steps).
+    Cached per process for the same id and arguments.
     """
     _check_array(config)
     key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
@@ -113,8 +113,8 @@ def make(
 def _uses_array(config: EnvConfig) -> bool:
     if config.backend == "gymnasium" or config.id not in ARRAY_ENVS:
         return False
-    honoured = ARRAY_ENVS[config.id].honoured
-    return all(name in honoured and _is_number(value) for name, value in config.kwargs.items())
+    supported_kwargs = ARRAY_ENVS[config.id].supported_kwargs
+    return all(name in supported_kwargs and _is_number(value) for name, value in config.kwargs.items())
 
 
 def _is_number(value: Any) -> bool:
@@ -122,7 +122,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _check_array(config: EnvConfig) -> None:
-    """Raises `UserError` when `backend=array` or `torch` was asked for and cannot be had."""
+    """Raises `UserError` when `backend=array` or `torch` is configured but not available."""
     if config.backend not in ("array", "torch") or _uses_array(config):
         return
     if config.id not in ARRAY_ENVS:
@@ -131,15 +131,15 @@ def _check_array(config: EnvConfig) -> None:
             f"Array environments: {', '.join(ARRAY_ENVS)}."
         )
     else:
-        honoured = sorted(ARRAY_ENVS[config.id].honoured)
+        supported_kwargs = sorted(ARRAY_ENVS[config.id].supported_kwargs)
         others = [
-            name if name not in honoured else f"{name}={value!r}"
+            name if name not in supported_kwargs else f"{name}={value!r}"
             for name, value in sorted(config.kwargs.items())
-            if name not in honoured or not _is_number(value)
+            if name not in supported_kwargs or not _is_number(value)
         ]
         fault = (
             f"The {config.backend} version of {config.id} takes numbers for env.kwargs "
-            f"{', '.join(honoured)}; not {', '.join(others)}."
+            f"{', '.join(supported_kwargs)}; not {', '.join(others)}."
         )
     raise UserError(
         fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."
@@ -158,7 +158,7 @@ def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
 
 
 def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
-    """What an instance says of itself.
+    """Spec of an instance, from its own attributes.
 
     Raises:
         UserError: its spaces are not supported, or it has none.

@@ -1,4 +1,4 @@
-"""Does an episode depend on its reset seed and actions alone? Found out by playing, for unknown environments.
+"""Replay probe: whether an unknown environment's episodes depend on reset seed and actions alone.
 
 A checkpoint keeps seeds and actions and restores an episode by replaying them. That is exact only if nothing
 else flows into the episode: not what the instance lived through before, not the clock, not another generator.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from rlcli.envs.boundary import Wrong, read_reset, read_step
+from rlcli.envs.boundary import InvalidResult, read_reset, read_step
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained
 from rlcli.text import described
@@ -21,11 +21,11 @@ Env = gymnasium.Env[Any, Any]
 
 FIRST_SEED, SECOND_SEED = 20_231, 7_919
 LONGEST = 100
-"""Steps an episode of the probe is followed."""
+"""Maximum steps of an episode of the probe."""
 
 
 class Replay(NamedTuple):
-    """What the probe found; fields as in `EnvSpec`."""
+    """Result of the probe; fields as in `EnvSpec`."""
 
     fresh_each_episode: bool
     exact_resume: bool
@@ -39,7 +39,7 @@ EXACT_WHEN_FRESH = Replay(True, True, None)
 def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
     """Plays two episodes, and the second again: in the same instance, and in a fresh one.
 
-    `spec` has the environment's spaces; what is given is held against them as in training.
+    `spec` has the environment's spaces; results are validated against them as in training.
     """
     try:
         used = create()
@@ -55,8 +55,8 @@ def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
         if fresh == _play_fresh(create, spec):
             return EXACT_WHEN_FRESH
     except BaseException as error:
-        # The environment will fail in training too, where the run that meets it is set aside.
-        met = str(error) if isinstance(error, Wrong) else described(contained(error, spec.id))
+        # The environment will fail in training too, which then fails the run.
+        met = str(error) if isinstance(error, InvalidResult) else described(contained(error, spec.id))
         return Replay(False, False, f"the replay probe met {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
@@ -75,7 +75,7 @@ def _play(env: Env, spec: EnvSpec, seed: int) -> list[bytes]:
     """Every bit of an episode under actions drawn from `seed`.
 
     Raises:
-        Wrong: a result is not what the spaces say, or anything that the environment raises.
+        InvalidResult: a result is not what the spaces say, or anything that the environment raises.
     """
     draws = np.random.default_rng(seed)
     result: Any = env.reset(seed=seed)

@@ -1,4 +1,4 @@
-"""From Gymnasium's spaces to our specs; spaces nothing here can represent are refused by name."""
+"""Conversion of Gymnasium's spaces to specs; unsupported spaces are refused with their names."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def boundary(env_id: str, observation: Space, action: Space) -> tuple[Observatio
     """Both specs of an environment, or one `UserError` that names every space that is not supported."""
     refused = []
     try:
-        seen = _observation(observation)
+        observation_spec = _observation(observation)
     except _Refused as reason:
         refused.append(_refusal(env_id, "observation", observation, str(reason), OBSERVATIONS))
     try:
-        taken = _action(action)
+        action_spec = _action(action)
     except _Refused as reason:
         refused.append(_refusal(env_id, "action", action, str(reason), ACTIONS))
     if refused:
         raise UserError(*refused)
-    return seen, taken
+    return observation_spec, action_spec
 
 
 def _observation(space: Space) -> ObservationSpec:

@@ -1,4 +1,4 @@
-"""What an environment is, free of any library: its observations, its actions, its episodes.
+"""Environment specs, independent of any library: observations, actions, episodes.
 
 Shapes: R runs, N environments of one run, A action width, O observation width.
 """
@@ -24,7 +24,7 @@ ActionKind = Literal["box", "discrete", "multidiscrete", "multibinary"]
 
 @dataclass(frozen=True, eq=False)
 class ObservationSpec:
-    """One environment's observation as it crosses our boundary.
+    """Observation of one environment, as rlcli stores it.
 
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
     All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
@@ -37,13 +37,13 @@ class ObservationSpec:
     dtype: np.dtype[Any]
     n: int | None = None
     start: int = 0
-    """The library's lowest discrete value, already subtracted on our side."""
+    """The library's lowest discrete value, already subtracted from stored observations."""
     members: tuple[Member, ...] = ()
-    """What the vector is made of; empty for box and discrete."""
+    """Members the vector consists of; empty for box and discrete."""
     precise: np.dtype[Any] | None = None
-    """A type that holds the space's numbers, where float32 does not."""
+    """A dtype that represents the space's numbers, where float32 does not."""
     declared: np.dtype[Any] | None = None
-    """The type of the library's space, where that is a Box of another type than ours."""
+    """The dtype of the library's space, where that is a Box of another dtype than `dtype`."""
 
     @cached_property
     def leaves(self) -> tuple[Member, ...]:
@@ -55,7 +55,7 @@ class ObservationSpec:
         return (Member(None, "box", self.shape, declared=self.declared or self.dtype),)
 
     def precisely(self) -> ObservationSpec:
-        """The same with every digit kept: 1e6 + 0.01 x is whitened to x, but rounded to float32 it is not."""
+        """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x rounded to float32 whitens badly."""
         return self if self.precise is None else replace(self, dtype=self.precise)
 
     @property
@@ -87,19 +87,19 @@ class ObservationSpec:
 
 @dataclass(frozen=True, eq=False)
 class ActionSpec:
-    """One environment's action: what a policy samples, and how that becomes what the environment takes.
+    """Action of one environment: what a policy samples, and its conversion to what the environment takes.
 
-    discrete: an int64 in 0 .. n - 1, `shape` (). box: float32 of `shape`, unbounded on our side.
+    discrete: an int64 in 0 .. n - 1, `shape` (). box: float32 of `shape`, unbounded before conversion.
     multidiscrete: int64 of `shape`, element i in 0 .. sizes[i] - 1. multibinary: int64 of `shape`, 0 or 1.
     """
 
     kind: ActionKind
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    """The type the environment takes."""
+    """The dtype the environment takes."""
     n: int | None = None
     start: Array | int = 0
-    """The library's lowest values, added on the way to the environment."""
+    """The library's lowest values, added in the conversion."""
     sizes: tuple[int, ...] = ()
     """[A]: choices of each element of a multidiscrete action."""
     low: Array | float = -math.inf
@@ -112,7 +112,7 @@ class ActionSpec:
 
     @property
     def raw_dtype(self) -> type[np.float32] | type[np.int64]:
-        """Of actions on our side."""
+        """The dtype of sampled actions."""
         return np.float32 if self.kind == "box" else np.int64
 
     def to_env(self, actions: Array) -> Array:
@@ -130,7 +130,7 @@ class ActionSpec:
 
 @dataclass(frozen=True, eq=False)
 class EnvSpec:
-    """An environment: its boundary, its episodes, and whether an episode can be replayed."""
+    """Spec of an environment: observations, actions, episodes, and whether an episode can be replayed."""
 
     id: str
     observation: ObservationSpec

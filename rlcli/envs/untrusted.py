@@ -1,4 +1,4 @@
-"""Environments are other people's code: what they raise, and what they leave changed in the process.
+"""Isolation from environments' code: exceptions they raise, and process state they leave changed.
 
 An environment must not end the process, move it to another folder, take its signals or change how numpy and
 torch compute. `os._exit`, a crash in C and a loop without an end are beyond what a process can hold off.
@@ -22,14 +22,14 @@ from rlcli.errors import EnvironmentFault, RlcliError
 from rlcli.streams import say
 from rlcli.text import described
 
-_pressed = False
+_interrupted = False
 """Whether the operating system sent SIGINT while `interrupts_noticed` was listening."""
 _unclosed: set[str] = set()
-"""Environments whose `close` was seen to raise."""
+"""Environments whose `close` has raised."""
 
 
 def contained(error: BaseException, env_id: str) -> Exception:
-    """What another's code raised, as an exception that ends a run and nothing else.
+    """Exception of an environment, as one that ends its run and nothing else.
 
     Exceptions stay what they are, so that their traceback is whole; what would end the process (SystemExit,
     KeyboardInterrupt, GeneratorExit), or be taken for an error of ours with its exit code, is wrapped. A
@@ -45,7 +45,7 @@ def contained(error: BaseException, env_id: str) -> Exception:
 
 
 def _is_signal(error: BaseException) -> bool:
-    """Whether this is how the process hears of a signal, rather than anything an environment raised.
+    """Whether this exception comes from a signal to the process, rather than from an environment.
 
     A KeyboardInterrupt may come from the keyboard where nobody of ours listens, or a signal came.
     """
@@ -53,36 +53,36 @@ def _is_signal(error: BaseException) -> bool:
         return not isinstance(error, Exception) and type(error).__module__.startswith("rlcli.")
     listening = signal.getsignal(signal.SIGINT)
     here = threading.current_thread() is threading.main_thread()
-    return _pressed or (here and listening is signal.default_int_handler)
+    return _interrupted or (here and listening is signal.default_int_handler)
 
 
 @contextmanager
 def interrupts_noticed() -> Iterator[None]:
-    """Tells a Ctrl-C from a KeyboardInterrupt that an environment raises, while the block runs."""
-    global _pressed
+    """Distinguishes a Ctrl-C from a KeyboardInterrupt that an environment raises, while the block runs."""
+    global _interrupted
     before = signal.getsignal(signal.SIGINT)
     main = threading.current_thread() is threading.main_thread()
     if not main or before is not signal.default_int_handler:
         yield
         return
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        global _pressed
-        _pressed = True
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        global _interrupted
+        _interrupted = True
         signal.default_int_handler(number, frame)
 
-    _pressed = False
-    signal.signal(signal.SIGINT, heard)
+    _interrupted = False
+    signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-        _pressed = False
+        _interrupted = False
 
 
 @contextmanager
 def surroundings_kept() -> Iterator[None]:
-    """Puts back what the block changed of the process.
+    """Restores the process state that the block changed.
 
     Current folder, handlers of SIGINT and SIGTERM, numpy's handling of floating-point errors, torch's
     default type, number of threads and recording of gradients.
@@ -98,7 +98,7 @@ def surroundings_kept() -> Iterator[None]:
 
 @contextmanager
 def folder_kept() -> Iterator[None]:
-    """Puts back the current folder alone."""
+    """Restores the current folder alone."""
     restore = folder()
     try:
         yield
@@ -107,7 +107,7 @@ def folder_kept() -> Iterator[None]:
 
 
 def folder() -> Callable[[], None]:
-    """What brings the process back to the folder it is in now; quick where it has not left."""
+    """Function that restores the folder that is current now; fast where it has not changed."""
     try:
         before = os.getcwd()  # noqa: PTH109 (called at every step)
     except OSError:  # it is gone
@@ -173,7 +173,7 @@ def _torch() -> Callable[[], None]:
 
 
 def close(env_id: str, env: Any) -> None:
-    """Closes an environment; what it raises is shown once and ignored, since nothing is lost by it."""
+    """Closes an environment; an exception is shown once and ignored, since nothing is lost by it."""
     try:
         with surroundings_kept():
             env.close()

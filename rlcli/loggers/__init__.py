@@ -1,1 +1,1 @@
-"""Where rows go: the record on disk, the terminal, TensorBoard, Weights & Biases."""
+"""Loggers of metric rows: JSON lines on disk, the terminal, TensorBoard, Weights & Biases."""

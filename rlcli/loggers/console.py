@@ -1,4 +1,4 @@
-"""The terminal: a live panel where one is watching, aligned plain lines everywhere else. Both on stderr."""
+"""Console logger: a live panel on a terminal, aligned plain lines everywhere else. Both on stderr."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rlcli.streams import err
 
 
 def console_logger(info: RunInfo, _: Callable[[str], None] = lambda _: None) -> Logger:
-    """The panel on a terminal that can redraw and show its characters; lines for a pipe, a file or a log."""
-    # Not Rich's answer: with FORCE_COLOR it calls a pipe a terminal, where a redrawn panel is garbage.
+    """Panel on a terminal that can redraw and show its characters; lines for a pipe, a file or a log."""
+    # Not Rich's check: with FORCE_COLOR it takes a pipe for a terminal, where a redrawn panel is garbage.
     if err().isatty():
         from rich.console import Console
 

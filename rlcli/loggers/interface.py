@@ -1,4 +1,4 @@
-"""What every logger is, and the composite that keeps a failing one from stopping a run.
+"""Logger interface, and the composite logger that keeps a failing one from stopping a run.
 
 A row is a flat mapping: `update` and `env_steps` (int), `group/name` (float), `epochs/name` (list of
 float); a figure that is undefined is absent. The names are those of `rlcli.catalog`.
@@ -19,7 +19,7 @@ from rlcli.config.schema import RunConfig
 Row = Mapping[str, Any]
 
 RECORD = "jsonl"
-"""The logger that is the run's record: what goes wrong there stops the run."""
+"""The logger that writes the run's record, metrics.jsonl: its errors stop the run."""
 
 MAKERS = {
     "jsonl": "rlcli.loggers.jsonl:JsonlLogger",
@@ -27,12 +27,12 @@ MAKERS = {
     "wandb": "rlcli.loggers.wandb:WandbLogger",
     "console": "rlcli.loggers.console:console_logger",
 }
-"""Loggers by name, imported only when asked for: the record first, the panel when all else is ready."""
+"""Loggers by name, imported only when selected, in order of start: the record first, the panel last."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What a logger is told of the run when it starts."""
+    """Description of the run, which a logger gets when it starts."""
 
     id: str
     name: str
@@ -43,9 +43,9 @@ class RunInfo:
     total_steps: int
     """Env steps the run will do, rounded up to whole updates."""
     start_steps: int = 0
-    """Env steps already done when this process took the run up."""
+    """Env steps already done when this process started or resumed the run."""
     resumed: bool = False
-    """Whether an earlier process logged those; rows it logged after them come again."""
+    """Whether an earlier process logged those; rows it logged after them are logged again."""
     sweep: str | None = None
     quiet: bool = False
     algo: str = ""
@@ -54,10 +54,10 @@ class RunInfo:
 
 
 class Logger(Protocol):
-    """A place rows go to. Constructed from a RunInfo and `warn`, a function that shows a line to the user."""
+    """Destination of rows. Made from a RunInfo and `warn`, a function that shows a line to the user."""
 
     def log(self, row: Row, /) -> None:
-        """Takes the row of one update."""
+        """Logs the row of one update."""
 
     def message(self, text: str, /) -> None:
         """Shows a line of text beside the rows, where there is a reader."""
@@ -67,10 +67,10 @@ class Logger(Protocol):
 
 
 class Loggers:
-    """All loggers of a run as one.
+    """Composite of all loggers of a run.
 
     A member that raises at its start, at a row or at its end is switched off and reported once through
-    `warn`; training goes on. The record is the exception: its errors are raised.
+    `warn`; training continues. The record is the exception: its errors are raised.
     """
 
     def __init__(self, makers: Mapping[str, Callable[[], Logger]], warn: Callable[[str], None]) -> None:
@@ -80,7 +80,7 @@ class Loggers:
             self._guarded(name, "start", self._start, name, make)
 
     def log(self, row: Row) -> None:
-        """Hands a row to every logger still on.
+        """Logs a row with every logger that is still on.
 
         Raises:
             StorageError: the record could not be written.
@@ -95,7 +95,7 @@ class Loggers:
             self._guarded(name, "show a message", member.message, text)
 
     def close(self, status: str) -> None:
-        """Ends every logger, whatever another's end does; closing again does nothing.
+        """Closes every logger, also where another fails to close; closing again does nothing.
 
         Raises:
             StorageError: the record could not be written to its end.
@@ -116,12 +116,12 @@ class Loggers:
                 raise
             reason = str(error) or type(error).__name__
             self._warn(
-                f"The {name} logger could not {action} and is off from here; training goes on. {reason}"
+                f"The {name} logger could not {action} and is switched off; training continues. {reason}"
             )
             self._switch_off(name)
 
     def _switch_off(self, name: str) -> None:
-        """Takes a member out and lets it end, so that no terminal or file is left half open."""
+        """Removes a member and closes it, so that no terminal or file is left half open."""
         member = self._members.pop(name, None)
         if member is not None:
             with contextlib.suppress(Exception):
@@ -134,8 +134,8 @@ def make_loggers(info: RunInfo, warn: Callable[[str], None]) -> Loggers:
     Raises:
         StorageError: the record cannot be opened.
     """
-    asked = [name for name in info.config.logger if not (name == "console" and info.quiet)]
-    return Loggers({name: partial(_made, name, info, warn) for name in MAKERS if name in asked}, warn)
+    selected = [name for name in info.config.logger if not (name == "console" and info.quiet)]
+    return Loggers({name: partial(_made, name, info, warn) for name in MAKERS if name in selected}, warn)
 
 
 def _made(name: str, info: RunInfo, warn: Callable[[str], None]) -> Logger:

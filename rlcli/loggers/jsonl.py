@@ -1,4 +1,4 @@
-"""metrics.jsonl: the record of a run, one JSON object a line, one line an update."""
+"""metrics.jsonl: the record of a run, one JSON object per line, one line per update."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rlcli.plain import open_append, open_handle
 
 FILE_NAME = "metrics.jsonl"
 LONGEST_ROW = 2**20
-"""Bytes at the end of a file that hold its last row."""
+"""Maximum bytes of a row, which are read at the end of a file to find its last one."""
 
 
 class JsonlLogger:
-    """Appends rows; each is on its way to the disk before the next update begins.
+    """Logger that appends rows to metrics.jsonl; each is flushed before the next update begins.
 
     Raises:
         StorageError: the file cannot be opened, written or closed.
@@ -55,7 +55,7 @@ class JsonlLogger:
             raise self._failure(error) from error
 
     def message(self, text: str, /) -> None:
-        """Nothing: the record holds rows only."""
+        """Does nothing: the record has rows only."""
 
     def close(self, _status: str, /) -> None:
         """Closes the file."""

@@ -1,4 +1,4 @@
-"""Aligned plain lines for pipes, files and logs: one every few seconds, every tenth, every evaluation."""
+"""Progress lines for pipes, files and logs: one every few seconds, tenth of the run, and evaluation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GAP = "  "
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a line; columns of a higher `rank` are left out first where there is little room."""
+    """Column of a progress line; those of higher `rank` are left out first on a narrow terminal."""
 
     title: str
     width: int
@@ -44,9 +44,9 @@ COLUMNS = (
 
 
 class LineLogger:
-    """Prints the rows that are due as lines of columns, in ASCII, without control codes.
+    """Logger that prints rows as aligned columns, in ASCII, without control codes.
 
-    Raises, once it cannot print: whoever logs switches it off.
+    Raises once it cannot print: the composite then switches it off.
     """
 
     def __init__(self, info: RunInfo, stream: TextIO | Writer, clock: Clock = time.monotonic) -> None:
@@ -78,7 +78,7 @@ class LineLogger:
         self._print(text)
 
     def close(self, _status: str, /) -> None:
-        """Nothing: the last row, evaluated or a whole tenth, has its line."""
+        """Does nothing: the last row, evaluated or a whole tenth, has its line."""
 
     def _print(self, line: str) -> None:
         self._stream.write(line + "\n")
@@ -87,7 +87,7 @@ class LineLogger:
 
 
 def fitting(width: int) -> tuple[Column, ...]:
-    """The columns that find room in a line of `width` characters, the most telling first, in their order."""
+    """Columns that fit in a line of `width` characters, chosen by rank, in their order."""
     kept: list[Column] = []
     for column in sorted(COLUMNS, key=lambda column: column.rank):
         width -= column.width

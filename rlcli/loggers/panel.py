@@ -1,4 +1,4 @@
-"""The live panel: how far, how good, how far off policy. One glance should tell whether to let it run."""
+"""Live terminal panel of a run: progress, returns, and health of the latest update."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rlcli.loggers.sparkline import Series
 from rlcli.streams import Writer
 
 REFRESH = 0.25
-"""Least seconds between two drawings."""
+"""Minimum seconds between two drawings."""
 COST = 0.01
-"""Greatest share of the time that drawing may take; a slow terminal is drawn less often."""
+"""Maximum share of the time that drawing may take; a slow terminal is drawn less often."""
 BEFORE, NOTE = 26, 32
 """Characters a line needs before its sparkline, and after it where there is a note."""
 SPARKLINE = range(10, 25)
-"""Characters of a sparkline beside a note; where even the least does not fit, it takes the note's place."""
+"""Width of a sparkline beside a note; where even the minimum does not fit, the note is left out."""
 
 GOOD, FAIR, POOR, PLAIN = "green", "yellow", "bold red", "bold"
 BORDERS = {"finished": "green", "failed": "red", "interrupted": "yellow", "pruned": "yellow"}
@@ -35,20 +35,20 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Gauge:
-    """One line of the panel: a metric with its course and what it means."""
+    """Line of the panel: a metric with its value, sparkline and note."""
 
     label: str
     metric: str
     text: Callable[[float], str] = figure
     style: Callable[[Figures], str] = lambda _: PLAIN
     note: Callable[[Figures], str] = lambda _: ""
-    least: float | None = None
-    most: float | None = None
-    """The range its sparkline shows at the least."""
+    minimum: float | None = None
+    maximum: float | None = None
+    """The range its sparkline shows in any case."""
 
 
 def _spent(row: Figures) -> str:
-    """How much of the KL budget went; 1.5 times is where the usual early stop is drawn."""
+    """Colour by the share of the KL budget spent; 1.5 is the usual threshold of early stopping."""
     used = row.get("update/budget_used", 0.0)
     return GOOD if used <= 1.0 else FAIR if used <= 1.5 else POOR
 
@@ -59,7 +59,7 @@ def _budget(row: Figures) -> str:
 
 
 def _sampled(row: Figures) -> str:
-    """Half the batch is where particle filters resample."""
+    """Colour by effective sample size; half the batch is where particle filters resample."""
     ess = row["behaviour/ess"]
     return GOOD if ess >= 0.8 else FAIR if ess >= 0.5 else POOR
 
@@ -74,37 +74,37 @@ def _spread(row: Figures) -> str:
 
 
 def gauges(batch: int) -> tuple[tuple[Gauge, ...], ...]:
-    """The lines of the panel in three blocks; `batch` is the samples of one update."""
+    """Lines of the panel in three blocks; `batch` is the number of samples of one update."""
     return (
         (
             Gauge("Return", "train/return_100", note=lambda _: "mean of the last 100 episodes"),
             Gauge("Evaluation", "eval/return_mean", note=_spread),
         ),
         (
-            Gauge("KL(μ‖π)", "behaviour/kl_mu_pi", style=_spent, note=_budget, least=0.0),
+            Gauge("KL(μ‖π)", "behaviour/kl_mu_pi", style=_spent, note=_budget, minimum=0.0),
             Gauge(
                 "ESS", "behaviour/ess", share, _sampled,
-                lambda row: f"worth {row['behaviour/ess'] * batch:,.0f} of {batch:,} samples", most=1.0,
+                lambda row: f"worth {row['behaviour/ess'] * batch:,.0f} of {batch:,} samples", maximum=1.0,
             ),
             Gauge(
                 "Clip fraction", "behaviour/clip_fraction", share, _clipped,
-                lambda _: "of ratios outside 1 ± 0.2", least=0.0,
+                lambda _: "of ratios outside 1 ± 0.2", minimum=0.0,
             ),
         ),
         (
             Gauge("Entropy", "update/entropy", note=lambda _: "nats"),
             Gauge(
                 "Critic", "update/explained_variance", share,
-                note=lambda _: "of target variance explained", most=1.0,
+                note=lambda _: "of target variance explained", maximum=1.0,
             ),
         ),
     )  # fmt: skip
 
 
 class PanelLogger:
-    """Draws the panel in place as rows come, at most four times a second and without a thread.
+    """Logger that redraws the panel in place, at most four times a second and without a thread.
 
-    Raises, once it cannot draw: whoever logs switches it off.
+    Raises once it cannot draw: the composite then switches it off.
     """
 
     def __init__(self, info: RunInfo, console: Console, clock: Clock = time.monotonic) -> None:
@@ -117,7 +117,7 @@ class PanelLogger:
         self._series = {gauge.metric: Series() for block in self._blocks for gauge in block}
         self._latest: dict[str, Any] = {"env_steps": info.start_steps}
         self._due = clock()
-        # stdout stays untouched: a result printed there is for whoever reads it.
+        # stdout stays untouched: it is for results alone.
         self._live = Live(
             self.render(),
             console=console,
@@ -128,7 +128,7 @@ class PanelLogger:
         self._live.start(refresh=True)
 
     def log(self, row: Row, /) -> None:
-        """Takes a row in, and draws if a drawing is due."""
+        """Stores a row, and redraws if a drawing is due."""
         self._latest.update(row)
         for metric, series in self._series.items():
             if metric in row:
@@ -142,7 +142,7 @@ class PanelLogger:
         self._check()
 
     def close(self, status: str, /) -> None:
-        """Leaves the panel with its last figures, and the cursor below it."""
+        """Draws the last figures, and leaves the cursor below the panel."""
         try:
             self._draw(status)
         finally:
@@ -194,12 +194,12 @@ class PanelLogger:
     def _gauge(self, gauge: Gauge, inside: int) -> Text:
         style = gauge.style(self._latest)
         label, value = f"{gauge.label:<14}", f"{gauge.text(self._latest[gauge.metric]):>9}"
-        # The mark says without colour what red says with it.
+        # The mark shows without colour what red shows with it.
         mark = " ! " if style == POOR else "   "
         room = min(SPARKLINE[-1], inside - BEFORE - NOTE)
         noted = room >= SPARKLINE[0]
         room = room if noted else max(0, inside - BEFORE)
-        course = self._series[gauge.metric].sparkline(room, gauge.least, gauge.most)
+        course = self._series[gauge.metric].sparkline(room, gauge.minimum, gauge.maximum)
         line = Text.assemble(label, (value, style), (mark, style), (course.ljust(room), "dim cyan"))
         if noted:
             line.append("  " + gauge.note(self._latest), "dim")

@@ -1,4 +1,4 @@
-"""How far training is, how fast it goes and how long it will take; and numbers as people read them."""
+"""Progress of training (position, speed, time left), and formatting of numbers for people."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 WINDOW = 10.0
 """Seconds over which the speed shown is averaged."""
 SHORTEST = 0.1
-"""Seconds that say something about speed: rows of many jobs may be told all at once."""
+"""Minimum seconds to measure speed over: rows of many jobs may arrive all at once."""
 
 Clock = Callable[[], float]
 
 
 class Progress:
-    """Position and speed of training, brought up to date by `reach`. In seconds and env steps."""
+    """Position and speed of training, updated by `reach`. In seconds and env steps."""
 
     def __init__(self, start: int, total: int, clock: Clock = time.monotonic) -> None:
         self.steps = start
@@ -26,7 +26,7 @@ class Progress:
         self._marks: deque[tuple[float, int]] = deque()
 
     def reach(self, steps: int) -> None:
-        """It stands at `steps` now."""
+        """Sets the position to `steps`."""
         now = self._clock()
         self.steps = steps
         self._marks.append((now, steps))
@@ -35,17 +35,17 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of it that is done, 0 to 1."""
+        """Share of the steps that is done, 0 to 1."""
         return min(1.0, self.steps / max(1, self.total))
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this process took it up."""
+        """Seconds since this process started or resumed it."""
         return self._clock() - self._started
 
     @property
     def speed(self) -> float | None:
-        """Env steps a second of late; None before there is anything to go by."""
+        """Recent env steps per second; None before it can be measured."""
         if len(self._marks) < 2:
             return None
         (since, before), (now, steps) = self._marks[0], self._marks[-1]
@@ -53,7 +53,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds to the end at that speed; None before there is one."""
+        """Seconds to the end at that speed; None before it can be measured."""
         speed = self.speed
         return None if speed is None else max(0.0, self.total - self.steps) / speed
 
@@ -63,8 +63,8 @@ def figure(value: float | None) -> str:
     if value is None:
         return "-"
     size = abs(value)
-    for least, form in ((1e7, ".2e"), (1000.0, ",.0f"), (100.0, ".1f"), (1.0, ".2f"), (1e-3, ".4f")):
-        if size >= least:
+    for minimum, form in ((1e7, ".2e"), (1000.0, ",.0f"), (100.0, ".1f"), (1.0, ".2f"), (1e-3, ".4f")):
+        if size >= minimum:
             return format(value, form)
     return format(value, ".1e") if size else "0"
 

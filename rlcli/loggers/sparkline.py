@@ -1,4 +1,4 @@
-"""A whole run's course of one figure in a handful of characters."""
+"""Sparkline of one figure over a whole run, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CAPACITY = 128
 
 
 class Series:
-    """Keeps the course of a figure in bounded memory: neighbours are averaged once there are too many."""
+    """Series of a figure in bounded memory: neighbours are averaged once there are too many."""
 
     def __init__(self) -> None:
         self._points: list[float] = []
@@ -27,16 +27,16 @@ class Series:
             self._points = [(a + b) / 2 for a, b in zip(self._points[::2], self._points[1::2], strict=True)]
             self._stride *= 2
 
-    def sparkline(self, width: int, least: float | None = None, most: float | None = None) -> str:
-        """At most `width` bars, oldest first, between the least and the greatest value shown.
+    def sparkline(self, width: int, minimum: float | None = None, maximum: float | None = None) -> str:
+        """At most `width` bars, oldest first, between the minimum and the maximum shown.
 
-        `least` and `most` widen that range: a figure that hardly moves should not look dramatic.
+        `minimum` and `maximum` widen that range: a figure that hardly moves should not look dramatic.
         """
         points = _resampled(self._points or self._pending, width)
         if not points:
             return ""
-        low = min(points) if least is None else min(least, *points)
-        high = max(points) if most is None else max(most, *points)
+        low = min(points) if minimum is None else min(minimum, *points)
+        high = max(points) if maximum is None else max(maximum, *points)
         if high <= low:
             return BARS[0] * len(points)
         return "".join(BARS[min(7, int(8 * (point - low) / (high - low)))] for point in points)

@@ -1,4 +1,4 @@
-"""TensorBoard event files (events.*) in the run directory; the horizontal axis is env steps."""
+"""TensorBoard logger: event files (events.*) in the run directory; the horizontal axis is env steps."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rlcli.errors import UserError
 from rlcli.loggers.interface import Row, RunInfo
 
 FLUSH_EVERY = 2.0
-"""Seconds after which what was logged is with the operating system."""
+"""Maximum seconds before logged rows are flushed to the operating system."""
 
 _files = itertools.count()
-"""Of this process: two of one second need two names."""
+"""Numbers of the files of this process: two made in one second need two names."""
 
 
 def available() -> str | None:
-    """None when TensorBoard is installed, else what is missing and how to install it."""
+    """None when TensorBoard is installed, else a message with how to install it."""
     if importlib.util.find_spec("tensorboard") is None:
         return "logger=tensorboard needs a package that is not installed: pip install tensorboard"
     return None
 
 
 class TensorboardLogger:
-    """Writes each row as one summary; a list is logged as its last value.
+    """Logger that writes each row as one summary; a list is logged as its last value.
 
     TensorBoard's own writers have a thread that opens the file by its name again and again: when that fails,
     it ends with a traceback on the terminal. Here the file stays open, and failures are the caller's.
@@ -57,7 +57,7 @@ class TensorboardLogger:
         self._due = 0.0
         self._write(file_version="brain.Event:2")
         if info.resumed:
-            # TensorBoard then leaves out what an earlier process logged from this step on.
+            # TensorBoard then ignores what an earlier process logged from this step on.
             self._write(session_log=SessionLog(status=SessionLog.START), step=info.start_steps + 1)
         config = json.dumps(info.config_dict, indent=2, default=str)
         summary = text("config", f"```json\n{config}\n```")  # type: ignore[no-untyped-call]
@@ -73,10 +73,10 @@ class TensorboardLogger:
         self._write(summary=self._summary(value=values), step=row["env_steps"])
 
     def message(self, text: str, /) -> None:
-        """Nothing: TensorBoard has no reader while a run trains."""
+        """Does nothing: TensorBoard shows no messages."""
 
     def close(self, _status: str, /) -> None:
-        """Writes what is held back and closes the file."""
+        """Flushes and closes the file."""
         self._file.close()
 
     def _write(self, **content: Any) -> None:

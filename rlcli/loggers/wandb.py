@@ -1,11 +1,11 @@
-"""Weights & Biases: one W&B run a run, in the run directory; a copy of the record, never the record.
+"""Weights & Biases logger: one W&B run per run, in the run directory; a copy of the record, metrics.jsonl.
 
-The W&B run has the run's id, and a row its update as the step. A run that is resumed goes on in the same W&B
-run; offline it is a further segment of that id, and `wandb sync` joins them. Rows that come again after a
-resume have steps that are there already, and W&B passes over them.
+The W&B run has the run's id, and a row has its update as the step. A resumed run continues the same W&B run;
+offline it is a further segment of that id, and `wandb sync` joins them. Rows that are logged again after a
+resume have steps that exist already, and W&B ignores them.
 
-Offline unless the user is logged in or says otherwise. Nothing is asked, nothing printed by W&B itself,
-and what costs time beside the rows (system statistics, console capture, code saving) is off.
+Offline unless the user is logged in or sets the mode. W&B itself prompts for nothing and prints nothing, and
+what costs time beside the rows (system statistics, console capture, code saving) is off.
 
 Server, mode, key and project come from the config, the user's environment and the user's own settings file
 (`~/.config/wandb/settings`, or that of WANDB_CONFIG_DIR). W&B by itself also reads `wandb/settings`,
@@ -33,11 +33,11 @@ from rlcli.plain import check_folder
 Mode = Literal["online", "offline", "disabled"]
 
 INIT_TIMEOUT = 10.0
-"""Seconds W&B's server has to answer before a run goes offline."""
+"""Seconds to wait for W&B's server before a run is logged offline."""
 FINISH_TIMEOUT = 60.0
-"""Seconds the last rows have to upload; what is left stays on disk for `wandb sync`."""
+"""Seconds to wait for the last rows to upload; what is left stays on disk for `wandb sync`."""
 FLUSH_EVERY = 1.0
-"""Seconds rows wait to be handed over together: one at a time they cost twice as much."""
+"""Seconds between batches of rows handed to W&B: one at a time they cost twice as much."""
 
 MODES: dict[str, Mode] = {
     "online": "online", "run": "online", "shared": "online",
@@ -45,25 +45,25 @@ MODES: dict[str, Mode] = {
 }  # fmt: skip
 """W&B's names for its modes, in WANDB_MODE and in its settings files."""
 EXIT_CODES = {"finished": 0, "pruned": 0, "interrupted": 130}
-"""What W&B is told at the end; any other status is a failure, 1."""
+"""Exit code of the W&B run by status; any other status is a failure, 1."""
 
-_told: set[str] = set()
-"""What this process has said of runs that went offline: once, and no later run waits for the server again."""
+_warned: set[str] = set()
+"""Topics this process has warned about: each once, and no later run waits for the server again."""
 
 
 def available() -> str | None:
-    """None when W&B's SDK is installed, else what is missing and how to install it."""
+    """None when W&B's SDK is installed, else a message with how to install it."""
     if importlib.util.find_spec("wandb") is None:
         return "logger=wandb needs a package that is not installed: pip install wandb"
     return None
 
 
 class WandbLogger:
-    """Logs each row to a W&B run of its own; `epochs/...` lists as their last value.
+    """Logger of rows to one W&B run; `epochs/...` lists are logged as their last value.
 
     Raises:
         UserError: the SDK is not installed.
-        StorageError: a link lies where W&B would write.
+        StorageError: there is a link where W&B would write.
     """
 
     def __init__(self, info: RunInfo, warn: Callable[[str], None] = lambda _: None) -> None:
@@ -71,24 +71,24 @@ class WandbLogger:
         self._last: dict[str, Any] = {}
         self._waiting: list[dict[str, Any]] = []
         self._due = 0.0
-        asked = _asked_mode(info.config.wandb.mode)
-        if asked == "disabled":
+        requested = _asked_mode(info.config.wandb.mode)
+        if requested == "disabled":
             return
         if missing := available():
             raise UserError(missing)
         _check_links(info.dir)
         info = dataclasses.replace(info, dir=info.dir.absolute())
         with _contained(info.dir):
-            mode = _resolve(asked, warn)
+            mode = _resolve(requested, warn)
             if mode != "disabled":
                 self._run, self._offline = _start(info, mode, warn)
         if self._run is not None:
-            # Offline nobody watches the summary, and keeping it costs a third of a row: written at the end.
+            # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
             summary = {"summary": "none"} if self._offline else {}
             self._run.define_metric("*", step_metric="env_steps", **summary)
 
     def log(self, row: Row, /) -> None:
-        """Takes a row in, and hands those waiting to W&B's process, which writes and uploads them, if due."""
+        """Queues a row; if due, hands the queue to W&B's process, which writes and uploads it."""
         if self._run is None:
             return
         now = time.time()
@@ -99,7 +99,7 @@ class WandbLogger:
             self._due = now + FLUSH_EVERY
 
     def message(self, text: str, /) -> None:
-        """Nothing: W&B shows rows."""
+        """Does nothing: W&B shows rows only."""
 
     def close(self, status: str, /) -> None:
         """Finishes the W&B run, as failed unless the run finished."""
@@ -124,43 +124,43 @@ def _scalar(value: Any) -> Any:
 
 
 def _asked_mode(configured: str) -> Mode | None:
-    """The mode the configuration names, else the one WANDB_MODE does; None when neither says."""
+    """Mode set by the configuration, else by WANDB_MODE; None when neither sets one."""
     return MODES.get(os.environ.get("WANDB_MODE", "") if configured == "auto" else configured)
 
 
-def _resolve(asked: Mode | None, warn: Callable[[str], None]) -> Mode:
-    """The mode to start in: what was asked, else what W&B's settings say, else by whether there is a key.
+def _resolve(requested: Mode | None, warn: Callable[[str], None]) -> Mode:
+    """Mode to start in: the one requested, else that of W&B's settings, else by whether there is an API key.
 
-    Reads files and the environment only; nothing is asked of the user or of a server.
+    Reads files and the environment only; neither the user nor a server is asked.
     """
     import wandb
 
     settings = wandb.setup(wandb.Settings(silent=True)).settings
-    if asked is None and settings.mode in MODES and MODES[settings.mode] != "online":
+    if requested is None and settings.mode in MODES and MODES[settings.mode] != "online":
         return MODES[settings.mode]
-    if asked == "offline":
+    if requested == "offline":
         return "offline"
     try:
         logged_in = wandb.login(prompt=False, verify=False)
     except wandb.errors.AuthenticationError as error:
-        _tell_once("credentials", f"W&B: the credentials cannot be used: {error}", warn)
+        _warn_once("credentials", f"W&B: the credentials cannot be used: {error}", warn)
         return "offline"
-    if asked == "online" and not logged_in:
-        _tell_once("login", "W&B: nobody is logged in (try: wandb login).", warn)
+    if requested == "online" and not logged_in:
+        _warn_once("login", "W&B: nobody is logged in (try: wandb login).", warn)
     return "online" if logged_in else "offline"
 
 
 def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any, bool]:
-    """The W&B run, and whether it is offline: also when its server did not answer, now or before."""
+    """The W&B run, and whether it is offline: also when the server did not answer, now or before."""
     import wandb
 
-    if mode == "online" and "server" not in _told:
+    if mode == "online" and "server" not in _warned:
         present = _segments(info.dir)
         try:
             return _init(info, "online"), False
         except wandb.errors.Error as error:
             reason = str(error).partition("\n")[0] or f"no answer within {INIT_TIMEOUT:.0f} s"
-            _tell_once("server", f"W&B: no run could be started on its server: {reason}.", warn)
+            _warn_once("server", f"W&B: no run could be started on its server: {reason}.", warn)
         for empty in _segments(info.dir) - present:
             shutil.rmtree(empty, ignore_errors=True)
         # What could not start keeps its id to itself as long as W&B's process lives.
@@ -175,7 +175,7 @@ def _id(info: RunInfo) -> str:
 
 
 def _segments(directory: Path) -> set[Path]:
-    """What online runs left under a run directory."""
+    """Segments of online runs in a run directory."""
     return set((directory / "wandb").glob("run-*"))
 
 
@@ -202,7 +202,7 @@ def _init(info: RunInfo, mode: Literal["online", "offline"], suffix: str = "") -
 
 
 def _settings() -> Any:
-    """Quiet, bounded in time, and without what costs time; private settings only where this SDK has them."""
+    """W&B settings: quiet, with timeouts, without costly extras; private ones only where the SDK has them."""
     import wandb
 
     wanted: dict[str, Any] = {
@@ -224,7 +224,7 @@ def _settings() -> Any:
 
 
 def _check_links(directory: Path) -> None:
-    """Refuses links where W&B writes: `wandb` in the run directory, and what lies right in it.
+    """Refuses links where W&B writes: `wandb` in the run directory, and its direct entries.
 
     Raises:
         StorageError: there is one.
@@ -234,12 +234,12 @@ def _check_links(directory: Path) -> None:
         check_folder(folder / "cache")
         for path in folder.iterdir():
             if path.is_symlink():
-                raise StorageError(f"{path} is a link; what lies in a run directory may not lead out of it.")
+                raise StorageError(f"{path} is a link; files of a run directory may not lead out of it.")
 
 
 @contextlib.contextmanager
 def _contained(directory: Path) -> Iterator[None]:
-    """While W&B starts its process: its logs go under the run directory and it reports no errors home.
+    """Environment in which W&B starts its process: logs in the run directory, no error reports to its maker.
 
     The user's own variables win; none is left behind for child processes. The current folder is the root
     folder meanwhile: where only the machine's owner writes, no settings of somebody else are found.
@@ -271,7 +271,7 @@ def _in_the_root_folder() -> Iterator[None]:
         os.close(before)
 
 
-def _tell_once(topic: str, text: str, warn: Callable[[str], None]) -> None:
-    if topic not in _told:
-        _told.add(topic)
+def _warn_once(topic: str, text: str, warn: Callable[[str], None]) -> None:
+    if topic not in _warned:
+        _warned.add(topic)
         warn(f"{text.rstrip('.')}. Runs are logged offline; `wandb sync` uploads them later.")

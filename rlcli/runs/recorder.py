@@ -234,7 +234,7 @@ class Recorder:
         self._log.write(f"{now()} {visible(text[:LONGEST_ENTRY])}")
 
     def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
-        """Saves a state; `replace` writes the checkpoint of this update anew if there is one."""
+        """Saves a state; `replace` overwrites the checkpoint of this update if there is one."""
         # The rows and digests before a checkpoint reach the disk before it does.
         rows = self._rows.settle()
         settle(self.dir / DIGESTS)
@@ -256,7 +256,7 @@ class Recorder:
         if evaluation.cut:
             self.warn(
                 f"Evaluation after update {self.updates}: {evaluation.cut} of {len(evaluation.returns)} "
-                f"episodes did not end and were cut after {self.config.eval.max_steps:,} steps "
+                f"episodes did not end and were stopped after {self.config.eval.max_steps:,} steps "
                 "(eval.max_steps); their returns are of the steps played.",
                 aloud=not self._warned_of_cut,
             )
@@ -275,7 +275,7 @@ class Recorder:
         )  # fmt: skip
 
     def _progress(self) -> dict[str, Any]:
-        """The manifest's fields about how far the run has come."""
+        """Fields of the manifest about the run's progress."""
         return {
             "env_steps": self.env_steps,
             "updates": self.updates,

@@ -239,5 +239,5 @@ def _recovered(run_dir: Path, config: RunConfig) -> Recovered | None:
         return Checkpoints(run_dir, config.checkpoint.keep, largest).recover()
     except StorageError as error:
         raise StorageError(
-            f"{error} No whole checkpoint is left to go on from; `rlcli reproduce` trains the run again."
+            f"{error} No valid checkpoint is left to resume from; `rlcli reproduce` trains the run again."
         ) from error

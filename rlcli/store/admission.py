@@ -89,7 +89,7 @@ def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
     for module in named:
         origin = None if module in sys.modules else modules.origin(module)
         if origin is not None and origin.is_relative_to(run_dir.resolve()):
-            yield f"{run_dir} names the module {module!r}, which lies in it: {origin} is not imported."
+            yield f"{run_dir} names the module {module!r}, which is a file in it: {origin} is not imported."
 
 
 def _size(config: RunConfig) -> Iterator[str]:

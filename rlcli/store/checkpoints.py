@@ -75,7 +75,7 @@ class Checkpoints:
 
         `due`: it is saved on schedule, not because the run ends here; `final`: the evaluation that makes it
         the best was made because the run ends here; `owed`: its evaluation was interrupted; `replace`: a
-        checkpoint of this update is written anew. `rows` is the span of metrics.jsonl so far.
+        checkpoint of this update is replaced. `rows` is the span of metrics.jsonl so far.
 
         Raises:
             StorageError: it could not be written; the earlier ones are untouched.

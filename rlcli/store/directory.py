@@ -66,7 +66,8 @@ def find_run(reference: str, root: Path) -> Path:
     _check_started([folder for folder in (path, root / reference) if reference and folder not in runs])
     if not runs:
         raise UserError(
-            f"There is no run {reference!r}: no runs lie in {root}.", hint="Train one first: rlcli train"
+            f"There is no run {reference!r}: no runs are in {root}.",
+            hint="Train one first: rlcli train",
         )
     if reference == names.LAST:
         return max(runs, key=lambda directory: _start_key(runs[directory]))
@@ -109,7 +110,7 @@ def require_sweep(reference: str, root: Path) -> Path:
     sweeps = sorted(path.parent for path in root.glob("*/sweep.json"))
     if not sweeps:
         raise UserError(
-            f"There is no sweep {reference!r}: none lie in {root}.",
+            f"There is no sweep {reference!r}: there are none in {root}.",
             hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
         )
     if reference == names.LAST:
@@ -160,7 +161,7 @@ def summary(run_dir: Path) -> dict[str, Any]:
     content = Manifest.read(run_dir).content
     row = {"id": content["id"], "dir": str(run_dir)} | {name: content[name] for name in FIELDS}
     if row["status"] == "running" and holder(run_dir) is None:
-        row |= {"status": "killed", "message": f"its process is gone; go on with: rlcli resume {row['id']}"}
+        row |= {"status": "killed", "message": f"its process is gone; resume with: rlcli resume {row['id']}"}
     return row
 
 
@@ -224,7 +225,7 @@ def _check_started(folders: Sequence[Path]) -> None:
             if folder.is_dir() and is_unstarted(folder):
                 raise UserError(
                     f"{folder} holds no run: its process was killed before it began, and there is nothing "
-                    "to go on with.",
+                    "to resume.",
                     hint=f"Start it: rlcli train name={folder.name} ...; the folder is used again.",
                 )
 
@@ -264,7 +265,7 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UserError(f"Runs cannot lie in {root}: it is not a folder.") from None
+        raise UserError(f"Runs cannot be saved to {root}: it is not a folder.") from None
     except OSError as error:
         raise storage_error(root, error) from error
     for number in range(1, 10_000):

@@ -64,7 +64,7 @@ def remove_leftovers(run_dir: Path) -> None:
 
 
 def set_aside(path: Path) -> Path | None:
-    """Renames a file that will be started anew to `<name>.before-<n>`; None if it is missing or empty.
+    """Renames a file that will be rewritten to `<name>.before-<n>`; None if it is missing or empty.
 
     Raises:
         StorageError: it cannot be renamed.

@@ -22,7 +22,7 @@ HEALTH = (
 
 
 def write_results(sweep: Sweep) -> None:
-    """Writes results.csv anew.
+    """Writes results.csv, replacing the earlier one.
 
     Raises:
         StorageError: it cannot be written.

@@ -78,7 +78,7 @@ class Training:
         remove_stop_file(self.sweep.dir)
         if not self.sweep.dir.is_dir():
             raise StorageError(
-                f"{self.sweep.dir} is not there any more: it was removed while its jobs trained."
+                f"{self.sweep.dir} does not exist any more: it was removed while its jobs trained."
             )
         self.sweep.record()
         write_results(self.sweep)
@@ -149,7 +149,7 @@ class Training:
         if result.id == NO_ID or removed:  # not in its manifest, if there is one
             job.status, job.exit_code, job.message = result.status, result.exit_code, result.message
         if removed:
-            job.message = "its directory is not there any more: it was removed while the job trained"
+            job.message = "its directory does not exist any more: it was removed while the job trained"
         self._display.ended(job)
 
 

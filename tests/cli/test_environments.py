@@ -68,13 +68,15 @@ def test_an_evaluation_that_has_no_end_is_cut_and_says_so(rlcli: Rlcli, workplac
     ]
     ended = rlcli("train", *endless)
     assert ended.code == 0
-    assert ended.err.count("2 of 2 episodes did not end and were cut after 20 steps (eval.max_steps)") == 1
+    assert (
+        ended.err.count("2 of 2 episodes did not end and were stopped after 20 steps (eval.max_steps)") == 1
+    )
     log = (workplace / "runs/one/train.log").read_text()
-    assert log.count("were cut after 20 steps") == 2
+    assert log.count("were stopped after 20 steps") == 2
     rows = [json.loads(line) for line in (workplace / "runs/one/metrics.jsonl").read_text().splitlines()]
     assert [(row["eval/cut"], row["eval/length_mean"]) for row in rows] == [(2, 20.0)] * 2
     ended = rlcli("eval", "runs/one", "-n", "3", "--max-steps", "7")
-    assert "3 of them did not end and were cut after 7 steps" in ended.out
+    assert "3 of them did not end and were stopped after 7 steps" in ended.out
     (row,) = rlcli("eval", "runs/one", "-n", "3", "--json").rows()
     assert (row["cut"], row["max_steps"], row["length_mean"]) == (3, 20, 20.0)
 

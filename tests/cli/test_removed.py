@@ -40,7 +40,7 @@ def test_a_run_says_that_its_directory_is_gone(removing: Removing) -> None:
     assert ended.code == 4
     assert ended.err.splitlines() == [
         f"failed: {Path.cwd()}/runs/one/checkpoints: No such file or directory.",
-        "runs/one is not there any more: it was removed while the run trained.",
+        "runs/one does not exist any more: it was removed while the run trained.",
     ]
     assert ended.out == ""
     assert not Path("runs/one").exists()
@@ -49,9 +49,9 @@ def test_a_run_says_that_its_directory_is_gone(removing: Removing) -> None:
 def test_a_job_fails_alone(removing: Removing) -> None:
     ended = removing("runs/two/seed=0", "train", "-m", "-q", "name=two", "seed=0,1")
     assert ended.code == 1
-    assert "seed=0 failed: its directory is not there any more" in ended.err
+    assert "seed=0 failed: its directory does not exist any more" in ended.err
     assert ended.err.splitlines()[-1] == (
-        "It cannot be resumed: there is no folder of seed=0 in it any more."
+        "It cannot be resumed: the folders of seed=0 do not exist any more."
     )
     assert "seed=1  finished" in ended.out
 
@@ -60,6 +60,6 @@ def test_a_sweep_says_that_its_directory_is_gone(removing: Removing) -> None:
     ended = removing("runs/two", "train", "-m", "-q", "name=two", "seed=0,1")
     assert ended.code == 4
     assert ended.err.splitlines()[-1] == (
-        "Error: runs/two is not there any more: it was removed while its jobs trained."
+        "Error: runs/two does not exist any more: it was removed while its jobs trained."
     )
     assert not Path("runs/two").exists()

@@ -27,7 +27,7 @@ def one(rlcli: Rlcli, workplace: Path) -> Path:
 def test_identical(one: Path, rlcli: Rlcli) -> None:
     ended = rlcli("reproduce", "last")
     assert ended.code == 0
-    assert ended.out == ("identical: 4 updates, 20 digests\nThe reproduction lies in runs/one-reproduction\n")
+    assert ended.out == ("identical: 4 updates, 20 digests\nSaved to runs/one-reproduction\n")
     assert ended.err == "Training 4 updates again in runs/one-reproduction\n"
     (row,) = rlcli("reproduce", "last", "--json", "--quiet", "--until", "2").rows()
     assert (row["identical"], row["updates"], row["digests"], row["until"]) == (True, 2, 10, 2)
@@ -41,9 +41,7 @@ def test_identical(one: Path, rlcli: Rlcli) -> None:
 def test_a_job_of_a_sweep(rlcli: Rlcli) -> None:
     assert rlcli("train", "-m", *SMALL, "seed=0,1", "name=both").code == 0
     ended = rlcli("reproduce", "both/seed=1", "--until", "1")
-    assert ended.out == (
-        "identical: 1 update, 5 digests\nThe reproduction lies in runs/both-seed=1-reproduction\n"
-    )
+    assert ended.out == ("identical: 1 update, 5 digests\nSaved to runs/both-seed=1-reproduction\n")
 
 
 def test_different(one: Path, rlcli: Rlcli) -> None:

@@ -91,7 +91,7 @@ def test_a_stopped_run_names_the_command_that_goes_on(workplace: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     identity = json.loads((workplace / "runs" / "mine" / "manifest.json").read_text())["id"]
-    assert err.endswith(f"Go on with: rlcli resume {identity}\n")
+    assert err.endswith(f"Resume with: rlcli resume {identity}\n")
     assert out == ""
 
 
@@ -99,7 +99,7 @@ def test_of_a_sweep_only_who_trains_it_can_be_said(rlcli: Rlcli, workplace: Path
     assert rlcli("train", "-m", *TINY[:-1], "seed=0,1", "name=pair", "--quiet").code == 0
     refused = rlcli("resume", "pair", "hydra/launcher=cohort", "seed=3")
     assert refused.code == 2
-    assert "seed=3 cannot be set" in refused.err
+    assert "cannot be changed by a resume: seed=3" in refused.err
     misspelt = rlcli("resume", "pair", "hydra/launcher=jobli")
     assert misspelt.code == 2
     assert "Did you mean 'joblib'?" in misspelt.err

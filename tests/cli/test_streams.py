@@ -58,7 +58,7 @@ def test_no_stream_fails_a_run(error: Exception, command: Ended) -> None:
     assert manifest_of(Path("runs/one"))["status"] == "finished"
     assert len(rows_of(Path("runs/one"))) == 6
     log = Path("runs/one/train.log").read_text()
-    assert f"The console logger could not log a row and is off from here; training goes on. {error}" in log
+    assert f"The console logger could not log a row and is switched off; training continues. {error}" in log
 
 
 BROKEN = OSError(errno.EIO, "Input/output error")

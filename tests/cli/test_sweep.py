@@ -53,7 +53,7 @@ def test_the_best_of_a_grid_without_a_sampler(rlcli: Rlcli) -> None:
 def test_sweeps_that_are_not_there(verb: str, rlcli: Rlcli, workplace: Path) -> None:
     ended = rlcli("sweep", verb, "nothing")
     assert (ended.code, ended.out) == (2, "")
-    assert "none lie in runs" in ended.err
+    assert "there are none in runs" in ended.err
     for name in ("widths", "width-other"):
         (workplace / "runs" / name).mkdir(parents=True)
         (workplace / "runs" / name / "sweep.json").write_text(

@@ -28,7 +28,7 @@ def test_a_run_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
     ended = rlcli("train", *SMALL, "seed=3", "name=first")
     assert ended.code == 0
     assert "ppo on CartPole-v1, seed 3: return " in ended.out
-    assert "It lies in runs/first" in ended.out
+    assert "Saved to runs/first" in ended.out
     assert [path.name for path in workplace.iterdir()] == ["runs"]
     config = from_yaml((workplace / "runs" / "first" / "config.yaml").read_text())
     assert config == compose([*SMALL, "seed=3", "name=first"]).config
@@ -75,12 +75,12 @@ def test_tuned_settings_are_announced_unless_quiet(rlcli: Rlcli) -> None:
     words = [word for word in SMALL if word != "tuned=none"]
     assert "ppo/CartPole-v1" in rlcli("train", *words).err
     assert "ppo/CartPole-v1" not in rlcli("--quiet", "train", *words).err
-    assert "Settings tuned" not in rlcli("train", *SMALL).err
+    assert "tuned settings" not in rlcli("train", *SMALL).err
 
 
 def test_where_runs_go(rlcli: Rlcli, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLCLI_RUNS", "elsewhere")
-    assert "It lies in elsewhere/a" in rlcli("train", *SMALL, "name=a").out
+    assert "Saved to elsewhere/a" in rlcli("train", *SMALL, "name=a").out
     ended = rlcli("train", *SMALL, "name=b", "runs_dir=third")
     assert "rlcli eval third/b" in ended.out
     assert sorted(path.name for path in workplace.iterdir()) == ["elsewhere", "third"]
@@ -123,7 +123,7 @@ def test_a_failed_run_says_why_and_where(fault: str, code: int, rlcli: Rlcli, wo
     assert ended.code == code
     assert ended.out == ""
     assert "failed: " in ended.err
-    assert "What there is lies in runs/broken" in ended.err
+    assert "Saved to runs/broken" in ended.err
     assert "Traceback" not in ended.err
     log = (workplace / "runs" / "broken" / "train.log").read_text()
     assert ("RuntimeError" if fault == "raise" else "non-finite") in log

@@ -215,8 +215,8 @@ def test_what_a_step_returned_is_never_written_again(env_id: str) -> None:
 @pytest.mark.broken_by(
     "a wall that lets the mountain car's speed be",
     "envs/array/mountain_car.py",
-    "np.equal(position, LEAST)",
-    "np.less(position, LEAST)",
+    "np.equal(position, MIN_POSITION)",
+    "np.less(position, MIN_POSITION)",
 )
 def test_mountain_cars_meet_the_wall_and_both_speed_limits() -> None:
     """Play reaches neither; states are set by hand, just short of them."""

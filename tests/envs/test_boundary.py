@@ -11,7 +11,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlcli.envs.boundary import LARGE, Wrong, read_reset, read_step, read_steps
+from rlcli.envs.boundary import LARGE, InvalidResult, read_reset, read_step, read_steps
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ObservationSpec
 
@@ -147,7 +147,7 @@ def test_what_a_space_samples_is_read_all_at_once(space: Any) -> None:
 def test_what_is_refused(space: Any, given: Any, words: str) -> None:
     spec = spec_of(space)
     for read in (lambda: read_step(spec, results(given)[0]), lambda: read_reset(spec, (given, {}))):
-        with pytest.raises(Wrong) as refused:
+        with pytest.raises(InvalidResult) as refused:
             read()
         assert words in str(refused.value)
     assert not read_steps(spec, results(given), blank(spec, 3))
@@ -165,7 +165,7 @@ def test_a_reward_is_one_real_number(reward: Any) -> None:
 @pytest.mark.parametrize("reward", ["1", None, [1.0], 1j, np.ones(2), np.array(["1"]), 10**400, {}, b"1"])
 def test_other_rewards_are_refused(reward: Any) -> None:
     spec, wrong = spec_of(CHOICE), (0, reward, False, False, {})
-    with pytest.raises(Wrong, match="the reward should be"):
+    with pytest.raises(InvalidResult, match="the reward should be"):
         read_step(spec, wrong)
     for among in (results(0, wrong), [wrong] * 3):
         assert not read_steps(spec, among, blank(spec, 3))
@@ -184,7 +184,7 @@ def test_all_else_is_no_end(flag: Any, place: int) -> None:
     wrong: list[Any] = [0, 1.0, False, False, {}]
     wrong[place] = flag
     spec = spec_of(CHOICE)
-    with pytest.raises(Wrong, match=r"(terminated|truncated) should be True or False"):
+    with pytest.raises(InvalidResult, match=r"(terminated|truncated) should be True or False"):
         read_step(spec, tuple(wrong))
     for among in (results(0, tuple(wrong)), [tuple(wrong)] * 3):
         assert not read_steps(spec, among, blank(spec, 3))
@@ -193,7 +193,7 @@ def test_all_else_is_no_end(flag: Any, place: int) -> None:
 @pytest.mark.parametrize("result", [(0, 1.0, False, {}), (0, 1.0, False, False, {}, 1), (), None, "abcde", 5])
 def test_step_gives_five_values(result: Any) -> None:
     spec = spec_of(CHOICE)
-    with pytest.raises(Wrong, match="step should give"):
+    with pytest.raises(InvalidResult, match="step should give"):
         read_step(spec, result)
     assert not read_steps(spec, [result] * 2, blank(spec, 2))
 
@@ -209,7 +209,7 @@ def test_step_gives_five_values(result: Any) -> None:
     ],
 )
 def test_reset_gives_observation_and_info(result: Any, words: str) -> None:
-    with pytest.raises(Wrong, match="reset should give") as refused:
+    with pytest.raises(InvalidResult, match="reset should give") as refused:
         read_reset(spec_of(CHOICE), result)
     assert words in str(refused.value)
 
@@ -220,7 +220,7 @@ def test_what_came_is_shown_short_and_harmless() -> None:
             raise SystemExit
 
     def told(value: Any) -> str:
-        with pytest.raises(Wrong) as refused:
+        with pytest.raises(InvalidResult) as refused:
             read_step(spec_of(CHOICE), (value, 1.0, False, False, {}))
         return str(refused.value)
 

@@ -77,7 +77,7 @@ def test_torch_environments_keep_within_the_tolerance(env_id: str, kwargs: dict[
 
 
 def test_every_array_environment_has_a_version_in_torch() -> None:
-    assert {env_id: version.twin for env_id, version in TORCH_ENVS.items()} == ARRAY_ENVS
+    assert {env_id: version.array_version for env_id, version in TORCH_ENVS.items()} == ARRAY_ENVS
 
 
 def test_select_keeps_runs_and_their_failures() -> None:

@@ -19,7 +19,7 @@ def test_rows_tested_here_are_those_composed(name):
 
 REFUSED = {
     "algo=trpo network.shared=true": "algo.step_rule=natural cannot train network.shared=true",
-    "algo=trpo algo.anchor=behaviour lag=2": "cannot be held to the behaviour policy with lag=2",
+    "algo=trpo algo.anchor=behaviour lag=2": "cannot use the behaviour policy as anchor with lag=2",
     "algo=trpo algo.penalty=kl_pi_anchor": "set algo.penalty=none",
     "algo=ppo_kl algo.step_rule=natural": "takes no algo.penalty=kl_anchor_pi",
     "algo=trpo algo.entropy_coef=0.01": "algo.entropy_coef has no effect with algo.step_rule=natural",
@@ -45,7 +45,7 @@ REFUSED = {
     "algo=trpo algo.line_search_shrink=1": "must be > 0, < 1",
     "algo=reinforce algo.minibatches=4": "cannot have algo.minibatches=4: its weights are of whole rollouts",
     "algo=reinforce algo.normalize_advantage=batch": "set algo.normalize_advantage=none",
-    "algo=reinforce algo.recompute=epoch": "weights are taken anew before each step",
+    "algo=reinforce algo.recompute=epoch": "weights are recomputed before each step",
     "algo=reinforce algo.targets=vtrace": "would weigh each sample twice; use algo.surrogate=score",
     "algo=reinforce algo.anchor=update lag=1": "would weigh each sample again: use algo.anchor=behaviour",
     "algo=reinforce algo.weights=none algo.weight_cap=2": "algo.weight_cap has no effect with algo.weights",

@@ -55,8 +55,8 @@ def test_a_sparkline_goes_from_the_least_to_the_greatest():
         series.add(float(value))
     assert series.sparkline(8) == "▁▂▃▄▅▆▇█"
     assert series.sparkline(4) == "▁▃▆█"
-    assert series.sparkline(8, least=-8.0)[0] == "▅"
-    assert series.sparkline(8, most=15.0)[-1] == "▄"
+    assert series.sparkline(8, minimum=-8.0)[0] == "▅"
+    assert series.sparkline(8, maximum=15.0)[-1] == "▄"
 
 
 def test_a_long_course_is_averaged_not_thinned():
@@ -64,7 +64,7 @@ def test_a_long_course_is_averaged_not_thinned():
     for _ in range(CAPACITY):
         series.add(0.0)
         series.add(1.0)
-    assert series.sparkline(4, least=0.0, most=1.0) == "▅▅▅▅"
+    assert series.sparkline(4, minimum=0.0, maximum=1.0) == "▅▅▅▅"
 
 
 def test_a_sparkline_shows_the_whole_run_in_bounded_memory():

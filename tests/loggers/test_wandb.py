@@ -17,7 +17,7 @@ from tests.loggers.wandb_file import finished, of_type, records_to_the_end, rows
 
 @pytest.fixture(autouse=True)
 def _said_nothing_yet(monkeypatch):
-    monkeypatch.setattr(wandb_logger, "_told", set())
+    monkeypatch.setattr(wandb_logger, "_warned", set())
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_runs_are_loaded_by_reference(
     assert rlcli.load().dir == rlcli.load("finished").dir == finished
     monkeypatch.delenv("RLCLI_RUNS")
     assert rlcli.load("last", runs_dir=str(finished.parent), checkpoint=2).update == 2
-    with pytest.raises(UserError, match="no runs lie in runs"):
+    with pytest.raises(UserError, match="no runs are in runs"):
         rlcli.load()
 
 

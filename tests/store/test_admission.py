@@ -30,7 +30,7 @@ def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(UserError, match="'other'"):
         admit(config, tmp_path / "run", ["stranger"])
     admit(config, tmp_path / "run", ["stranger", "other"])
-    with pytest.raises(UserError, match="'other', which lies in it"):
+    with pytest.raises(UserError, match="'other', which is a file in it"):
         admit(config, tmp_path, ["stranger", "other"])
 
 
@@ -51,7 +51,7 @@ def test_admitting_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "stranger" / "__init__.py").write_text("raise SystemExit")
     monkeypatch.chdir(tmp_path)
     admit(tiny(env__id="stranger.part:Env-v0"), tmp_path / "run", ["stranger.part"])
-    with pytest.raises(UserError, match="which lies in it"):
+    with pytest.raises(UserError, match="which is a file in it"):
         admit(tiny(env__id="stranger.part:Env-v0"), tmp_path, ["stranger.part"])
     assert "stranger" not in sys.modules
 

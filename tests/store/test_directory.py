@@ -130,7 +130,7 @@ def test_what_means_several_names_them(root: Path, finished: Path) -> None:
 
 
 def test_what_means_none_says_what_there_is(root: Path, finished: Path) -> None:
-    with pytest.raises(UserError, match="no runs lie in") as nothing:
+    with pytest.raises(UserError, match="no runs are in") as nothing:
         find_run("anything", root)
     assert "rlcli train" in str(nothing.value.hint)
     place(root / "baseline", finished)

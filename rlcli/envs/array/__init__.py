@@ -1,1 +1,1 @@
-"""Environments as numpy arrays over all runs at once, bit for bit Gymnasium's."""
+"""Classic-control environments batched in numpy over all runs, bit for bit equal to Gymnasium's."""

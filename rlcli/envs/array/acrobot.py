@@ -1,4 +1,4 @@
-"""Acrobot-v1 over `[R, N]`, bit for bit Gymnasium's.
+"""Acrobot-v1 batched in numpy over `[R, N]`, bit for bit equal to Gymnasium's.
 
 State: cosine and sine of the first angle, of the second; both angular velocities (rad/s); both angles (rad).
 The links have length and mass 1, their centres of mass lie in the middle, their moments of inertia are 1.
@@ -30,9 +30,9 @@ HEIGHT = constant(1.0)
 
 
 class ArrayAcrobot(ArrayEnv):
-    """Two links, one below the other: torques -1, 0, 1 (0, 1, 2) between them are to swing the end up."""
+    """Double pendulum: torques -1, 0, 1 (actions 0, 1, 2) at the joint are to swing the tip up."""
 
-    honoured = frozenset({"max_episode_steps"})
+    supported_kwargs = frozenset({"max_episode_steps"})
     width = 8
     low, high = np.full(4, -0.1), np.full(4, 0.1)
 
@@ -47,7 +47,7 @@ class ArrayAcrobot(ArrayEnv):
 
     @staticmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """Hanging almost at rest."""
+        """Initial states: hanging almost at rest."""
         # The first state is float32, its cosines and sines too; the first step takes it as float64.
         single = drawn.astype(np.float32)
         angles, speeds = single[:2], single[2:]
@@ -141,7 +141,7 @@ class ArrayAcrobot(ArrayEnv):
         np.divide(acceleration, d1, acceleration)
 
     def _wrap(self) -> None:
-        """Brings the angles back to -π .. π, by one turn at a time."""
+        """Wraps the angles to -π .. π, one turn at a time."""
         for beyond, back in ((np.greater, np.subtract), (np.less, np.add)):
             bound = PI if beyond is np.greater else -PI
             while np.count_nonzero(outside := beyond(self._angles, bound)):

@@ -1,4 +1,4 @@
-"""What array environments have in common: episodes over `[R, N]`, and the rules that keep them exact.
+"""Base class of the numpy environments: episodes over `[R, N]`, and the rules that keep them exact.
 
 An array environment gives Gymnasium's numbers to the last bit, so it repeats Gymnasium's arithmetic, every
 product and quotient in the same order and type, since another would round otherwise. Gymnasium computes with
@@ -34,7 +34,7 @@ NEVER = np.iinfo(np.int64).max
 
 
 def constant(value: float) -> Doubles:
-    """A number that a ufunc takes faster than a Python float: an array of rank 0."""
+    """Array of rank 0, which a ufunc takes faster than a Python float."""
     return np.array(value, np.float64)
 
 
@@ -42,21 +42,21 @@ TWO = constant(2.0)
 
 
 def clamp(values: Array, low: Array, high: Array) -> None:
-    """Brings values to low .. high, in place."""
+    """Clamps values to low .. high, in place."""
     np.maximum(values, low, out=values)
     np.minimum(values, high, out=values)
 
 
 class ArrayEnv(ABC):
-    """All runs' environments as one array of states."""
+    """Environments of all runs, batched as one array of states."""
 
-    honoured: ClassVar[frozenset[str]]
-    """The `env.kwargs` this version reproduces, all of them finite numbers."""
+    supported_kwargs: ClassVar[frozenset[str]]
+    """The `env.kwargs` this version supports, all of them finite numbers."""
     width: ClassVar[int]
-    """S, at least O: the state begins with what is observed."""
+    """S, at least O: the state begins with the observation."""
     low: ClassVar[Doubles]
     high: ClassVar[Doubles]
-    """[D]: between which bounds a reset draws."""
+    """[D]: bounds of the uniform draws of a reset."""
 
     def __init__(self, spec: EnvSpec, num_runs: int, num_envs: int, kwargs: dict[str, Any]) -> None:
         self.spec = spec
@@ -95,28 +95,28 @@ class ArrayEnv(ABC):
         self._adopt(self._state[:, kept].copy(), self._elapsed[kept].copy())
 
     def close(self) -> None:  # noqa: B027
-        """Nothing is held."""
+        """Does nothing: there are no resources to release."""
 
     @staticmethod
     @abstractmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """First states `[S, K]` of episodes for which `drawn [D, K]` was drawn."""
+        """Initial states `[S, K]` of episodes, from the draws `drawn [D, K]`."""
 
     @abstractmethod
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:
-        """Moves the states on by one time step; fresh arrays `[R, N]`: rewards, whether episodes ended."""
+        """Advances the states by one time step; new arrays `[R, N]`: rewards, terminated."""
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Makes the views and buffers that fit the state."""
+        """Allocates the views and buffers that fit the state."""
 
     def _adopt(self, state: Doubles, elapsed: npt.NDArray[np.int64]) -> None:
-        """Takes states `[S, R, N]` and steps since the resets `[R, N]`."""
+        """Sets the states `[S, R, N]` and the steps since the resets `[R, N]`."""
         self.num_runs = elapsed.shape[0]
         self._state, self._elapsed = state, elapsed
         self._observed = state[: self.spec.observation.width].transpose(1, 2, 0)
         self._prepare()
 
     def _observe(self) -> npt.NDArray[np.float32]:
-        """`[R, N, O]`."""
+        """Observations `[R, N, O]`."""
         return self._observed.astype(np.float32, order="C")

@@ -1,4 +1,4 @@
-"""CartPole-v1 over `[R, N]`, bit for bit Gymnasium's.
+"""CartPole-v1 batched in numpy over `[R, N]`, bit for bit equal to Gymnasium's.
 
 State: cart position (m), cart velocity (m/s), pole angle (rad), pole angular velocity (rad/s).
 """
@@ -26,9 +26,9 @@ LIMITS = np.array([2.4, 12 * 2 * math.pi / 360]).reshape(2, 1, 1)
 
 
 class ArrayCartPole(ArrayEnv):
-    """Balancing a pole on a cart that is pushed to the left (0) or to the right (1)."""
+    """Pole balanced on a cart that is pushed to the left (action 0) or to the right (1)."""
 
-    honoured = frozenset({"sutton_barto_reward", "max_episode_steps"})
+    supported_kwargs = frozenset({"sutton_barto_reward", "max_episode_steps"})
     width = 4
     low, high = np.full(4, -0.05), np.full(4, 0.05)
 
@@ -45,7 +45,7 @@ class ArrayCartPole(ArrayEnv):
 
     @staticmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """As drawn."""
+        """Initial states: the draws themselves."""
         return drawn
 
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:
@@ -60,7 +60,7 @@ class ArrayCartPole(ArrayEnv):
         return np.ones(terminated.shape), terminated
 
     def _accelerate(self, force: Doubles) -> None:
-        """Writes both accelerations; equations of Florian (2007), without friction."""
+        """Computes both accelerations; equations of Florian (2007), without friction."""
         sine, cosine, push, other = self._scratch
         cart, pole = self._change[1::2]
         angle, angular_velocity = self._state[2:]

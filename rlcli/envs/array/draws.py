@@ -1,7 +1,7 @@
-"""The uniform numbers Gymnasium draws at a reset, for many seeds at once.
+"""Uniform random numbers of Gymnasium's resets (numpy's PCG64 and SeedSequence), for many seeds at once.
 
 `Env.reset(seed=s)` makes a generator of its own, `Generator(PCG64(SeedSequence(s)))`, which takes as long as
-here a step of many environments. So the same integers are computed side by side: numpy's SeedSequence
+a step of many environments here. So the same integers are computed in one batch: numpy's SeedSequence
 (O'Neill's `seed_seq_fe`, https://www.pcg-random.org/posts/developing-a-seed_seq-alternative.html) and PCG64
 (XSL-RR 128/64, https://www.pcg-random.org/paper.html). numpy promises that neither will change.
 
@@ -21,7 +21,7 @@ Longs = npt.NDArray[np.uint64]
 Doubles = npt.NDArray[np.float64]
 
 FEW = 8
-"""Up to so many seeds, numpy's own generators are quicker."""
+"""Number of seeds up to which numpy's own generators are faster."""
 
 POOL = 4
 """Words of 32 bits in the pool of a SeedSequence; also the 64-bit words that seed a PCG64."""

@@ -1,4 +1,4 @@
-"""MountainCar-v0 over `[R, N]`, bit for bit Gymnasium's.
+"""MountainCar-v0 batched in numpy over `[R, N]`, bit for bit equal to Gymnasium's.
 
 State: position, velocity.
 """
@@ -16,16 +16,16 @@ from rlcli.envs.spec import EnvSpec
 THREE = constant(3.0)
 SLOPE = constant(-0.0025)
 FORCES = np.array([-0.001, 0.0, 0.001])
-LEAST, MOST = constant(-1.2), constant(0.6)
-SLOWEST, FASTEST = constant(-0.07), constant(0.07)
+MIN_POSITION, MAX_POSITION = constant(-1.2), constant(0.6)
+MIN_SPEED, MAX_SPEED = constant(-0.07), constant(0.07)
 ZERO = constant(0.0)
 GOAL = constant(0.5)
 
 
 class ArrayMountainCar(ArrayEnv):
-    """A car too weak for the hill on its right is pushed to the left, not at all, to the right (0, 1, 2)."""
+    """Underpowered car in a valley, pushed to the left, not at all, or to the right (actions 0, 1, 2)."""
 
-    honoured = frozenset({"goal_velocity", "max_episode_steps"})
+    supported_kwargs = frozenset({"goal_velocity", "max_episode_steps"})
     width = 2
     low, high = np.array([-0.6]), np.array([-0.4])
 
@@ -38,7 +38,7 @@ class ArrayMountainCar(ArrayEnv):
 
     @staticmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """At rest at the bottom of the valley."""
+        """Initial states: at rest at the bottom of the valley."""
         return np.concatenate((drawn, np.zeros_like(drawn)))
 
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:
@@ -49,11 +49,11 @@ class ArrayMountainCar(ArrayEnv):
         np.multiply(self._change, SLOPE, self._change)
         np.add(FORCES[actions], self._change, self._change)
         np.add(velocity, self._change, velocity)
-        clamp(velocity, SLOWEST, FASTEST)
+        clamp(velocity, MIN_SPEED, MAX_SPEED)
         np.add(position, velocity, position)
-        clamp(position, LEAST, MOST)
+        clamp(position, MIN_POSITION, MAX_POSITION)
         # The wall on the left stops the car.
-        stopped = np.equal(position, LEAST)
+        stopped = np.equal(position, MIN_POSITION)
         np.logical_and(stopped, np.less(velocity, ZERO), stopped)
         np.copyto(velocity, ZERO, where=stopped)
         terminated = np.greater_equal(position, GOAL)

@@ -1,4 +1,4 @@
-"""MountainCarContinuous-v0 over `[R, N]`, bit for bit Gymnasium's.
+"""MountainCarContinuous-v0 batched in numpy over `[R, N]`, bit for bit equal to Gymnasium's.
 
 State: position, velocity, and the phase 3x whose cosine is the slope.
 
@@ -26,8 +26,8 @@ def _single(value: float) -> np.ndarray[Any, np.dtype[np.float32]]:
 THREE = _single(3.0)
 SLOPE = constant(0.0025)
 POWER = _single(0.0015)
-LEAST, MOST = _single(-1.2), _single(0.6)
-SLOWEST, FASTEST = _single(-0.07), _single(0.07)
+MIN_POSITION, MAX_POSITION = _single(-1.2), _single(0.6)
+MIN_SPEED, MAX_SPEED = _single(-0.07), _single(0.07)
 ZERO = _single(0.0)
 GOAL = _single(0.45)
 PRIZE = constant(100.0)
@@ -35,9 +35,9 @@ COST = constant(0.1)
 
 
 class ArrayMountainCarContinuous(ArrayEnv):
-    """A car too weak for the hill on its right is pushed with a force in -1 .. 1, which costs."""
+    """Underpowered car in a valley, pushed with a force in -1 .. 1, which costs reward."""
 
-    honoured = frozenset({"goal_velocity", "max_episode_steps"})
+    supported_kwargs = frozenset({"goal_velocity", "max_episode_steps"})
     width = 3
     low, high = np.array([-0.6]), np.array([-0.4])
 
@@ -50,7 +50,7 @@ class ArrayMountainCarContinuous(ArrayEnv):
 
     @staticmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """At rest at the bottom of the valley."""
+        """Initial states: at rest at the bottom of the valley."""
         return np.concatenate((drawn, np.zeros_like(drawn), 3 * drawn))
 
     def _advance(self, actions: Array) -> tuple[Doubles, Flags]:
@@ -62,11 +62,11 @@ class ArrayMountainCarContinuous(ArrayEnv):
         np.subtract(change, self._slope.astype(np.float32), change)
         velocity = self._state[1].astype(np.float32)
         np.add(velocity, change, velocity)
-        clamp(velocity, SLOWEST, FASTEST)
+        clamp(velocity, MIN_SPEED, MAX_SPEED)
         position = np.add(self._state[0], velocity).astype(np.float32)
-        clamp(position, LEAST, MOST)
+        clamp(position, MIN_POSITION, MAX_POSITION)
         # The wall on the left stops the car.
-        stopped = np.equal(position, LEAST)
+        stopped = np.equal(position, MIN_POSITION)
         np.logical_and(stopped, np.less(velocity, ZERO), stopped)
         np.copyto(velocity, ZERO, where=stopped)
         terminated = np.greater_equal(position, GOAL)

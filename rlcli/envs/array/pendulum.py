@@ -1,4 +1,4 @@
-"""Pendulum-v1 over `[R, N]`, bit for bit Gymnasium's.
+"""Pendulum-v1 batched in numpy over `[R, N]`, bit for bit equal to Gymnasium's.
 
 State: cosine and sine of the angle, angular velocity (rad/s), angle (rad, 0 upright). A torque is float32,
 and so are its shares of the acceleration and of the cost.
@@ -21,7 +21,7 @@ Singles = npt.NDArray[np.float32]
 PI = constant(math.pi)
 TURN = constant(2 * math.pi)
 TIME_STEP = constant(0.05)
-SLOWEST, FASTEST = constant(-8.0), constant(8.0)
+MIN_SPEED, MAX_SPEED = constant(-8.0), constant(8.0)
 WEIGHTS = np.array([0.1, 1.0]).reshape(2, 1, 1)
 TORQUE_COST = np.array(0.001, np.float32)
 LEVER = np.array(3.0, np.float32)
@@ -29,9 +29,9 @@ MORE, LESS = constant(1 + 2.0**-30), constant(1 - 2.0**-30)
 
 
 class ArrayPendulum(ArrayEnv):
-    """A pendulum to be swung up and held upright by a torque in -2 .. 2."""
+    """Pendulum to be swung up and balanced upright by a torque in -2 .. 2."""
 
-    honoured = frozenset({"g", "max_episode_steps"})
+    supported_kwargs = frozenset({"g", "max_episode_steps"})
     width = 4
     low, high = np.array([-math.pi, -1.0]), np.array([math.pi, 1.0])
 
@@ -45,7 +45,7 @@ class ArrayPendulum(ArrayEnv):
 
     @staticmethod
     def first_states(drawn: Doubles) -> Doubles:
-        """At any angle, turning slowly."""
+        """Initial states: any angle, turning slowly."""
         angle, speed = drawn
         return np.stack((np.cos(angle), np.sin(angle), speed, angle))
 
@@ -59,7 +59,7 @@ class ArrayPendulum(ArrayEnv):
         np.add(self._change, torque * LEVER, self._change)
         np.multiply(self._change, TIME_STEP, self._change)
         np.add(speed, self._change, speed)
-        clamp(speed, SLOWEST, FASTEST)
+        clamp(speed, MIN_SPEED, MAX_SPEED)
         np.multiply(speed, TIME_STEP, self._change)
         np.add(angle, self._change, angle)
         np.cos(angle, cosine)
@@ -67,7 +67,7 @@ class ArrayPendulum(ArrayEnv):
         return rewards, np.zeros(rewards.shape, np.bool_)
 
     def _cost(self, torque: Singles) -> Doubles:
-        """(θ brought to -π .. π)² + θ'²/10 + torque²/1000, of the state the torque acts on."""
+        """(θ wrapped to -π .. π)² + θ'²/10 + torque²/1000, of the state the torque acts on."""
         speed_squared, cost = squares = self._squares
         np.add(self._state[3], PI, cost)
         np.remainder(cost, TURN, cost)
@@ -84,7 +84,7 @@ def _power_of_two(values: Singles) -> Singles:
     """`values ** 2` as scalars have it, by C's `powf`, for which numpy has no loop over arrays.
 
     Its error before rounding is below 2^-30 of the result for |value| <= 2, so where numbers that far apart
-    round alike it rounds like them; the others, about one in sixty, are asked one by one.
+    round alike it rounds like them; the others, about one in sixty, are computed one by one.
     """
     exact = np.square(values, dtype=np.float64)
     squares: Singles = np.multiply(exact, MORE).astype(np.float32)

@@ -1,1 +1,1 @@
-"""The array environments in torch, for a device of its own."""
+"""Classic-control environments batched in torch, stepped on the training device."""

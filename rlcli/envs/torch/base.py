@@ -1,4 +1,4 @@
-"""What environments in torch have in common: an array environment's episodes, its states on a device.
+"""Base class of the torch environments: an array environment's episodes, with its states on a device.
 
 The same equations in the same types, but torch's sine and cosine are not the C library's and round by an
 element's place: numbers are the array version's within a tolerance, not to the last bit. 50 steps after
@@ -26,8 +26,8 @@ from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
 
 
-class Moved(NamedTuple):
-    """What one time step of every environment gave."""
+class Dynamics(NamedTuple):
+    """Result of one time step of the equations, on the device."""
 
     state: Tensor
     """[S, R, N]."""
@@ -38,7 +38,7 @@ class Moved(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one time step meant for every episode, on the host."""
+    """Rewards and episode ends of one time step, on the host."""
 
     rewards: npt.NDArray[np.float64]
     """[R, N]."""
@@ -49,10 +49,10 @@ class Outcome(NamedTuple):
 
 
 class TorchEnv(ABC):
-    """All runs' environments as one tensor of states on a device; what a step gives comes to the host."""
+    """Environments of all runs, batched as one tensor of states on a device; results go to the host."""
 
-    twin: ClassVar[type[ArrayEnv]]
-    """The array version: its arguments, its first states, its layout of a state."""
+    array_version: ClassVar[type[ArrayEnv]]
+    """The numpy version: its arguments, its initial states, its layout of a state."""
 
     def __init__(
         self, spec: EnvSpec, num_runs: int, num_envs: int, kwargs: dict[str, Any], device: str
@@ -63,7 +63,9 @@ class TorchEnv(ABC):
         self.kwargs = kwargs
         self.failures: Failures = {}
         self._time_limit = NEVER if spec.max_episode_steps is None else spec.max_episode_steps
-        self._state = torch.zeros(self.twin.width, num_runs, num_envs, dtype=torch.float64, device=device)
+        self._state = torch.zeros(
+            self.array_version.width, num_runs, num_envs, dtype=torch.float64, device=device
+        )
         self._elapsed = np.zeros((num_runs, num_envs), np.int64)
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
@@ -81,9 +83,9 @@ class TorchEnv(ABC):
         return Step(observations, *outcome)
 
     def begin(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> None:
-        """As `reset`, leaving the observations where they are."""
-        drawn = uniform(seeds[mask], self.twin.low, self.twin.high)
-        first = torch.from_numpy(self.twin.first_states(drawn))
+        """As `reset`, leaving the observations on the device."""
+        drawn = uniform(seeds[mask], self.array_version.low, self.array_version.high)
+        first = torch.from_numpy(self.array_version.first_states(drawn))
         device = self._state.device
         self._state[:, torch.from_numpy(mask).to(device)] = first.to(device)
         self._elapsed[mask] = 0
@@ -109,11 +111,11 @@ class TorchEnv(ABC):
         self.num_runs = len(kept)
 
     def close(self) -> None:  # noqa: B027
-        """Nothing is held."""
+        """Does nothing: there are no resources to release."""
 
     @abstractmethod
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
-        """One time step of states `[S, R, N]` under actions as the environment takes them."""
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
+        """Advances states `[S, R, N]` by one time step, under actions that are clipped already."""
 
     def _clipped(self, actions: Tensor) -> Tensor:
         action = self.spec.action

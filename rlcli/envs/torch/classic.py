@@ -1,4 +1,4 @@
-"""The five environments' equations on tensors; the states are laid out as in the array versions, which see.
+"""Equations of the five classic-control environments in torch; states are laid out as in the numpy versions.
 
 Shapes: R runs, N environments of one run; everything is [R, N] unless it says otherwise.
 """
@@ -15,16 +15,16 @@ from rlcli.envs.array.cartpole import ArrayCartPole
 from rlcli.envs.array.mountain_car import ArrayMountainCar
 from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
-from rlcli.envs.torch.base import Moved, TorchEnv
+from rlcli.envs.torch.base import Dynamics, TorchEnv
 
 
 class TorchCartPole(TorchEnv):
     """As `ArrayCartPole`; equations of Florian (2007), without friction."""
 
-    twin = ArrayCartPole
+    array_version = ArrayCartPole
 
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
-        """Euler's method."""
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
+        """One step of Euler's method."""
         position, speed, angle, turning = state
         sine, cosine = angle.sin(), angle.cos()
         push = (20.0 * actions - 10.0 + 0.05 * turning * turning * sine) / 1.1
@@ -35,15 +35,15 @@ class TorchCartPole(TorchEnv):
         rewards = (
             -terminated.double() if self.kwargs.get("sutton_barto_reward") else torch.ones_like(position)
         )
-        return Moved(moved, rewards, terminated)
+        return Dynamics(moved, rewards, terminated)
 
 
 class TorchAcrobot(TorchEnv):
     """As `ArrayAcrobot`."""
 
-    twin = ArrayAcrobot
+    array_version = ArrayAcrobot
 
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
         """One step of the fourth-order Runge-Kutta method."""
         torque = actions - 1.0
         start = state[4:]
@@ -58,8 +58,8 @@ class TorchAcrobot(TorchEnv):
         angles = torch.remainder(moved[2:] + math.pi, 2 * math.pi) - math.pi
         cosines, sines = angles.cos(), angles.sin()
         terminated = -cosines[0] - angles.sum(0).cos() > 1.0
-        seen = torch.stack((cosines, sines), 1).flatten(0, 1)
-        return Moved(torch.cat((seen, speeds, angles)), terminated.double() - 1.0, terminated)
+        observed = torch.stack((cosines, sines), 1).flatten(0, 1)
+        return Dynamics(torch.cat((observed, speeds, angles)), terminated.double() - 1.0, terminated)
 
     def _slope(self, point: Tensor, torque: Tensor) -> Tensor:
         """Derivatives [4, R, N] of speeds and angles; equations of Sutton and Barto's book."""
@@ -76,26 +76,26 @@ class TorchAcrobot(TorchEnv):
 class TorchMountainCar(TorchEnv):
     """As `ArrayMountainCar`."""
 
-    twin = ArrayMountainCar
+    array_version = ArrayMountainCar
 
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
-        """The wall on the left stops the car."""
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
+        """One time step; the wall on the left stops the car."""
         position, velocity = state
         change = 0.001 * (actions.double() - 1.0) - 0.0025 * (3 * position).cos()
         velocity = (velocity + change).clamp(-0.07, 0.07)
         position = (position + velocity).clamp(-1.2, 0.6)
         velocity = torch.where(position == -1.2, velocity.clamp(min=0.0), velocity)
         terminated = (position >= 0.5) & (velocity >= self.kwargs.get("goal_velocity", 0))
-        return Moved(torch.stack((position, velocity)), torch.full_like(position, -1.0), terminated)
+        return Dynamics(torch.stack((position, velocity)), torch.full_like(position, -1.0), terminated)
 
 
 class TorchMountainCarContinuous(TorchEnv):
     """As `ArrayMountainCarContinuous`: in float32, but for a first step."""
 
-    twin = ArrayMountainCarContinuous
+    array_version = ArrayMountainCarContinuous
 
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
-        """The wall on the left stops the car."""
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
+        """One time step; the wall on the left stops the car."""
         action = actions[..., 0]
         position, velocity, phase = state
         change = 0.0015 * action - (0.0025 * phase.cos()).float()
@@ -104,16 +104,16 @@ class TorchMountainCarContinuous(TorchEnv):
         slow = torch.where(place == place.new_tensor(-1.2), slow.clamp(min=0.0), slow)
         terminated = (place >= 0.45) & (slow >= self.kwargs.get("goal_velocity", 0))
         rewards = 100.0 * terminated - 0.1 * action.double().square()
-        return Moved(torch.stack((place, slow, 3 * place)).double(), rewards, terminated)
+        return Dynamics(torch.stack((place, slow, 3 * place)).double(), rewards, terminated)
 
 
 class TorchPendulum(TorchEnv):
     """As `ArrayPendulum`."""
 
-    twin = ArrayPendulum
+    array_version = ArrayPendulum
 
-    def advance(self, state: Tensor, actions: Tensor) -> Moved:
-        """The reward is of the state the torque acts on; the torque's shares are float32."""
+    def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
+        """One time step; the reward is of the state the torque acts on, the torque's shares are float32."""
         torque = actions[..., 0]
         _, sine, speed, angle = state
         off = torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
@@ -121,7 +121,7 @@ class TorchPendulum(TorchEnv):
         speed = (speed + 0.05 * (1.5 * self.kwargs.get("g", 10.0) * sine + 3 * torque)).clamp(-8.0, 8.0)
         angle = angle + 0.05 * speed
         moved = torch.stack((angle.cos(), angle.sin(), speed, angle))
-        return Moved(moved, rewards, torch.zeros_like(angle, dtype=torch.bool))
+        return Dynamics(moved, rewards, torch.zeros_like(angle, dtype=torch.bool))
 
 
 TORCH_ENVS: dict[str, type[TorchEnv]] = {

@@ -143,7 +143,7 @@ def _concluded(
     except Lost as error:
         outcome = Outcome(lost=str(error))
         if not final and one.retries > 0:
-            on_event(Message(f"{error}; the cohort of {one.names[0]} is taken up again."))
+            on_event(Message(f"{error}; the cohort of {one.names[0]} is resumed."))
             poll.remove(one.names)
             return False
     for text in outcome.messages:

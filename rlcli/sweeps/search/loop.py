@@ -141,15 +141,15 @@ class Trials:
         return [*jobs, *self._ask(self._batch_end(asked))] if asked % parallel else jobs
 
     def tell(self) -> None:
-        """Tells the study the values of every trial whose jobs have ended."""
-        told = 0
+        """Reports the values of every trial whose jobs have ended to the study."""
+        ended = 0
         for trial in self._study.trials():
             jobs = [job for job in self._sweep.jobs if job.trial == trial.number]
             if trial.status == "running" and jobs and all(job.status in OVER for job in jobs):
                 status, values, reason = outcome(self._sweep, jobs, self._wanted)
                 self._study.tell(trial.number, status, values, reason)
-                told += 1
-        if told:
+                ended += 1
+        if ended:
             self._training.message(self.progress())
 
     def progress(self) -> str:

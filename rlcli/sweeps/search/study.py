@@ -296,4 +296,4 @@ def _optuna_errors(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise StorageError(f"{path} is damaged, or Optuna cannot go on with it: {reason[:200]}.") from error
+        raise StorageError(f"{path} is damaged, or Optuna cannot resume it: {reason[:200]}.") from error

@@ -59,7 +59,7 @@ def test_a_module_in_the_run_directory_is_not_imported_even_if_asked_for(
     monkeypatch.setenv("RLCLI_IMPORT", "other,evil")
     ended = attack(harm, "eval")
     assert ended.code == 2
-    assert "which lies in it" in ended.err
+    assert "which is a file in it" in ended.err
 
 
 def test_a_module_that_is_asked_for_is_imported(rlcli: Rlcli, workplace: Path, honest: Path) -> None:

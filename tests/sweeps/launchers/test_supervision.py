@@ -124,7 +124,7 @@ def test_a_lost_cohort_is_tried_again_as_often_as_allowed(waiting: Sweep) -> Non
         ("seed=0", False), ("seed=2", False), ("seed=0", True), ("seed=2", True),
     ]  # fmt: skip
     assert set(results(told).values()) == {"finished"}
-    assert Message("it went away; the cohort of seed=2 is taken up again.") in told
+    assert Message("it went away; the cohort of seed=2 is resumed.") in told
 
 
 @pytest.mark.broken_by(
