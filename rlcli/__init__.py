@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,23 +27,6 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
-
-
-def _fix_rounding() -> None:
-    """Makes matrix products of MKL the same wherever their results lie in memory.
-
-    On processors of other makers than Intel, MKL chooses kernels by that, so that a run would round otherwise
-    alone than in a cohort. AUTO keeps its fastest kernels; it is read before the first product.
-    """
-    processor = Path("/proc/cpuinfo")
-    if (
-        processor.is_file()
-        and "GenuineIntel" not in processor.read_text(encoding="utf-8", errors="replace")[:4096]
-    ):
-        os.environ.setdefault("MKL_CBWR", "AUTO")
-
-
-_fix_rounding()
 
 
 def _version() -> str:

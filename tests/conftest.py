@@ -20,6 +20,11 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+PROCESSOR = Path("/proc/cpuinfo")
+if PROCESSOR.is_file() and "GenuineIntel" not in PROCESSOR.read_text(encoding="utf-8", errors="replace"):
+    # On processors of other makers MKL chooses kernels by where results lie in memory: a run rounds otherwise
+    # alone than in a cohort, which then trains one by one. What is tested is how they train together.
+    os.environ.setdefault("MKL_CBWR", "AUTO")
 for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
 

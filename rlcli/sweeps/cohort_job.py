@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from rlcli.sweeps.preflight import CHECKS
 from rlcli.sweeps.search.pruner import cohort_pruner
 from rlcli.sweeps.sweep import NO_ID, Sweep
 from rlcli.text import described, message_of
+
+MKL_MODE = "MKL_CBWR"
+"""MKL's variable for results that do not depend on where they lie in memory; AUTO keeps its fastest kernels."""
 
 OnStop = Callable[[str], None]
 """Is called with a message once a signal has asked for the end."""
@@ -92,10 +96,12 @@ def _groups(configs: Sequence[RunConfig], on_event: OnEvent) -> list[list[int]]:
     everyone = list(range(len(configs)))
     if len(configs) < 2 or exact_together(configs):
         return [everyone] if everyone else []
-    count = len(configs)
-    on_event(
-        Message(f"On this machine {count} runs together round otherwise than alone: they train one by one.")
+    message = (
+        f"On this machine {len(configs)} runs together round otherwise than alone: they train one by one."
     )
+    if MKL_MODE not in os.environ:
+        message += f" With {MKL_MODE}=AUTO in the environment they may round alike."
+    on_event(Message(message))
     return [[position] for position in everyone]
 
 
