@@ -28,7 +28,7 @@ from rlcli.sweeps.sweep import NO_ID, Sweep
 from rlcli.text import described, message_of
 
 MKL_MODE = "MKL_CBWR"
-"""MKL's variable for results that do not depend on where they lie in memory; AUTO keeps its fastest kernels."""
+"""MKL's variable for products that do not depend on memory addresses; AUTO keeps its fastest kernels."""
 
 OnStop = Callable[[str], None]
 """Is called with a message once a signal has asked for the end."""
