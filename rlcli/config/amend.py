@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from rlcli.config.command import Command, Setting
+from rlcli.config.command import Command
 from rlcli.config.faults import Check, Fault, texts
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, flatten
+from rlcli.config.setting import Setting
 from rlcli.config.values import convert, display
 from rlcli.errors import UserError
 

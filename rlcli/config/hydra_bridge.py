@@ -26,12 +26,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rlcli.config.command import Element
 from rlcli.config.groups import SYNTHESISED, roots
 from rlcli.config.hydra_grammar import reason
 from rlcli.config.hydra_source import SCHEME, PlainConfigs
 from rlcli.config.interpolation import LARGEST, written_out
 from rlcli.config.schema import KEYS
+from rlcli.config.setting import Element
 from rlcli.config.values import display
 from rlcli.errors import UserError
 

@@ -30,7 +30,7 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
-from rlcli.config.command import Element, Interval
+from rlcli.config.setting import Element, Interval
 from rlcli.errors import UserError
 
 SWEEPS = {

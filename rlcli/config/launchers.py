@@ -11,15 +11,13 @@ import importlib.util
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlcli.config.faults import Fault
 from rlcli.config.schema import Key, key, walk
+from rlcli.config.setting import Setting
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import unknown
-
-if TYPE_CHECKING:
-    from rlcli.config.command import Setting
 
 CHOICE = "hydra/launcher"
 SETTING = "hydra.launcher"

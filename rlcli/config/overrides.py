@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups
-from rlcli.config.command import MAGIC, Command, Element, Setting, key_of, of_sweep
+from rlcli.config.command import MAGIC, Command, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
 from rlcli.config.schema import KEYS
+from rlcli.config.setting import Element, Setting
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError, nearest, unknown
 

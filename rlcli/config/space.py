@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rlcli.config.command import Command, Element, Setting, of_sweep
+from rlcli.config.command import Command, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.overrides import parse_command
 from rlcli.config.schema import KEYS
+from rlcli.config.setting import Element, Setting
 from rlcli.config.values import display
 
 Value = float | int | str

@@ -14,7 +14,7 @@ from rlcli.store.admission import VARIABLE, admit
 from rlcli.store.directory import new_sweep_dir
 from rlcli.store.layout import check_sweep
 from rlcli.store.lock import Lock
-from rlcli.sweeps.launchers.launcher import opened
+from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks
 from rlcli.sweeps.run import root_of

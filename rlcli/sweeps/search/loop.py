@@ -26,7 +26,7 @@ from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
 from rlcli.store.admission import admit
 from rlcli.store.directory import new_sweep_dir
-from rlcli.sweeps.launchers.launcher import opened
+from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.multirun import allow_imports, left_over, locked
 from rlcli.sweeps.names import rounded, trial_name
 from rlcli.sweeps.preflight import checks

@@ -9,7 +9,7 @@ import pytest
 from rlcli.config.launchers import HERE, LAUNCHERS, Launching
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import CohortEnded, Event, RunEnded, RunRow, RunsStarted
-from rlcli.sweeps.launchers.launcher import MAKERS, opened
+from rlcli.sweeps.launchers.table import MAKERS, opened
 from rlcli.sweeps.launchers.this_machine import InProcess
 from rlcli.sweeps.multirun import resume_sweep
 from rlcli.sweeps.sweep import Sweep

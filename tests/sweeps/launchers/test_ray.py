@@ -14,7 +14,7 @@ import ray
 
 from rlcli.config.launchers import Launching, Ray
 from rlcli.store.lock import holder
-from rlcli.sweeps.launchers.launcher import opened
+from rlcli.sweeps.launchers.table import opened
 from tests.runs.tiny import manifest_of
 from tests.sweeps.conftest import Sweeping
 from tests.sweeps.launchers.sweeps import LONG, ROOT, SHORT, train_two_cohorts
