@@ -1,9 +1,9 @@
 """Import hook of an editable install: `import rlcli` beside a clone in a folder named rlcli.
 
-Python takes a folder without `__init__.py` for a namespace package when it finds nothing else on its path, and
-the finder of an editable install is asked only after the path. In the folder that holds the clone, `import rlcli`
-would so give an empty package. This hook is asked first; a package or module of that name anywhere on the path
-still goes before the editable install, as without it.
+Python takes a folder without `__init__.py` for a namespace package when it finds nothing else on its path,
+and the finder of an editable install is called only after the path. In the folder that contains the clone,
+`import rlcli` would then give an empty package. This hook is called first. A package or module of that name
+anywhere on the path still goes before the editable install, as without the hook.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ PACKAGE = "rlcli"
 class EditableGuard:
     """Finder of the installed package where the path has only folders of its name."""
 
-    @classmethod
     def find_spec(
-        cls, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of the editable install, or None to leave the import to the other finders."""
         if name != PACKAGE:
@@ -29,12 +28,12 @@ class EditableGuard:
         on_path = PathFinder.find_spec(name)
         if on_path is None or on_path.origin is not None:
             return None
-        others = (finder for finder in sys.meta_path if finder not in (cls, PathFinder))
+        others = (finder for finder in sys.meta_path if finder is not self and finder is not PathFinder)
         specs = (finder.find_spec(name, None) for finder in others)
         return next((spec for spec in specs if spec is not None and spec.origin is not None), None)
 
 
 def install() -> None:
-    """Puts the hook before Python's own finders."""
-    if EditableGuard not in sys.meta_path:
-        sys.meta_path.insert(0, EditableGuard)
+    """Puts the hook before Python's own finders, once."""
+    if not any(isinstance(finder, EditableGuard) for finder in sys.meta_path):
+        sys.meta_path.insert(0, EditableGuard())
