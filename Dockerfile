@@ -12,12 +12,14 @@
 FROM python:3.11-slim-bookworm AS train
 # The owner of what is saved to runs/.
 ARG UID=1000
+# git and make of the image's own release: nothing depends on their versions.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --non-unique --uid "$UID" rlcli \
     && install --directory --owner=rlcli --group=rlcli /rlcli
-USER rlcli
+USER $UID
 WORKDIR /rlcli
 COPY --chown=rlcli:rlcli . .
 ARG TORCH_INDEX=

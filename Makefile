@@ -18,6 +18,8 @@ DEV := $(BASE)-dev
 ARGS ?=
 REV ?=
 
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
 # The first interpreter that is new enough; PYTHON=... chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python,\
@@ -52,16 +54,16 @@ $(BASE): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; exit 2; }
 	@echo 'Installing what training needs into $(VENV): some minutes the first time.'
 ifneq ($(TORCH_INDEX),)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --index-url '$(TORCH_INDEX)' torch
+	$(PIP_INSTALL) --no-deps --index-url '$(TORCH_INDEX)' torch
 endif
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable .
+	$(PIP_INSTALL) torch setuptools
+	$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 $(BASE)-%: $(BASE)
 	@$(BIN)/python -c '$(EXTRAS_EXIST)' '$*'
 	@echo 'Adding $* to $(VENV): some minutes the first time.'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$*]'
+	$(PIP_INSTALL) --no-build-isolation --editable '.[$*]'
 	@touch $@
 
 # With -j too, one pip at a time changes the environment.
