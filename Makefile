@@ -7,22 +7,35 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Extra sets of packages, as in pyproject.toml: make install EXTRAS=dev,mujoco
-EXTRAS ?= dev
-STAMP := $(VENV)/.installed-$(EXTRAS)
+# Extra sets of packages, as in pyproject.toml: make train EXTRAS=box2d,mujoco
+EXTRAS ?=
+# Address of another package index to take torch from, such as that of its CPU builds.
+TORCH_INDEX ?=
+# One environment, one stamp per set in it: what training needs, EXTRAS, and what tests and checks use.
+BASE := $(VENV)/.installed
+ADDED := $(addprefix $(BASE)-,$(EXTRAS))
+DEV := $(BASE)-dev
 ARGS ?=
 REV ?=
+
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # The first interpreter that is new enough; PYTHON=... chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach name,python3 python3.11 python3.12 python3.13 python,\
 	$(shell $(name) -c '$(NEW_ENOUGH)' >/dev/null 2>&1 && echo $(name))))
 
+# pip would pass over an extra that does not exist, with a warning.
+EXTRAS_EXIST := import sys, tomllib; \
+	known = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+	unknown = [name for name in sys.argv[1].split(",") if name not in known]; \
+	unknown and sys.exit(f"EXTRAS={sys.argv[1]}: there is no extra {unknown[0]!r}. Choose from: " + ", ".join(known))
+
 # Nothing is uploaded by a test, whoever is logged in; one thread is what results are promised for.
 QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 # Tests of one file stay together, so that what they share is made once; tests/conftest.py has their order.
 WORKERS ?= auto
-RUFF_PATHS := rlcli tests scripts
+RUFF_PATHS := rlcli tests scripts buildtools
 
 .PHONY: help install train test smoke check lint format types same-numbers same-speed bench cohorts envs figures bounds parity faults docs clean
 
@@ -32,70 +45,82 @@ help: ## this list
 	@echo "  make train ARGS='env=Pendulum-v1 seed=3'    passes overrides to rlcli train"
 	@echo "  make test ARGS='-k gae'                     passes arguments to pytest"
 
-install: $(STAMP) ## make .venv with everything the tests use (EXTRAS=dev,mujoco adds more)
+install: $(BASE) $(ADDED) ## make .venv with what training needs (EXTRAS=box2d,mujoco adds more)
 
 # torch comes first and by its pin: an open range may bring several gigabytes of another build.
-$(STAMP): pyproject.toml constraints.txt
+$(BASE): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "rlcli needs Python 3.11 or newer: install it, or name it with make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "$(PYTHON) is older than Python 3.11: choose another with make PYTHON=/path/to/python3" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)" >&2; exit 2; }
-	@echo 'Installing into $(VENV): a few minutes the first time.'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
+	@echo 'Installing what training needs into $(VENV): some minutes the first time.'
+ifneq ($(TORCH_INDEX),)
+	$(PIP_INSTALL) --no-deps --index-url '$(TORCH_INDEX)' torch
+endif
+	$(PIP_INSTALL) torch setuptools
+	$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-train: $(STAMP) ## train PPO on CartPole-v1, or what ARGS says
+$(BASE)-%: $(BASE)
+	@$(BIN)/python -c '$(EXTRAS_EXIST)' '$*'
+	@echo 'Adding $* to $(VENV): some minutes the first time.'
+	$(PIP_INSTALL) --no-build-isolation --editable '.[$*]'
+	@touch $@
+
+# With -j too, one pip at a time changes the environment.
+$(DEV): | $(filter-out $(DEV),$(ADDED))
+
+train: install ## train PPO on CartPole-v1, or what ARGS says
 	$(BIN)/rlcli train $(ARGS)
 
-test: $(STAMP) ## the whole fast suite; warnings are errors
+test: $(DEV) ## add what tests use to .venv, and run the whole fast suite; warnings are errors
 	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-smoke: $(STAMP) ## every algorithm for a few hundred steps, in a temporary directory
+smoke: $(DEV) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py
 
 check: lint types test ## format, lint, types and tests
 
-lint: $(STAMP) ## formatting and lint, without changing anything
+lint: $(DEV) ## formatting and lint, without changing anything
 	$(BIN)/ruff format --check $(RUFF_PATHS)
 	$(BIN)/ruff check $(RUFF_PATHS)
 
-format: $(STAMP) ## format the code
+format: $(DEV) ## format the code
 	$(BIN)/ruff format $(RUFF_PATHS)
 	$(BIN)/ruff check --fix $(RUFF_PATHS)
 
-types: $(STAMP) ## mypy --strict over rlcli/
+types: $(DEV) ## mypy --strict over rlcli/
 	$(BIN)/mypy --strict rlcli
 
-same-numbers: $(STAMP) ## train a fixed set of runs at REV=... and here: identical, or the first difference
+same-numbers: $(DEV) ## train a fixed set of runs at REV=... and here: identical, or the first difference
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-numbers REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/same_numbers.py $(REV) $(ARGS)
 
-same-speed: $(STAMP) ## time per update at REV=... and here, in turns on one core
+same-speed: $(DEV) ## time per update at REV=... and here, in turns on one core
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-speed REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/bench_revisions.py $(REV) $(ARGS)
 
-bench: $(STAMP) ## steps per second compared with Stable-Baselines3, start-up time, memory
+bench: $(DEV) ## steps per second compared with Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
 
-cohorts: $(STAMP) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour
+cohorts: $(DEV) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour
 	$(QUIET) $(BIN)/python scripts/bench_cohorts.py $(ARGS)
 
-envs: $(STAMP) ## steps and resets per second of the array environments compared with Gymnasium's
+envs: $(DEV) ## steps and resets per second of the array environments compared with Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
 
-figures: $(STAMP) ## the training figures of the README: every algorithm, 5 or 10 seeds each
+figures: $(DEV) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
 
-bounds: $(STAMP) ## effect of the minimum of an adaptive penalty: a quarter of an hour
+bounds: $(DEV) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)
 
-parity: $(STAMP) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
+parity: $(DEV) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
 
-faults: $(STAMP) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
+faults: $(DEV) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
 	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)
 
-docs: $(STAMP) ## regenerate the reference pages of docs/
+docs: $(DEV) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py
 
 clean: ## remove the environment and what builds and tests left

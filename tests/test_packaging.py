@@ -1,4 +1,4 @@
-"""What is built from the checkout works without it: an sdist, the wheel made from it, a clean environment."""
+"""What is built from the checkout works: an sdist, the wheel made from it, an editable install."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
@@ -49,24 +49,51 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of an environment that holds the wheel; its dependencies are borrowed from this one.
+def environment(home: Path) -> Path:
+    """The Python of an environment with nothing installed."""
+    run(sys.executable, "-m", "venv", "--without-pip", home, cwd=home)
+    return home / "bin" / "python"
+
+
+def install(python: Path, *words: str | Path) -> None:
+    """Installs into an environment, by pip of this one, without dependencies."""
+    offline = ("--no-deps", "--no-index", "--no-build-isolation")
+    run(sys.executable, "-m", "pip", "--python", python, "install", *offline, *words, cwd=python.parent)
+
+
+def borrow(python: Path, *folders: str) -> None:
+    """Lets an environment import from folders of packages.
 
     They are borrowed through a path, which leaves the hooks of this environment's editable install asleep:
-    what the wheel lacks is not found by accident.
+    what is missing from an installed rlcli is not found by accident.
     """
-    home = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", home, cwd=home)
-    python = home / "bin" / "python"
-    (wheel,) = built.glob("*.whl")
-    run(
-        sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel, cwd=home
-    )
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=home).strip()
-    borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    Path(site, "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
-    return home / "bin"
+    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=python.parent)
+    Path(site.strip(), "borrowed.pth").write_text("\n".join(folders) + "\n")
+
+
+def own_packages() -> list[str]:
+    """The folders that this environment imports packages from."""
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of an environment that holds the wheel; its dependencies are borrowed from this one."""
+    python = environment(tmp_path_factory.mktemp("environment"))
+    install(python, *built.glob("*.whl"))
+    borrow(python, *own_packages())
+    return python.parent
+
+
+@pytest.fixture(scope="module")
+def editable(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The Python of an environment with an editable install, and its clone, in a folder named rlcli."""
+    clone = tmp_path_factory.mktemp("beside") / "rlcli"
+    shutil.copytree(ROOT, clone, ignore=left_behind)
+    python = environment(tmp_path_factory.mktemp("environment"))
+    borrow(python, *own_packages())
+    install(python, "--editable", clone)
+    return python, clone
 
 
 def test_packages_are_the_folders() -> None:
@@ -79,6 +106,7 @@ def test_sdist_holds_the_sources(built: Path) -> None:
     with tarfile.open(path) as archive:
         names = {"/".join(Path(name).parts[1:]) for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "conf/train.yaml"} <= names
+    assert {"buildtools/backend.py", "buildtools/editable_guard.py"} <= names
     assert not any(name.startswith("tests/") for name in names)
 
 
@@ -103,6 +131,107 @@ def test_installed_wheel_composes_a_config_outside_the_checkout(installed: Path,
 
 def test_installed_wheel_knows_its_version(installed: Path, tmp_path: Path) -> None:
     assert PROJECT["project"]["version"] in run(installed / "rlcli", "--version", cwd=tmp_path)
+
+
+IMPORTED = """
+import rlcli
+from rlcli.config.groups import conf_root
+print(rlcli.__file__, conf_root(), sep="\\n")
+"""
+"""A user's program: where it found the package and its configs."""
+
+
+def test_import_beside_a_clone_in_a_folder_of_the_same_name(editable: tuple[Path, Path]) -> None:
+    """A program beside the clone, and a command in the folder of both, import the package, not the folder."""
+    python, clone = editable
+    found = [str(clone / "rlcli" / "__init__.py"), str(clone / "conf")]
+    program = clone.parent / "program.py"
+    program.write_text(IMPORTED)
+    assert run(python, "-c", IMPORTED, cwd=clone.parent).splitlines() == found
+    assert run(python, program, cwd=python.parent).splitlines() == found
+    assert "Usage" in run(python, "-m", "rlcli", "--help", cwd=clone.parent)
+
+
+def test_without_its_hook_the_clone_would_shadow_the_editable_install(editable: tuple[Path, Path]) -> None:
+    """What the hook is needed for: should Python or setuptools change this, the hook can go."""
+    python, clone = editable
+    text = "import sys; del sys.meta_path[0]; import rlcli; print(rlcli.__file__)"
+    assert run(python, "-c", text, cwd=clone.parent).strip() == "None"
+
+
+def test_a_package_on_the_path_goes_before_the_editable_install(
+    editable: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """PYTHONPATH chooses another checkout, as for any editable install."""
+    python, clone = editable
+    other = tmp_path / "rlcli" / "__init__.py"
+    other.parent.mkdir()
+    other.touch()
+    where = "import rlcli; print(rlcli.__file__)"
+    assert run(python, "-c", where, cwd=clone.parent, PYTHONPATH=str(tmp_path)).strip() == str(other)
+
+
+def test_uninstalling_removes_the_hook(editable: tuple[Path, Path]) -> None:
+    """RECORD lists both files of the hook, with the digests that pip checks."""
+    python, _ = editable
+    text = """
+import base64, hashlib, importlib.metadata
+for file in importlib.metadata.files("rlcli"):
+    if "rlcli_guard" in file.name and file.suffix != ".pyc":
+        digest = base64.urlsafe_b64encode(hashlib.sha256(file.read_binary()).digest()).decode().rstrip("=")
+        print(file, file.hash.value == digest)
+"""
+    listed = run(python, "-c", text, cwd=python.parent).splitlines()
+    assert set(listed) == {"__editable___rlcli_guard.py True", "__editable__.rlcli_guard.pth True"}
+
+
+def needed_to_train() -> dict[str, Distribution]:
+    """The installed distributions that rlcli depends on without any extra, and their dependencies."""
+    found: dict[str, Distribution] = {}
+    wanted = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found:
+            continue
+        found[name] = distribution(name)
+        for line in found[name].requires or ():
+            further = Requirement(line)
+            if further.marker is None or further.marker.evaluate({"extra": ""}):
+                wanted.append(further)
+    return found
+
+
+def test_training_needs_no_large_extra_and_no_test_tool() -> None:
+    assert needed_to_train().keys() & {
+        "ale-py", "box2d", "joblib", "matplotlib", "mujoco", "mypy", "optuna", "pytest", "ray", "ruff",
+        "sb3-contrib", "submitit", "tensorboard",
+    } == set()  # fmt: skip
+
+
+def test_training_with_the_default_loggers_needs_no_extra(
+    built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The wheel trains, evaluates and reproduces where only its own dependencies can be imported."""
+    packages = tmp_path_factory.mktemp("packages")
+    places = {
+        file.parts[0]: Path(str(one.locate_file(file.parts[0])))
+        for one in needed_to_train().values()
+        for file in one.files or ()
+        if file.parts[0] not in ("..", "__pycache__")
+    }
+    for name, place in places.items():
+        (packages / name).symlink_to(place)
+    python = environment(tmp_path_factory.mktemp("environment"))
+    install(python, *built.glob("*.whl"))
+    borrow(python, str(packages))
+    folder = tmp_path_factory.mktemp("workplace")
+    rlcli = python.with_name("rlcli")
+    run(rlcli, "train", "total_steps=512", "eval.episodes=1", "name=light", cwd=folder)
+    assert (folder / "runs" / "light" / "wandb").is_dir()
+    run(rlcli, "eval", "light", "--episodes", "1", cwd=folder)
+    run(rlcli, "reproduce", "light", cwd=folder)
+    run(rlcli, "train", "-m", "seed=0,1", "total_steps=512", "eval.episodes=0", cwd=folder)
 
 
 def pins() -> dict[str, str]:
