@@ -120,7 +120,7 @@ def _print_evaluations(found: Estimate) -> None:
     """How often policies are evaluated, which takes longer the better they live."""
     number = found.rounds * sum(one.evaluations for one in found.cohorts)
     if number == 0:
-        result("evaluation: none")
+        result("evaluations: none")
         return
     from rlcli.loggers.progress import duration
 
@@ -130,7 +130,7 @@ def _print_evaluations(found: Estimate) -> None:
     if found.evaluation_seconds is not None:
         seconds = found.evaluation_seconds
         at_most = f"{duration(seconds)} more at most" if seconds >= 1 else "less than 1 s more"
-    result(f"evaluation: {count(number)} times {each} episodes, {at_most}")
+    result(f"evaluations: {count(number)}, of {each} episodes each; {at_most}")
 
 
 def _print_memory(found: Estimate) -> None:

@@ -24,13 +24,23 @@ ROOT = Path(__file__).parents[2]
 KEY = "k" * 40
 
 
+ONLY_WANDB = """
+import sys
+from rlcli.cli.main import main
+from rlcli.sweeps import diagnosis
+diagnosis.CHECKS = {"wandb": diagnosis.CHECKS["wandb"]}
+sys.argv = ["rlcli", "doctor", "--json"]
+main()
+"""
+
+
 def in_a_process(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`rlcli doctor` in a process of its own, with a home folder without anything in it."""
+    """Python in a process of its own, with a home folder without anything in it."""
     home = folder / "home"
     home.mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "MKL_CBWR") if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-m", "rlcli", "doctor", *words],
+        [sys.executable, *words],
         capture_output=True, text=True, cwd=folder,
         env={**kept, "PYTHONPATH": str(ROOT), "HOME": str(home), **variables},
     )  # fmt: skip
@@ -83,7 +93,7 @@ def test_no_line_is_wider_than_the_terminal(workplace: Path, monkeypatch: pytest
 def test_a_login_is_found_without_asking_the_server_or_showing_the_key(tmp_path: Path) -> None:
     with server() as (port, heard):
         done = in_a_process(
-            tmp_path, "--json", WANDB_API_KEY=KEY, WANDB_ENTITY="team",
+            tmp_path, "-m", "rlcli", "doctor", "--json", WANDB_API_KEY=KEY, WANDB_ENTITY="team",
             WANDB_BASE_URL=f"http://127.0.0.1:{port}",
         )  # fmt: skip
     assert heard == []
@@ -99,7 +109,7 @@ def test_a_key_in_netrc_is_found_and_not_shown(tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
     netrc.chmod(0o600)
-    done = in_a_process(tmp_path, NETRC=str(netrc))
+    done = in_a_process(tmp_path, "-c", ONLY_WANDB, NETRC=str(netrc), WANDB_BASE_URL="https://api.wandb.ai")
     assert KEY not in done.stdout + done.stderr
     assert "logged in (key from netrc or W&B's settings); runs upload to https://api.wandb.ai" in done.stdout
 
@@ -116,14 +126,14 @@ def test_a_key_in_netrc_is_found_and_not_shown(tmp_path: Path) -> None:
 def test_where_runs_are_logged_otherwise(
     variables: dict[str, str], mode: str, text: str, tmp_path: Path
 ) -> None:
-    done = in_a_process(tmp_path, "--json", **variables)
+    done = in_a_process(tmp_path, "-c", ONLY_WANDB, **variables)
     found = by_topic(done.stdout)["wandb"]
     assert (found["facts"]["mode"], done.returncode) == (mode, 0)
     assert text in found["finding"]
 
 
 def test_a_home_that_cannot_be_written_to_breaks_nothing(tmp_path: Path) -> None:
-    done = in_a_process(tmp_path, HOME="/proc")
+    done = in_a_process(tmp_path, "-m", "rlcli", "doctor", HOME="/proc")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 

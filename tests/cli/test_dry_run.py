@@ -36,7 +36,7 @@ def test_the_text_of_a_run(rlcli: Rlcli, workplace: Path) -> None:
     lines = ended.out.splitlines()
     assert lines[0] == "ppo on CartPole-v1, seed 3"
     assert lines[1] == "updates: 4 of 16 steps, 64 in all"
-    assert [line.split(":")[0] for line in lines[2:]] == ["time", "evaluation", "memory"]
+    assert [line.split(":")[0] for line in lines[2:]] == ["time", "evaluations", "memory"]
     assert "nothing is saved" in ended.err
     assert list(workplace.iterdir()) == []
 
