@@ -18,7 +18,7 @@ from rlcli.store import installation
 from rlcli.sweeps import cohort_job, diagnosis, machine_checks
 from rlcli.sweeps.findings import Finding, Status
 from tests.cli.conftest import Rlcli, on_a_terminal
-from tests.loggers.test_wandb_settings import server
+from tests.cli.listening import server
 
 ROOT = Path(__file__).parents[2]
 KEY = "k" * 40
@@ -79,24 +79,24 @@ def test_no_line_is_wider_than_the_terminal(workplace: Path, monkeypatch: pytest
 
 
 @pytest.mark.broken_by(
-    "the source of W&B's key replaced by the key",
+    "the source of a key replaced by the key",
     "loggers/wandb_account.py",
     "next((name for name in KEY_VARIABLES if os.environ.get(name)),",
     "next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)),",
 )
 @pytest.mark.broken_by(
-    "a W&B server is asked by the doctor",
+    "a server is asked by the doctor",
     "loggers/wandb_account.py",
     "wandb.login(prompt=False, verify=False)",
     "wandb.login(prompt=False, verify=True)",
 )
 def test_a_login_is_found_without_asking_the_server_or_showing_the_key(tmp_path: Path) -> None:
-    with server() as (port, heard):
+    with server() as (port, received):
         done = in_a_process(
             tmp_path, "-m", "rlcli", "doctor", "--json", WANDB_API_KEY=KEY, WANDB_ENTITY="team",
             WANDB_BASE_URL=f"http://127.0.0.1:{port}",
         )  # fmt: skip
-    assert heard == []
+    assert received == []
     assert KEY not in done.stdout + done.stderr
     found = by_topic(done.stdout)["wandb"]
     assert found["facts"]["logged_in"] is True

@@ -90,7 +90,7 @@ def test_a_search_counts_trials_seeds_and_rounds(rlcli: Rlcli, workplace: Path) 
 def test_an_environment_that_fails_is_reported_with_the_exit_code_of_training(
     rlcli: Rlcli, workplace: Path
 ) -> None:
-    odd = ("env=tests.envs.odd:Odd-v0", "env.kwargs.deed=exit")
+    odd = ("env=tests.envs.odd:Odd-v0", "env.kwargs.deed=exit", "eval.episodes=0")
     ended = rlcli("train", *SMALL, *odd, "--dry-run", "-q")
     assert ended.code == 1
     assert "Error: the first update of ppo on tests.envs.odd:Odd-v0 failed: " in ended.err
