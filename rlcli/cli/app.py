@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rlcli.cli.diff import diff
+from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.list import list_
@@ -30,7 +31,8 @@ app = typer.Typer(
     "  rlcli train -m seed=0,1,2              three runs, trained together\n"
     "  rlcli resume last                      resume from the last checkpoint\n"
     "  rlcli eval last                        evaluate the latest run\n"
-    "  rlcli explain behaviour/ess            definition of a metric or a key\n",
+    "  rlcli explain behaviour/ess            definition of a metric or a key\n"
+    "  rlcli doctor                           check the installation\n",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -46,6 +48,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "diff": diff,
     "list": list_,
     "explain": explain,
+    "doctor": doctor,
 }
 
 

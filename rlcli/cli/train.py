@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rlcli.cli.dry_run import print_cost
 from rlcli.cli.options import AsJson, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep
 from rlcli.cli.output import result, say
+from rlcli.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,12 @@ def train(
             help="Folder of your own configs, searched before the built-in ones.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show updates, steps, estimated time and memory; train and save nothing."
+        ),
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,6 +79,10 @@ def train(
     With sweep.sampler, an Optuna sampler searches hyperparameters: over the space sweep=NAME (`rlcli list
     configs`) or the ranges you give; each trial trains with sweep.replicas seeds. See rlcli sweep.
 
+    With --dry-run, a few updates of each shape of cohort are measured in memory, and time and memory of the
+    whole command are estimated from them, with the number of jobs and cohorts. Time for logging and
+    checkpoints is not included; it is a few percent.
+
     Examples:
       rlcli train
       rlcli train env=Pendulum-v1 seed=1 total_steps=200000
@@ -80,10 +92,13 @@ def train(
       rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
+      rlcli train -m seed=range(32) --dry-run
     """
     from rlcli.config.overrides import parse_command
     from rlcli.sweeps.plan import plan, plan_search
 
+    if cfg is not None and dry_run:
+        raise UserError("--cfg and --dry-run: give one of them.")
     quiet = quiet or bool((context.obj or {}).get("quiet"))
     command = parse_command(overrides or [], multirun=multirun, config_dir=config_dir)
     search = plan_search(command)
@@ -93,7 +108,9 @@ def train(
         return
     if not quiet:
         _announce_tuned(jobs)
-    if search is not None:
+    if dry_run:
+        code = print_cost(jobs, command, search, quiet, as_json)
+    elif search is not None:
         code = _search(search, quiet, as_json)
     elif multirun:
         code = _train_sweep(jobs, command, quiet, as_json)

@@ -71,7 +71,7 @@ class WandbLogger:
         self._last: dict[str, Any] = {}
         self._waiting: list[dict[str, Any]] = []
         self._due = 0.0
-        requested = _asked_mode(info.config.wandb.mode)
+        requested = asked_mode(info.config.wandb.mode)
         if requested == "disabled":
             return
         if missing := available():
@@ -123,7 +123,7 @@ def _scalar(value: Any) -> Any:
     return value[-1] if isinstance(value, list) else value
 
 
-def _asked_mode(configured: str) -> Mode | None:
+def asked_mode(configured: str) -> Mode | None:
     """Mode set by the configuration, else by WANDB_MODE; None when neither sets one."""
     return MODES.get(os.environ.get("WANDB_MODE", "") if configured == "auto" else configured)
 
@@ -252,7 +252,7 @@ def _contained(directory: Path) -> Iterator[None]:
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     try:
-        with _in_the_root_folder():
+        with in_the_root_folder():
             yield
     finally:
         for name in added:
@@ -260,7 +260,7 @@ def _contained(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _in_the_root_folder() -> Iterator[None]:
+def in_the_root_folder() -> Iterator[None]:
     """Makes the root folder the current one for the length of a `with`."""
     before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

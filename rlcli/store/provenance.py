@@ -53,7 +53,7 @@ def machine(device: str) -> dict[str, Any]:
     return {
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "cpu": _processor(),
+        "cpu": processor(),
         "gpu": torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
         "torch_cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
@@ -93,7 +93,8 @@ def git_environment() -> dict[str, str]:
 
 
 @cache
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             for line in lines:

@@ -99,10 +99,15 @@ def _groups(configs: Sequence[RunConfig], on_event: OnEvent) -> list[list[int]]:
     message = (
         f"On this machine {len(configs)} runs together round otherwise than alone: they train one by one."
     )
-    if MKL_MODE not in os.environ:
-        message += f" With {MKL_MODE}=AUTO in the environment they may round alike."
-    on_event(Message(message))
+    on_event(Message(" ".join([message, *mkl_advice()])))
     return [[position] for position in everyone]
+
+
+def mkl_advice() -> list[str]:
+    """The setting of MKL that may make runs together round as alone; empty where one is set already."""
+    if MKL_MODE in os.environ:
+        return []
+    return [f"With {MKL_MODE}=AUTO in the environment they may round alike."]
 
 
 class _Group:
@@ -178,25 +183,32 @@ _found: dict[tuple[str, int], bool] = {}
 def exact_together(configs: Sequence[RunConfig]) -> bool:
     """Whether runs trained together give, on this machine, the very numbers they give alone.
 
-    One update of all runs together is compared bit by bit with one of the first and of the last run alone.
-    Another processor or matrix library may round a stack of products otherwise; one epoch of the update has
-    products of every shape. Compared only where equal bits are promised: on the CPU with one thread. The
-    result is kept per process for the shape and the number of runs. Runs that cannot start count as exact:
-    training reports why they cannot.
+    See `same_as_alone`. Compared only where equal bits are promised: on the CPU with one thread. The result
+    is kept per process for the shape and the number of runs. Runs that cannot start count as exact: training
+    reports why they cannot.
     """
     config = configs[0]
     if config.device != "cpu" or config.compute.threads > 1 or config.backend != "native":
         return True
     key = json.dumps(shape(config), sort_keys=True), len(configs)
     if key not in _found:
-        ends = (0, len(configs) - 1)
         try:
-            short = [_one_epoch(one) for one in configs]
-            together = _after_an_update(short)
-            _found[key] = all(_same(together[run], _after_an_update([short[run]])[0]) for run in ends)
+            _found[key] = same_as_alone(configs)
         except Exception:
             return True
     return _found[key]
+
+
+def same_as_alone(configs: Sequence[RunConfig]) -> bool:
+    """Whether one update of all runs together gives the bits of one of the first and of the last run alone.
+
+    Another processor or matrix library may round a stack of products otherwise; one epoch of the update has
+    products of every shape. Raises what an update raises.
+    """
+    short = [_one_epoch(one) for one in configs]
+    together = _after_an_update(short)
+    ends = (0, len(configs) - 1)
+    return all(_same(together[run], _after_an_update([short[run]])[0]) for run in ends)
 
 
 def _one_epoch(config: RunConfig) -> RunConfig:

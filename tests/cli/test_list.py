@@ -87,7 +87,7 @@ def test_flags_stand_anywhere(rlcli: Rlcli) -> None:
 def test_version_and_help(rlcli: Rlcli) -> None:
     assert rlcli("--version").out == f"rlcli {__version__}\n"
     assert "Examples:\n    rlcli train " in rlcli("--help").out
-    for verb in ("train", "eval", "runs", "show", "list", "explain"):
+    for verb in ("train", "eval", "runs", "show", "list", "explain", "doctor"):
         assert f"  {verb} " in rlcli("--help").out
         assert "Examples:\n" in rlcli(verb, "--help").out
 

@@ -188,7 +188,7 @@ def test_the_mode(monkeypatch, configured, variable, key, mode):
     )
     said: list[str] = []
     for _ in range(2):
-        asked = wandb_logger._asked_mode(configured)
+        asked = wandb_logger.asked_mode(configured)
         assert wandb_logger._resolve(asked, said.append) == mode
     complained = (
         not key and "online" in (configured, variable) and mode == "offline" and configured != "offline"

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rlcli.errors import StorageError
 from rlcli.loggers.wandb import WandbLogger
+from tests.cli.listening import server
 from tests.loggers.wandb_file import finished, of_type
 
 KEY = "k" * 40
-
-
-@contextmanager
-def server() -> Iterator[tuple[int, list[bytes]]]:
-    """A port, and what is sent to it."""
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def listen() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.settimeout(1.0)
-                    try:
-                        heard.append(connection.recv(4096))
-                    except OSError:
-                        heard.append(b"")
-
-        thread = threading.Thread(target=listen, daemon=True)
-        thread.start()
-        yield listening.getsockname()[1], heard
-        listening.shutdown(socket.SHUT_RDWR)
-    thread.join(5)
 
 
 START = """
