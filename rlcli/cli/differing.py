@@ -31,30 +31,35 @@ def differing(members: Sequence[Mapping[str, Any]], title: str) -> str:
     for run in members:
         for key, value in _given(run).items():
             values.setdefault(key, {})[value] = None
-    shown = {key: _joined(list(found)) for key, found in values.items()}
     named = _named(first, title)
-    return " ".join(
-        f"{_short(key)}={value}" for key, value in shown.items() if f"{_short(key)}={value}" not in named
-    )
+    shown = [
+        f"{_short(key)}={_joined(list(found))}"
+        for key, found in values.items()
+        if not _is_cosmetic(key) and list(found) != [_default(key)]
+    ]
+    return " ".join(text for text in shown if text not in named)
 
 
 def _given(run: Mapping[str, Any]) -> dict[str, str]:
-    """Settings given when a run started or was resumed, as they were typed; without cosmetic ones."""
+    """Settings given when a run started or was resumed, as they were typed."""
     resumed = [text for one in run["resumes"] or () for text in one["overrides"]]
     found: dict[str, str] = {}
     for text in (*(run["overrides"] or ()), *resumed):
         key, _, value = str(text).lstrip("+~").partition("=")
         found[key] = value
-    return {key: value for key, value in found.items() if not _is_cosmetic(key, value)}
+    return found
 
 
-def _is_cosmetic(key: str, value: str) -> bool:
-    if key in CHOSEN:
-        return value == str(KEYS[CHOSEN[key]].default)
+def _is_cosmetic(key: str) -> bool:
     known = KEYS.get(key)
-    return re.split(r"[./]", key)[0] in COSMETIC or (
-        known is not None and known.declaration.effect == "nothing"
+    return key not in CHOSEN and (
+        re.split(r"[./]", key)[0] in COSMETIC or (known is not None and known.declaration.effect == "nothing")
     )
+
+
+def _default(key: str) -> str | None:
+    """The default of a choice that is left out where it has it; None for other keys."""
+    return str(KEYS[CHOSEN[key]].default) if key in CHOSEN else None
 
 
 def _named(run: Mapping[str, Any], title: str) -> set[str]:

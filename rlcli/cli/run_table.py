@@ -16,7 +16,7 @@ HEADINGS = ("name", "status", "return", "steps", "settings", "id", "started (UTC
 RIGHT = ("return", "steps")
 DISPENSABLE = ("started (UTC)", "id", "steps")
 """Columns that are left out, the first one first, where the terminal is too narrow."""
-MINIMUM = 16
+MINIMUM = 24
 """Columns that settings need in a table; longer ones are cut."""
 CUT = "..."
 
@@ -53,7 +53,9 @@ def _cells(line: Line) -> tuple[str, ...]:
 
 def _settings(line: Line) -> str:
     settings = differing(line.members, line.title.rstrip("/"))
-    return f"{len(line.members)} runs {settings}".rstrip() if line.is_sweep else settings
+    if not line.is_sweep:
+        return settings
+    return f"{len(line.members)} runs" + (f": {settings}" if settings else "")
 
 
 def _widest(place: int, rows: Sequence[Sequence[str]]) -> int:

@@ -50,13 +50,20 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
 
     from rlcli.catalog import HEADLINES
     from rlcli.config.values import display
-    from rlcli.loggers.progress import figure
 
     for name, text in _facts(about):
         result(f"{name}: {text}")
-    figures = [(name, figure(health[name])) for name in HEADLINES if name in health]
+    figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+
+
+def _rounded(name: str, value: float) -> str:
+    """A metric rounded as the live panel rounds it."""
+    from rlcli.catalog import METRICS
+    from rlcli.loggers.progress import figure, share
+
+    return share(value) if METRICS[name].unit == "fraction" else figure(value)
 
 
 def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
