@@ -193,8 +193,8 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     assert len(faults(module, source)) == 1
 
 
-def loaded_by(*command: str) -> set[str]:
-    """The heavy libraries a fresh interpreter has loaded once it has run `rlcli <command>`."""
+def loaded_by(*command: str, code: int = 0) -> set[str]:
+    """The heavy libraries a fresh interpreter has loaded once `rlcli <command>` ended with that code."""
     script = (
         "import sys\n"
         "from rlcli.cli.main import main\n"
@@ -202,7 +202,7 @@ def loaded_by(*command: str) -> set[str]:
         "try:\n"
         "    main()\n"
         "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
+        f"    assert (end.code or 0) == {code}, end.code\n"
         "print('loaded:', *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

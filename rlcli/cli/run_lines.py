@@ -14,6 +14,20 @@ Run = Mapping[str, Any]
 """Summary of a run, as `rlcli.store.directory.list_runs` gives it."""
 
 
+URGENT = (
+    "damaged",
+    "failed",
+    "killed",
+    "interrupted",
+    "running",
+    "waiting",
+    "not begun",
+    "pruned",
+    "finished",
+)
+"""Statuses, the one to look at first before the others."""
+
+
 class Sort(StrEnum):
     """What lines can be sorted by."""
 
@@ -41,6 +55,15 @@ class Line:
         if not self.is_sweep:
             return next(iter(statuses))
         return ", ".join(f"{amount} {status}" for status, amount in statuses.items())
+
+    @property
+    def short_status(self) -> str:
+        """The status of a run; of a sweep, the one to look at first: `1/24 failed`."""
+        statuses = Counter(str(run["status"]) for run in self.members)
+        if not self.is_sweep or len(statuses) == 1:
+            return self.status
+        first = min(statuses, key=lambda status: URGENT.index(status) if status in URGENT else -1)
+        return f"{statuses[first]}/{len(self.members)} {first}"
 
     @property
     def steps(self) -> int | None:

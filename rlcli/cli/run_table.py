@@ -23,26 +23,34 @@ CUT = "..."
 
 def print_table(lines: Sequence[Line]) -> None:
     """Print a table of runs and sweeps; piped, it has every column and whole settings."""
-    rows = [_cells(line) for line in lines]
+    rows = [_cells(line, line.status) for line in lines]
     if not out().isatty():
         table(HEADINGS, rows, RIGHT)
         return
-    rows = [tuple(visible(cell).replace("\n", "\\n") for cell in row) for row in rows]
-    for dropped in range(len(DISPENSABLE) + 1):
-        chosen = [place for place, name in enumerate(HEADINGS) if name not in DISPENSABLE[:dropped]]
-        room = columns() - _width(chosen, rows)
-        if room >= min(MINIMUM, _widest(HEADINGS.index("settings"), rows)):
-            shown = [_chosen(row, chosen, room) for row in rows]
-            table([HEADINGS[place] for place in chosen], shown, RIGHT)
-            return
-    for line in lines:
-        _print_apart(line)
+    short = [_cells(line, line.short_status) for line in lines]
+    if not any(
+        _print_fitting(*layout) for layout in ((rows, 0), *((short, n) for n in range(len(DISPENSABLE) + 1)))
+    ):
+        for line in lines:
+            _print_apart(line)
 
 
-def _cells(line: Line) -> tuple[str, ...]:
+def _print_fitting(rows: Sequence[Sequence[str]], dropped: int) -> bool:
+    """Print a table without the first `dropped` dispensable columns if it fits the terminal."""
+    rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
+    chosen = [place for place, name in enumerate(HEADINGS) if name not in DISPENSABLE[:dropped]]
+    room = columns() - _width(chosen, rows)
+    if room < min(MINIMUM, _widest(HEADINGS.index("settings"), rows)):
+        return False
+    shown = [_chosen(row, chosen, room) for row in rows]
+    table([HEADINGS[place] for place in chosen], shown, RIGHT)
+    return True
+
+
+def _cells(line: Line, status: str) -> tuple[str, ...]:
     return (
         line.title,
-        line.status,
+        status,
         figure(line.result),
         count(line.steps),
         _settings(line) or "-",
@@ -83,7 +91,7 @@ def _cut(text: str, room: int) -> str:
 
 def _print_apart(line: Line) -> None:
     """Print a run on lines of its own."""
-    title, status, returned, steps, settings, run_id, started = _cells(line)
+    title, status, returned, steps, settings, run_id, started = _cells(line, line.status)
     result(title)
     facts = [
         status,
