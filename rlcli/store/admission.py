@@ -43,8 +43,8 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list
         raise UserError(f"{run_dir}: env.kwargs has more than {modules.MOST} texts with a colon.")
     named = modules.named(config, run_dir)
     own = own_runs.remembered(run_dir, named)
-    unknown = [module for module in named if module not in allowed]
-    unknown = [module for module in unknown if module not in own]
+    doubtful = [module for module in named if module not in allowed]
+    unknown = [module for module in doubtful if module not in own]
     faults = [
         *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
           for module in unknown),
@@ -54,7 +54,7 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list
     if faults:
         raise UserError(*faults, hint=_advice(unknown))
     _try_environment(config, run_dir, [*imports, *own])
-    return [module for module in own if module not in allowed]
+    return doubtful
 
 
 def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -> None:
