@@ -85,3 +85,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RLCLI_RUNS", raising=False)
     return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A state directory for the tests: which runs are one's own is remembered there."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import rlcli
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "rlcli"
@@ -193,8 +196,8 @@ def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     assert len(faults(module, source)) == 1
 
 
-def loaded_by(*command: str) -> set[str]:
-    """The heavy libraries a fresh interpreter has loaded once it has run `rlcli <command>`."""
+def loaded_by(*command: str, code: int = 0) -> set[str]:
+    """The heavy libraries a fresh interpreter has loaded once `rlcli <command>` ended with that code."""
     script = (
         "import sys\n"
         "from rlcli.cli.main import main\n"
@@ -202,10 +205,13 @@ def loaded_by(*command: str) -> set[str]:
         "try:\n"
         "    main()\n"
         "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
+        f"    assert (end.code or 0) == {code}, end.code\n"
         "print('loaded:', *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    sources = {"PYTHONPATH": str(Path(rlcli.__path__[0]).parent)}  # these, also where they are a changed copy
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | sources
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stderr.rsplit("loaded:", 1)[1].split()) & set(HEAVY)
 

@@ -11,11 +11,13 @@ import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rlcli.cli.run_lines import Sort
 from rlcli.config import groups
 from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
+from rlcli.store.directory import LISTED, list_runs, runs_root
 from rlcli.streams import out
 from rlcli.text import visible
 
@@ -58,6 +60,8 @@ def _candidates(verb: str | None, words: Sequence[str], current: str) -> Iterabl
     before = words[-1] if words else ""
     if before in _AFTER_FLAG:
         return [(value, "") for value in _AFTER_FLAG[before]]
+    if before in _FIELDS:
+        return [*_among_runs(_FIELDS[before])]
     if current.startswith("-") and "--" not in words:
         return _flags(verb)
     if verb is None:
@@ -70,12 +74,24 @@ _AFTER_FLAG = {
     "-c": ("job", "hydra", "all"),
     "--checkpoint": ("last", "best"),
     "--config-dir": (),
+    "--last": (),
+    "--sort": tuple(Sort),
+    "--status": tuple(status for status in LISTED if " " not in status),
     "--episodes": (),
     "--import": (),
     "--max-steps": (),
     "--seed": (),
     "--until": (),
 }
+
+
+_FIELDS = {"--algo": "algo", "--env": "env"}
+"""Filters whose values are those of the runs there are."""
+
+
+def _among_runs(field: str) -> Iterator[Candidate]:
+    found = list_runs(runs_root())
+    yield from ((visible(value), "") for value in sorted({str(run[field]) for run in found if run[field]}))
 
 
 def _nothing(words: Sequence[str], current: str) -> Iterable[Candidate]:  # noqa: ARG001
@@ -140,9 +156,7 @@ def _key_values(key: Key) -> list[Candidate]:
 
 
 def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
-    from rlcli.store.directory import list_runs, runs_root
-
-    yield "last", "the run started last"
+    yield "last", "the run or sweep started last"
     for run in list_runs(runs_root()):
         if run["id"] != "-":
             yield visible(str(run["id"])), visible(f"{run.get('algo')} {run.get('env')} {run.get('status')}")
@@ -167,15 +181,17 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
     yield from ((f"{key.name}=", key.declaration.doc) for key in names)
 
 
-def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The subcommand first, then the sweep."""
-    from rlcli.store.directory import runs_root
-
     if len([word for word in words if not word.startswith("-")]) < 2:
         commands = _command().commands["sweep"].commands
         yield from ((name, command.get_short_help_str()) for name, command in commands.items())
         return
-    yield "last", "the sweep begun last"
+    yield from _swept(words, current)
+
+
+def _swept(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    yield "last", "the sweep started last"
     for path in sorted(runs_root().glob("*/sweep.json")):
         yield visible(path.parent.name), "a sweep"
 
@@ -197,6 +213,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "train": _overrides,
     "resume": _resumed,
     "eval": _runs,
+    "runs": _swept,
     "show": _runs,
     "reproduce": _runs,
     "diff": _runs,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson
 from rlcli.cli.output import count, emit, result, table
 
@@ -36,9 +37,8 @@ def diff(
       rlcli diff 73973d4e 5e02 --json
     """
     from rlcli.runs.diff import differences
-    from rlcli.store.directory import find_run, runs_root
 
-    left, right = find_run(a, runs_root()), find_run(b, runs_root())
+    left, right = named_run(a), named_run(b)
     found = differences(left, right)
     if as_json:
         emit(_row(left, right, found))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
 from rlcli.cli.output import count, emit, number, result
 from rlcli.errors import UserError
@@ -48,9 +49,8 @@ def evaluate(
     which = _checkpoint(checkpoint)
 
     from rlcli.runs.evaluate import evaluate_run
-    from rlcli.store.directory import find_run, runs_root
 
-    found = find_run(run, runs_root())
+    found = named_run(run)
     figures = evaluate_run(
         found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=which, seed=seed,
         imports=imports or (),

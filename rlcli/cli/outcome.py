@@ -23,8 +23,10 @@ HEALTH = (
 
 def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
     """Print the outcome of a run, which `reference` names on the command line; returns the exit code."""
+    from rlcli.store import own_runs
+
     module = env_id.rpartition(":")[0]
-    own = f" --import {module}" if module else ""
+    own = f" --import {module}" if module and not own_runs.remembered(outcome.dir, [module]) else ""
     result_is_kept()
     if as_json:
         emit(outcome_row(outcome))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Quiet, Run
 from rlcli.cli.output import count, emit, result, result_is_kept, say, table
 from rlcli.streams import err, out
@@ -49,9 +50,9 @@ def reproduce(
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 
-    from rlcli.store.directory import find_run, runs_root
+    from rlcli.store.directory import runs_root
 
-    found = find_run(run, runs_root())
+    found = named_run(run, quiet=quiet)
     if checkout:
         from rlcli.runs.checkout import run_recorded_code
 

@@ -1,48 +1,90 @@
-"""`rlcli runs`: lists runs."""
+"""`rlcli runs`: lists runs and sweeps."""
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from rlcli.cli.options import AsJson
-from rlcli.cli.output import count, emit, number, result, table
-from rlcli.errors import UserError
+from rlcli.cli.output import emit, result, say
+from rlcli.cli.run_lines import Sort, lines, matching
+from rlcli.errors import UserError, unknown
 
-HEADINGS = ("id", "status", "algo", "env", "seed", "steps", "return", "started")
+EXPLAINED = 5
+"""Maximum number of damaged folders that are explained."""
 
 
 def runs(
     directory: Annotated[
-        str | None, typer.Argument(metavar="[DIR]", help="Where they lie: runs/, or a sweep's folder.")
+        str | None,
+        typer.Argument(metavar="[DIR]", help="A folder of runs, a sweep, or last: a sweep's runs."),
+    ] = None,
+    algo: Annotated[
+        str | None, typer.Option("--algo", metavar="NAME", help="Only runs of this algorithm.")
+    ] = None,
+    env: Annotated[
+        str | None, typer.Option("--env", metavar="ID", help="Only runs on this environment.")
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help="Only runs with this status.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, metavar="N", help="Only the N runs or sweeps started last.")
+    ] = None,
+    sort: Annotated[
+        Sort | None, typer.Option("--sort", help="Order of the lines, the highest last; default: started.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs.
+    """List runs with their results and the settings that differ from the default.
 
-    The jobs of a sweep are one line; `rlcli runs runs/SWEEP` lists them one by one.
+    A sweep is one line, with the median return of its runs; `rlcli runs SWEEP` lists them one by one.
+    Reproductions are marked with the id of the original. Damaged folders are listed too, and explained.
+
+    Filters take several values with commas, and `*` for any characters. With --json, --last counts a sweep as
+    one and prints all of its runs.
 
     Examples:
       rlcli runs
+      rlcli runs --algo ppo,trpo --status finished --sort return
+      rlcli runs --env 'Cart*' --last 5
+      rlcli runs last
       rlcli runs --json
     """
-    from rlcli.store.directory import list_runs, runs_root
+    from rlcli.store.directory import LISTED, list_runs, runs_root
 
+    _check_status(status, LISTED)
     root = _folder(directory, runs_root())
     found = list_runs(root)
+    chosen = lines(matching(found, algo=algo, env=env, status=status), root.name, last, sort)
+    members = [run for line in chosen for run in line.members]
     if as_json:
-        for run in found:
+        for run in members:
             emit(run)
         return
     if not found:
         result(f"No runs in {root}. Make one: rlcli train")
         return
-    table(HEADINGS, [_row(members) for members in _folded(found, root.name)], right=("steps", "return"))
+    if not chosen:
+        result(_nothing_matches(root, found, {"algo": algo, "env": env, "status": status}))
+        return
+
+    from rlcli.cli.run_table import print_table
+
+    print_table(chosen)
+    _explain_faults(members)
+
+
+def _check_status(given: str | None, known: Sequence[str]) -> None:
+    """Raises `UserError` where a status is none that a run can have."""
+    choices = [] if given is None else given.split(",")
+    faults = [unknown("status", one, known) for one in choices if "*" not in one and one not in known]
+    if faults:
+        raise UserError(*faults)
 
 
 def _folder(given: str | None, root: Path) -> Path:
@@ -51,48 +93,47 @@ def _folder(given: str | None, root: Path) -> Path:
     Raises:
         UserError: there is no such folder.
     """
+    from rlcli.config.names import LAST
+    from rlcli.store.directory import find_sweep
+
     if given is None:
         return root
+    sweep = find_sweep(given, root) if given == LAST else None
+    if sweep is not None:
+        return sweep
     for folder in (Path(given).expanduser(), root / given):
         if folder.is_dir():
             return folder
+    if given == LAST:
+        raise UserError(
+            f"The latest in {root} is a run, not a sweep.", hint="Show it: rlcli show last; all: rlcli runs"
+        )
     raise UserError(
         f"There is no folder {given}, nor a sweep of that name in {root}.", hint="All runs: rlcli runs"
     )
 
 
-def _folded(found: Sequence[dict[str, Any]], root: str) -> list[list[dict[str, Any]]]:
-    """Members of one sweep together, in the order of the first; unless the sweep itself is looked at."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for run in found:
-        sweep = run.get("sweep")
-        groups.setdefault(f"sweep {sweep}" if sweep and sweep != root else str(run["dir"]), []).append(run)
-    return list(groups.values())
+def _nothing_matches(root: Path, found: Sequence[Mapping[str, Any]], wanted: Mapping[str, str | None]) -> str:
+    """Sentence that no run matches, with the values that there are."""
+    asked = {field: text for field, text in wanted.items() if text is not None}
+    texts = ", ".join(f"{field} {text}" for field, text in asked.items())
+    there = [
+        f"{field} {', '.join(sorted({str(run[field]) for run in found if run[field] is not None}))}"
+        for field in asked
+    ]
+    return f"No run in {root} has {texts}. There are: {'; '.join(there)}"
 
 
-def _row(members: Sequence[dict[str, Any]]) -> Sequence[str]:
-    first = members[0]
-    if len(members) == 1:
-        figures = (count(first["env_steps"]), number(first["eval_return_mean"]))
-        cells = ["-" if first[field] is None else str(first[field]) for field in HEADINGS[:5]]
-        return (*cells, *figures, _moment(first))
-    statuses = Counter(str(run["status"]) for run in members)
-    returns = [run["eval_return_mean"] for run in members if run["eval_return_mean"] is not None]
-    return (
-        f"{first['sweep']}/",
-        ", ".join(f"{amount} {status}" for status, amount in statuses.items()),
-        _joined(members, "algo"),
-        _joined(members, "env"),
-        f"{len(members)} runs",
-        count(sum(run["env_steps"] or 0 for run in members)),
-        f"median {number(statistics.median(returns))}" if returns else "-",
-        _moment(first),
-    )
-
-
-def _joined(members: Sequence[dict[str, Any]], field: str) -> str:
-    return ",".join(dict.fromkeys(str(run[field]) for run in members if run[field] is not None)) or "-"
-
-
-def _moment(run: dict[str, Any]) -> str:
-    return str(run.get("started") or "-")[:16].replace("T", " ")
+def _explain_faults(members: Sequence[Mapping[str, Any]]) -> None:
+    """Print what is wrong with damaged and unstarted runs, and what to do."""
+    faulty = [run for run in members if run["status"] in ("damaged", "not begun")]
+    for run in faulty[:EXPLAINED]:
+        if run["status"] == "damaged":
+            say(
+                f"{run['dir']}: {run['message']} Restore the file from a copy, or delete the run: "
+                f"rm -r {shlex.quote(str(run['dir']))}"
+            )
+        else:
+            say(f"{run['dir']}: {run['message']}.")
+    if len(faulty) > EXPLAINED:
+        say(f"{len(faulty) - EXPLAINED} more: rlcli runs --status 'damaged,not begun' --json")

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from rlcli.cli.options import AsJson, Run
+import typer
+
+from rlcli.cli.options import AsJson
 from rlcli.cli.outcome import emit_sweep, print_sweep
-from rlcli.cli.output import emit, result, table
+from rlcli.cli.output import count, emit, result, table
+from rlcli.cli.times import between, readable
 
-HIDDEN = ("config_sha256",)
-"""Fields that are only in the JSON output."""
+RunOrSweep = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's folder, a prefix of its id, last, or a sweep.", show_default=False
+    ),
+]
 
 
-def show(run: Run, as_json: AsJson = False) -> None:
+def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     """Show a run's result, health and settings, or the jobs of a sweep.
 
     Of a run: its result, its health at the last update, and the settings that are not defaults. Of a sweep:
-    one line per job.
+    one line per job. Figures are rounded and times are in UTC; --json has them in full.
 
     Examples:
       rlcli show last
       rlcli show runs/my-sweep
       rlcli show last --json
     """
-    from rlcli.catalog import HEADLINES
     from rlcli.store.directory import find_run, find_sweep, runs_root, summary
     from rlcli.store.rows import last_row
 
@@ -41,17 +48,69 @@ def show(run: Run, as_json: AsJson = False) -> None:
         emit({**about, "health": health, "settings": settings})
         return
 
+    from rlcli.catalog import HEADLINES
     from rlcli.config.values import display
 
-    for name, value in about.items():
-        if name == "resumes" and value:
-            times = "once" if len(value) == 1 else f"{len(value)} times"
-            result(f"resumed: {times}, after updates {', '.join(str(one['update']) for one in value)}")
-        elif name not in HIDDEN and value not in (None, "", []):
-            result(f"{name.replace('_', ' ')}: {display(value)}")
-    figures = [(name, f"{health[name]:.4g}") for name in HEADLINES if name in health]
+    for name, text in _facts(about):
+        result(f"{name}: {text}")
+    figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+
+
+def _rounded(name: str, value: float) -> str:
+    """A metric rounded as the live panel rounds it."""
+    from rlcli.catalog import METRICS
+    from rlcli.loggers.progress import figure, share
+
+    return share(value) if METRICS[name].unit == "fraction" else figure(value)
+
+
+def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is shown of a run's summary: name and text of each line."""
+    from rlcli.loggers.progress import figure
+
+    yield "run", f"{about['algo']} on {about['env']}, seed {about['seed']}"
+    yield "name", str(about["name"])
+    yield "id", str(about["id"])
+    yield "dir", str(about["dir"])
+    yield "status", str(about["status"])
+    if about["message"]:
+        yield "message", str(about["message"])
+    if about["exit_code"]:
+        yield "exit code", str(about["exit_code"])
+    if about["eval_return_mean"] is not None:
+        best = about["best_return_mean"]
+        better = "" if best is None else f", best {figure(best)}"
+        yield "return", f"{figure(about['eval_return_mean'])}{better}"
+    yield "steps", _steps(about)
+    yield from _times(about)
+    for name in ("backend", "sweep", "reproduces", "notes"):
+        if about[name] and about[name] != "native":
+            yield name, str(about[name])
+    if about["tags"]:
+        yield "tags", ", ".join(about["tags"])
+    if not about["exact_resume"]:
+        yield "exact resume", "no; manifest.json has the reason"
+
+
+def _steps(about: Mapping[str, Any]) -> str:
+    done, total = about["env_steps"], about["total_steps"]
+    share = "" if done >= total or total <= 0 else f" of {count(total)} ({done / total:.0%})"
+    return f"{count(done)}{share}, {count(about['updates'])} update{'' if about['updates'] == 1 else 's'}"
+
+
+def _times(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """When the run started, how long it took, and when it was resumed."""
+    from rlcli.loggers.progress import duration
+
+    yield "started", f"{readable(about['started'])} UTC"
+    for one in about["resumes"]:
+        yield "resumed", f"{readable(one['time'])} UTC, after update {count(one['update'])}"
+    if about["finished"]:
+        yield "ended", f"{readable(about['finished'])} UTC"
+    if not about["resumes"] and (about["finished"] or about["status"] == "running"):
+        yield "duration", duration(between(about["started"], about["finished"]))
 
 
 def _show_sweep(directory: Path, as_json: bool) -> None:

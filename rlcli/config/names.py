@@ -7,7 +7,7 @@ import re
 LONGEST = 200
 """Bytes of a name in UTF-8; file systems take 255, and a few are left for what is put behind it."""
 LAST = "last"
-"""The reference to the run started last, so no name."""
+"""The reference to the run or sweep started last, so no name."""
 
 
 def fault(name: str) -> str | None:
@@ -20,7 +20,7 @@ def fault(name: str) -> str | None:
     if len(name.encode(errors="replace")) > LONGEST:
         return f"name={shortened(name, 20)}...: at most {LONGEST} bytes; it is the name of a folder."
     if name == LAST:
-        return f"name={LAST}: it means the run started last; choose another name."
+        return f"name={LAST}: it means the run or sweep started last; choose another name."
     return None
 
 

@@ -10,6 +10,7 @@ from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError
 from rlcli.runs.recorder import Recorder
+from rlcli.store import own_runs
 from rlcli.store.files import has_content, is_there, storage_error, write_atomically
 from rlcli.store.layout import check_run
 from rlcli.store.lock import Lock
@@ -46,6 +47,7 @@ def start_run(
         if not has_content(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
             write_atomically(run_dir / "config.yaml", text)
         manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
+        own_runs.remember(run_dir, config, manifest.content["id"])
         return Recorder(config, manifest, lock, spec, updates=updates, quiet=quiet)
     except BaseException:
         lock.release()

@@ -28,6 +28,7 @@ from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import ending_schedules, schedule_warnings
+from rlcli.store import own_runs
 from rlcli.store.admission import admit
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoint_index import Index
@@ -177,6 +178,7 @@ class StoppedRun:
     def _write_manifest_and_config(self, updates: int, exact: bool, changed: Changed) -> None:
         """Records the resume in manifest.json, then replaces config.yaml."""
         config, content = self.config, self._manifest.content
+        own_runs.renew(self._dir, config)
         entry = {
             "time": now(),
             "update": updates,

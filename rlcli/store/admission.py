@@ -1,8 +1,8 @@
 """Admission of a config from a run directory of unknown origin: its modules, its size, its environment.
 
 A directory may name modules (`env.id=module:Id`, texts in env.kwargs), and importing a module runs it. No
-module is imported because a directory names it: only if the process has imported it already, or if the user
-names it too (`--import`, RLCLI_IMPORT).
+module is imported because a directory names it: only if the process has imported it already, if the user
+names it too (`--import`, RLCLI_IMPORT), or if this user made the run on this machine (rlcli.store.own_runs).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
-from rlcli.store import modules
+from rlcli.store import modules, own_runs
 from rlcli.store.bounded_call import exceeded_limit
 from rlcli.text import visible
 
@@ -30,8 +30,10 @@ SAMPLE = 100
 """Lower bound of the bytes that one step of one environment takes during an update."""
 
 
-def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None:
+def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list[str]:
     """Checks that a config names only allowed modules (`imports`) and fits into this machine's memory.
+
+    Returns the modules that are allowed only because the user made the run on this machine.
 
     Raises:
         UserError: it does not; the message lists all faults.
@@ -40,7 +42,9 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None
     if len(modules.candidates(config)) > modules.MOST:
         raise UserError(f"{run_dir}: env.kwargs has more than {modules.MOST} texts with a colon.")
     named = modules.named(config, run_dir)
-    unknown = [module for module in named if module not in allowed]
+    own = own_runs.remembered(run_dir, named)
+    doubtful = [module for module in named if module not in allowed]
+    unknown = [module for module in doubtful if module not in own]
     faults = [
         *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
           for module in unknown),
@@ -49,7 +53,8 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> None
     ]  # fmt: skip
     if faults:
         raise UserError(*faults, hint=_advice(unknown))
-    _try_environment(config, run_dir, imports)
+    _try_environment(config, run_dir, [*imports, *own])
+    return doubtful
 
 
 def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import json
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -21,6 +21,7 @@ from rlcli.backends.session import Checkpoint
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.errors import StorageError
+from rlcli.store.rows import Span
 from rlcli.store.versions import refusal
 
 VERSION = 2
@@ -35,16 +36,6 @@ TYPES: dict[str, tuple[type, ...]] = {
     "best": (int, type(None)), "best_return": (float, int, type(None)), "owed": (bool,), "rows": (int,),
     "rows_sha256": (str,),
 }  # fmt: skip
-
-
-class Span(NamedTuple):
-    """The first rows of metrics.jsonl: how many, and their checksum without their times."""
-
-    rows: int
-    sha256: str
-
-
-NOTHING = Span(0, hashlib.sha256().hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from rlcli.backends.session import Checkpoint
 from rlcli.errors import StorageError, UserError
-from rlcli.store.checkpoint_file import NOTHING, About, Span, pack, unpack
+from rlcli.store.checkpoint_file import About, pack, unpack
 from rlcli.store.checkpoint_index import FILE, Index, Kept
 from rlcli.store.files import (
     check_file,
@@ -29,6 +29,7 @@ from rlcli.store.files import (
     storage_error,
     write_atomically,
 )
+from rlcli.store.rows import NOTHING, Span
 
 LARGEST = 2**33
 """Bytes of the largest checkpoint that is read if the caller gives no limit."""

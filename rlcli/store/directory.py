@@ -13,12 +13,15 @@ from typing import Any
 from rlcli.config import names
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
-from rlcli.store.files import storage_error
+from rlcli.store.files import read_json, storage_error
 from rlcli.store.lock import holder
-from rlcli.store.manifest import FIELDS, FILE, Manifest
+from rlcli.store.manifest import FIELDS, FILE, STATUSES, Manifest
 from rlcli.store.unstarted import is_unstarted, take_over
 
 DEFAULT_ROOT = "runs"
+SWEEP = "sweep.json"
+LISTED = (*STATUSES, "killed", "damaged", "waiting", "not begun")
+"""Statuses of listed runs; of a run that is neither damaged nor gone, the one in its manifest."""
 
 
 def runs_root(explicit: str | None = None) -> Path:
@@ -49,7 +52,7 @@ def new_sweep_dir(config: RunConfig, root: Path, *, jobs_named: bool = False) ->
 def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
     """Makes the directory of a reproduction of a run: `[<sweep>-]<its name>-reproduction`."""
     folder = run_dir.resolve()
-    sweep = f"{folder.parent.name}-" if _has(folder.parent, "sweep.json") else ""
+    sweep = f"{folder.parent.name}-" if _has(folder.parent, SWEEP) else ""
     return _numbered(root, f"{_folder_name(sweep + folder.name)}-reproduction")
 
 
@@ -77,11 +80,11 @@ def find_run(reference: str, root: Path) -> Path:
     if matches:
         ids = ", ".join(f"{runs[match].get('id', '-')} ({match})" for match in matches[:8])
         raise UserError(f"{reference!r} means several runs: {ids}.", hint="Give more of the id, or a path.")
-    if any(_has(folder, "sweep.json") for folder in (path, root / reference)):
+    if any(_has(folder, SWEEP) for folder in (path, root / reference)):
         raise UserError(
             f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
         )
-    sweeps = {directory.parent.name for directory in runs if _has(directory.parent, "sweep.json")}
+    sweeps = {directory.parent.name for directory in runs if _has(directory.parent, SWEEP)}
     known = sorted({*sweeps, *(directory.name for directory in runs)})
     begun = [name for name in known if reference and name.startswith(reference)]
     similar = begun[:3] or nearest(reference, known)
@@ -93,9 +96,21 @@ def find_run(reference: str, root: Path) -> Path:
 
 
 def find_sweep(reference: str, root: Path) -> Path | None:
-    """The sweep that a path or a name means, None when it means none."""
+    """The sweep that a path, a name or `last` means; None when it means none.
+
+    `last` means a sweep if a sweep, or a run of one, was started last in `root`.
+    """
     folders = (_expanded(reference), root / reference)
-    return next((folder for folder in folders if reference and _has(folder, "sweep.json")), None)
+    found = next((folder for folder in folders if reference and _has(folder, SWEEP)), None)
+    if found is not None or reference != names.LAST:
+        return found
+    runs = {directory: _content_or_empty(directory) for directory in _run_dirs(root)}
+    run = max(runs, key=lambda directory: _start_key(runs[directory]), default=None)
+    if run is not None and _has(run.parent, SWEEP):
+        return run.parent
+    sweep = _last_sweep(root)
+    newer = sweep is not None and (run is None or _sweep_start(sweep) > _start_key(runs[run])[1])
+    return sweep if newer else None
 
 
 def require_sweep(reference: str, root: Path) -> Path:
@@ -107,14 +122,15 @@ def require_sweep(reference: str, root: Path) -> Path:
     found = find_sweep(reference, root)
     if found is not None:
         return found
-    sweeps = sorted(path.parent for path in root.glob("*/sweep.json"))
+    sweeps = sorted(path.parent for path in root.glob(f"*/{SWEEP}"))
     if not sweeps:
         raise UserError(
             f"There is no sweep {reference!r}: there are none in {root}.",
             hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
         )
-    if reference == names.LAST:
-        return max(sweeps, key=lambda folder: (folder / "sweep.json").lstat().st_mtime)
+    last = _last_sweep(root) if reference == names.LAST else None
+    if last is not None:
+        return last
     begun = [folder for folder in sweeps if reference and folder.name.startswith(reference)]
     if len(begun) == 1:
         return begun[0]
@@ -177,6 +193,19 @@ def _start_key(content: dict[str, Any]) -> tuple[bool, str]:
     return content.get("reproduces") is None, str(content.get("started", ""))
 
 
+def _last_sweep(root: Path) -> Path | None:
+    """The sweep that was started last."""
+    return max((path.parent for path in sorted(root.glob(f"*/{SWEEP}"))), key=_sweep_start, default=None)
+
+
+def _sweep_start(sweep: Path) -> str:
+    """The time at which a sweep was started; empty if its sweep.json is damaged."""
+    try:
+        return str(read_json(sweep / SWEEP).get("started", ""))
+    except StorageError:
+        return ""
+
+
 def _matches(reference: str, runs: dict[Path, dict[str, Any]], root: Path) -> list[Path]:
     """Runs of that name, else those whose id starts with it."""
     if not reference:
@@ -204,16 +233,16 @@ def _waiting_jobs(root: Path) -> Iterator[Path]:
     """Job folders with a config and no manifest: in `root`, if that is a sweep, and one level down."""
     for pattern in ("config.yaml", "*/config.yaml"):
         for found in sorted(root.glob(f"*/{pattern}")):
-            if _has(found.parents[1], "sweep.json") and not (found.parent / FILE).exists():
+            if _has(found.parents[1], SWEEP) and not (found.parent / FILE).exists():
                 yield found.parent
 
 
 def _unstarted_folders(root: Path) -> Iterator[Path]:
     """Folders directly in `root` whose process was killed before its run or sweep started."""
-    if not root.is_dir() or any(_has(root, name) for name in (FILE, "sweep.json")):
+    if not root.is_dir() or any(_has(root, name) for name in (FILE, SWEEP)):
         return
     for folder in sorted(root.iterdir()):
-        known = folder.name.startswith(".") or any(_has(folder, name) for name in (FILE, "sweep.json"))
+        known = folder.name.startswith(".") or any(_has(folder, name) for name in (FILE, SWEEP))
         if not known and is_unstarted(folder):
             yield folder
 

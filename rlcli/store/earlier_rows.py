@@ -14,9 +14,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rlcli.errors import StorageError
-from rlcli.store.checkpoint_file import NOTHING, About, Span
+from rlcli.store.checkpoint_file import About
 from rlcli.store.files import cut, is_there, open_plain, storage_error
-from rlcli.store.rows import APART, EVALUATIONS, RECORD, TIMES, Position, Row, blocks, parsed
+from rlcli.store.rows import (
+    APART,
+    EVALUATIONS,
+    NOTHING,
+    RECORD,
+    TIMES,
+    Position,
+    Row,
+    Span,
+    blocks,
+    parsed,
+)
 
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"

@@ -10,16 +10,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlcli.config import schema
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
-from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError
 from rlcli.store.files import read_json, write_atomically, write_json
 from rlcli.store.provenance import Code, code, machine, packages
 from rlcli.store.versions import migrated
+
+if TYPE_CHECKING:
+    from rlcli.envs.spec import EnvSpec
 
 VERSION = 2
 FILE = "manifest.json"
@@ -34,7 +36,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "sweep": (str, NoneType), "started": (str,), "finished": (str, NoneType), "total_steps": (int,),
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
-    "config_sha256": (str, NoneType), "reproduces": (str, NoneType),
+    "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -45,8 +47,8 @@ RESUME: dict[str, tuple[type, ...]] = {
 """Fields of each entry of `resumes`, with their types; `changed` and `packages` map names to [old, new]."""
 
 DETAILS: dict[str, tuple[type, ...]] = {
-    "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "overrides": (list,),
-    "cohort": (list,), "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
+    "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "cohort": (list,),
+    "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
 }  # fmt: skip
 """Other fields that are read, with their types."""
 

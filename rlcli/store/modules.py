@@ -64,6 +64,23 @@ def origin(module: str) -> Path | None:
     return next((Path(place).resolve() for place in places if place and Path(place).exists()), None)
 
 
+def files(module: str) -> list[list[str]] | None:
+    """The files from which a module and the packages around it would be imported; None if it is not found.
+
+    Of a folder without an `__init__.py`, the places where its modules are looked for.
+    """
+    top, *below = module.split(".")
+    spec = _found(top, [str(Path.cwd())])
+    found: list[list[str]] = []
+    for part in (*below, None):
+        if spec is None:
+            return None
+        inside = list(spec.submodule_search_locations or ())
+        found.append([spec.origin] if spec.origin is not None else inside)
+        spec = PathFinder.find_spec(part, inside) if part else None
+    return [[str(Path(place).resolve()) for place in places] for places in found]
+
+
 def _found(top: str, further: Sequence[str]) -> ModuleSpec | None:
     """The spec of a top-level module by Python's finders, those of installed packages too."""
     if not top or "\0" in top or "/" in top:

@@ -14,11 +14,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from rlcli.errors import StorageError
 from rlcli.loggers.jsonl import FILE_NAME
-from rlcli.store.checkpoint_file import Span
 from rlcli.store.files import is_there, open_plain, settle, storage_error
 
 RECORD = FILE_NAME
@@ -36,6 +35,16 @@ TIMES, EVALUATIONS = (
 )
 """Patterns of these figures in a written row; a damaged one does not match, and changes the checksum."""
 Row = dict[str, Any]
+
+
+class Span(NamedTuple):
+    """The first rows of metrics.jsonl: how many, and their checksum without their times."""
+
+    rows: int
+    sha256: str
+
+
+NOTHING = Span(0, hashlib.sha256().hexdigest())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -82,11 +82,13 @@ def left_over(sweep: Sweep, retry: bool, imports: Sequence[str], launching: Laun
     """
     over = [status for status in OVER if not (retry and status == "failed")]
     left = [job for job in sweep.jobs if job.status not in over]
+    own: dict[str, None] = {}
     for job in left:
         Lock(sweep.dir / job.name).release()  # a worker of a killed sweep may still train it
         config = sweep.config(job)
-        admit(config, sweep.dir / job.name, imports)
+        own |= dict.fromkeys(admit(config, sweep.dir / job.name, imports))
         check(config, checks(elsewhere=launching.elsewhere))
+    allow_imports(list(own))
     return left
 
 

@@ -22,6 +22,7 @@ from rlcli.config.compose import Composed
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
+from rlcli.store import own_runs
 from rlcli.store.directory import summary
 from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
 from rlcli.store.manifest import FILE as MANIFEST
@@ -124,6 +125,8 @@ class Sweep:
                 for name, one in zip(names, composed, strict=True)
             }
         )
+        for name, one in zip(names, composed, strict=True):
+            own_runs.remember(self.dir / name, one.config)
         jobs = [
             Job(name, one.overrides, one.varied, trial, dir=str(self.dir / name))
             for name, one in zip(names, composed, strict=True)

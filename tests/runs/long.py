@@ -20,11 +20,10 @@ from rlcli.backends.session import Checkpoint
 from rlcli.config.serialise import to_yaml
 from rlcli.runs.resume import resume
 from rlcli.runs.train import train
-from rlcli.store.checkpoint_file import Span
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import HEADER
 from rlcli.store.manifest import Manifest, fingerprint
-from rlcli.store.rows import TIMES
+from rlcli.store.rows import TIMES, Span
 from tests.runs.tiny import BATCH, tiny
 
 

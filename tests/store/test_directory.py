@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from rlcli.errors import StorageError, UserError
-from rlcli.store.directory import find_run, list_runs, new_run_dir, new_sweep_dir, runs_root, summary
+from rlcli.store.directory import (
+    find_run,
+    find_sweep,
+    list_runs,
+    new_run_dir,
+    new_sweep_dir,
+    require_sweep,
+    runs_root,
+    summary,
+)
 from tests.runs.tiny import manifest_of, tiny
 
 
@@ -111,6 +120,35 @@ def test_a_run_is_found_by_path_id_name_and_as_the_last(root: Path, finished: Pa
     assert find_run("seed=1", root) == member
     assert find_run("sweep/seed=1", root) == member
     assert find_run("last", root) == second
+
+
+@pytest.mark.broken_by(
+    "a run started after a sweep passed over",
+    "store/directory.py",
+    "_sweep_start(sweep) > _start_key(runs[run])[1]",
+    "True",
+)
+def test_last_means_a_sweep_where_one_was_started_last(root: Path, finished: Path) -> None:
+    def begin(name: str, started: str) -> Path:
+        (root / name).mkdir(parents=True)
+        (root / name / "sweep.json").write_text(json.dumps({"started": started}))
+        return root / name
+
+    assert find_sweep("last", root) is None
+    older = begin("older", "2024-01-02T00:00:00+00:00")
+    assert find_sweep("last", root) == older, "a sweep of which no run has started"
+    member = place(older / "seed=1", finished, started="2024-01-02T00:00:01.5+00:00")
+    assert find_sweep("last", root) == older
+    assert find_run("last", root) == member
+    place(root / "again", finished, started="2024-01-04T00:00:00+00:00", reproduces="aa11bb22")
+    assert find_sweep("last", root) == older, "reproductions aside"
+    place(root / "run", finished, started="2024-01-03T00:00:00.1+00:00")
+    assert find_sweep("last", root) is None
+    assert require_sweep("last", root) == older
+    newer = begin("newer", "2024-01-03T00:00:01+00:00")
+    (root / "damaged").mkdir()
+    (root / "damaged" / "sweep.json").write_text("{")
+    assert find_sweep("last", root) == require_sweep("last", root) == newer
 
 
 def test_a_name_goes_before_the_beginning_of_an_id(root: Path, finished: Path) -> None:

@@ -13,7 +13,8 @@ from rlcli.config.schema import RunConfig, SweepConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError, unknown
 from rlcli.maths.location import interquartile_mean
-from rlcli.store.files import read_text, write_atomically
+from rlcli.store import own_runs
+from rlcli.store.files import is_there, read_text, write_atomically
 
 RETURN = "eval/return_mean"
 BASE = "base.yaml"
@@ -67,6 +68,10 @@ def _objective(text: str, given: str | None) -> Objective:
 
 def write_settings(directory: Path, settings: RunConfig) -> None:
     """Writes base.yaml."""
+    if is_there(directory / BASE):
+        own_runs.renew(directory, settings, BASE)
+    else:
+        own_runs.remember(directory, settings, file=BASE)
     write_atomically(directory / BASE, to_yaml(settings).encode())
 
 
