@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlcli.config import groups
+from rlcli.config import groups, peers
 from rlcli.config.command import MAGIC, Command, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
@@ -48,6 +48,8 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
             else:
                 settings.pop(found.key, None)
                 settings[found.key] = found
+    checker.typed |= {key: one.values[0].data for key, one in settings.items() if len(one.values) == 1}
+    faults = [fault.given({}) for fault in faults]
     launching, wrong = chosen_launcher([one for one in settings.values() if is_of_launcher(one.key)])
     faults += wrong
     if multirun:
@@ -85,6 +87,10 @@ class _Checker:
         self.multirun = multirun
         self.config_dir = config_dir
         self.groups = groups.group_names(config_dir)
+        self.typed: dict[str, Any] = {}
+        """Values of the sound settings, once all are parsed."""
+        self.foreign: dict[str, list[tuple[str, Any]]] = {}
+        """Values given by names of other libraries."""
 
     def globbed(self, group: str) -> list[str]:
         """The names a glob over a group is matched with: its configs, for `env` every registered id too."""
@@ -209,14 +215,36 @@ class _Checker:
         known = list(KEYS) if "." in parsed.key else [*KEYS, *self.groups]
         leaf = parsed.key.rpartition(".")[2]
         alike = [name for name in KEYS if name.rpartition(".")[2] == leaf]
+        foreign = peers.settings_named(parsed.key)
+        if foreign:
+            return self._foreign(parsed, alike, foreign)
         if alike:
-            text = f"Unknown key {parsed.key!r}. Did you mean " + " or ".join(map(repr, alike)) + "?"
+            text = _did_you_mean(parsed.key, alike)
         else:
             text = unknown("key", parsed.key, known)
             if "Did you mean" not in text:
                 text += " `rlcli explain` lists all keys."
         alike += nearest(parsed.key, known, count=1)
         return Fault(text, frozenset({parsed.key, *alike}))
+
+    def _foreign(self, parsed: Parsed, alike: Sequence[str], entries: Sequence[peers.PeerName]) -> Fault:
+        """The fault of a name of another library: what it is here, and the override to write."""
+        known = parsed.sweep in ("single", "choice")
+        values = [(value.text, value.data) for value in parsed.values] if known else []
+        self.foreign[parsed.key] = values
+        start = _did_you_mean(parsed.key, alike) if alike else f"Unknown key {parsed.key!r}."
+        differing = [one for one in entries if one.note or list(one.ours) != list(alike)]
+
+        def worded(composed: Mapping[str, Any]) -> str:
+            numbers = peers.numbers_of(self.typed, self.foreign, composed)
+            return " ".join(filter(None, (start, peers.advice(differing, values, numbers))))
+
+        keys = frozenset({parsed.key, *alike, *(key for one in entries for key in one.ours)})
+        return Fault(start, keys, worded)
+
+
+def _did_you_mean(key: str, alike: Sequence[str]) -> str:
+    return f"Unknown key {key!r}. Did you mean " + " or ".join(map(repr, alike)) + "?"
 
 
 def _instantiates(names: Sequence[str], value: Any) -> bool:
