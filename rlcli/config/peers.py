@@ -80,22 +80,22 @@ def settings_named(name: str) -> tuple[PeerName, ...]:
     return tuple(entry for entry in named(name) if not entry.metric)
 
 
-def meanings(entries: Iterable[PeerName]) -> Iterator[tuple[str, PeerName]]:
-    """A sentence for each meaning among some entries, with the first entry that has it."""
+def meanings(entries: Iterable[PeerName]) -> Iterator[tuple[str, Sequence[PeerName]]]:
+    """A sentence for each meaning among some entries, with the entries that have it."""
     alike: dict[tuple[str, tuple[str, ...], str], list[PeerName]] = {}
     for entry in entries:
         alike.setdefault((entry.name, entry.ours, entry.note), []).append(entry)
     for (name, ours, note), group in alike.items():
         here = f"is {_listed(ours)} here" if ours else "has no counterpart here"
         libraries = _listed(dict.fromkeys(one.library for one in group))
-        yield f"{name} of {libraries} {here}{': ' + note if note else ''}.", group[0]
+        yield f"{name} of {libraries} {here}{': ' + note if note else ''}.", group
 
 
 def advice(entries: Iterable[PeerName], values: Sequence[tuple[str, Any]], numbers: Numbers) -> str:
     """The meanings of a name given with values, each with the override to write where that is known."""
     return " ".join(
-        sentence + (f" Write {override}." if (override := _override(entry, values, numbers)) else "")
-        for sentence, entry in meanings(entries)
+        sentence + (f" Write {override}." if (override := _override(group[0], values, numbers)) else "")
+        for sentence, group in meanings(entries)
     )
 
 
@@ -137,7 +137,9 @@ def known_as(ours: str) -> list[str]:
     """The names that other libraries have for a key or a metric, such as 'n_steps (Stable-Baselines3)'."""
     from rlcli.config.peer_names import PEER_NAMES
 
-    return list(dict.fromkeys(f"{one.name} ({one.library})" for one in PEER_NAMES if ours in one.ours))
+    group = ours.removesuffix(".id").removesuffix(".name")
+    found = (one for one in PEER_NAMES if not {ours, group}.isdisjoint(one.ours))
+    return list(dict.fromkeys(f"{one.name} ({one.library})" for one in found))
 
 
 def _listed(words: Iterable[str]) -> str:
