@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups, peers
@@ -11,6 +11,7 @@ from rlcli.config.command import MAGIC, Command, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
+from rlcli.config.quoting import repairs, shell_word, unbalanced
 from rlcli.config.schema import KEYS
 from rlcli.config.setting import Element, Setting
 from rlcli.config.values import RejectedValue, convert
@@ -36,11 +37,16 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     settings: dict[str, Setting] = {}
     faults: list[Fault] = []
     checker = _Checker(multirun, config_dir)
-    for text in typed:
+    for text, apart in _rejoined(typed, checker.takes_text):
         try:
             parsed = hydra_grammar.parse(text, checker.globbed, checker.takes_text)
         except UserError as error:
-            faults.append(Fault(error.faults[0], frozenset({key_of(text)})))
+            advice = checker.repaired(text)
+            faults.append(Fault(error.faults[0] + advice, frozenset({key_of(text)})))
+            continue
+        if apart:
+            text = f"{' '.join(apart)}: the shell split this setting at its spaces; write {shell_word(text)}."
+            faults.append(Fault(text, frozenset({parsed.key})))
             continue
         for found in checker.check(parsed):
             if isinstance(found, Fault):
@@ -61,6 +67,23 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     if "env.id" in settings:
         settings["env"] = dataclasses.replace(settings.pop("env.id"), key="env", kind="group")
     return Command(tuple(typed), tuple(settings.values()), tuple(faults), launching, multirun, config_dir)
+
+
+def _rejoined(typed: Sequence[str], takes_text: Callable[[str], bool]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each override; one that the shell split at spaces is joined again, and comes with its words."""
+    words = list(typed)
+    while words:
+        first = words[0]
+        stops = (n for n, word in enumerate(words) if n and (not word or "=" in word or word in KEYS))
+        parts = words[: next(stops, len(words))]
+        taken = 1
+        if "=" in first and unbalanced(first.partition("=")[2]) is not None:
+            sizes = range(2, len(parts) + 1)
+            taken = next((n for n in sizes if unbalanced(" ".join(parts[:n]).partition("=")[2]) is None), 1)
+        elif "=" in first and takes_text(key_of(first)):
+            taken = len(parts)
+        yield " ".join(words[:taken]), words[:taken] if taken > 1 else ()
+        del words[:taken]
 
 
 def _hydra_faults(settings: Sequence[Setting]) -> Iterator[Fault]:
@@ -106,6 +129,19 @@ class _Checker:
         if key in self.groups:
             return True
         return KEYS[key].takes_text if key in KEYS else launcher_takes_text(key)
+
+    def repaired(self, text: str) -> str:
+        """End of a message about an override that cannot be read: what to write, if that is sound."""
+        from rlcli.config.hydra_grammar import parse
+
+        for candidate in repairs(text, self.takes_text(key_of(text))) if "=" in text else ():
+            try:
+                found = list(self.check(parse(candidate, self.globbed, self.takes_text)))
+            except UserError:
+                continue
+            if found and not any(isinstance(one, Fault) for one in found):
+                return f" Write {shell_word(candidate)}"
+        return ""
 
     def check(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """The sound settings of an override, or its faults."""
