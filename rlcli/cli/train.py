@@ -74,10 +74,10 @@ def train(
     Examples:
       rlcli train
       rlcli train env=Pendulum-v1 seed=1 total_steps=200000
-      rlcli train algo.clip=0.1 network.hidden=[128,128] name=wide
-      rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
+      rlcli train algo.clip=0.1 'network.hidden=[128,128]' name=wide
+      rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 'tags=[moon]'
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
-      rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
+      rlcli train -m 'seed=range(64)' hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups, peers
@@ -26,6 +26,8 @@ OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
 """Settings of Hydra that rlcli sets itself."""
 
+FREE_TEXT = ("notes", "tags", "runs_dir", "wandb.project", "wandb.group")
+"""Keys whose text may have spaces."""
 _KIND = {"tuned": "tuned settings"}
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
@@ -37,7 +39,7 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     settings: dict[str, Setting] = {}
     faults: list[Fault] = []
     checker = _Checker(multirun, config_dir)
-    for text, apart in _rejoined(typed, checker.takes_text):
+    for text, apart in _rejoined(typed):
         try:
             parsed = hydra_grammar.parse(text, checker.globbed, checker.takes_text)
         except UserError as error:
@@ -69,7 +71,7 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     return Command(tuple(typed), tuple(settings.values()), tuple(faults), launching, multirun, config_dir)
 
 
-def _rejoined(typed: Sequence[str], takes_text: Callable[[str], bool]) -> Iterator[tuple[str, Sequence[str]]]:
+def _rejoined(typed: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """Each override; one that the shell split at spaces is joined again, and comes with its words."""
     words = list(typed)
     while words:
@@ -80,7 +82,7 @@ def _rejoined(typed: Sequence[str], takes_text: Callable[[str], bool]) -> Iterat
         if "=" in first and unbalanced(first.partition("=")[2]) is not None:
             sizes = range(2, len(parts) + 1)
             taken = next((n for n in sizes if unbalanced(" ".join(parts[:n]).partition("=")[2]) is None), 1)
-        elif "=" in first and takes_text(key_of(first)):
+        elif "=" in first and key_of(first) in FREE_TEXT:
             taken = len(parts)
         yield " ".join(words[:taken]), words[:taken] if taken > 1 else ()
         del words[:taken]
