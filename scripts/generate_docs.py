@@ -1,7 +1,8 @@
 """Generator of the reference pages in docs/ and of the README's tables: `make docs`; `--check` compares.
 
 docs/cli.md has the help of every verb, docs/keys.md the configuration schema, docs/metrics.md the catalogue
-of metrics, docs/coming_from.md the names of other libraries. The README's tables of figures come from docs/results/.
+of metrics, docs/coming_from.md the names in other libraries. The README's tables of figures come from
+docs/results/.
 """
 
 from __future__ import annotations
@@ -157,9 +158,9 @@ def metrics_page() -> str:
 
 
 INTRODUCTION = """
-`rlcli explain NAME` and the message about an unknown key know these names too, in any case and with any section:
-`algo.lr`, `n_steps`, `--num-envs`. Where a value has another unit, the message converts it with the numbers of the
-command:
+`rlcli explain NAME` and the message about an unknown key know these names too, in any case and with any
+section: `algo.lr`, `n_steps`, `--num-envs`. Where a value has another unit, the message converts it with the
+numbers of the command:
 
 ```console
 $ rlcli train n_envs=4 n_steps=256 batch_size=64
@@ -170,10 +171,10 @@ $ rlcli train env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16
 
 Three differences matter most:
 
-- A batch is counted in rollouts: an update trains on `algo.rollout_steps` x `env.num_envs` samples, divided into
-  `algo.minibatches` minibatches. There is no size of a batch or of a minibatch.
-- Settings tuned for an algorithm and an environment are applied where they exist; `tuned=none` starts from the
-  algorithm's own defaults, and `rlcli train --cfg job` shows each value with its origin.
+- Sizes of batches are not set but follow: an update trains on `algo.rollout_steps` x `env.num_envs` samples,
+  divided into `algo.minibatches` minibatches.
+- Settings tuned for an algorithm and an environment are applied where they exist; `tuned=none` starts from
+  the algorithm's own defaults, and `rlcli train --cfg job` shows each value with its origin.
 - `backend=sb3` trains PPO, A2C and TRPO with Stable-Baselines3 from the same keys, for comparison.
 """
 LIBRARIES = ("Stable-Baselines3", "CleanRL", "RLlib")

@@ -16,8 +16,9 @@ class Verbs(TyperGroup):
     """A group that takes flags of a verb before it, and its own flags after the verb."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments, each flag in its place."""
-        return super().parse_args(ctx, self._ordered(args))
+        """Parse the arguments, each flag in its place; those from a `#` on are a comment, which zsh passes."""
+        end = args.index("#") if "#" in args else len(args)
+        return super().parse_args(ctx, self._ordered(args[:end]))
 
     def _ordered(self, args: Sequence[str]) -> list[str]:
         """The arguments with the group's own flags first, then the verb, then the verb's flags."""
