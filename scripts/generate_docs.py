@@ -1,7 +1,8 @@
 """Generator of the reference pages in docs/ and of the README's tables: `make docs`; `--check` compares.
 
 docs/cli.md has the help of every verb, docs/keys.md the configuration schema, docs/metrics.md the catalogue
-of metrics. The README's tables of figures come from docs/results/.
+of metrics, docs/coming_from.md the names in other libraries. The README's tables of figures come from
+docs/results/.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from rlcli.catalog import METRICS
 from rlcli.config import schema
+from rlcli.config.peer_names import PEER_NAMES
 
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
@@ -155,6 +157,57 @@ def metrics_page() -> str:
     return "\n".join(lines)
 
 
+INTRODUCTION = """
+`rlcli explain NAME` and the message about an unknown key know these names too, in any case and with any
+section: `algo.lr`, `n_steps`, `--num-envs`. Where a value has another unit, the message converts it with the
+numbers of the command:
+
+```console
+$ rlcli train n_envs=4 n_steps=256 batch_size=64
+Error: Unknown key 'n_envs'. n_envs of Stable-Baselines3 is env.num_envs here. Write env.num_envs=4.
+...
+$ rlcli train env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16
+```
+
+Three differences matter most:
+
+- Sizes of batches are not set but follow: an update trains on `algo.rollout_steps` x `env.num_envs` samples,
+  divided into `algo.minibatches` minibatches.
+- Settings tuned for an algorithm and an environment are applied where they exist; `tuned=none` starts from
+  the algorithm's own defaults, and `rlcli train --cfg job` shows each value with its origin.
+- `backend=sb3` trains PPO, A2C and TRPO with Stable-Baselines3 from the same keys, for comparison.
+"""
+LIBRARIES = ("Stable-Baselines3", "CleanRL", "RLlib")
+
+
+def coming_from_page() -> str:
+    """Every name of another library: by key first, then by library with what differs."""
+    lines = [
+        "# Coming from Stable-Baselines3, CleanRL, RLlib",
+        "",
+        SOURCE.format("rlcli/config/peer_names.py"),
+    ]
+    lines += [INTRODUCTION, "## By key", "", "A name in italics has another meaning or unit: see below.", ""]
+    lines += [f"| rlcli | {' | '.join(LIBRARIES)} |", "|---|---|---|---|"]
+    names: dict[str, dict[str, list[str]]] = {}
+    for entry in PEER_NAMES:
+        for ours in entry.ours:
+            shown = f"*`{entry.name}`*" if entry.note else f"`{entry.name}`"
+            names.setdefault(ours, {}).setdefault(entry.library, []).append(shown)
+    order = [*schema.KEYS, *METRICS]
+    for ours in sorted(names, key=lambda name: order.index(name) if name in order else -1):
+        cells = (", ".join(dict.fromkeys(names[ours].get(library, ()))) for library in LIBRARIES)
+        lines.append(f"| `{ours}` | {' | '.join(cells)} |")
+    for library in LIBRARIES:
+        lines += ["", f"## {library}", "", "| name | declared by | rlcli | difference |", "|---|---|---|---|"]
+        for entry in PEER_NAMES:
+            if entry.library == library:
+                here = ", ".join(f"`{ours}`" for ours in entry.ours) or "none"
+                columns = (f"`{entry.name}`", f"`{entry.source}`", here, entry.note)
+                lines.append("| " + " | ".join(map(cell, columns)) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def readme() -> str:
     """The README with its tables from docs/results/."""
     text = (ROOT / "README.md").read_text()
@@ -173,6 +226,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "keys.md", keys_page()
     yield ROOT / "docs" / "metrics.md", metrics_page()
+    yield ROOT / "docs" / "coming_from.md", coming_from_page()
     yield ROOT / "README.md", readme()
 
 

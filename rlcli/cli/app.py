@@ -12,8 +12,10 @@ from rlcli.cli.diff import diff
 from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
+from rlcli.cli.flags import Verbs
 from rlcli.cli.list import list_
-from rlcli.cli.output import result
+from rlcli.cli.options import Quiet
+from rlcli.cli.output import emit, result
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
@@ -24,6 +26,7 @@ from rlcli.cli.verb import Verb
 
 app = typer.Typer(
     name="rlcli",
+    cls=Verbs,
     help="Train, compare and inspect trust-region policy optimisation.\n\n"
     "\b\nExamples:\n"
     "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
@@ -61,6 +64,7 @@ for name, verb in _VERBS.items():
     app.command(name, cls=Verb, help=_help(verb))(verb)
 
 sweeps = typer.Typer(
+    cls=Verbs,
     help="Show the status of a sweep, or its best trial.",
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -70,11 +74,14 @@ for name, verb in (("status", status), ("best", best)):
 app.add_typer(sweeps, name="sweep")
 
 
-def _version(requested: bool) -> None:
+def _version(context: typer.Context, requested: bool) -> None:
     if requested:
         from rlcli import __version__
 
-        result(f"rlcli {__version__}")
+        if context.params.get("as_json"):
+            emit({"version": __version__})
+        else:
+            result(f"rlcli {__version__}")
         raise typer.Exit()
 
 
@@ -84,7 +91,11 @@ def root(
     version: Annotated[  # noqa: ARG001 (handled by its callback)
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")] = False,
+    quiet: Quiet = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", is_eager=True, help="One JSON object, or one per line, and nothing else."),
+    ] = False,
 ) -> None:
-    """Flags before the verb."""
-    context.obj = {"quiet": quiet}
+    """Flags of every verb."""
+    context.obj = {"quiet": quiet, "as_json": as_json}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,9 @@ import typer
 from rlcli.cli.options import AsJson
 from rlcli.cli.output import emit, paragraph, result, table
 from rlcli.errors import UserError, nearest
+
+FULL = 8
+"""Maximum number of entries shown in full; more are shown in one line each."""
 
 
 def explain(
@@ -24,24 +28,31 @@ def explain(
 ) -> None:
     """Explain a metric or a configuration key.
 
-    Its definition, unit, formula, default, range, and the settings under which it is used.
+    Its definition, unit, formula, default, range, and the settings under which it is used. A part of the name
+    is enough, and so is its name in Stable-Baselines3, CleanRL or RLlib.
 
     Examples:
       rlcli explain algo.gae_lambda
       rlcli explain clip_fraction
+      rlcli explain KL                every key and metric with this word in its name
+      rlcli explain batch_size        counterparts of a name of another library
       rlcli explain                   every key and metric in one line each
     """
     entries = {**_keys(), **_metrics()}
     if name is None:
         _print_all(entries, as_json)
         return
-    for position, found in enumerate(_matching(name, entries)):
+    found = _matching(name, entries)
+    if len(found) > FULL:
+        _print_all({entry["name"]: entry for entry in found}, as_json)
+        return
+    for position, entry in enumerate(found):
         if as_json:
-            emit(found)
+            emit(entry)
         else:
             if position:
                 result()
-            _print_entry(found)
+            _print_entry(entry)
 
 
 def _keys() -> dict[str, dict[str, Any]]:
@@ -51,6 +62,8 @@ def _keys() -> dict[str, dict[str, Any]]:
 
 
 def _key_entry(key: Any) -> dict[str, Any]:
+    from rlcli.config.peers import known_as
+
     declared = key.declaration
     section = key.name.rpartition(".")[0]
     used_by = "every run"
@@ -70,9 +83,12 @@ def _key_entry(key: Any) -> dict[str, Any]:
         "affects_results": _EFFECTS[declared.effect],
         "resume_may_change_it": declared.resumable,
         "may_differ_in_a_cohort": declared.cohort or declared.effect == "nothing",
+        "names_elsewhere": known_as(key.name) or None,
     }
 
 
+_LISTS = ("choices", "names_elsewhere", "sources", "here")
+"""Fields that are lists of names."""
 _EFFECTS = {"results": "yes", "maybe": "in the last digits at most", "nothing": "no"}
 
 
@@ -92,23 +108,62 @@ def _metrics() -> dict[str, dict[str, Any]]:
 
 
 def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entry of that name, else those with that last part, else those of that section.
+    """The entry of that name; else those with that last part, of that section, with that name in another
+    library, with those words in their names, or in their definitions.
 
     Raises:
         UserError: there is none; the nearest are named.
     """
     if name in entries:
         return [entries[name]]
-    by_leaf = [entry for full, entry in entries.items() if _leaf(full) == name]
+    by_leaf = [entry for full, entry in entries.items() if _leaf(full) == name.lower()]
     section = (f"{name.rstrip('.')}.", f"{name.rstrip('/')}/")
     by_section = [entry for full, entry in entries.items() if full.startswith(section)]
-    if by_leaf or by_section:
-        return by_leaf or by_section
+    if by_leaf:
+        return by_leaf + _elsewhere(name, entries, known=[entry["name"] for entry in by_leaf])
+    found = by_section or _elsewhere(name, entries) or _by_words(name, entries)
+    if found:
+        return found
     alike = nearest(name, entries) or [
         full for leaf in nearest(name, map(_leaf, entries)) for full in entries if _leaf(full) == leaf
     ]
     guess = " Did you mean " + " or ".join(map(repr, alike)) + "?" if alike else ""
     raise UserError(f"Unknown metric or key {name!r}.{guess}", hint="All of them: rlcli explain")
+
+
+def _elsewhere(
+    name: str, entries: Mapping[str, dict[str, Any]], known: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """Meanings of a name in other libraries, and its counterparts here that are not `known` already."""
+    from rlcli.config.peers import meanings, named
+
+    found: list[dict[str, Any]] = []
+    here: dict[str, None] = {}
+    for sentence, group in meanings(one for one in named(name) if not set(one.ours) & set(known)):
+        found.append(
+            {
+                "name": group[0].name,
+                "kind": "elsewhere",
+                "definition": sentence,
+                "sources": list(dict.fromkeys(f"{one.library}: {one.source}" for one in group)),
+                "here": list(group[0].ours) or None,
+            }
+        )
+        here |= dict.fromkeys(group[0].ours)
+    keys = (full for ours in here for full in (ours, f"{ours}.id", f"{ours}.name") if full in entries)
+    return found + [entries[full] for full in keys]
+
+
+def _by_words(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries with the given words in their names; else those with the given text in their definitions."""
+    wanted = _words(name)
+    by_name = [entry for full, entry in entries.items() if wanted <= _words(full)]
+    text = name.lower()
+    return by_name or [entry for entry in entries.values() if text in str(entry["definition"]).lower()]
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[\s/._-]+", name.lower()))
 
 
 def _leaf(name: str) -> str:
@@ -123,7 +178,7 @@ def _print_entry(entry: Mapping[str, Any]) -> None:
     for field, value in entry.items():
         shown = field not in ("name", "definition", "kind") and value != ""
         if shown and (value is not None or field == "default"):
-            text = ", ".join(value) if field == "choices" else display(value)
+            text = ", ".join(value) if field in _LISTS else display(value)
             paragraph(f"{field.replace('_', ' ')}: {text}", "  ")
 
 

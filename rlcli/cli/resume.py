@@ -63,7 +63,7 @@ def resume(
       rlcli resume runs/my-sweep hydra/launcher=submitit hydra.launcher.partition=gpu
       rlcli resume runs/my-search sweep.trials=100
       rlcli resume 73973d4e total_steps=200000 schedule_steps=200000
-      rlcli resume runs/my-run checkpoint.every=5000 logger=[console,jsonl]
+      rlcli resume runs/my-run checkpoint.every=5000 'logger=[console,jsonl]'
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlcli.cli.dry_run import print_cost
 from rlcli.cli.options import AsJson, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep
-from rlcli.cli.output import result, say
+from rlcli.cli.output import emit, result, say
 from rlcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -86,13 +86,13 @@ def train(
     Examples:
       rlcli train
       rlcli train env=Pendulum-v1 seed=1 total_steps=200000
-      rlcli train algo.clip=0.1 network.hidden=[128,128] name=wide
-      rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 tags=[moon]
+      rlcli train algo.clip=0.1 'network.hidden=[128,128]' name=wide
+      rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 'tags=[moon]'
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
-      rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
+      rlcli train -m 'seed=range(64)' hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
-      rlcli train -m seed=range(32) --dry-run
+      rlcli train -m 'seed=range(32)' --dry-run
     """
     from rlcli.config.overrides import parse_command
     from rlcli.sweeps.plan import plan, plan_search
@@ -104,7 +104,8 @@ def train(
     search = plan_search(command)
     jobs = [search.base] if search else plan(command)
     if cfg is not None:
-        _show_config(cfg, jobs, search.shared_words() if search else command.hydra_words(), config_dir)
+        words = search.shared_words() if search else command.hydra_words()
+        (_emit_config if as_json else _show_config)(cfg, jobs, words, config_dir)
         return
     if not quiet:
         _announce_tuned(jobs)
@@ -155,3 +156,19 @@ def _show_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], confi
 
         documents[0] += settings_yaml(words, config_dir)
     result("---\n".join(documents).rstrip("\n"))
+
+
+def _emit_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:
+    """Print one JSON object per job, the values and origins of all keys; the first has Hydra's settings."""
+    from rlcli.config.serialise import flatten
+
+    rows: list[dict[str, Any]] = [
+        {"config": flatten(job.config), "origin": job.provenance, "overrides": list(job.overrides)}
+        for job in (jobs if cfg != Cfg.hydra else ())
+    ] or [{}]
+    if cfg != Cfg.job:
+        from rlcli.config.hydra_settings import settings
+
+        rows[0] |= {"hydra": settings(words, config_dir)}
+    for row in rows:
+        emit(row)

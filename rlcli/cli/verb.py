@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -20,6 +21,19 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 
 class Verb(TyperCommand):
     """A command whose errors are messages and exit codes, never tracebacks on the terminal."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; a setting written as a flag is named as the setting it is."""
+        typed = tuple(args)  # parsing empties the list
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            flag = getattr(error, "option_name", "")
+            takes_settings = any(option.name == "overrides" for option in self.params)
+            unclear = getattr(error, "possibilities", None)
+            if flag.startswith("--") and not unclear and takes_settings and hasattr(error, "message"):
+                error.message += _as_setting(flag, typed)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; raises `typer.Exit` with the code it ends with."""
@@ -52,11 +66,32 @@ class Verb(TyperCommand):
             raise typer.Exit(code)
 
     def _code(self, ctx: Any) -> int:
+        for flag, given in (ctx.obj or {}).items():
+            if given and flag in ctx.params:
+                ctx.params[flag] = True
+        if ctx.params.get("as_json") and "quiet" in ctx.params:
+            ctx.params["quiet"] = True
         try:
             super().invoke(ctx)
         except typer.Exit as ended:
             return ended.exit_code
         return 0
+
+
+def _as_setting(flag: str, args: Sequence[str]) -> str:
+    """End of a message: how a setting is written that was given as a flag, such as `--seed 1`."""
+    from rlcli.config.overrides import parse_command
+
+    place = next(place for place, word in enumerate(args) if word.partition("=")[0] == flag)
+    _, given, value = args[place].partition("=")
+    if not given:
+        value = "".join(args[place + 1 : place + 2])
+    if not value or value.startswith("-") or "=" in value:
+        return ". Settings are written key=value, without dashes."
+    override = f"{flag.lstrip('-').replace('-', '_')}={value}"
+    faults = parse_command([override]).faults
+    meant = faults[0].text if faults else f"Write {override}."
+    return f". Settings are written key=value, without dashes. {meant}"
 
 
 def report(error: RlcliError) -> None:

@@ -12,9 +12,10 @@ from rlcli.config.faults import Check, Fault, texts
 from rlcli.config.groups import files
 from rlcli.config.launchers import CHOICE, is_of_launcher
 from rlcli.config.overrides import parse_command
+from rlcli.config.peer_values import CONVERTED_BY
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
-from rlcli.config.serialise import build, from_yaml, leaves, to_dict, to_yaml
+from rlcli.config.serialise import build, flatten, from_yaml, leaves, to_dict, to_yaml
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import UserError, unknown
 
@@ -71,12 +72,21 @@ def compose_jobs(command: Command, checks: Iterable[Check] = ()) -> list[Compose
         faults.append([fault for fault in wrong if not fault.touches(broken)])
         if job is not None:
             jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
-    everything = texts(command.faults) + _by_job(faults, [chosen for chosen, _ in command.jobs()], varied)
+    known = _numbers(jobs[0].config, varied) if jobs else {}
+    everything = texts(fault.given(known) for fault in command.faults) + _by_job(
+        faults, [chosen for chosen, _ in command.jobs()], varied
+    )
     if everything:
         hidden = len(everything) - MOST_FAULTS
         more = [f"and {hidden} more."] if hidden > 0 else []
         raise UserError(*everything[:MOST_FAULTS], *more)
     return jobs
+
+
+def _numbers(config: RunConfig, varied: Sequence[str]) -> dict[str, Any]:
+    """The values that all jobs share of the keys by which values of other libraries are converted."""
+    flat = flatten(config)
+    return {key: flat[key] for key in CONVERTED_BY if key not in varied}
 
 
 def _with_faults(command: Command, faults: Sequence[Fault]) -> Command:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from rlcli.config.schema import RunConfig
 
@@ -14,6 +16,12 @@ class Fault:
 
     text: str
     keys: frozenset[str] = frozenset()
+    worded: Callable[[Mapping[str, Any]], str] | None = field(default=None, compare=False)
+    """The text for the values of some keys, where it depends on them."""
+
+    def given(self, values: Mapping[str, Any]) -> Fault:
+        """The fault with its text for the values of some keys."""
+        return self if self.worded is None else dataclasses.replace(self, text=self.worded(values))
 
     def touches(self, broken: Iterable[str]) -> bool:
         """Whether a key of this fault is among `broken` (keys, or sections and groups holding keys)."""

@@ -30,8 +30,9 @@ from hydra.errors import HydraException
 from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 
+from rlcli.config.quoting import unbalanced
 from rlcli.config.setting import Element, Interval
-from rlcli.errors import UserError
+from rlcli.errors import UserError, nearest
 
 SWEEPS = {
     ValueType.ELEMENT: "single",
@@ -86,8 +87,8 @@ def parse(
         override = _override(text, takes_text)
         verbatim = takes_text(override.key_or_group)
         values = tuple(_values(override, choices_of, verbatim))
-    except HydraException as error:
-        raise UserError(_unreadable(text, error, takes_text)) from None
+    except (HydraException, ValueError, TypeError, ArithmeticError) as error:
+        raise UserError(_unreadable(text, error)) from None
     return Parsed(
         text=text,
         prefix=PREFIXES[override.type],
@@ -227,13 +228,37 @@ def _interval(override: Override) -> Interval | None:
     return Interval(low, high, "log" in value.tags, isinstance(low, int) and isinstance(high, int))
 
 
-def _unreadable(text: str, error: Exception, takes_text: Callable[[str], bool]) -> str:
+def _unreadable(text: str, error: Exception) -> str:
     key, separator, value = text.partition("=")
     if not separator:
         return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
-    message = str(error).splitlines()[0].partition(": ")[2] or reason(error)
-    quotes = f" Text with such characters goes in quotes: {key}={quoted(value)}" if takes_text(key) else ""
-    return f"Cannot read the override {text!r}: {message}.{quotes}"
+    cause = _cause(key, value, error)
+    return f"Cannot read the override {text!r}: {cause}{'' if cause.endswith('?') else '.'}"
+
+
+def _cause(key: str, value: str, error: Exception) -> str:
+    """Why Hydra's grammar does not read an override; its own parser has no message for most causes."""
+    lines = str(error).splitlines() or [""]
+    message = (lines[0].partition(": ")[2] or lines[0]) if isinstance(error, HydraException) else str(error)
+    function = re.match(r"Unknown function '(\w+)'", message)
+    character = re.fullmatch(r"'(.)[^ ]*'|.* input '[^']*(.)'.*", message)
+    several = re.search(r"\s([\w.]+)=", value)
+    if function:
+        similar = nearest(function[1], _functions().functions, count=1)
+        return f"there is no function {function[1]}()" + "".join(
+            f"; did you mean {one}()?" for one in similar
+        )
+    if (wrong := unbalanced(value)) is not None:
+        return wrong
+    if several:
+        return f"{several[1]}=... is another setting; give each as a word of its own, in quotes of its own"
+    if re.search(r"(^|[,\[({])\s*,|,\s*($|[\])}])", value):
+        return "there is nothing beside a comma"
+    if not re.fullmatch(r"[\w@:./-]+", key.lstrip("+~")):
+        return f"{key!r} is no key: rlcli explain lists all keys"
+    if character:
+        return f"the character {character[1] or character[2]} needs quotes here"
+    return "its value has no form that is known" if message in ("", "None") else message
 
 
 def reason(error: BaseException) -> str:

@@ -30,10 +30,20 @@ OF_HYDRA = ("basic",)
 
 
 def settings_yaml(words: Sequence[str], config_dir: str | None) -> str:
-    """Hydra's own settings under the given overrides, as YAML with the top-level key `hydra`.
+    """Hydra's own settings under the given overrides, as YAML; see `_settings`."""
+    return str(OmegaConf.to_yaml(_settings(words, config_dir)))
+
+
+def settings(words: Sequence[str], config_dir: str | None) -> Any:
+    """Hydra's own settings under the given overrides, as plain data; interpolations as text."""
+    return OmegaConf.to_container(_settings(words, config_dir), resolve=False)["hydra"]  # type: ignore[call-overload,index]
+
+
+def _settings(words: Sequence[str], config_dir: str | None) -> Any:
+    """Node of Hydra's own settings, below the key `hydra`.
 
     Raises:
-        UserError: Hydra does not take one of them.
+        UserError: Hydra does not take one of the overrides.
     """
     chosen = any(word.startswith(f"{CHOICE}=") for word in words)
     with _hydra(config_dir) as hydra:
@@ -46,7 +56,7 @@ def settings_yaml(words: Sequence[str], config_dir: str | None) -> str:
             )
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
-        return str(OmegaConf.to_yaml(hydra.get_sanitized_cfg(composed, "hydra")))
+        return hydra.get_sanitized_cfg(composed, "hydra")
 
 
 @contextmanager

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlcli.config import groups
+from rlcli.config import groups, peers
 from rlcli.config.command import MAGIC, Command, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
+from rlcli.config.quoting import repairs, shell_word, unbalanced
 from rlcli.config.schema import KEYS
 from rlcli.config.setting import Element, Setting
 from rlcli.config.values import RejectedValue, convert
@@ -25,6 +26,8 @@ OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
 """Settings of Hydra that rlcli sets itself."""
 
+FREE_TEXT = ("notes", "tags", "runs_dir", "wandb.project", "wandb.group")
+"""Keys whose text may have spaces."""
 _KIND = {"tuned": "tuned settings"}
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
@@ -36,11 +39,16 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     settings: dict[str, Setting] = {}
     faults: list[Fault] = []
     checker = _Checker(multirun, config_dir)
-    for text in typed:
+    for text, apart in _rejoined(typed):
         try:
             parsed = hydra_grammar.parse(text, checker.globbed, checker.takes_text)
         except UserError as error:
-            faults.append(Fault(error.faults[0], frozenset({key_of(text)})))
+            advice = checker.repaired(text)
+            faults.append(Fault(error.faults[0] + advice, frozenset({key_of(text)})))
+            continue
+        if apart:
+            text = f"{' '.join(apart)}: the shell split this setting at its spaces; write {shell_word(text)}."
+            faults.append(Fault(text, frozenset({parsed.key})))
             continue
         for found in checker.check(parsed):
             if isinstance(found, Fault):
@@ -48,6 +56,8 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
             else:
                 settings.pop(found.key, None)
                 settings[found.key] = found
+    checker.typed |= {key: one.values[0].data for key, one in settings.items() if len(one.values) == 1}
+    faults = [fault.given({}) for fault in faults]
     launching, wrong = chosen_launcher([one for one in settings.values() if is_of_launcher(one.key)])
     faults += wrong
     if multirun:
@@ -59,6 +69,23 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
     if "env.id" in settings:
         settings["env"] = dataclasses.replace(settings.pop("env.id"), key="env", kind="group")
     return Command(tuple(typed), tuple(settings.values()), tuple(faults), launching, multirun, config_dir)
+
+
+def _rejoined(typed: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Each override; one that the shell split at spaces is joined again, and comes with its words."""
+    words = list(typed)
+    while words:
+        first = words[0]
+        stops = (n for n, word in enumerate(words) if n and (not word or "=" in word or word in KEYS))
+        parts = words[: next(stops, len(words))]
+        taken = 1
+        if "=" in first and unbalanced(first.partition("=")[2]) is not None:
+            sizes = range(2, len(parts) + 1)
+            taken = next((n for n in sizes if unbalanced(" ".join(parts[:n]).partition("=")[2]) is None), 1)
+        elif "=" in first and key_of(first) in FREE_TEXT:
+            taken = len(parts)
+        yield " ".join(words[:taken]), words[:taken] if taken > 1 else ()
+        del words[:taken]
 
 
 def _hydra_faults(settings: Sequence[Setting]) -> Iterator[Fault]:
@@ -85,6 +112,10 @@ class _Checker:
         self.multirun = multirun
         self.config_dir = config_dir
         self.groups = groups.group_names(config_dir)
+        self.typed: dict[str, Any] = {}
+        """Values of the sound settings, once all are parsed."""
+        self.foreign: dict[str, list[tuple[str, Any]]] = {}
+        """Values given by names of other libraries."""
 
     def globbed(self, group: str) -> list[str]:
         """The names a glob over a group is matched with: its configs, for `env` every registered id too."""
@@ -100,6 +131,19 @@ class _Checker:
         if key in self.groups:
             return True
         return KEYS[key].takes_text if key in KEYS else launcher_takes_text(key)
+
+    def repaired(self, text: str) -> str:
+        """End of a message about an override that cannot be read: what to write, if that is sound."""
+        from rlcli.config.hydra_grammar import parse
+
+        for candidate in repairs(text, self.takes_text(key_of(text))) if "=" in text else ():
+            try:
+                found = list(self.check(parse(candidate, self.globbed, self.takes_text)))
+            except UserError:
+                continue
+            if found and not any(isinstance(one, Fault) for one in found):
+                return f" Write {shell_word(candidate)}"
+        return ""
 
     def check(self, parsed: Parsed) -> Iterator[Setting | Fault]:
         """The sound settings of an override, or its faults."""
@@ -209,14 +253,36 @@ class _Checker:
         known = list(KEYS) if "." in parsed.key else [*KEYS, *self.groups]
         leaf = parsed.key.rpartition(".")[2]
         alike = [name for name in KEYS if name.rpartition(".")[2] == leaf]
+        foreign = peers.settings_named(parsed.key)
+        if foreign:
+            return self._foreign(parsed, alike, foreign)
         if alike:
-            text = f"Unknown key {parsed.key!r}. Did you mean " + " or ".join(map(repr, alike)) + "?"
+            text = _did_you_mean(parsed.key, alike)
         else:
             text = unknown("key", parsed.key, known)
             if "Did you mean" not in text:
                 text += " `rlcli explain` lists all keys."
         alike += nearest(parsed.key, known, count=1)
         return Fault(text, frozenset({parsed.key, *alike}))
+
+    def _foreign(self, parsed: Parsed, alike: Sequence[str], entries: Sequence[peers.PeerName]) -> Fault:
+        """The fault of a name of another library: what it is here, and the override to write."""
+        known = parsed.sweep in ("single", "choice")
+        values = [(value.text, value.data) for value in parsed.values] if known else []
+        self.foreign[parsed.key] = values
+        start = _did_you_mean(parsed.key, alike) if alike else f"Unknown key {parsed.key!r}."
+        differing = [one for one in entries if one.note or list(one.ours) != list(alike)]
+
+        def worded(composed: Mapping[str, Any]) -> str:
+            numbers = peers.numbers_of(self.typed, self.foreign, composed)
+            return " ".join(filter(None, (start, peers.advice(differing, values, numbers))))
+
+        keys = frozenset({parsed.key, *alike, *(key for one in entries for key in one.ours)})
+        return Fault(start, keys, worded)
+
+
+def _did_you_mean(key: str, alike: Sequence[str]) -> str:
+    return f"Unknown key {key!r}. Did you mean " + " or ".join(map(repr, alike)) + "?"
 
 
 def _instantiates(names: Sequence[str], value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -121,9 +122,11 @@ def test_a_file_with_quotes_is_as_written(tmp_path: Path) -> None:
     assert (config.name, config.tags) == ("1e3", ("2.10", "b"))
 
 
-def test_text_that_needs_quotes_says_so() -> None:
-    with pytest.raises(UserError, match=r"goes in quotes: notes='it\\'s'"):
+def test_text_that_needs_quotes_comes_with_them() -> None:
+    with pytest.raises(UserError) as caught:
         compose(["notes=it's"])
+    [word] = shlex.split(caught.value.faults[0].partition(" Write ")[2])
+    assert compose([word]).config.notes == "it's"
 
 
 @pytest.mark.parametrize(

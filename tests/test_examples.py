@@ -1,0 +1,152 @@
+"""Examples in the help texts, the README and docs/ run as printed, in bash and in zsh."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ended, Rlcli, rlcli
+from tests.sweeps.conftest import SMALL
+
+__all__ = ["rlcli"]
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\b[A-Z]\b|\.\.\.|<[a-z]+>")
+SHELLS = [(shell, path) for shell in ("bash", "zsh") if (path := shutil.which(shell))]
+STUB = """#!/bin/sh
+{ printf '%s\\0' "$@"; printf '\\n\\0'; } >> "$ARGUMENTS"
+"""
+TINY = (*SMALL, "total_steps=16")
+SWEEPS, SEARCHES = ("widths", "my-sweep"), ("ppo16", "my-search")
+
+
+def examples() -> Iterator[str]:
+    """Every command line of rlcli that a page shows, as it is printed; docs/cli.md has the help texts."""
+    for page in PAGES:
+        text = page.read_text()
+        for block in re.findall(r"^```(?:console|bash|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            yield from re.findall(r"^\$ (rlcli (?:.*\\\n)*.*)$", block, re.MULTILINE)
+        for block in re.findall(r"^  Examples:\n((?:    .*\n)+)", text, re.MULTILINE):
+            yield from (line.strip() for line in block.splitlines())
+        inline = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+        for code in re.findall(r"`(rlcli [a-z][^`]*)`", inline):
+            command = " ".join(code.replace("\\|", "|").split())
+            if not PLACEHOLDER.search(command) and "|" not in command:
+                yield command
+
+
+EXAMPLES = list(dict.fromkeys(examples()))
+
+
+def printed(example: str) -> str:
+    """The command of an example, without the description that help texts put beside it."""
+    return (
+        re.split(r"\s{3,}(?!#)", example.replace("\\\n", " "), maxsplit=1)[0]
+        if "\\\n" not in example
+        else example
+    )
+
+
+def arguments(shell: str, folder: Path, lines: list[str]) -> list[list[str]]:
+    """The arguments that rlcli gets from lines typed into an interactive shell."""
+    stub, record = folder / "bin" / "rlcli", folder / f"{Path(shell).name}.arguments"
+    stub.parent.mkdir(exist_ok=True)
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    options = ["-f", "-i"] if shell.endswith("zsh") else ["--norc", "--noprofile"]
+    env = os.environ | {
+        "PATH": f"{stub.parent}:{os.environ['PATH']}",
+        "ARGUMENTS": str(record),
+        "HISTFILE": "",
+    }
+    typed = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run([shell, *options], input=typed, text=True, capture_output=True, env=env, cwd=folder)
+    assert record.exists(), done.stderr
+    return [call.split("\0")[:-1] for call in record.read_text().split("\n\0")[:-1]]
+
+
+def uncommented(words: list[str]) -> list[str]:
+    """Arguments up to a comment, which interactive zsh passes on."""
+    return words[: words.index("#")] if "#" in words else words
+
+
+def test_there_are_examples_of_every_verb() -> None:
+    verbs = {example.split()[1] for example in EXAMPLES}
+    assert {
+        "train",
+        "resume",
+        "eval",
+        "runs",
+        "show",
+        "reproduce",
+        "diff",
+        "list",
+        "explain",
+        "sweep",
+    } <= verbs
+    assert len(EXAMPLES) > 60
+
+
+@pytest.mark.parametrize("shell", [path for _, path in SHELLS], ids=[name for name, _ in SHELLS])
+@pytest.mark.broken_by(
+    "an example with brackets that a shell expands",
+    "cli/resume.py",
+    "'logger=[console,jsonl]'",
+    "logger=[console,jsonl] logger=(a)",
+)
+def test_shells_pass_every_example_on_as_it_is_printed(shell: str, tmp_path: Path) -> None:
+    lines = [printed(example) for example in EXAMPLES]
+    passed = arguments(shell, tmp_path, lines)
+    assert len(passed) == len(lines)
+    import shlex
+
+    assert [uncommented(words) for words in passed] == [
+        shlex.split(line.replace("\\\n", " "), comments=True)[1:] for line in lines
+    ]
+
+
+def prepared(rlcli: Rlcli) -> dict[str, str]:
+    """Tiny runs under the names that examples use; what to write for other names."""
+    for name in ("wide", "other", "my-run"):
+        assert rlcli("train", "-q", *TINY, f"name={name}").code == 0
+    for name in SWEEPS:
+        assert rlcli("train", "-q", "-m", *TINY, "seed=0,1", f"name={name}").code == 0
+    searching = ("sweep.sampler=random", "sweep.trials=2", "algo.clip=interval(0.1,0.3)")
+    for name in SEARCHES:
+        assert rlcli("train", "-q", "-m", *TINY, *searching, f"name={name}").code == 0
+    assert rlcli("train", "-q", *TINY, "name=latest").code == 0
+    return {"id": json.loads(Path("runs/wide/manifest.json").read_text())["id"]}
+
+
+def tiny(words: list[str], names: dict[str, str]) -> list[str]:
+    """The arguments of an example with a run that exists and a budget that is quickly spent."""
+    words = [names["id"] if re.fullmatch(r"[0-9a-f]{4,8}", word) else word for word in words]
+    if words[0] == "train" and "--cfg" not in words:
+        return [*words, "--cfg", "job"]
+    return ["200" if one == "1000" else re.sub(r"(_steps)=\d+", r"\1=32", one) for one in words]
+
+
+def test_every_example_runs(rlcli: Rlcli) -> None:
+    """Trainings are composed, all else runs; launchers other than this machine are parsed alone."""
+    import shlex
+
+    names = prepared(rlcli)
+    failed: dict[str, Ended] = {}
+    for example in EXAMPLES:
+        words = shlex.split(printed(example).replace("\\\n", " "), comments=True)[1:]
+        if words[0] == "resume" and any("submitit" in word for word in words):
+            continue
+        if any(word in ("n_envs=4",) or word.startswith("algo=pppo") for word in words):
+            continue
+        ended = rlcli(*tiny(words, names))
+        if ended.code != 0 and not (words[0] == "diff" and ended.code == 1):
+            failed[example] = ended
+    assert failed == {}
