@@ -12,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlcli.errors import RlcliError, UserError
     from rlcli.runs.api import LoadedRun, evaluate, load
+    from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
     from rlcli.sweeps.api import SweepResult, sweep, train
 
 __all__ = [
-    "LoadedRun", "Result", "RlcliError", "SweepResult", "UserError", "evaluate", "load", "sweep", "train",
+    "STOP", "LoadedRun", "Result", "RlcliError", "StopTraining", "SweepResult", "UserError", "evaluate",
+    "load", "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
     "LoadedRun": "rlcli.runs.api",
     "Result": "rlcli.runs.result",
     "RlcliError": "rlcli.errors",
+    "STOP": "rlcli.runs.callback",
+    "StopTraining": "rlcli.runs.callback",
     "SweepResult": "rlcli.sweeps.api",
     "UserError": "rlcli.errors",
     "evaluate": "rlcli.runs.api",

@@ -14,6 +14,7 @@ from rlcli.sweeps.plan import plan, plan_search
 from rlcli.sweeps.run import run_one
 
 if TYPE_CHECKING:
+    from rlcli.runs.callback import OnRow
     from rlcli.runs.result import Result
     from rlcli.sweeps.sweep import Job, Sweep
 
@@ -37,15 +38,35 @@ class SweepResult:
     """
 
 
-def train(overrides: Overrides = (), *, config_dir: str | None = None, quiet: bool = True) -> Result:
+def train(
+    overrides: Overrides = (),
+    *,
+    on_row: OnRow | None = None,
+    config_dir: str | None = None,
+    quiet: bool = True,
+) -> Result:
     """Train one run as `rlcli train` would and return its result.
 
     `overrides` are those of the command line, as a list or as one string: `train("env=Pendulum-v1 seed=1")`.
+    `on_row` is called between updates with each row of metrics, before it is written. It may return
+    `rlcli.STOP` or raise `rlcli.StopTraining("why")`: the run is evaluated, saved and ends as finished, with
+    the reason in `result.message` and manifest.json. No number of the run depends on it.
 
     Raises:
         UserError: an override is wrong; nothing was written to disk.
+        Exception: what `on_row` raised; the run has ended as failed.
     """
-    return run_one(plan(_command(overrides, config_dir))[0], quiet=quiet)
+    job = plan(_command(overrides, config_dir))[0]
+    if on_row is None:
+        return run_one(job, quiet=quiet)
+
+    from rlcli.runs.callback import RowCallback
+
+    callback = RowCallback(on_row)
+    result = run_one(job, quiet=quiet, should_stop=callback)
+    if callback.error is not None:
+        raise callback.error
+    return result
 
 
 def sweep(overrides: Overrides = (), *, config_dir: str | None = None, quiet: bool = True) -> SweepResult:

@@ -11,6 +11,7 @@ from rlcli.errors import RlcliError
 
 if TYPE_CHECKING:
     from rlcli.runs.result import Result
+    from rlcli.runs.train import ShouldStop
 
 
 def root_of(job: Composed) -> Path:
@@ -20,14 +21,16 @@ def root_of(job: Composed) -> Path:
     return runs_root(None if job.provenance["runs_dir"] == "default" else job.config.runs_dir)
 
 
-def run_one(job: Composed, *, quiet: bool = False) -> Result:
-    """Train one run in a new directory."""
+def run_one(job: Composed, *, quiet: bool = False, should_stop: ShouldStop = lambda run, row: None) -> Result:
+    """Train one run in a new directory; `should_stop` is called after each update, see `runs.train`."""
     from rlcli.runs.train import train
     from rlcli.store.directory import new_run_dir
 
     directory = new_run_dir(job.config, root_of(job))
     try:
-        return train([job.config], [directory], overrides=[job.overrides], quiet=quiet)[0]
+        return train(
+            [job.config], [directory], overrides=[job.overrides], should_stop=should_stop, quiet=quiet
+        )[0]
     except RlcliError:
         with contextlib.suppress(OSError):  # it could not start: leave no empty directory
             directory.rmdir()
