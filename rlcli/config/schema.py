@@ -526,8 +526,8 @@ class StopAtConfig:
 
     metric: str = key(
         "eval/return_mean",
-        "Metric compared with stop_at.threshold: one of evaluations (eval/...), after each on the schedule of "
-        "eval.every; or one of training, such as train/return_100, after each update whose row has it. `rlcli "
+        "Metric compared with stop_at.threshold: one of evaluations (eval/...), after each of the schedule "
+        "eval.every; or of training, such as train/return_100, after each update whose row has it. `rlcli "
         "explain METRIC` says which way it is better.",
         cohort=True, resumable=True,
     )  # fmt: skip

@@ -39,10 +39,11 @@ class RowCallback:
         self.error: Exception | None = None
         """The exception that it raised, which ended the run."""
 
-    def __call__(self, run: int, row: dict[str, Any]) -> str | None:
+    def stop_reason(self, row: dict[str, Any]) -> str | None:
         """The reason for which the run ends after this update; None if it continues.
 
-        The function gets a copy of the row: it cannot change what is recorded.
+        The function gets a copy of the row: it cannot change what is recorded. Its exception is kept,
+        to be raised once the update is recorded and saved.
         """
         copied = {name: list(value) if isinstance(value, list) else value for name, value in row.items()}
         try:
@@ -56,5 +57,10 @@ class RowCallback:
             return f"on_row: {text}" if text else "on_row raised StopTraining"
         except Exception as error:
             self.error = error
-            raise
+            return None
         return None if answer is None else "on_row returned STOP"
+
+    def raise_error(self) -> None:
+        """Raises what the function raised, if it did."""
+        if self.error is not None:
+            raise self.error

@@ -63,9 +63,8 @@ def train(
     from rlcli.runs.callback import RowCallback
 
     callback = RowCallback(on_row)
-    result = run_one(job, quiet=quiet, should_stop=callback)
-    if callback.error is not None:
-        raise callback.error
+    result = run_one(job, quiet=quiet, callback=callback)
+    callback.raise_error()
     return result
 
 

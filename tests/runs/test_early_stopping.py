@@ -19,7 +19,14 @@ from rlcli.runs.resume import resume
 from rlcli.runs.train import Result, train
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import read_lines
-from tests.runs.resuming import assert_same_run, assert_same_states, resumed, train_with_copies
+from tests.runs.resuming import (
+    assert_same_run,
+    assert_same_states,
+    figures,
+    resumed,
+    train_with_copies,
+    without_evaluations,
+)
 from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 Trained = Callable[..., Result]
@@ -29,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "total_steps": 10 * BATCH, "env__id": "Pendulum-v1", "env__kwargs": {"max_episode_steps": 7},
     "algo__learning_rate": 0.02, "eval__every": 2 * BATCH, "checkpoint__every": 3 * BATCH, "digest__every": 4,
 }  # fmt: skip
-"""Ten updates with episodes of seven steps: every second is evaluated, every third saved, every fourth digested."""
+"""Ten updates with short episodes: every second is evaluated, every third saved, every fourth digested."""
 LOWER = ("loss/value", "eval/return_std")
 METRICS = ("eval/return_mean", "train/return_mean", *LOWER)
 
@@ -227,11 +234,18 @@ def test_a_run_that_stopped_early_is_finished(free: Path, trained: Trained) -> N
 def test_without_a_threshold_it_trains_on_as_if_it_had_not_stopped(
     metric: str, free: Path, trained: Trained
 ) -> None:
-    threshold, _ = threshold_within(rows_of(free), metric, 1)
+    """Only the evaluation at the end that it had stays in its row."""
+    threshold, last = threshold_within(rows_of(free), metric, 1)
     run = trained(**SETTINGS, stop_at__metric=metric, stop_at__threshold=threshold)
     result = resumed(run.dir, "stop_at.threshold=null")
     assert result.message is None
-    assert_same_run(run.dir, free)
+    rows = rows_of(run.dir)
+    if "eval/final" in rows[last - 1]:
+        rows[last - 1 : last] = without_evaluations(rows[last - 1 : last])
+    assert rows == rows_of(free)
+    assert (run.dir / "digests.txt").read_text() == (free / "digests.txt").read_text()
+    assert_same_states(run.dir, free)
+    assert figures(run.dir) == figures(free)
 
 
 def test_a_threshold_that_is_never_reached_changes_nothing(free: Path, trained: Trained) -> None:
@@ -255,9 +269,8 @@ def test_the_evaluation_at_the_end_does_not_count(trained: Trained) -> None:
     settings = SETTINGS | {"total_steps": 5 * BATCH, "eval__every": 4 * BATCH}
     run = trained(**settings, stop_at__threshold=-1e9, stop_at__evaluations=2)
     assert (run.updates, run.message) == (5, None)
-    assert [("eval/final" in row, row["update"]) for row in rows_of(run.dir) if "eval/return_mean" in row] == [
-        (False, 4), (True, 5),
-    ]  # fmt: skip
+    evaluated = [row for row in rows_of(run.dir) if "eval/return_mean" in row]
+    assert [(row["update"], "eval/final" in row) for row in evaluated] == [(4, False), (5, True)]
     longer = resumed(run.dir, f"total_steps={10 * BATCH}")
     assert longer.updates == 8
 

@@ -51,13 +51,11 @@ def test_rows_are_those_of_results_csv_with_types(workplace: Path) -> None:
 
 def test_a_job_that_fails_is_one_result_among_the_others(workplace: Path) -> None:
     probe = "env=tests.envs.probes:ProbeFaulty-v0"
-    result = rlcli.sweep(
-        [*SMALL, probe, "env.kwargs={fault:raise,at:3,seed:1}", "seed=0,1", "eval.episodes=0"]
-    )
-    assert result.exit_code == 1
-    assert result.status == "failed"
-    assert {one.status for one in result.results} <= {"failed", "finished"}
-    assert all(one.message for one in result.results if one.status == "failed")
+    result = rlcli.sweep([*SMALL, probe, "env.kwargs.at=99,3", "eval.episodes=0"])
+    assert (result.status, result.exit_code) == ("failed", 1)
+    assert [one.status for one in result.results] == ["finished", "failed"]
+    assert [one.exit_code for one in result.results] == [0, 1]
+    assert "broken at step 3" in str(result.results[1].message)
 
 
 def test_a_sweep_may_have_a_sampler(workplace: Path) -> None:
