@@ -64,7 +64,7 @@ def test_a_run_that_stops_early_says_why(rlcli: Rlcli) -> None:
     assert further.code == 0
     assert "after 64 steps" in further.out
     assert "Stopped early" not in further.out
-    jobs = rlcli("train", "-m", *words, "seed=0,1", "--json").rows()
+    jobs = rlcli("train", "-m", *words, "name=both", "seed=0,1", "--json").rows()
     assert [(job["status"], job["updates"]) for job in jobs] == [("finished", 2), ("finished", 2)]
 
 
@@ -72,9 +72,11 @@ def test_a_resumed_run_that_stops_early_says_why(rlcli: Rlcli) -> None:
     assert rlcli("train", *SMALL, "name=two").code == 0
     more = ("total_steps=128", "stop_at.metric=train/episodes", "stop_at.threshold=0")
     assert "neither better high nor low" in rlcli("resume", "two", *more).err
-    ended = rlcli("resume", "two", more[0], "stop_at.metric=behaviour/ess", "stop_at.threshold=1e-6")
+    stop = ("stop_at.metric=behaviour/ess", "stop_at.threshold=1e-6", "stop_at.evaluations=6")
+    ended = rlcli("resume", "two", more[0], *stop)
     assert ended.code == 0
     assert "Stopped early: behaviour/ess=" in ended.out
+    assert "after 96 steps" in ended.out  # six updates, of which four were trained before
 
 
 def test_early_stopping_that_cannot_work_is_refused_with_all_mistakes(rlcli: Rlcli) -> None:
