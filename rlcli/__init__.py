@@ -1,7 +1,8 @@
 """rlcli: experiment runner for trust-region policy optimisation, from the command line and from Python.
 
 `rlcli.train("env=CartPole-v1 total_steps=20000")` trains as the command line would and returns a `Result`;
-`rlcli.load("last").act(observation)` acts with the trained policy of a run.
+`rlcli.sweep("seed=0,1,2")` trains a sweep; `rlcli.evaluate("last", episodes=100)` evaluates a trained policy;
+`rlcli.load("last")` reads it: `.act(observation)` gives its action, `.metrics()` the rows of its training.
 """
 
 from __future__ import annotations
@@ -9,13 +10,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlcli.runs.api import load
+    from rlcli.errors import RlcliError, UserError
+    from rlcli.runs.api import LoadedRun, evaluate, load
+    from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
-    from rlcli.sweeps.api import train
+    from rlcli.sweeps.api import SweepResult, sweep, train
 
-__all__ = ["Result", "load", "train"]
+__all__ = [
+    "STOP", "LoadedRun", "Result", "RlcliError", "StopTraining", "SweepResult", "UserError", "evaluate",
+    "load", "sweep", "train",
+]  # fmt: skip
 
-_HOMES = {"Result": "rlcli.runs.result", "load": "rlcli.runs.api", "train": "rlcli.sweeps.api"}
+_HOMES = {
+    "LoadedRun": "rlcli.runs.api",
+    "Result": "rlcli.runs.result",
+    "RlcliError": "rlcli.errors",
+    "STOP": "rlcli.runs.callback",
+    "StopTraining": "rlcli.runs.callback",
+    "SweepResult": "rlcli.sweeps.api",
+    "UserError": "rlcli.errors",
+    "evaluate": "rlcli.runs.api",
+    "load": "rlcli.runs.api",
+    "sweep": "rlcli.sweeps.api",
+    "train": "rlcli.sweeps.api",
+}
+"""The module of each public name."""
 
 
 def __getattr__(name: str) -> Any:
@@ -27,6 +46,11 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Public names, loaded or not, for completion in a shell."""
+    return sorted({*globals(), *__all__, "__version__"})
 
 
 def _version() -> str:

@@ -32,6 +32,8 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
         emit(outcome_row(outcome))
     elif outcome.exit_code == 0:
         result(f"{title}: {_achieved(outcome)}")
+        if outcome.message is not None:
+            result(f"Stopped early: {outcome.message}")
         result(f"Saved to {outcome.dir}")
         result(f"Next: rlcli eval {reference}{own}, or rlcli show {reference}")
     if outcome.exit_code != 0:

@@ -45,9 +45,10 @@ def resume(
     uninterrupted run: the same weights and the same rows, to the last bit. Rows after the checkpoint are
     computed again. Where that is not possible, a message says why.
 
-    Overrides may set total_steps (a larger value continues a finished run), schedule_steps, eval.*,
-    checkpoint.*, logger, wandb.mode, tags and notes. All other keys determined the steps already trained and
-    are refused. Each resume is recorded in manifest.json.
+    Overrides may set total_steps (a larger value continues a finished run), schedule_steps, stop_at.*
+    (stop_at.threshold=null continues a run that stopped early), eval.*, checkpoint.*, logger, wandb.mode,
+    tags and notes. All other keys determined the steps already trained and are refused. Each resume is
+    recorded in manifest.json.
 
     Schedules keep their original length, so a learning rate that has fallen to 0 stays there, with a warning.
     schedule_steps=N gives them another length from here on; the steps already trained stay as they are.
@@ -92,7 +93,7 @@ def resume(
             say(f"{found}: {text}")
 
     outcome = resume_run(found, command, imports=imports or (), checks=CHECKS, notify=notify, quiet=quiet)
-    if outcome.exit_code == 0 and outcome.message is not None:
+    if outcome.exit_code == 0 and about["status"] == "finished" and outcome.updates == about["updates"]:
         if as_json:
             emit(outcome_row(outcome))
         else:

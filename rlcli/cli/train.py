@@ -72,6 +72,9 @@ def train(
     Overrides and flags may be given in any order. Keys are listed and explained by `rlcli explain`. Tuned
     settings of an algorithm and an environment are defaults that overrides replace; tuned=none disables them.
 
+    With stop_at.threshold a run ends early, as finished, once stop_at.metric has reached it: of evaluations,
+    at multiples of eval.every, or of training, such as train/return_100 (rlcli explain stop_at).
+
     With -m, jobs of the same shape train together as one batched program (a cohort), each with the same
     numbers as alone; see cohort.max_size and cohort.workers. hydra/launcher=... selects the launcher: this
     machine, joblib, Slurm through submitit, or Ray (`rlcli list launchers`). rlcli resume resumes a sweep.
@@ -88,6 +91,7 @@ def train(
       rlcli train env=Pendulum-v1 seed=1 total_steps=200000
       rlcli train algo.clip=0.1 'network.hidden=[128,128]' name=wide
       rlcli train env=LunarLander-v3 env.kwargs.gravity=-5 'tags=[moon]'
+      rlcli train eval.every=10000 stop_at.threshold=475 stop_at.evaluations=3
       rlcli train -m seed=0,1,2 algo.clip=0.1,0.2
       rlcli train -m 'seed=range(64)' hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3

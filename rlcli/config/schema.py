@@ -521,6 +521,29 @@ class EvalConfig:
 
 
 @dataclass(frozen=True)
+class StopAtConfig:
+    """Early stopping: the run ends, as finished, once a metric has reached a threshold."""
+
+    metric: str = key(
+        "eval/return_mean",
+        "Metric compared with stop_at.threshold: one of evaluations (eval/...), after each of the schedule "
+        "eval.every; or of training, such as train/return_100, after each update whose row has it. `rlcli "
+        "explain METRIC` says which way it is better.",
+        cohort=True, resumable=True,
+    )  # fmt: skip
+    threshold: float | None = key(
+        None,
+        "The run ends once the metric is at least this (at most, where lower is better); null: no early "
+        "stopping.",
+        cohort=True, resumable=True,
+    )  # fmt: skip
+    evaluations: int = key(
+        1, "Consecutive evaluations (of a training metric: updates) that must reach the threshold.", ge=1,
+        le=1_000_000, cohort=True, resumable=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class CheckpointConfig:
     """Checkpoints: when the full state is saved, and which are kept."""
 
@@ -725,6 +748,7 @@ class RunConfig:
     collect: CollectConfig = field(default_factory=CollectConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
+    stop_at: StopAtConfig = field(default_factory=StopAtConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     digest: DigestConfig = field(default_factory=DigestConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)

@@ -1,25 +1,29 @@
-"""Python interface to trained policies: `rlcli.load(run).act(observation)`."""
+"""Python interface to trained runs: `rlcli.load(run)` for actions and metrics, `rlcli.evaluate(run)`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.catalog import METRICS
 from rlcli.config.schema import RunConfig
 from rlcli.envs.members import Member
-from rlcli.errors import UserError
+from rlcli.errors import UserError, unknown
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Actor
+from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.store.checkpoints import Which
 from rlcli.store.directory import find_run, runs_root
+from rlcli.store.rows import read_rows
 
 
 class LoadedRun:
-    """The policy of a trained run; acts on observations as the environment returns them."""
+    """A trained run: its policy, which acts on observations of its environment, its config and metrics."""
 
     def __init__(self, run_dir: Path, trained: Trained, seed: int) -> None:
         self.dir = run_dir
@@ -36,6 +40,26 @@ class LoadedRun:
     def update(self) -> int:
         """The update after which the weights were saved."""
         return self._trained.update
+
+    def metrics(self, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl, one per update: `[{"update": 1, "env_steps": 1024, ...}, ...]`.
+
+        `columns` selects metrics by name. A row lacks a metric that was not measured at its update, such as
+        `eval/return_mean` where there was no evaluation. `pandas.DataFrame(run.metrics())` makes a table.
+
+        Raises:
+            UserError: there is no metric of that name.
+            StorageError: the file cannot be read.
+        """
+        rows = list(read_rows(self.dir))
+        if columns is None:
+            return rows
+        known = dict.fromkeys([*METRICS, *(name for row in rows for name in row)])
+        names = [columns] if isinstance(columns, str) else list(columns)
+        faults = [unknown("metric", name, list(known)) for name in names if name not in known]
+        if faults:
+            raise UserError(*faults, hint="All metrics: rlcli explain")
+        return [{name: row[name] for name in names if name in row} for row in rows]
 
     def act(self, observations: Any, *, stochastic: bool = False) -> Any:
         """The action for one observation, or actions for a batch of them, in the environment's format.
@@ -114,3 +138,29 @@ def load(
     """
     found = find_run(str(run), runs_root(runs_dir))
     return LoadedRun(found, read_policy(found, checkpoint), seed)
+
+
+def evaluate(
+    run: str | Path = "last",
+    *,
+    episodes: int = 100,
+    max_steps: int | None = None,
+    stochastic: bool = False,
+    checkpoint: Which = "last",
+    seed: int | None = None,
+    runs_dir: str | None = None,
+) -> dict[str, Any]:
+    """Play episodes with a trained policy as `rlcli eval` would; its figures: return_mean, return_std, ...
+
+    `run` is a path, the beginning of an id, a name, or 'last'. An environment that is registered by a module
+    of your own needs that module imported first.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or no episode to play.
+        StorageError: its files are damaged.
+        RlcliError: the environment failed.
+    """
+    found = find_run(str(run), runs_root(runs_dir))
+    return evaluate_run(
+        found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=checkpoint, seed=seed
+    )

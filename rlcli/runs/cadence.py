@@ -1,6 +1,7 @@
 """Cadence of a run: after which updates it is evaluated, saved and digested.
 
-`updates` is the number of updates done, of which the last is asked about.
+`updates` is the number of updates done, of which the last is asked about; `last` says whether it is the run's
+last. After the run's last update it is always evaluated, saved and digested.
 """
 
 from __future__ import annotations
@@ -15,18 +16,17 @@ def reached(config: RunConfig, updates: int, every: int) -> bool:
     return every > 0 and updates > 0 and after // every > before // every
 
 
-def evaluation_due(config: RunConfig, updates: int) -> bool:
-    """Whether an evaluation follows the last update: on schedule, or because it is the run's last."""
-    due = updates >= config.updates or reached(config, updates, config.eval.every)
-    return config.eval.episodes > 0 and due
+def evaluation_due(config: RunConfig, updates: int, last: bool) -> bool:
+    """Whether an evaluation follows the last update."""
+    return config.eval.episodes > 0 and (last or reached(config, updates, config.eval.every))
 
 
-def checkpoint_due(config: RunConfig, updates: int) -> bool:
-    """Whether the state after the last update is saved: on schedule, or because it is the run's last."""
-    return updates >= config.updates or reached(config, updates, config.checkpoint.every)
+def checkpoint_due(config: RunConfig, updates: int, last: bool) -> bool:
+    """Whether the state after the last update is saved."""
+    return last or reached(config, updates, config.checkpoint.every)
 
 
-def digest_due(config: RunConfig, updates: int) -> bool:
+def digest_due(config: RunConfig, updates: int, last: bool) -> bool:
     """Whether the digests of the last update are written: every so many updates, and at the run's last."""
     every = config.digest.every
-    return updates >= config.updates or (every > 0 and updates % every == 0)
+    return last or (every > 0 and updates % every == 0)

@@ -18,6 +18,7 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
+from rlcli.runs.early_stopping import EarlyStopping
 from rlcli.runs.result import Result
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
@@ -31,15 +32,15 @@ from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-MEASURED = ("time/collect", "time/learn", "time/health")
-"""Seconds of an update that the session measures."""
+MEASURED = ("time/collect", "time/learn", "time/health", "time/evaluate")
+"""Seconds of the parts of an update."""
 
 
 class Recorder:
     """Writes the record of one run; does not train it.
 
-    Its state changes only through its methods: `begin_update`, `record`, `save`, and one of `end`, `fail`
-    and `abandon`.
+    Its state changes only through its methods: for each update `begin_update`, `add_evaluation`, `stop`,
+    `record` and `save`; then one of `finish`, `end`, `fail` and `abandon`.
     """
 
     def __init__(
@@ -66,6 +67,9 @@ class Recorder:
         """Whether the last update was recorded before, by the process that was interrupted."""
         self._started = time.perf_counter()
         self._seconds_logging = 0.0
+        self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
+        self._stop_reason: str | None = None
+        """Why a callback ends the run."""
         self._evaluation_interrupted = False
         """Whether the evaluation after the last update was interrupted."""
         self._warned_of_cut = False
@@ -103,8 +107,13 @@ class Recorder:
 
     @property
     def done(self) -> bool:
-        """Whether all updates are done."""
-        return self._updates >= self.config.updates
+        """Whether the last update is the run's last: all are done, or it stops early."""
+        return self._updates >= self.config.updates or self.stop_reason is not None
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why the run ends after this update, even if it is not the last of the config."""
+        return self._stop_reason or self._early_stopping.reason
 
     @property
     def pending_row(self) -> Row | None:
@@ -114,7 +123,7 @@ class Recorder:
     @property
     def evaluation_due(self) -> bool:
         """Whether an evaluation follows the last update."""
-        return cadence.evaluation_due(self.config, self._updates)
+        return cadence.evaluation_due(self.config, self._updates, self.done)
 
     @property
     def evaluation_interrupted(self) -> bool:
@@ -124,47 +133,53 @@ class Recorder:
     @property
     def checkpoint_due(self) -> bool:
         """Whether the state after the last update is saved."""
-        return self._repeats or cadence.checkpoint_due(self.config, self._updates)
+        return self._repeats or cadence.checkpoint_due(self.config, self._updates, self.done)
 
     @property
     def _resumed(self) -> bool:
         return bool(self._manifest.content["resumes"])
 
-    def begin_update(self, update: int) -> None:
-        """Counts an update that was trained; `record` and `save` are about it from now on."""
-        self._updates = update
+    def begin_update(self, row: Row) -> None:
+        """Counts an update that was trained; all other methods are about it from now on."""
+        self._updates = row["update"]
         self._repeats, self._pending_row = self._pending_row is not None, None
+        self._evaluation_interrupted = False
+        self._early_stopping.add(row)
 
-    def record(
-        self,
-        row: Row,
-        evaluation: Evaluation | None,
-        seconds: float,
-        views: Callable[[], Mapping[str, Array]],
-    ) -> None:
-        """Logs the row of an update, with the evaluation that followed it and the seconds it took.
-
-        `views` gives the run's state, for its digests.
-        """
+    def add_evaluation(self, row: Row, evaluation: Evaluation | None, seconds: float) -> None:
+        """Adds the evaluation after the update to its row, None if it was interrupted; it took `seconds`."""
+        self._evaluation_interrupted = evaluation is None
         if evaluation is not None:
-            row |= evaluation.figures()
-            if not self._on_schedule(self.config.eval.every):
-                row["eval/final"] = 1.0
+            figures = evaluation.figures()
+            if self._on_schedule(self.config.eval.every):
+                self._early_stopping.add(figures)
+            else:
+                figures["eval/final"] = 1.0
+            row |= figures
             self._last_return = row["eval/return_mean"]
             self._warn_of_cut(evaluation)
-        self._evaluation_interrupted = self.evaluation_due and evaluation is None
-        if self.evaluation_due:
-            row["time/evaluate"] = seconds
-        spent = sum(row.get(name, 0.0) for name in MEASURED) + seconds + self._seconds_logging
+        row["time/evaluate"] = seconds
+
+    def add_times(self, row: Row) -> None:
+        """Adds the times of the update to its row."""
+        spent = sum(row.get(name, 0.0) for name in MEASURED) + self._seconds_logging
         row |= {
             "time/steps_per_second": self.config.batch_size / spent,
             "time/elapsed": time.perf_counter() - self._started,
             "time/log": self._seconds_logging,
         }
+
+    def stop(self, reason: str) -> None:
+        """Makes this update the run's last."""
+        self._stop_reason = reason
+
+    def record(self, row: Row, views: Callable[[], Mapping[str, Array]]) -> None:
+        """Logs the row of the update; `views` gives the run's state, for its digests."""
+        self.add_times(row)
         self._compare_with_earlier(row)
         begun = time.perf_counter()
         self._loggers.log(row)
-        if cadence.digest_due(self.config, self._updates):
+        if cadence.digest_due(self.config, self._updates, self.done):
             self._digests.add(row, views())
         self._seconds_logging = time.perf_counter() - begun
 
@@ -180,6 +195,10 @@ class Recorder:
             self._best_return = self._last_return
         replace, self._repeats = self._repeats, False
         self._save(checkpoint, best, replace)
+
+    def finish(self) -> Result:
+        """Ends a run that is done; one that stopped early has the reason as its message."""
+        return self.end("finished", message=self.stop_reason)
 
     def end(self, status: str, exit_code: int = EXIT_DONE, message: str | None = None) -> Result:
         """Closes all files; manifest.json records how the run ended.

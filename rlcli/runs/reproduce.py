@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.backends.session import Row
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import RunConfig, StopAtConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.diff import Differing, provenance, provenance_changes
+from rlcli.runs.early_stopping import EVALUATION
 from rlcli.runs.result import Result
 from rlcli.runs.train import Verdict, train
 from rlcli.store.admission import admit
@@ -86,6 +87,7 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         total_steps=steps,
         logger=("jsonl",),
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
+        stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
     )
     notes = tuple(_notes(run_dir, manifest, config, last, until))
     return Plan(run_dir, manifest, again, provenance(run_dir), notes)
@@ -168,5 +170,16 @@ def _notes(
     if manifest["resumes"]:
         times = "once" if len(manifest["resumes"]) == 1 else f"{len(manifest['resumes'])} times"
         yield f"The run was resumed {times}; it is reproduced as one run."
+    if _stop_at_changed(manifest, config):
+        yield "Its early stopping was changed by a resume: it is reproduced without, up to the last digests."
     if last < config.updates and until is None:
-        yield f"The run is {manifest['status']}, with digests up to update {last} of {config.updates}."
+        stopped = manifest["status"] == "finished" and manifest["message"]
+        why = f": {manifest['message']}" if stopped else ""
+        yield f"The run is {manifest['status']}, with digests up to update {last} of {config.updates}{why}."
+
+
+def _stop_at_changed(manifest: Mapping[str, Any], config: RunConfig) -> bool:
+    """Whether a resume changed what early stopping depends on: the config has only the last values."""
+    keys = ("stop_at.", "eval.") if config.stop_at.metric.startswith(EVALUATION) else ("stop_at.",)
+    changed = [name for entry in manifest["resumes"] for name in entry["changed"] if name.startswith(keys)]
+    return bool(changed) and (config.stop_at.threshold is not None or "stop_at.threshold" in changed)

@@ -25,6 +25,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs import registry
 from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import ending_schedules, schedule_warnings
@@ -85,8 +86,19 @@ class StoppedRun:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train or to evaluate."""
-        over = self.config.updates <= self._done and not self._evaluates_again
+        over = self._over and not self._evaluates_again
         return over and self._manifest.content["status"] == "finished"
+
+    @property
+    def _over(self) -> bool:
+        """Whether no update is left: all are done, or early stopping ended the run."""
+        return self.config.updates <= self._done or self._stop_reason is not None
+
+    @property
+    def _stop_reason(self) -> str | None:
+        """Why early stopping ends the run at its checkpoint."""
+        settings = self.config.stop_at
+        return EarlyStopping(settings, last_values(settings, self._rows)).reason
 
     def finished_result(self, notify: Notify) -> Result:
         """The result of a finished run, which is left as it is, except that its index is repaired.
@@ -94,21 +106,27 @@ class StoppedRun:
         Raises:
             UserError: there are overrides, which would have no effect.
         """
-        content = self._manifest.content
-        further = 2 * self.config.updates * self.config.batch_size
-        longer = f" schedule_steps={further}" if ending_schedules(self.config) else ""
-        hint = f"Train it further with: rlcli resume {content['id']} total_steps={further}{longer}"
+        content, reason = self._manifest.content, self._stop_reason
+        hint = f"Train it further with: rlcli resume {content['id']} {' '.join(self._further())}"
+        why = f" ({reason})" if reason else ""
         if self._command.typed:
-            raise UserError(
-                f"{self._dir} is finished: {' '.join(self._command.typed)} has nothing left to apply to.",
-                hint=hint,
-            )
+            typed = " ".join(self._command.typed)
+            raise UserError(f"{self._dir} is finished{why}: {typed} has nothing left to apply to.", hint=hint)
         if self.recovered is not None and self.recovered.faults:
             Checkpoints(self._dir).adopt(self._index(self.recovered))
             for fault in self.recovered.faults:
                 notify(fault)
-        message = f"It is finished, there is nothing to do. {hint}"
+        message = f"It is finished{why}, there is nothing to do. {hint}"
         return Result.of_manifest(self._dir, content, "finished", EXIT_DONE, message)
+
+    def _further(self) -> list[str]:
+        """The overrides with which a finished run trains further."""
+        words = ["stop_at.threshold=null"] if self._stop_reason else []
+        if self.config.updates <= self._done:
+            steps = 2 * self.config.updates * self.config.batch_size
+            words.append(f"total_steps={steps}")
+            words += [f"schedule_steps={steps}"] if ending_schedules(self.config) else []
+        return words
 
     def interrupted_result(self, exit_code: int) -> Result:
         """The result of a run that a signal kept from being resumed."""
@@ -125,7 +143,10 @@ class StoppedRun:
         pending = self._rows.drop_last() if self._evaluates_again else None
         updates = self._done - (pending is not None)
         rows_after = self._rows.rows_after if exact else {}
-        earlier = Earlier(self._rows.last_return, pending, rows_after, self._rows.position)
+        earlier = Earlier(
+            self._rows.last_return, pending, rows_after, self._rows.position,
+            last_values(self.config.stop_at, self._rows),
+        )  # fmt: skip
         changed = self._changed_packages()
         notify(self._starting_point(updates))
         if self._rows.recomputes_all:
@@ -206,7 +227,7 @@ class StoppedRun:
 
     def _index(self, found: Recovered) -> Index:
         """The index of a recovered checkpoint; if the run trains no further, its final evaluation counts."""
-        shown = self._rows.final_return if self.config.updates <= self._done else None
+        shown = self._rows.final_return if self._over else None
         if shown is None or (found.index.best_return is not None and shown <= found.index.best_return):
             return found.index
         return dataclasses.replace(found.index, best=self._done, best_return=shown)

@@ -46,6 +46,8 @@ class Verdict(Enum):
 
 OnRow = Callable[[int, Row], Verdict]
 """(run, row of its last update) -> whether it continues; for pruners and alerts."""
+ShouldStop = Callable[[int, Row], str | None]
+"""(run, row of its last update, not yet written) -> why it ends after this update, or None; for callbacks."""
 OnEnd = Callable[[int, Result], None]
 """(run, its result): called as soon as it has ended."""
 OnStart = Callable[[int, int], Recorder]
@@ -58,6 +60,7 @@ def train(
     *,
     overrides: Sequence[Sequence[str]] | None = None,
     on_row: OnRow = lambda run, row: Verdict.CONTINUE,
+    should_stop: ShouldStop = lambda run, row: None,
     quiet: bool = False,
     checkpoints: Sequence[Checkpoint] | None = None,
     reproduces: str | None = None,
@@ -95,7 +98,7 @@ def train(
             recorder.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return recorder
 
-    return train_all(frozen, start, checkpoints, on_row, on_signal, on_end)
+    return train_all(frozen, start, checkpoints, on_row, on_signal, on_end, should_stop)
 
 
 def train_all(
@@ -105,6 +108,7 @@ def train_all(
     on_row: OnRow,
     on_signal: Callable[[str], None] = lambda _: None,
     on_end: OnEnd = lambda run, result: None,
+    should_stop: ShouldStop = lambda run, row: None,
 ) -> list[Result]:
     """Trains a session of runs to their end; `start` is called for each once the session has its state."""
     recorders: dict[int, Recorder] = {}
@@ -121,7 +125,7 @@ def train_all(
     with folder_kept(), stop_on_signals(announce, abandon) as stop:
         with folder_kept():
             session = BACKENDS[configs[0].backend](configs, checkpoints)
-        loop = _Loop(session, recorders, on_row, on_end, stop)
+        loop = _Loop(session, recorders, on_row, should_stop, on_end, stop)
         try:
             for run in range(len(configs)):
                 loop.add(start(run, session.restarted(run)))
@@ -137,12 +141,18 @@ class _Loop:
     """Drives a session until none of its runs is left."""
 
     def __init__(
-        self, session: Session, recorders: dict[int, Recorder], on_row: OnRow, on_end: OnEnd, stop: Stop
+        self,
+        session: Session,
+        recorders: dict[int, Recorder],
+        on_row: OnRow,
+        should_stop: ShouldStop,
+        on_end: OnEnd,
+        stop: Stop,
     ) -> None:
         self._session = session
         self._recorders = recorders
         """Of the runs that have not ended."""
-        self._on_row, self._on_end = on_row, on_end
+        self._on_row, self._should_stop, self._on_end = on_row, should_stop, on_end
         self._stop = stop
         self._results: dict[int, Result] = {}
         self._evaluation_env: VectorEnv | None = None
@@ -157,7 +167,7 @@ class _Loop:
             if recorder.pending_row is not None:
                 self._conclude(run, recorder.pending_row)
             elif recorder.done:
-                self._leave(run, recorder.end("finished"))
+                self._leave(run, recorder.finish())
         while self._recorders and not self._stop:
             try:
                 with folder_kept():  # an environment may change it
@@ -187,14 +197,14 @@ class _Loop:
     def _conclude(self, run: int, row: Row) -> None:
         """Evaluates, records and saves a run after an update, and ends it if that was its last."""
         recorder = self._recorders[run]
-        recorder.begin_update(row["update"])
+        recorder.begin_update(row)
         try:
             best = recorder.improves(self._evaluate_and_record(run, row))
             if best or recorder.checkpoint_due:
                 recorder.save(self._session.state(run), best)
             pruned = self._on_row(run, row) is Verdict.PRUNE
             if recorder.done and not recorder.evaluation_interrupted:
-                self._leave(run, recorder.end("finished"))
+                self._leave(run, recorder.finish())
             elif pruned:
                 recorder.save(self._session.state(run))
                 self._leave(run, recorder.end("pruned"))
@@ -204,15 +214,37 @@ class _Loop:
     def _evaluate_and_record(self, run: int, row: Row) -> Evaluation | None:
         """The evaluation due after the run's last update; None if there is none or a signal ended it.
 
-        The update is recorded even if the evaluation fails.
+        The update is recorded even if the evaluation or a callback fails. A run that a callback stops is
+        evaluated as at its end.
         """
         recorder = self._recorders[run]
+        evaluation = None
+        try:
+            evaluation = self._evaluate_if_due(run, row)
+            if not recorder.evaluation_interrupted and self._stopped_by_callback(run, row):
+                evaluation = evaluation or self._evaluate_if_due(run, row)
+        finally:
+            recorder.record(row, partial(self._session.views, run))
+        return evaluation
+
+    def _stopped_by_callback(self, run: int, row: Row) -> bool:
+        recorder = self._recorders[run]
+        recorder.add_times(row)
+        reason = self._should_stop(run, row)
+        if reason is not None:
+            recorder.stop(reason)
+        return reason is not None
+
+    def _evaluate_if_due(self, run: int, row: Row) -> Evaluation | None:
+        """The evaluation after the run's last update, added to its row."""
+        recorder = self._recorders[run]
+        if not recorder.evaluation_due:
+            return None
         evaluation, begun = None, time.perf_counter()
         try:
-            if recorder.evaluation_due:
-                evaluation = self._evaluate(recorder.config, *self._session.policy(run))
+            evaluation = self._evaluate(recorder.config, *self._session.policy(run))
         finally:
-            recorder.record(row, evaluation, time.perf_counter() - begun, partial(self._session.views, run))
+            recorder.add_evaluation(row, evaluation, time.perf_counter() - begun)
         return evaluation
 
     def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,6 +53,8 @@ class Earlier:
     """Rows that will be computed again, by their update."""
     position: Position | None = None
     """The end of the rows that stay, with their checksum."""
+    stop_values: Sequence[float] = ()
+    """The last values of stop_at.metric in the rows that stay."""
 
 
 NOTHING_EARLIER = Earlier(None, None, {})
@@ -149,6 +153,29 @@ class EarlierRows:
         found = self.last.get(EVALUATED) if self.last is not None and FINAL in self.last else None
         return found if isinstance(found, float) else None
 
+    def last_values(self, name: str, count: int) -> list[float]:
+        """The last `count` values of a metric in the rows that are kept.
+
+        Evaluations made only because the run ended are left out: a longer run has none there.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        if not is_there(self._path):
+            return []
+        mark, left = json.dumps(name).encode(), self._kept.end
+        lines: deque[bytes] = deque(maxlen=count)
+        try:
+            with open_plain(self._path) as file:
+                for block in blocks(file, self._path):
+                    whole = block[: max(left, 0)].splitlines()
+                    lines += [line for line in whole if mark in line and not _only_final(name, line)]
+                    left -= len(block)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        rows = [row for row in map(parsed, lines) if row is not None]
+        return [float(row[name]) for row in rows if type(row.get(name)) in (int, float)]
+
     def drop_last(self) -> Row:
         """Removes and returns the row of the checkpoint's update, which is written again."""
         assert self.last is not None
@@ -228,6 +255,11 @@ def _update(line: bytes) -> int | None:
         return int(begun[1])
     row = parsed(line)
     return None if row is None else int(row["update"])
+
+
+def _only_final(name: str, line: bytes) -> bool:
+    """Whether a metric is of an evaluation that was made only because the run ended."""
+    return name.startswith("eval/") and json.dumps(FINAL).encode() in line
 
 
 def _evaluated(line: bytes) -> float | None:

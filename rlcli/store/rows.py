@@ -122,6 +122,23 @@ def parsed(line: bytes) -> Row | None:
     return row if isinstance(row, dict) and type(row.get("update")) is int else None
 
 
+def read_rows(run_dir: Path) -> Iterator[Row]:
+    """The rows of a run, in order; a line that is incomplete or damaged is left out.
+
+    Raises:
+        StorageError: the file exists, but cannot be read.
+    """
+    path = run_dir / RECORD
+    if not os.path.lexists(path):
+        return
+    try:
+        with open_plain(path) as file:
+            for block in blocks(file, path):
+                yield from (row for line in block.splitlines() if (row := parsed(line)) is not None)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
 def last_row(run_dir: Path) -> dict[str, float]:
     """The figures of the last whole row, without lists; empty if there is no row.
 

@@ -11,6 +11,7 @@ from rlcli.config.faults import Check, Fault
 from rlcli.config.rules import RULES
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
+from rlcli.runs.early_stopping import stop_at_fits
 from rlcli.sweeps.search.objectives import search_fits
 
 
@@ -114,6 +115,7 @@ CHECKS: tuple[Check, ...] = (
     device_exists,
     backend_takes_it,
     runs_dir_is_a_folder,
+    stop_at_fits,
     search_fits,
 )
 

@@ -50,6 +50,42 @@ def test_a_run_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
     assert shown["id"] in rlcli("runs").out
 
 
+def test_a_run_that_stops_early_says_why(rlcli: Rlcli) -> None:
+    words = (*SMALL, "name=early", "eval.every=16", "stop_at.threshold=0", "stop_at.evaluations=2")
+    ended = rlcli("train", *words)
+    assert ended.code == 0
+    reason = "reached stop_at.threshold=0 in 2 consecutive evaluations"
+    [line] = [line for line in ended.out.splitlines() if line.startswith("Stopped early: eval/return_mean=")]
+    assert line.endswith(reason)
+    assert "after 32 steps" in ended.out
+    assert reason in rlcli("show", "early").out
+    assert f"{reason}), there is nothing to do" in rlcli("resume", "early").out
+    further = rlcli("resume", "early", "stop_at.threshold=null")
+    assert further.code == 0
+    assert "after 64 steps" in further.out
+    assert "Stopped early" not in further.out
+    jobs = rlcli("train", "-m", *words, "name=both", "seed=0,1", "--json").rows()
+    assert [(job["status"], job["updates"]) for job in jobs] == [("finished", 2), ("finished", 2)]
+
+
+def test_a_resumed_run_that_stops_early_says_why(rlcli: Rlcli) -> None:
+    assert rlcli("train", *SMALL, "name=two").code == 0
+    more = ("total_steps=128", "stop_at.metric=train/episodes", "stop_at.threshold=0")
+    assert "neither better high nor low" in rlcli("resume", "two", *more).err
+    stop = ("stop_at.metric=behaviour/ess", "stop_at.threshold=1e-6", "stop_at.evaluations=6")
+    ended = rlcli("resume", "two", more[0], *stop)
+    assert ended.code == 0
+    assert "Stopped early: behaviour/ess=" in ended.out
+    assert "after 96 steps" in ended.out  # six updates, of which four were trained before
+
+
+def test_early_stopping_that_cannot_work_is_refused_with_all_mistakes(rlcli: Rlcli) -> None:
+    ended = rlcli("train", "stop_at.threshold=475", "stop_at.evaluations=0", "algo.gama=1")
+    assert (ended.code, ended.out) == (2, "")
+    ended = rlcli("train", "stop_at.threshold=475")
+    assert "needs evaluations during training, and eval.every=0" in ended.err
+
+
 def test_evaluation(rlcli: Rlcli) -> None:
     rlcli("train", *SMALL)
     (last,) = rlcli("eval", "last", "--episodes", "3", "--json").rows()

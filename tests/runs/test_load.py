@@ -105,6 +105,40 @@ def test_runs_are_loaded_by_reference(
         rlcli.load()
 
 
+def test_metrics_are_the_rows_of_the_run(finished: Path) -> None:
+    run = rlcli.load(finished)
+    rows = run.metrics()
+    assert [row["update"] for row in rows] == [1, 2, 3]
+    assert rows == rows_of(finished, without="none")
+    columns = ["env_steps", "eval/return_mean"]
+    assert run.metrics(columns) == [{name: row[name] for name in columns if name in row} for row in rows]
+    assert [list(row) for row in run.metrics(columns)] == [["env_steps"], ["env_steps"], columns]
+    with pytest.raises(
+        UserError, match=r"Unknown metric 'behaviour/es'. Did you mean 'behaviour/ess'"
+    ) as wrong:
+        run.metrics(["behaviour/es", "update", "nothing"])
+    assert len(wrong.value.faults) == 2
+
+
+def test_metrics_leave_out_a_torn_row(trained: Trained) -> None:
+    result = trained(eval__episodes=0)
+    with (result.dir / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 4, "env_s')
+    assert [row["update"] for row in rlcli.load(result.dir).metrics(["update"])] == [1, 2, 3]
+    (result.dir / "metrics.jsonl").unlink()
+    assert rlcli.load(result.dir).metrics() == []
+
+
+def test_evaluate_is_that_of_the_command_line(
+    finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = evaluate_run(finished, episodes=3, stochastic=True, seed=4, checkpoint=2)
+    assert rlcli.evaluate(finished, episodes=3, stochastic=True, seed=4, checkpoint=2) == wanted
+    assert rlcli.evaluate("finished", episodes=1, runs_dir=str(finished.parent))["episodes"] == 1
+    with pytest.raises(UserError, match="at least one"):
+        rlcli.evaluate(finished, episodes=0)
+
+
 def test_evaluation_repeats_and_is_the_final_one(finished: Path) -> None:
     played = evaluate_run(finished, episodes=2)
     final = rows_of(finished)[-1]
