@@ -12,7 +12,7 @@
 FROM python:3.11-slim-bookworm AS train
 # The owner of what is saved to runs/.
 ARG UID=1000
-# git and make of the image's own release: nothing depends on their versions.
+# The versions of git and make do not matter: those of the image's release.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends git make \
