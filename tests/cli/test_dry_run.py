@@ -71,6 +71,12 @@ def test_the_text_of_a_sweep(rlcli: Rlcli) -> None:
     assert any(line.split()[:4] == ["algo", "env", "jobs", "updates"] for line in lines)
 
 
+@pytest.mark.broken_by(
+    "the last batch of a search counted as a whole one",
+    "sweeps/estimate.py",
+    "return self.jobs / sum(one.runs for one in self.cohorts)",
+    "return float(self.rounds)",
+)
 def test_a_search_counts_trials_seeds_and_rounds(rlcli: Rlcli, workplace: Path) -> None:
     pytest.importorskip("optuna")
     words = ("-m", *SMALL, "sweep.sampler=tpe", "algo.clip=interval(0.1,0.3)", "sweep.trials=5",
