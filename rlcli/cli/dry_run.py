@@ -24,7 +24,7 @@ def print_cost(
     jobs: Sequence[Composed], command: Command, search: Search | None, quiet: bool, as_json: bool
 ) -> int:
     """Print what a command would cost; returns the exit code: that of a run whose first update fails."""
-    if not quiet:
+    if not (quiet or as_json):
         say("Measuring a few updates in memory; nothing is saved.")
     from rlcli.sweeps.estimate import estimate_jobs, estimate_search
 

@@ -92,7 +92,7 @@ def train(
       rlcli train -m seed=range(64) hydra/launcher=submitit hydra.launcher.partition=cpu
       rlcli train -m sweep=ppo sweep.trials=20 sweep.replicas=3
       rlcli train experiment=benchmark_shape --cfg job
-      rlcli train -m seed=range(32) --dry-run
+      rlcli train -m 'seed=range(32)' --dry-run
     """
     from rlcli.config.overrides import parse_command
     from rlcli.sweeps.plan import plan, plan_search
