@@ -24,7 +24,7 @@ def print_cost(
     jobs: Sequence[Composed], command: Command, search: Search | None, quiet: bool, as_json: bool
 ) -> int:
     """Print what a command would cost; returns the exit code: that of a run whose first update fails."""
-    if not quiet:
+    if not (quiet or as_json):
         say("Measuring a few updates in memory; nothing is saved.")
     from rlcli.sweeps.estimate import estimate_jobs, estimate_search
 
@@ -77,11 +77,13 @@ def _print_run(job: Composed, found: Estimate) -> None:
 def _print_sweep(found: Estimate) -> None:
     sizes = sorted({one.runs for one in found.cohorts})
     each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-    number = len(found.cohorts) * found.rounds
+    number = len(found.cohorts)
     cohorts = f"{count(number)} cohort{'' if number == 1 else 's'} of {each}"
-    trials = f"{count(found.trials)} trials, " if found.trials is not None else ""
+    if found.trials is not None:
+        batches = "1 batch" if found.rounds == 1 else f"{count(found.rounds)} batches"
+        cohorts = f"{count(found.trials)} trials in {batches} of {cohorts}"
     side = f", {found.side_by_side} at a time" if found.side_by_side > 1 else ""
-    result(f"{trials}{count(found.jobs)} jobs: {cohorts}{side}")
+    result(f"{count(found.jobs)} jobs: {cohorts}{side}")
     result(f"steps: {count(found.env_steps)} in all")
     if found.seconds is not None:
         from rlcli.loggers.progress import duration
@@ -117,8 +119,10 @@ def _cells(one: CohortEstimate) -> tuple[str, ...]:
 
 
 def _print_evaluations(found: Estimate) -> None:
-    """How often policies are evaluated, which takes longer the better they live."""
-    number = found.rounds * sum(one.evaluations for one in found.cohorts)
+    """How often policies are evaluated, and how long that takes if every episode lasts to its limit."""
+    if found.seconds is None:
+        return
+    number = found.evaluations
     if number == 0:
         result("evaluations: none")
         return

@@ -82,23 +82,33 @@ class Estimate:
     """Where a launcher trains, if that is not this machine."""
 
     @property
+    def scale(self) -> float:
+        """Jobs per job of `cohorts`: in a search, the number of batches, the last perhaps a part of one."""
+        return self.jobs / sum(one.runs for one in self.cohorts)
+
+    @property
     def env_steps(self) -> int:
         """Env steps of all jobs."""
-        return self.rounds * sum(one.env_steps for one in self.cohorts)
+        return round(self.scale * sum(one.env_steps for one in self.cohorts))
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of all jobs."""
+        return round(self.scale * sum(one.evaluations for one in self.cohorts))
 
     @property
     def seconds(self) -> float | None:
         """Time of the updates of all jobs, cohorts side by side; None where one could not be measured."""
         each = [one.seconds for one in self.cohorts]
         known = [seconds for seconds in each if seconds is not None]
-        return self.rounds * _makespan(known, self.side_by_side) if len(known) == len(each) else None
+        return self.scale * _makespan(known, self.side_by_side) if len(known) == len(each) else None
 
     @property
     def evaluation_seconds(self) -> float | None:
         """Maximum time of all evaluations; None where there is no maximum."""
         each = [one.evaluation_seconds for one in self.cohorts]
         known = [seconds for seconds in each if seconds is not None]
-        return self.rounds * _makespan(known, self.side_by_side) if len(known) == len(each) else None
+        return self.scale * _makespan(known, self.side_by_side) if len(known) == len(each) else None
 
     @property
     def memory(self) -> int | None:

@@ -50,7 +50,7 @@ def measure(configs: Sequence[RunConfig]) -> Measured:
     """
     peak = Peak(configs[0].device)
     with folder_kept():
-        session = BACKENDS[configs[0].backend](configs)
+        session = BACKENDS[configs[0].backend](configs, None)
         try:
             first = _timed(session)
             longest = max(config.updates for config in configs)

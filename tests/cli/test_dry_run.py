@@ -71,12 +71,18 @@ def test_the_text_of_a_sweep(rlcli: Rlcli) -> None:
     assert any(line.split()[:4] == ["algo", "env", "jobs", "updates"] for line in lines)
 
 
+@pytest.mark.broken_by(
+    "the last batch of a search counted as a whole one",
+    "sweeps/estimate.py",
+    "return self.jobs / sum(one.runs for one in self.cohorts)",
+    "return float(self.rounds)",
+)
 def test_a_search_counts_trials_seeds_and_rounds(rlcli: Rlcli, workplace: Path) -> None:
     pytest.importorskip("optuna")
-    words = ("-m", *SMALL, "sweep.sampler=tpe", "algo.clip=interval(0.1,0.3)", "sweep.trials=6",
+    words = ("-m", *SMALL, "sweep.sampler=tpe", "algo.clip=interval(0.1,0.3)", "sweep.trials=5",
              "sweep.parallel=3", "sweep.replicas=2", "cohort.workers=1")  # fmt: skip
     [row] = rlcli("train", *words, "--dry-run", "--json", "-q").rows()
-    assert (row["trials"], row["jobs"], row["rounds"], row["env_steps"]) == (6, 12, 2, 768)
+    assert (row["trials"], row["jobs"], row["rounds"], row["env_steps"]) == (5, 10, 2, 640)
     assert [one["runs"] for one in row["cohorts"]] == [6]
     assert list(workplace.iterdir()) == []
 
@@ -146,6 +152,15 @@ def test_a_cluster_is_not_asked(rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch) -
     ended = rlcli("train", *words, "--dry-run")
     assert ended.code == 0
     assert "Ray divides them for its cluster" in ended.out
+
+
+@pytest.mark.parametrize("backend", ["native", "sb3"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+def test_backends_and_environments_are_measured(backend: str, env: str, rlcli: Rlcli) -> None:
+    words = (*SMALL, f"backend={backend}", f"env={env}", "env.backend=gymnasium", "--dry-run", "--json", "-q")
+    [row] = rlcli("train", *words).rows()
+    assert (row["exit_code"], row["cohorts"][0]["measured_updates"]) == (0, 3)
+    assert row["seconds"] > 0
 
 
 def test_a_dry_run_is_not_a_config(rlcli: Rlcli) -> None:
