@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import rlcli
+from tests.cli.loaded import loaded_by
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "rlcli"
@@ -52,11 +50,6 @@ ONLY_IN = {
 
 PURE = {"maths": {"torch", "numpy"}}
 """Folders of pure functions: besides rlcli and the standard library they know these alone."""
-
-HEAVY = (
-    "torch", "hydra", "optuna", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard", "joblib",
-    "submitit", "ray",
-)  # fmt: skip
 
 
 def imports(source: str) -> Iterator[str]:
@@ -194,26 +187,6 @@ def test_nobody_writes_into_a_recorder_or_another_object_of_a_run() -> None:
 )
 def test_a_forbidden_import_is_found(module: str, source: str) -> None:
     assert len(faults(module, source)) == 1
-
-
-def loaded_by(*command: str, code: int = 0) -> set[str]:
-    """The heavy libraries a fresh interpreter has loaded once `rlcli <command>` ended with that code."""
-    script = (
-        "import sys\n"
-        "from rlcli.cli.main import main\n"
-        f"sys.argv = ['rlcli', *{list(command)!r}]\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        f"    assert (end.code or 0) == {code}, end.code\n"
-        "print('loaded:', *sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
-    )
-    sources = {"PYTHONPATH": str(Path(rlcli.__path__[0]).parent)}  # these, also where they are a changed copy
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=os.environ | sources
-    )
-    assert done.returncode == 0, done.stderr
-    return set(done.stderr.rsplit("loaded:", 1)[1].split()) & set(HEAVY)
 
 
 @pytest.mark.parametrize(

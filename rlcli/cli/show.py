@@ -105,8 +105,10 @@ def _times(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     from rlcli.loggers.progress import duration
 
     yield "started", f"{readable(about['started'])} UTC"
-    for one in about["resumes"]:
-        yield "resumed", f"{readable(one['time'])} UTC, after update {count(one['update'])}"
+    if about["resumes"]:
+        updates = [count(one["update"]) for one in about["resumes"]]
+        times = "once, after update" if len(updates) == 1 else f"{len(updates)} times, after updates"
+        yield "resumed", f"{times} {', '.join(updates)}; last at {readable(about['resumes'][-1]['time'])} UTC"
     if about["finished"]:
         yield "ended", f"{readable(about['finished'])} UTC"
     if not about["resumes"] and (about["finished"] or about["status"] == "running"):

@@ -73,7 +73,7 @@ def test_show_tells_when_a_run_was_resumed(mine: Path, rlcli: Rlcli) -> None:
     assert "resumed" not in rlcli("show", "mine").out
     rlcli("resume", "mine", "total_steps=128")
     rlcli("resume", "mine", "total_steps=160")
-    assert "resumed: 2 times, after updates 3, 4\n" in rlcli("show", "mine").out
+    assert "resumed: 2 times, after updates 3, 4; last at 20" in rlcli("show", "mine").out
 
 
 def test_a_stopped_run_names_the_command_that_goes_on(workplace: Path) -> None:

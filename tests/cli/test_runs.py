@@ -12,8 +12,8 @@ import pytest
 from rlcli.cli.complete import candidates
 from rlcli.runs.train import train
 from tests.cli.conftest import Rlcli, on_a_terminal
+from tests.cli.loaded import loaded_by
 from tests.runs.tiny import manifest_of, tiny
-from tests.test_imports import loaded_by
 
 NAME = "ppo-CartPole-v1-s0-20240101-000000"
 
