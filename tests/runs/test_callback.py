@@ -64,6 +64,13 @@ def test_it_changes_no_number(workplace: Path) -> None:
     assert_same_run(trained("spoilt", on_row=spoil).dir, trained("plain").dir)
 
 
+@pytest.mark.broken_by(
+    "no evaluation of a run that a callback stops",
+    "runs/train.py",
+    "evaluation = evaluation or self._evaluate_if_due(run, row)",
+    "pass",
+    case="5",
+)
 @pytest.mark.parametrize("update", [3, 5])
 def test_it_may_end_the_run(update: int, workplace: Path) -> None:
     """The run is evaluated, saved and digested as at its end, once."""
