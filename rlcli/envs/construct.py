@@ -19,8 +19,9 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
 from rlcli.envs.untrusted import contained, surroundings_kept
+from rlcli.envs.user_code import located
 from rlcli.errors import UserError, unknown
-from rlcli.text import described, message_of, shown
+from rlcli.text import message_of, shown
 
 PACKAGES = {
     "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
@@ -94,10 +95,9 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
         except ModuleNotFoundError as error:
             raise _missing(env_id, str(error.name), str(error.name)) from error
         except BaseException as error:
+            contained(error, env_id)
             given = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
-            raise UserError(
-                f"Environment {env_id} cannot be made{given}: {described(contained(error, env_id))}"
-            ) from error
+            raise UserError(f"Environment {env_id} cannot be made{given}: {located(error)}") from error
 
 
 def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]) -> None:
@@ -128,9 +128,8 @@ def _import_for(env_id: str, module: str) -> None:
             hint=f"Install the package that holds it, for example: pip install {module.partition('.')[0]}",
         ) from error
     except BaseException as error:
-        raise UserError(
-            f"{env_id}: importing {module} failed: {described(contained(error, module))}"
-        ) from error
+        contained(error, module)
+        raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
 
 
 def _import(module: str) -> None:
