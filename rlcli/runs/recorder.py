@@ -18,6 +18,7 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
+from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
@@ -59,6 +60,7 @@ class Recorder:
         """The run directory as the user named it."""
         manifest.make_absolute()  # an environment may change the current directory
         self.dir: Final = manifest.path.parent
+        self.reference: Final = reference(manifest, self._given_dir)
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._updates = updates
         self._pending_row = earlier.pending_row
@@ -129,6 +131,12 @@ class Recorder:
     @property
     def _resumed(self) -> bool:
         return bool(self._manifest.content["resumes"])
+
+    @property
+    def saved_update(self) -> int | None:
+        """The update of the last checkpoint; None if there is none yet."""
+        saved: int | None = self._manifest.content.get("saved")
+        return saved
 
     def begin_update(self, update: int) -> None:
         """Counts an update that was trained; `record` and `save` are about it from now on."""
@@ -224,6 +232,10 @@ class Recorder:
         if aloud:
             streams.say(f"Warning: {text}")
         self._write_log(f"warning: {text}")
+
+    def tick(self, steps: int, phase: str) -> None:
+        """Lets the clock of the progress display tick; see `Loggers.tick`."""
+        self._loggers.tick(steps, phase)
 
     def announce(self, text: str) -> None:
         """Prints a line beside the progress display."""

@@ -41,7 +41,10 @@ def test_a_crash_leaves_its_traceback_and_the_last_good_state(trained: Trained) 
     settings = faulty("raise", SECOND, total_steps=5 * BATCH)
     result = trained(**settings)
     assert (result.status, result.exit_code, result.updates) == ("failed", 1, 2)
-    place, error = "tests/envs/broken.py:", "RuntimeError: broken at step 3. In tests.envs.probes:ProbeFaulty-v0,"
+    place, error = (
+        "tests/envs/broken.py:",
+        "RuntimeError: broken at step 3. In tests.envs.probes:ProbeFaulty-v0,",
+    )
     assert result.message is not None
     assert result.message.startswith(place)
     assert f": {error} environment 0, step 3 of its episode 3 (reset seed {SECOND}, action " in result.message

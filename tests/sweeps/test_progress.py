@@ -101,7 +101,7 @@ def test_quiet_tells_of_failures_alone() -> None:
 def test_nothing_is_left_to_do(clock: Clock) -> None:
     members = jobs(2, status="finished", env_steps=1000)
     panel = Panel(members, {}, Console(file=io.StringIO(), force_terminal=True), clock)
-    panel.close()
+    panel.close(interrupted=False)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
@@ -113,7 +113,7 @@ def test_the_panel_fits(width: int, clock: Clock) -> None:
         panel.row(job.name, row(500))
     shown = Console(file=(file := io.StringIO()), width=width, color_system=None)
     shown.print(panel.render())
-    panel.close()
+    panel.close(interrupted=False)
     printed = file.getvalue().splitlines()
     assert len(printed) < 20
     assert max(map(cell_len, printed)) <= width
@@ -134,7 +134,7 @@ def test_who_has_ended_leaves_the_table(clock: Clock) -> None:
     panel.ended(members[0])
     shown = Console(file=(file := io.StringIO()), width=90, color_system=None)
     shown.print(panel.render())
-    panel.close()
+    panel.close(interrupted=False)
     assert members[0].name not in file.getvalue()
     assert members[1].name in file.getvalue()
     assert "75% of 2,000 steps" in file.getvalue()
@@ -148,7 +148,7 @@ def test_a_name_does_not_steer_the_terminal(clock: Clock) -> None:
     panel.row(STEERING, row(5))
     panel.message(STEERING)
     panel.ended(members[0])
-    panel.close()
+    panel.close(interrupted=False)
     lines = Lines(members, {STEERING: 10}, file, clock)
     lines.ended(members[0])
     assert "\x07" not in file.getvalue()
