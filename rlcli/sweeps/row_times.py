@@ -1,4 +1,4 @@
-"""Estimate of the seconds that updates of runs in worker processes still take, from the times of their rows."""
+"""Estimate of the seconds that updates in worker processes still take, from the times of their rows."""
 
 from __future__ import annotations
 

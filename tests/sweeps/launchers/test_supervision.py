@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlcli.store.lock import forget, holder, this_process
-from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted
+from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Stopping
 from rlcli.sweeps.launchers import supervision
 from rlcli.sweeps.launchers.stop_file import FILE, StopFile, StopWatcher
 from rlcli.sweeps.launchers.supervision import Lost, RunPoll, supervise
