@@ -153,3 +153,31 @@ def test_a_name_does_not_steer_the_terminal(clock: Clock) -> None:
     lines.ended(members[0])
     assert "\x07" not in file.getvalue()
     assert "\x1b[2J" not in file.getvalue()
+
+
+@pytest.mark.broken_by(
+    "steps that interrupted jobs have left are left out of the total",
+    "sweeps/progress.py",
+    'elif job.status != "interrupted":',
+    "else:",
+)
+def test_the_total_of_an_interrupted_sweep_has_what_is_left_to_do(clock: Clock) -> None:
+    """Half of one job is trained, another is finished, two have not begun."""
+    members = jobs(4)
+    lines = Lines(members, totals(members), stream := io.StringIO(), clock)
+    panel = Panel(members, totals(members), Console(file=io.StringIO(), width=90), clock)
+    for one in (lines, panel):
+        one.row(members[0].name, row(1000))
+        one.row(members[1].name, row(500))
+    clock.now += 7.0
+    members[0].status, members[1].status = "finished", "interrupted"
+    for one in (lines, panel):
+        one.ended(members[0])
+        one.ended(members[1])
+        one.close(interrupted=True)
+    expected = " 38% of 4,000 steps, interrupted after 7 s, 1 of 4 finished"
+    assert stream.getvalue().splitlines()[-1].startswith(expected)
+    shown = Console(file=(file := io.StringIO()), width=90, color_system=None)
+    shown.print(panel.render())
+    assert expected in file.getvalue()
+    assert "left" not in file.getvalue()
