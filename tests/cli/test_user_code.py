@@ -38,7 +38,7 @@ class Mine(gymnasium.Env):
     def start(self):
         raise OSError("no map")  # reset
 
-    def step(self, action):  # nan  # reward
+    def step(self, action):  # hole  # reward
         self.steps += 1
         observation, reward = np.zeros(3, np.float32), 1.0
         if self.steps == 3:
@@ -50,11 +50,11 @@ class Mine(gymnasium.Env):
                 np.linalg.inv(np.zeros((2, 2)))  # numpy
             if self.fault == "exit":
                 raise SystemExit(3)  # exit
-            if self.fault == "nan":
+            if self.fault == "hole":
                 observation[1] = np.nan
             if self.fault == "reward":
                 reward = "high"
-        return observation, reward, False, False, {}
+        return observation, reward, False, self.steps == 20, {}
 
 
 gymnasium.register("MyFaulty-v0", Mine)
@@ -98,11 +98,11 @@ def my_module(workplace: Path) -> Iterator[Path]:
         ("json", "JSONDecodeError: Expecting value: line 1 column 1 (char 0). In {where}"),
         ("numpy", "LinAlgError: Singular matrix. In {where}"),
         ("exit", "{where}"),
-        ("nan", "{where}"),
+        ("hole", "{where}"),
         ("reward", "{where}"),
         ("reset", "OSError: no map. In my_faulty_env:MyFaulty-v0, environment 0, the reset of its episode 1"),
     ],
-    ids=lambda value: value if value.isidentifier() else "",
+    ids=["raise", "json", "numpy", "exit", "hole", "reward", "reset"],
 )
 def test_a_failed_run_names_the_line_and_the_value(
     fault: str, message: str, rlcli: Rlcli, my_module: Path
@@ -111,7 +111,7 @@ def test_a_failed_run_names_the_line_and_the_value(
     assert ended.code in (1, 3)
     assert f"failed: {FILE}:{line_of(fault)}: {message.format(where=WHERE)}" in ended.err
     values = {
-        "nan": "gave a non-finite observation (nan at index 1).",
+        "hole": "gave a non-finite observation (nan at index 1).",
         "reward": "the reward should be one real number; it is 'high', of type str.",
         "exit": "raised SystemExit: 3.",
         "reset": "",
