@@ -18,6 +18,7 @@ from gymnasium.envs.registration import EnvSpec as Registration
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
+from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
 from rlcli.envs.untrusted import contained, surroundings_kept
 from rlcli.envs.user_code import located
 from rlcli.errors import UserError, unknown
@@ -66,10 +67,18 @@ def registration(env_id: str) -> Registration:
             unknown("environment", name, known_ids()),
             hint="List them with: rlcli list envs. One of your own: env=module:Id imports the module first.",
         )
+    missing = missing_package(found)
+    if missing is not None:
+        raise _missing(env_id, *missing)
+    return found
+
+
+def missing_package(found: Registration) -> tuple[str, str] | None:
+    """The module that a registered environment needs and that is not installed, and its package."""
     for prefix, (needed, package) in PACKAGES.items():
         if module_of(found).startswith(prefix) and importlib.util.find_spec(needed) is None:
-            raise _missing(env_id, needed, package)
-    return found
+            return needed, package
+    return None
 
 
 def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
@@ -80,9 +89,12 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     found = registration(env_id)
     # Construction is where Gymnasium and its physics engines warn of versions and precision, about code that
     # is not the user's.
-    with warnings.catch_warnings(), surroundings_kept():
+    with warnings.catch_warnings(), surroundings_kept(), warnings_ignored():
         warnings.simplefilter("ignore")
         try:
+            if isinstance(found.entry_point, str):
+                load_env_creator(found.entry_point)  # may import MuJoCo
+            take_warnings()
             if kwargs:
                 _check_arguments(env_id, found, kwargs)
             # The collector never steps before a reset; to check that would cost a twelfth of every step.
