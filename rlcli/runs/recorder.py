@@ -133,10 +133,9 @@ class Recorder:
         return bool(self._manifest.content["resumes"])
 
     @property
-    def saved_update(self) -> int | None:
-        """The update of the last checkpoint; None if there is none yet."""
-        saved: int | None = self._manifest.content.get("saved")
-        return saved
+    def saved_update(self) -> int:
+        """The update of the last checkpoint; 0 if there is none yet."""
+        return int(self._manifest.content.get("saved") or 0)
 
     def begin_update(self, update: int) -> None:
         """Counts an update that was trained; `record` and `save` are about it from now on."""
