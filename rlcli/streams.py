@@ -194,6 +194,12 @@ def show_cursor() -> None:
             os.write(err().fileno(), SHOW_CURSOR)
 
 
+def say_at_once(text: str) -> None:
+    """Prints a line on standard error past its buffers; safe in a signal handler."""
+    with contextlib.suppress(OSError, ValueError):
+        os.write(err().fileno(), f"{visible(text)}\n".encode(errors="backslashreplace"))
+
+
 def prepare() -> None:
     """Replaces this process's standard streams so that none is missing and no print fails.
 

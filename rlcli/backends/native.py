@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rlcli.backends.process import prepare
-from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
@@ -79,6 +79,10 @@ class NativeSession:
     def runs(self) -> Sequence[int]:
         """Runs still in training."""
         return tuple(self._order)
+
+    def listen(self, on_collected: OnCollected) -> None:
+        """See `Session`."""
+        self._collector.listen(lambda steps: on_collected(tuple(self._order), steps))
 
     def update(self) -> dict[int, Row | Failure]:
         """Collect, learn, measure; one copy from device to host."""

@@ -33,7 +33,7 @@ from rlcli.backends.sb3_state import (
     read_optimiser,
     read_parameters,
 )
-from rlcli.backends.session import Array, Checkpoint, Failure, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.learner.algorithm import Improvement, Losses, Start
@@ -75,6 +75,15 @@ class Sb3Session:
     def runs(self) -> Sequence[int]:
         """Runs still in training."""
         return tuple(self._members)
+
+    def listen(self, on_collected: OnCollected) -> None:
+        """See `Session`."""
+
+        def of(run: int) -> OnCollected:
+            return lambda _, steps: on_collected((run,), steps)
+
+        for run, member in self._members.items():
+            member.listen(of(run))
 
     def update(self) -> dict[int, Row | Failure]:
         """One update of every run, one after another."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +15,9 @@ from rlcli.nets.policy import Model, Snapshot
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
 """One update's metrics: `update`, `env_steps`, `group/name` floats, `epochs/name` lists."""
+
+OnCollected = Callable[[tuple[int, ...], int], None]
+"""(runs, env steps of each in the update in progress)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Session(Protocol):
     @property
     def runs(self) -> Sequence[int]:
         """Runs still in training."""
+
+    def listen(self, on_collected: OnCollected) -> None:
+        """Sets the function that is called while runs collect, a few times a second, and when they have."""
 
     def update(self) -> dict[int, Row | Failure]:
         """One update of every run; a failed run keeps its last good state until it is dropped."""

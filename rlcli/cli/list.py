@@ -31,7 +31,8 @@ def list_(
     """List algorithms, environments, configs, networks, or launchers of sweeps with their settings.
 
     Environments marked `array` have a batched numpy version, faster and bit for bit equal; any other
-    Gymnasium id, also `module:Id`, works as well.
+    Gymnasium id, also `module:Id`, works as well. The last column has why one cannot be trained yet: a
+    package to install, or observations that no network reads.
 
     Examples:
       rlcli list algos
@@ -43,7 +44,8 @@ def list_(
             emit(row)
         return
     headings = list(rows[0]) if rows else ["name"]
-    table(headings, [[_cell(heading, row[heading]) for heading in headings] for row in rows])
+    titles = [heading.replace("_", " ") for heading in headings]
+    table(titles, [[_cell(heading, row[heading]) for heading in headings] for row in rows])
 
 
 def _cell(heading: str, value: Any) -> str:
@@ -78,14 +80,24 @@ def _configs(config_dir: str | None) -> list[dict[str, Any]]:
 
 def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     from rlcli.config.groups import files
+    from rlcli.envs.obstacles import obstacles
     from rlcli.envs.registry import ARRAY_ENVS, known_ids
 
     tuned: dict[str, list[str]] = {}
     for name in files("tuned", config_dir):
         algo, _, env = name.partition("/")
         tuned.setdefault(env, []).append(algo)
-    names = dict.fromkeys([*files("env", config_dir), *known_ids()])
-    return [{"name": name, "array": name in ARRAY_ENVS, "tuned": tuned.get(name, [])} for name in names]
+    reasons = obstacles()
+    names = dict.fromkeys([*files("env", config_dir), *known_ids(), *reasons])
+    return [
+        {
+            "name": name,
+            "array": name in ARRAY_ENVS,
+            "tuned": tuned.get(name, []),
+            "cannot_train": reasons.get(name, ""),
+        }
+        for name in names
+    ]
 
 
 def _launchers(_: str | None) -> list[dict[str, Any]]:

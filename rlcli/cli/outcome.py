@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
+from rlcli.errors import EXIT_STORAGE
 
 if TYPE_CHECKING:
     from rlcli.runs.result import Result
@@ -42,9 +43,34 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
             say(f"{outcome.dir} does not exist any more: it was removed while the run trained.")
             return int(outcome.exit_code)
         say(f"Saved to {outcome.dir}; for details see its train.log.")
-        if outcome.status != "finished":
-            say(f"Resume with: rlcli resume {reference}{own}")
+        for line in _next_steps(outcome, f"{reference}{own}"):
+            say(line)
     return int(outcome.exit_code)
+
+
+def _next_steps(outcome: Result, words: str) -> list[str]:
+    """What to do after a run that did not end well; `words` name it on the command line.
+
+    A resume repeats a run to the last bit, and with it most failures.
+    """
+    from rlcli.runs.failures import FILE as BATCH
+
+    if outcome.status == "finished":
+        return []
+    if outcome.status != "failed":
+        return [f"Resume with: rlcli resume {words}"]
+    if outcome.exit_code == EXIT_STORAGE:
+        return [f"Once its files can be written: rlcli resume {words}"]
+    if (outcome.dir / BATCH).exists():
+        return [
+            "A resume would end in the same way: train it anew with other settings, such as a smaller "
+            "learning rate.",
+            f"Its last figures: rlcli show {words.partition(' ')[0]}",
+        ]
+    return [
+        "A resume takes the same steps and fails in the same way, as long as its cause is there.",
+        f"Once that is corrected: rlcli resume {words}",
+    ]
 
 
 def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
@@ -60,12 +86,18 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
     elif sweep.exit_code == 0:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
     else:
-        failed = any(job.status == "failed" for job in sweep.jobs)
         gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
         if gone:
             say(f"It cannot be resumed: the folders of {', '.join(gone)} do not exist any more.")
             return sweep.exit_code
-        say(f"Resume with: rlcli resume {sweep.dir}" + (" --retry" if failed else ""))
+        from rlcli.sweeps.sweep import OVER
+
+        statuses = {job.status for job in sweep.jobs}
+        if not statuses <= set(OVER):
+            say(f"Resume with: rlcli resume {sweep.dir}")
+        if "failed" in statuses:
+            say("Jobs that failed fail again as long as the cause is there.")
+            say(f"Once that is corrected: rlcli resume {sweep.dir} --retry")
     return sweep.exit_code
 
 

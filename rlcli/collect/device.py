@@ -38,6 +38,7 @@ class DeviceCollector(Collector):
             record.actions.append(actions)
             record.outputs.append(outputs)
             record.outcomes.append(tuple(outcome))
+            self._report(len(record.outcomes))
             observations = env.observed()
             ongoing.add(outcome.rewards)
             ended = outcome.terminated | outcome.truncated

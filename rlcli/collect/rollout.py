@@ -6,7 +6,8 @@ loop, on noise drawn once a rollout; values and log-probabilities follow later, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,9 @@ from rlcli.nets.actor import Actor
 from rlcli.nets.policy import Model, Snapshot
 
 Array = npt.NDArray[Any]
+
+REPORT_EVERY = 0.25
+"""Minimum seconds between two reports of a rollout's progress; its end is always reported."""
 
 
 class Finals(NamedTuple):
@@ -111,6 +115,12 @@ class Collector:
             env, self.seeds, states, model.network.memory_width
         )
         self._memory = _stacked_memory(self.states)
+        self._on_steps: Callable[[int], None] = lambda _: None
+        self._report_due = 0.0
+
+    def listen(self, on_steps: Callable[[int], None]) -> None:
+        """Sets the function that is called with the env steps of each run in the rollout so far."""
+        self._on_steps = on_steps
 
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
@@ -156,8 +166,15 @@ class Collector:
         record.actions.append(actions)
         record.outputs.append(outputs)
         record.outcomes.append((step.rewards, step.terminated, step.truncated))
+        self._report(len(record.outcomes))
         self._observations = self._advance(record, step)
         return step
+
+    def _report(self, steps: int) -> None:
+        """Reports steps of each environment, if a report is due."""
+        if time.monotonic() >= self._report_due or steps == self.rollout_steps:
+            self._on_steps(steps * self.env.num_envs)
+            self._report_due = time.monotonic() + REPORT_EVERY
 
     def _end(self, record: Record, last: Array | Tensor | None = None) -> tuple[Rollout, list[Episodes]]:
         """The rollout that was recorded, and the episodes that ended in it.

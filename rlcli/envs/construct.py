@@ -18,9 +18,11 @@ from gymnasium.envs.registration import EnvSpec as Registration
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
+from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
 from rlcli.envs.untrusted import contained, surroundings_kept
+from rlcli.envs.user_code import located
 from rlcli.errors import UserError, unknown
-from rlcli.text import described, message_of, shown
+from rlcli.text import message_of, shown
 
 PACKAGES = {
     "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
@@ -65,10 +67,18 @@ def registration(env_id: str) -> Registration:
             unknown("environment", name, known_ids()),
             hint="List them with: rlcli list envs. One of your own: env=module:Id imports the module first.",
         )
+    missing = missing_package(found)
+    if missing is not None:
+        raise _missing(env_id, *missing)
+    return found
+
+
+def missing_package(found: Registration) -> tuple[str, str] | None:
+    """The module that a registered environment needs and that is not installed, and its package."""
     for prefix, (needed, package) in PACKAGES.items():
         if module_of(found).startswith(prefix) and importlib.util.find_spec(needed) is None:
-            raise _missing(env_id, needed, package)
-    return found
+            return needed, package
+    return None
 
 
 def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
@@ -79,9 +89,12 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
     found = registration(env_id)
     # Construction is where Gymnasium and its physics engines warn of versions and precision, about code that
     # is not the user's.
-    with warnings.catch_warnings(), surroundings_kept():
+    with warnings.catch_warnings(), surroundings_kept(), warnings_ignored():
         warnings.simplefilter("ignore")
         try:
+            if isinstance(found.entry_point, str):
+                load_env_creator(found.entry_point)  # may import MuJoCo
+            take_warnings()
             if kwargs:
                 _check_arguments(env_id, found, kwargs)
             # The collector never steps before a reset; to check that would cost a twelfth of every step.
@@ -94,10 +107,9 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
         except ModuleNotFoundError as error:
             raise _missing(env_id, str(error.name), str(error.name)) from error
         except BaseException as error:
+            contained(error, env_id)
             given = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
-            raise UserError(
-                f"Environment {env_id} cannot be made{given}: {described(contained(error, env_id))}"
-            ) from error
+            raise UserError(f"Environment {env_id} cannot be made{given}: {located(error)}") from error
 
 
 def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]) -> None:
@@ -128,9 +140,8 @@ def _import_for(env_id: str, module: str) -> None:
             hint=f"Install the package that holds it, for example: pip install {module.partition('.')[0]}",
         ) from error
     except BaseException as error:
-        raise UserError(
-            f"{env_id}: importing {module} failed: {described(contained(error, module))}"
-        ) from error
+        contained(error, module)
+        raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
 
 
 def _import(module: str) -> None:

@@ -21,7 +21,9 @@ from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import close, contained, surroundings_kept
+from rlcli.envs.user_code import definition_of, prefixed
 from rlcli.errors import EnvironmentFault
+from rlcli.text import shown
 
 Env = gymnasium.Env[Any, Any]
 
@@ -44,6 +46,8 @@ class GymnasiumVectorEnv:
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
         self._clock = 0
         """Steps of all environments since they were made."""
+        self._sent: Array | None = None
+        """Actions [R, N, ...] of the last step, as the environments got them."""
         self._episodes = [[_NO_EPISODE] * num_envs for _ in range(num_runs)]
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
@@ -58,14 +62,14 @@ class GymnasiumVectorEnv:
                 current[run, index] = self._start_episode(run, index)
             except BaseException as error:
                 self._fail(run, index, error)
-        check_finite(self.failures, self.spec.id, current, "observation after a reset")
+        check_finite(self.failures, self.spec.id, current, "observation after a reset", self._culprit)
         clear_rows(self.failures, current)
         self._current = current
         return current
 
     def step(self, actions: Array) -> Step:
         """Steps every environment of every run that has not failed."""
-        sent = self.spec.action.to_env(actions)
+        sent = self._sent = self.spec.action.to_env(actions)
         observations = np.zeros(self._current.shape, self._current.dtype)
         rewards = np.zeros((self.num_runs, self.num_envs))
         terminated, truncated = np.zeros((2, self.num_runs, self.num_envs), np.bool_)
@@ -85,8 +89,8 @@ class GymnasiumVectorEnv:
                 self._read(run, results, rows)
         if self.spec.observation.start:
             observations -= self.spec.observation.start
-        check_finite(self.failures, self.spec.id, observations, "observation")
-        check_finite(self.failures, self.spec.id, rewards, "reward")
+        check_finite(self.failures, self.spec.id, observations, "observation", self._culprit)
+        check_finite(self.failures, self.spec.id, rewards, "reward", self._culprit)
         if self.failures:
             clear_rows(self.failures, observations, rewards, terminated, truncated)
         self._current = observations
@@ -123,18 +127,36 @@ class GymnasiumVectorEnv:
         return made
 
     def _fail(self, run: int, index: int, error: BaseException) -> None:
-        """Records a run's failure, with environment, episode, step and reset seed."""
-        number, began, seed = self._episodes[run][index]
-        step = self._clock - began
-        when = f"step {step} of its episode {number}" if step else f"the reset of its episode {number}"
-        where = f"environment {index}, {when} (reset seed {seed})"
+        """Records a run's failure, with environment, episode, step, reset seed and action."""
         if isinstance(error, InvalidResult):
-            failure: Exception = EnvironmentFault(f"{self.spec.id}, {where}: {error}.")
+            failure: Exception = EnvironmentFault(
+                f"{self._culprit(run, index)} gave what is invalid: {error}."
+            )
         else:
+            where = self._where(run, index)
             failure = contained(error, f"{self.spec.id}, {where},")
             with contextlib.suppress(Exception):
                 failure.add_note(f"In {self.spec.id}, {where}.")
         self.failures[run] = failure
+
+    def _culprit(self, run: int, index: int) -> str:
+        """The environment that returned an invalid result, after file and line of the user's method."""
+        method = "step" if self._steps(run, index) else "reset"
+        place = definition_of(self._envs[run][index], method)
+        return prefixed(place, f"{self.spec.id}, {self._where(run, index)}")
+
+    def _where(self, run: int, index: int) -> str:
+        number, _, seed = self._episodes[run][index]
+        step, given = self._steps(run, index), f"reset seed {seed}"
+        if not step:
+            return f"environment {index}, the reset of its episode {number} ({given})"
+        if self._sent is not None:
+            given += f", action {shown(list(self._split_actions(self._sent[run]))[index])}"
+        return f"environment {index}, step {step} of its episode {number} ({given})"
+
+    def _steps(self, run: int, index: int) -> int:
+        """Steps of an environment's episode so far."""
+        return self._clock - self._episodes[run][index][1]
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order, and closes the environments of the others."""

@@ -26,8 +26,8 @@ from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
+from rlcli.envs.user_code import located
 from rlcli.errors import UserError
-from rlcli.text import described
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
     "CartPole-v1": ArrayCartPole,
@@ -169,8 +169,8 @@ def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
     except UserError:
         raise
     except BaseException as error:
-        found = described(contained(error, env_id))
-        raise UserError(f"{env_id}: its spaces cannot be read: {found}") from error
+        contained(error, env_id)
+        raise UserError(f"{env_id}: its spaces cannot be read: {located(error)}") from error
     return EnvSpec(
         id=env_id,
         observation=observation,

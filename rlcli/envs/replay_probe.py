@@ -15,7 +15,7 @@ import numpy as np
 from rlcli.envs.boundary import InvalidResult, read_reset, read_step
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained
-from rlcli.text import described
+from rlcli.envs.user_code import located
 
 Env = gymnasium.Env[Any, Any]
 
@@ -56,7 +56,8 @@ def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
             return EXACT_WHEN_FRESH
     except BaseException as error:
         # The environment will fail in training too, which then fails the run.
-        met = str(error) if isinstance(error, InvalidResult) else described(contained(error, spec.id))
+        contained(error, spec.id)
+        met = str(error) if isinstance(error, InvalidResult) else located(error)
         return Replay(False, False, f"the replay probe met {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from rlcli.envs.user_code import place_of, prefixed
 from rlcli.errors import EnvironmentFault, RlcliError
 from rlcli.streams import say
 from rlcli.text import described
@@ -39,7 +40,7 @@ def contained(error: BaseException, env_id: str) -> Exception:
         raise error
     if isinstance(error, Exception) and not isinstance(error, RlcliError):
         return error
-    found = EnvironmentFault(f"{env_id} raised {described(error)}.")
+    found = EnvironmentFault(prefixed(place_of(error), f"{env_id} raised {described(error)}."))
     found.__cause__ = error
     return found
 

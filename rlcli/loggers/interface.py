@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from rlcli.config.schema import RunConfig
 
@@ -66,6 +66,14 @@ class Logger(Protocol):
         """Ends the log: finished, failed, interrupted or pruned."""
 
 
+@runtime_checkable
+class Ticking(Protocol):
+    """Logger with a clock, which ticks between two rows."""
+
+    def tick(self, steps: int, phase: str, /) -> None:
+        """Shows the time; see `Loggers.tick`."""
+
+
 class Loggers:
     """Composite of all loggers of a run.
 
@@ -88,6 +96,15 @@ class Loggers:
         """
         for name, member in tuple(self._members.items()):
             self._guarded(name, "log a row", member.log, row)
+
+    def tick(self, steps: int, phase: str) -> None:
+        """Lets clocks tick; `steps` are the env steps collected of the update in progress.
+
+        `phase`: collecting, learning or evaluating.
+        """
+        for name, member in tuple(self._members.items()):
+            if isinstance(member, Ticking):
+                self._guarded(name, "show the time", member.tick, steps, phase)
 
     def message(self, text: str) -> None:
         """Shows a line of text wherever a logger has a reader."""

@@ -24,6 +24,8 @@ COST = 0.01
 """Maximum share of the time that drawing may take; a slow terminal is drawn less often."""
 BEFORE, NOTE = 26, 32
 """Characters a line needs before its sparkline, and after it where there is a note."""
+SLOW = 1.0
+"""Seconds since the last row from which on the panel has the phase of the update."""
 SPARKLINE = range(10, 25)
 """Width of a sparkline beside a note; where even the minimum does not fit, the note is left out."""
 
@@ -113,10 +115,13 @@ class PanelLogger:
         self._console = console
         self._clock = clock
         self._progress = Progress(info.start_steps, info.total_steps, clock)
-        self._blocks = gauges(info.config.batch_size)
+        self._batch = info.config.batch_size
+        self._blocks = gauges(self._batch)
         self._series = {gauge.metric: Series() for block in self._blocks for gauge in block}
         self._latest: dict[str, Any] = {"env_steps": info.start_steps}
-        self._due = clock()
+        self._collected, self._phase = 0, ""
+        """Env steps since the last row, and what is being done."""
+        self._row_at = self._due = clock()
         # stdout stays untouched: it is for results alone.
         self._live = Live(
             self.render(),
@@ -130,9 +135,16 @@ class PanelLogger:
     def log(self, row: Row, /) -> None:
         """Stores a row, and redraws if a drawing is due."""
         self._latest.update(row)
+        self._collected, self._phase, self._row_at = 0, "", self._clock()
         for metric, series in self._series.items():
             if metric in row:
                 series.add(row[metric])
+        if self._clock() >= self._due:
+            self._draw()
+
+    def tick(self, steps: int, phase: str, /) -> None:
+        """Redraws if a drawing is due, with the steps collected since the last row."""
+        self._collected, self._phase = steps, phase
         if self._clock() >= self._due:
             self._draw()
 
@@ -150,7 +162,8 @@ class PanelLogger:
 
     def _draw(self, status: str = "") -> None:
         started = self._clock()
-        self._progress.reach(self._latest["env_steps"])
+        # A run that has ended has learnt from whole updates alone.
+        self._progress.reach(self._latest["env_steps"] + (0 if status else self._collected))
         self._live.update(self.render(status), refresh=True)
         self._check()
         drawn = self._clock()
@@ -189,6 +202,9 @@ class PanelLogger:
         else:
             parts += [f"{duration(self._progress.elapsed)} elapsed"] if inside >= 50 else []
             parts.append(f"{duration(self._progress.left)} left")
+            if inside >= 70 and self._phase and self._clock() - self._row_at >= SLOW:
+                counts = f" {self._collected:,} of {self._batch:,}" if self._phase == "collecting" else ""
+                parts.append(self._phase + counts)
         return Text("   ".join(parts), style="dim", no_wrap=True, overflow="crop")
 
     def _gauge(self, gauge: Gauge, inside: int) -> Text:

@@ -11,10 +11,10 @@ import torch
 from rlcli.collect.evaluation import evaluate, lanes
 from rlcli.envs import registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
+from rlcli.envs.user_code import located
 from rlcli.errors import RlcliError, UserError
 from rlcli.runs.policy import read_policy
 from rlcli.store.checkpoints import Which
-from rlcli.text import described
 
 
 def evaluate_run(
@@ -55,7 +55,7 @@ def evaluate_run(
     except RlcliError:
         raise
     except Exception as error:
-        raise RlcliError(f"{trained.spec.id} failed during the evaluation: {described(error)}") from error
+        raise RlcliError(f"{trained.spec.id} failed during the evaluation: {located(error)}") from error
     finally:
         env.close()
     assert played is not None

@@ -19,6 +19,7 @@ from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
 from rlcli.runs.early_stopping import EarlyStopping
+from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
@@ -60,6 +61,7 @@ class Recorder:
         """The run directory as the user named it."""
         manifest.make_absolute()  # an environment may change the current directory
         self.dir: Final = manifest.path.parent
+        self.reference: Final = reference(manifest, self._given_dir)
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._updates = updates
         self._pending_row = earlier.pending_row
@@ -138,6 +140,11 @@ class Recorder:
     @property
     def _resumed(self) -> bool:
         return bool(self._manifest.content["resumes"])
+
+    @property
+    def saved_update(self) -> int:
+        """The update of the last checkpoint; 0 if there is none yet."""
+        return int(self._manifest.content.get("saved") or 0)
 
     def begin_update(self, row: Row) -> None:
         """Counts an update that was trained; all other methods are about it from now on."""
@@ -243,6 +250,10 @@ class Recorder:
         if aloud:
             streams.say(f"Warning: {text}")
         self._write_log(f"warning: {text}")
+
+    def tick(self, steps: int, phase: str) -> None:
+        """Lets the clock of the progress display tick; see `Loggers.tick`."""
+        self._loggers.tick(steps, phase)
 
     def announce(self, text: str) -> None:
         """Prints a line beside the progress display."""

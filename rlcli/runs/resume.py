@@ -57,7 +57,7 @@ def resume_together(
 ) -> list[Result]:
     """Resumes runs of one shape as a cohort, each from its own last checkpoint; otherwise as `resume`.
 
-    If one of them cannot be resumed, none is. `on_signal` is called with a message at the first signal.
+    If one of them cannot be resumed, none is. `on_signal` is called at the first signal, as by `train`.
     """
     all_checks = tuple(checks)
     with contextlib.ExitStack() as stack:

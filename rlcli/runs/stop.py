@@ -9,11 +9,31 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
 
-STOPPING = "Stopping after this update; once more ends at once."
+if TYPE_CHECKING:
+    from rlcli.runs.reference import Reference
+
 CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
+
+
+def stopping(what: Reference, left: str = "") -> str:
+    """The message after a first signal; `left`: the time the update in progress still takes, if known."""
+    after = f", in {left}" if left else ""
+    return (
+        f"Stopping {what.name} after this update{after}. Press Ctrl-C again to quit at once.\n"
+        f"Resume it with: rlcli resume {what.words}"
+    )
+
+
+def quitting(what: Reference, saved: int | None = None) -> str:
+    """The message after a second signal; `saved`: the update of a run's last checkpoint, 0 without one."""
+    kept = f" Its last checkpoint is of update {saved:,}." if saved else ""
+    if saved == 0:
+        kept = " It has no checkpoint yet, so it begins again."
+    return f"Quit {what.name} at once.{kept}\nResume it with: rlcli resume {what.words}"
 
 
 class Stop:

@@ -12,6 +12,7 @@ from pathlib import Path
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
+from rlcli.collect.rollout import REPORT_EVERY
 from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
@@ -23,7 +24,9 @@ from rlcli.runs.new_run import start_run
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import schedule_warnings
-from rlcli.runs.stop import STOPPING, Stop, stop_on_signals
+from rlcli.runs.stop import Stop, quitting, stop_on_signals, stopping
+from rlcli.runs.update_time import UpdateTime
+from rlcli.streams import say_at_once
 
 __all__ = ["Result", "Verdict", "train"]
 
@@ -71,7 +74,7 @@ def train(
 
     A run that fails, is pruned or is done is dropped; the others' numbers do not change. With `checkpoints`
     each run starts from the state given. `reproduces` is the id of the run that is reproduced. `on_signal` is
-    called with a message at the first signal.
+    called at the first signal with the time that the update in progress still takes ('' if unknown).
 
     Raises:
         UserError: the configs cannot be trained, or a directory contains a run.
@@ -113,19 +116,27 @@ def train_all(
     """Trains a session of runs to their end; `start` is called for each once the session has its state."""
     recorders: dict[int, Recorder] = {}
 
+    clock = UpdateTime(configs[0].batch_size)
+
     def announce() -> None:
+        left = clock.left()
         for recorder in recorders.values():
-            recorder.announce(STOPPING)
-        on_signal(STOPPING)
+            recorder.announce(stopping(recorder.reference, left))
+        on_signal(left)
 
     def abandon(code: int) -> None:
         for recorder in recorders.values():
             recorder.abandon(code)
+        lone = len(recorders) == 1
+        for text in {
+            quitting(one.reference, one.saved_update if lone else None) for one in recorders.values()
+        }:
+            say_at_once(text)
 
     with folder_kept(), stop_on_signals(announce, abandon) as stop:
         with folder_kept():
             session = BACKENDS[configs[0].backend](configs, checkpoints)
-        loop = _Loop(session, recorders, on_row, should_stop, on_end, stop)
+        loop = _Loop(session, recorders, on_row, should_stop, on_end, stop, clock)
         try:
             for run in range(len(configs)):
                 loop.add(start(run, session.restarted(run)))
@@ -148,12 +159,15 @@ class _Loop:
         should_stop: ShouldStop,
         on_end: OnEnd,
         stop: Stop,
+        clock: UpdateTime,
     ) -> None:
         self._session = session
+        self._session.listen(self._collected)
         self._recorders = recorders
         """Of the runs that have not ended."""
         self._on_row, self._should_stop, self._on_end = on_row, should_stop, on_end
-        self._stop = stop
+        self._stop, self._clock = stop, clock
+        self._tick_due = 0.0
         self._results: dict[int, Result] = {}
         self._evaluation_env: VectorEnv | None = None
 
@@ -169,9 +183,11 @@ class _Loop:
             elif recorder.done:
                 self._leave(run, recorder.finish())
         while self._recorders and not self._stop:
+            self._clock.begin(len(self._recorders))
             try:
                 with folder_kept():  # an environment may change it
                     outcome = self._session.update()
+                self._clock.end()
             except Exception as error:
                 self.fail_all(error)
                 break
@@ -188,6 +204,13 @@ class _Loop:
         """Ends all runs after a failure of the session itself; their state may be wrong and is not saved."""
         for run, recorder in tuple(self._recorders.items()):
             self._leave(run, recorder.fail(Failure(error, recorder.updates + 1), None))
+
+    def _collected(self, runs: tuple[int, ...], steps: int) -> None:
+        """Shows progress within an update."""
+        self._clock.collected(runs, steps)
+        for run in runs:
+            recorder = self._recorders[run]
+            recorder.tick(steps, "collecting" if steps < recorder.config.batch_size else "learning")
 
     def close(self) -> None:
         """Releases the environments."""
@@ -242,20 +265,27 @@ class _Loop:
             return None
         evaluation, begun = None, time.perf_counter()
         try:
-            evaluation = self._evaluate(recorder.config, *self._session.policy(run))
+            evaluation = self._evaluate(recorder, *self._session.policy(run))
         finally:
             recorder.add_evaluation(row, evaluation, time.perf_counter() - begun)
         return evaluation
 
-    def _evaluate(self, config: RunConfig, model: Model, snapshot: Snapshot) -> Evaluation | None:
-        episodes = config.eval.episodes
+    def _evaluate(self, recorder: Recorder, model: Model, snapshot: Snapshot) -> Evaluation | None:
+        config, episodes = recorder.config, recorder.config.eval.episodes
+
+        def stopped() -> bool:
+            if time.monotonic() >= self._tick_due:
+                self._tick_due = time.monotonic() + REPORT_EVERY
+                recorder.tick(config.batch_size, "evaluating")
+            return bool(self._stop)
+
         if self._evaluation_env is None:
             self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
         try:
             with folder_kept():
                 return evaluate(
                     model, snapshot, self._evaluation_env, config.seed, episodes,
-                    max_steps=config.eval.max_steps, stopped=lambda: bool(self._stop),
+                    max_steps=config.eval.max_steps, stopped=stopped,
                 )  # fmt: skip
         except Exception:
             self._close_evaluation()  # it has failed for one run, and must not for the next

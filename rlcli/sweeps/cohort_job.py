@@ -31,7 +31,7 @@ MKL_MODE = "MKL_CBWR"
 """MKL's variable for products that do not depend on memory addresses; AUTO keeps its fastest kernels."""
 
 OnStop = Callable[[str], None]
-"""Is called with a message once a signal has asked for the end."""
+"""Is called once a signal has asked for the end, with the time that the update in progress still takes."""
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@
     {"ended": [name, result]}    `RunEnded`
     {"message": text}            `Message`
 
-Lines are read strictly: a line that is not exactly one of these is ignored. `RunsStarted` and `CohortEnded`
-come from the launcher itself; a worker cannot send them. What a worker, its environments and their children
-print goes to standard output and standard error, and becomes a `Message` whatever it looks like.
+Lines are read strictly: a line that is not exactly one of these is ignored. `RunsStarted`, `CohortEnded`
+and `Stopping` come from the launcher itself; a worker cannot send them. What a worker, its environments and
+their children print goes to standard output and standard error, and becomes a `Message` whatever it looks
+like.
 """
 
 from __future__ import annotations
@@ -77,7 +78,15 @@ class CohortEnded:
     """Of the worker process: runs without a `RunEnded` failed with it. None: such runs did not fail."""
 
 
-Event = RunsStarted | RunRow | RunEnded | Message | CohortEnded
+@dataclass(frozen=True)
+class Stopping:
+    """A first signal has come: the updates in progress are the last."""
+
+    left: str = ""
+    """The time they still take, if known."""
+
+
+Event = RunsStarted | RunRow | RunEnded | Message | CohortEnded | Stopping
 OnEvent = Callable[[Event], None]
 
 

@@ -62,8 +62,8 @@ class Display(Protocol):
     def message(self, text: str) -> None:
         """Shows a line of text."""
 
-    def close(self) -> None:
-        """Ends the display."""
+    def close(self, *, interrupted: bool) -> None:
+        """Ends the display; `interrupted`: by a signal."""
 
 
 class Silent:
@@ -89,7 +89,7 @@ class Silent:
     def message(self, text: str) -> None:
         """Nothing."""
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool) -> None:
         """Nothing."""
 
 
@@ -139,7 +139,7 @@ class _Tally:
         self.ended_jobs[job.name] = job
         if job.status == "finished":
             self._reach(job.name, self.totals[job.name])
-        else:  # steps that it did not take are not left either
+        elif job.status != "interrupted":  # steps that it did not take are not left either
             self.progress.total -= self.totals[job.name] - self._steps[job.name]
 
     def _reach(self, name: str, steps: int) -> None:
@@ -147,10 +147,13 @@ class _Tally:
         self._steps[name] = steps
         self.progress.reach(self._all)
 
-    def total(self) -> str:
-        """The total in one line."""
+    def total(self, interrupted: bool = False) -> str:
+        """The total in one line; of an interrupted sweep, what is left to do instead of speed and time."""
         progress = self.progress
         speed = "-" if progress.speed is None else f"{progress.speed:,.0f}"
+        pace = f"{speed} steps/s, {duration(progress.left)} left"
+        if interrupted:
+            pace = f"interrupted after {duration(progress.elapsed)}"
         returns = [row["train/return_100"] for row in self.latest.values() if "train/return_100" in row]
         returns += [
             job.eval_return_mean for job in self.ended_jobs.values() if job.eval_return_mean is not None
@@ -158,8 +161,8 @@ class _Tally:
         median = f", median return {figure(statistics.median(returns))}" if returns else ""
         done = sum(job.status == "finished" for job in self.ended_jobs.values())
         return (
-            f"{progress.fraction:4.0%} of {progress.total:,} steps, {speed} steps/s, "
-            f"{duration(progress.left)} left, {done} of {self.count} finished{median}"
+            f"{progress.fraction:4.0%} of {progress.total:,} steps, {pace}, "
+            f"{done} of {self.count} finished{median}"
         )
 
 
@@ -203,8 +206,10 @@ class Lines:
         """Prints a line."""
         self._stream.line(text)
 
-    def close(self) -> None:
-        """Nothing: the table of the jobs follows."""
+    def close(self, *, interrupted: bool) -> None:
+        """Prints the total of an interrupted sweep; the table of the jobs follows."""
+        if interrupted:
+            self.message(self._tally.total(interrupted))
 
 
 class Panel:
@@ -220,6 +225,7 @@ class Panel:
         self._tally = _Tally(jobs, totals, clock)
         self._console, self._clock = console, clock
         self._due = clock()
+        self._interrupted = False
         self._live = Live(
             self.render(),
             console=console,
@@ -253,8 +259,9 @@ class Panel:
         """Prints a line above the table."""
         self._console.print(Text(visible(text)))
 
-    def close(self) -> None:
+    def close(self, *, interrupted: bool) -> None:
         """Leaves the last total, and the cursor below it."""
+        self._interrupted = interrupted
         try:
             self._draw()
         finally:
@@ -269,7 +276,7 @@ class Panel:
     def render(self) -> Group:
         """The table and the total for the console's present size."""
         tally = self._tally
-        total = Text(tally.total(), no_wrap=True, overflow="ellipsis")
+        total = Text(tally.total(self._interrupted), no_wrap=True, overflow="ellipsis")
         room = max(1, self._console.height - AROUND)
         shown = list(tally.latest.items())[:room]
         if not shown:

@@ -9,13 +9,15 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.stop import CODES, handle_signals
+from rlcli.runs.reference import sweep_reference
+from rlcli.runs.stop import CODES, handle_signals, stopping
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
-from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted
+from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted, Stopping
 from rlcli.sweeps.launchers.launcher import Cohort, Launcher
 from rlcli.sweeps.launchers.stop_file import remove_stop_file
 from rlcli.sweeps.progress import Display, display
 from rlcli.sweeps.results import write_results
+from rlcli.sweeps.row_times import RowTimes
 from rlcli.sweeps.sweep import NO_ID, Job, Sweep, now
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Training:
         self.sweep, self._launcher = sweep, launcher
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
+        self._row_times = RowTimes()
         self._display: Display = display(sweep.jobs, self._totals(jobs), quiet)
 
     def expect(self, jobs: int, steps: int) -> None:
@@ -68,9 +71,9 @@ class Training:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
         self._handlers.close()
-        self._display.close()
         if isinstance(error, _Signalled):
             self.sweep.stopped = error.exit_code
+        self._display.close(interrupted=self.sweep.stopped is not None)
         self.sweep.finished = now()
         for job in self.sweep.jobs:
             if job.status == "running":  # interrupted: its manifest has the state
@@ -115,12 +118,18 @@ class Training:
                 case RunsStarted(names):
                     self._started(names)
                 case RunRow(name, figures):
+                    self._row_times.row(name, figures)
                     self._display.row(name, figures)
                 case RunEnded(name, result):
                     ended.add(name)
+                    self._row_times.ended(name)
                     self._ended(name, result)
                 case Message(text):
                     self._display.message(text)
+                case Stopping(left):
+                    self._display.message(
+                        stopping(sweep_reference(self.sweep.dir), left or self._row_times.left())
+                    )
                 case CohortEnded(names, exit_code):
                     if exit_code is not None:
                         self._fail([name for name in names if name not in ended], exit_code)

@@ -31,7 +31,7 @@ from rlcli.errors import EXIT_CRASH, EXIT_DONE, EXIT_SIGTERM, RlcliError
 from rlcli.runs.stop import CODES, handle_signals
 from rlcli.store.lock import forget
 from rlcli.streams import STDERR, STDIN, prepare, prints_to_stderr
-from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Sender
+from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Sender, Stopping
 from rlcli.sweeps.launchers.stop_file import StopWatcher
 from rlcli.text import described, message_of
 
@@ -79,7 +79,7 @@ def _train_and_send(directory: Path, names: list[str], sender: Sender) -> None:
                     sender.send(event)
             case RunEnded() | Message():
                 sender.send(event)
-            case RunsStarted() | CohortEnded():
+            case RunsStarted() | CohortEnded() | Stopping():
                 raise AssertionError("only launchers send these")
 
     train_cohort(CohortJob.of(Sweep.read(directory), names), send)

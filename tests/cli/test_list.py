@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from rlcli import __version__
 from rlcli.config.compose import compose, from_yaml
 from tests.cli.conftest import ALGORITHMS, Rlcli
+from tests.cli.test_environments import SHORT
 
 ROOT = Path(__file__).parents[2]
 TUNED = sorted(path.parent.name for path in (ROOT / "conf" / "tuned").glob("*/CartPole-v1.yaml"))
@@ -34,16 +36,58 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
     } <= configs
     assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
     envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
-    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": TUNED}
-    assert envs["MountainCar-v0"] == {"name": "MountainCar-v0", "array": True, "tuned": []}
-    assert envs["FrozenLake-v1"] == {"name": "FrozenLake-v1", "array": False, "tuned": []}
+    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": TUNED, "cannot_train": ""}
+    assert envs["MountainCar-v0"] == {
+        "name": "MountainCar-v0", "array": True, "tuned": [], "cannot_train": "",
+    }  # fmt: skip
+    assert envs["FrozenLake-v1"]["tuned"] == []
+    assert not envs["FrozenLake-v1"]["array"]
 
 
 def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
     lines = rlcli("list", "envs").out.splitlines()
-    assert lines[0].split() == ["name", "array", "tuned"]
+    assert lines[0].split() == ["name", "array", "tuned", "cannot", "train"]
     assert lines[1].split() == ["CartPole-v1", "array", *TUNED]
     assert "FrozenLake-v1" in lines
+
+
+@pytest.mark.broken_by(
+    "environments whose package is missing are not marked",
+    "envs/obstacles.py",
+    "if missing is not None:",
+    "if False:",
+)
+def test_what_cannot_be_trained_yet_is_marked_with_the_reason(
+    rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark is true: those are refused, and one that is not marked is trained."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name, *rest: None if name in ("jax", "Box2D", "ale_py") else find(name, *rest),
+    )
+    reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
+    assert reasons["CartPole-v1"] == ""
+    assert reasons["phys2d/CartPole-v1"] == 'needs jax: pip install "gymnasium[jax]"'
+    assert reasons["LunarLander-v3"] == 'needs Box2D: pip install "gymnasium[box2d]"'
+    assert reasons["ALE/..."] == 'needs ale_py: pip install "ale-py"'
+    for name in ("phys2d/CartPole-v1", "LunarLander-v3"):
+        assert rlcli("train", f"env={name}").code == 2
+
+
+def test_images_are_marked(rlcli: Rlcli) -> None:
+    pytest.importorskip("Box2D")
+    reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
+    assert reasons["CarRacing-v3"] == "images: no convolutional network yet"
+    assert reasons["LunarLander-v3"] == ""
+    assert "its observations are images" in rlcli("train", "env=CarRacing-v3").err
+
+
+def test_atari_is_marked_with_what_can_be_trained(rlcli: Rlcli) -> None:
+    pytest.importorskip("ale_py")
+    reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
+    assert "env.kwargs.obs_type=ram trains" in reasons["ALE/Pong-v5"]
+    assert rlcli("train", "env=ALE/Pong-v5", "env.kwargs.obs_type=ram", *SHORT).code == 0
 
 
 def test_ones_own_configs_are_listed(rlcli: Rlcli, workplace: Path) -> None:

@@ -216,7 +216,9 @@ def test_a_signal_ends_the_whole_sweep(rlcli: Rlcli, workplace: Path) -> None:
     ended = interrupted(words, signal.SIGTERM, "runs/*/*/metrics.jsonl", workplace)
     assert ended.code == 143
     assert [row["status"] for row in ended.rows()] == ["interrupted", "interrupted"]
-    assert "Stopping after this update" in ended.err
+    assert "Stopping sweep sweep-ppo-CartPole-v1-" in ended.err
+    assert "after this update, in about 0 s. Press Ctrl-C again to quit at once." in ended.err
+    assert " of 2,000,000,000 steps, interrupted after " in ended.err
     assert "Traceback" not in ended.err
     assert [row["exit_code"] for row in rlcli("runs", "--json").rows()] == [143, 143]
 

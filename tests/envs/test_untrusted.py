@@ -43,7 +43,7 @@ def test_a_deed_fails_its_run_and_says_where(
             assert set(env.failures) == ({1} if (number, step) == (episode, 2) else set())
         assert (found.observations[0] == 1).all()
     told = "".join([str(described(env.failures[1])), *getattr(env.failures[1], "__notes__", ())])
-    assert f"environment 1, step 3 of its episode {episode} (reset seed 4)" in told
+    assert f"environment 1, step 3 of its episode {episode} (reset seed 4, action " in told
     assert trace(env.failures[1])
 
 

@@ -202,6 +202,50 @@ def test_a_slow_terminal_is_drawn_less_often(make_panel, make_row, clock, monkey
     assert panel._due == pytest.approx(clock.now + 5.0)
 
 
+@pytest.mark.broken_by(
+    "the panel stands still within an update",
+    "loggers/panel.py",
+    "self._collected, self._phase = steps, phase",
+    "return",
+)
+def test_the_clock_ticks_within_an_update_with_the_steps_so_far(make_panel, make_row, clock):
+    panel = make_panel()
+    panel.log(make_row(1))
+    drawn = []
+    for second in range(1, 9):
+        clock.now += 1.0
+        panel.tick(128 * second, "collecting" if second < 8 else "learning")
+        drawn.append("\n".join(plain(panel, 100)))
+    for second, text in enumerate(drawn[:7], 1):
+        assert f"{second} s elapsed" in text
+        assert f"{1024 + 128 * second:,} / 102,400 steps" in text
+        assert f"collecting {128 * second:,} of 1,024" in text
+    assert "128 steps/s" in drawn[6]
+    assert "learning" in drawn[7]
+    panel.log(make_row(2))
+    assert "learning" not in "\n".join(plain(panel, 100))
+
+
+def test_ticks_draw_no_more_often_than_rows(make_panel, make_row, clock):
+    panel = make_panel()
+    panel.log(make_row(1))
+    drawn = 0
+    for step in range(100):
+        before = len(panel._console.file.getvalue())
+        panel.tick(step, "collecting")
+        drawn += len(panel._console.file.getvalue()) > before
+        clock.now += 1 / 32
+    assert 12 <= drawn <= 14
+
+
+def test_a_run_that_has_ended_has_the_steps_it_learnt_from(make_panel, make_row):
+    panel = make_panel()
+    panel.log(make_row(3))
+    panel.tick(512, "collecting")
+    panel._draw("interrupted")
+    assert "3,072 / 102,400 steps" in "\n".join(plain(panel, 100, "interrupted"))
+
+
 def test_the_end_is_said_and_the_cursor_comes_back(make_panel, make_row, clock):
     panel = make_panel()
     panel.log(make_row(100))

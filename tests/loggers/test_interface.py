@@ -50,6 +50,27 @@ def test_a_failing_logger_is_reported_once_and_the_others_go_on(broken):
         assert member.calls[-1] == ("close", "finished")
 
 
+class Clock(Member):
+    """A logger with a clock."""
+
+    def tick(self, steps: int, phase: str, /) -> None:
+        self._called("tick", (steps, phase))
+
+
+def test_only_loggers_with_a_clock_tick_and_one_that_fails_is_switched_off():
+    said: list[str] = []
+    plain, good, broken = Member(), Clock(), Clock("tick")
+    loggers = Loggers({"a": lambda: plain, "b": lambda: good, "c": lambda: broken}, said.append)
+    for steps in (1, 2):
+        loggers.tick(steps, "collecting")
+    assert plain.calls == [("start", None)]
+    assert good.calls == [("start", None), ("tick", (1, "collecting")), ("tick", (2, "collecting"))]
+    assert broken.calls[-1] == ("close", "failed")
+    assert said == [
+        "The c logger could not show the time and is switched off; training continues. out of order"
+    ]
+
+
 def test_a_logger_switched_off_is_ended_and_gets_no_more_rows():
     broken = Member("log")
     loggers = Loggers({"console": lambda: broken}, lambda _: None)

@@ -41,7 +41,10 @@ def test_a_crash_leaves_its_traceback_and_the_last_good_state(trained: Trained) 
     settings = faulty("raise", SECOND, total_steps=5 * BATCH)
     result = trained(**settings)
     assert (result.status, result.exit_code, result.updates) == ("failed", 1, 2)
-    assert result.message == "RuntimeError: broken at step 3"
+    place, error, message = str(result.message).split(": ", 2)
+    assert place.startswith("tests/envs/broken.py:")
+    where = f"environment 0, step 3 of its episode 3 (reset seed {SECOND}, action "
+    assert (error, message.startswith(f"broken at step 3. In {FAULTY}, {where}")) == ("RuntimeError", True)
     log = (result.dir / "train.log").read_text()
     assert "Traceback" in log
     assert "tests/envs/broken.py" in log
@@ -130,7 +133,9 @@ def test_a_listener_that_fails_fails_its_run(tmp_path: Path) -> None:
 
     results = train([tiny(seed=seed) for seed in (0, 1)], [tmp_path / "a", tmp_path / "b"], on_row=on_row)
     assert [result.status for result in results] == ["failed", "finished"]
-    assert results[0].message == "ZeroDivisionError: in the listener"
+    place, _, message = str(results[0].message).partition(": ")
+    assert place.startswith("tests/runs/test_failures.py:")
+    assert message == "ZeroDivisionError: in the listener"
 
 
 def test_a_defect_of_the_backend_ends_all_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

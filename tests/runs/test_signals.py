@@ -38,9 +38,11 @@ PATIENCE = 60.0
 
 @contextmanager
 def long_run(run_dir: Path, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that trains for ever."""
+    """A process that trains for ever; its stderr is a pipe."""
     command = [sys.executable, "-c", LONG, str(run_dir), json.dumps(changes)]
-    with subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    ) as process:
         try:
             yield process
         finally:
@@ -79,6 +81,10 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 130
+        assert process.stderr is not None
+        shown = process.stderr.read().decode()
+    again = f"Resume it with: rlcli resume {run_dir} --import tests.runs.environments\n"
+    assert f"Quit run run at once. It has no checkpoint yet, so it begins again.\n{again}" in shown
     manifest = manifest_of(run_dir)
     assert (manifest["status"], manifest["message"]) == ("interrupted", "ended at once")
     assert manifest["updates"] == 3
@@ -136,6 +142,78 @@ def test_a_run_that_was_done_is_finished_but_the_signal_is_passed_on(tmp_path: P
     [result] = train([config], [tmp_path / "run"], on_row=on_row)
     assert (result.status, result.exit_code) == ("finished", 143)
     assert (manifest_of(result.dir)["status"], manifest_of(result.dir)["exit_code"]) == ("finished", 0)
+
+
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is shown beside the progress display."""
+    shown: list[str] = []
+    monkeypatch.setattr("rlcli.runs.recorder.Recorder.announce", lambda _, text: shown.append(text))
+    return shown
+
+
+def test_the_first_signal_names_the_run_its_resume_and_the_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = messages(monkeypatch)
+    run_dir = tmp_path / "my run"
+    train([tiny(**interrupting(episode_seed(0, 1, 1), total_steps=10 * BATCH))], [run_dir])
+    assert shown == [
+        "Stopping run my run after this update, in about 0 s. Press Ctrl-C again to quit at once.\n"
+        f"Resume it with: rlcli resume '{run_dir}' --import tests.runs.environments"
+    ]
+
+
+def test_a_run_in_the_default_place_has_its_id_for_a_reference(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = messages(monkeypatch)
+    settings = interrupting(episode_seed(0, 1, 1), total_steps=10 * BATCH)
+    [result] = train([tiny(**settings)], [Path("runs/one")])
+    assert f"rlcli resume {result.id} --import tests.runs.environments" in shown[0]
+
+
+def test_a_job_of_a_sweep_names_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = messages(monkeypatch)
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep/sweep.json").write_text("{}")
+    settings = interrupting(episode_seed(0, 1, 1), total_steps=10 * BATCH)
+    train([tiny(**settings)], [tmp_path / "sweep/job"])
+    assert shown[0].startswith("Stopping sweep sweep after this update")
+    assert shown[0].endswith(f"rlcli resume {tmp_path / 'sweep'}")
+
+
+class Collecting:
+    """Reports of progress within updates."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ticks: list[tuple[int, str]] = []
+        monkeypatch.setattr("rlcli.runs.recorder.Recorder.tick", lambda _, *tick: self.ticks.append(tick))
+
+
+@pytest.mark.parametrize("backend", ["native", "sb3"])
+def test_progress_within_updates_is_reported_and_changes_no_numbers(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if backend == "sb3":
+        pytest.importorskip("stable_baselines3")
+    settings: dict[str, Any] = {"backend": backend, "eval__every": 32}
+    [calm] = train([tiny(**settings)], [tmp_path / "calm"])
+    told = Collecting(monkeypatch)
+    for module in ("rlcli.collect.rollout", "rlcli.runs.train"):
+        monkeypatch.setattr(f"{module}.REPORT_EVERY", 0.0)
+    [result] = train([tiny(**settings)], [tmp_path / "told"])
+    collected = [(steps, "collecting" if steps < BATCH else "learning") for steps in range(2, BATCH + 1, 2)]
+    assert [tick for tick in told.ticks if tick[1] != "evaluating"] == 3 * collected
+    assert (BATCH, "evaluating") in told.ticks
+    assert rows_of(result.dir) == rows_of(calm.dir)
+    assert (result.dir / "digests.txt").read_text() == (calm.dir / "digests.txt").read_text()
+
+
+def test_progress_is_reported_a_few_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Collecting(monkeypatch)
+    train([tiny()], [tmp_path / "run"])
+    assert len(told.ticks) < 10
+    assert told.ticks.count((BATCH, "learning")) == 3
 
 
 def test_handlers_are_put_back(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rlcli.runs.stop import CODES, STOPPING, stop_on_signals
-from rlcli.streams import STDERR
+from rlcli.runs.reference import sweep_reference
+from rlcli.runs.stop import CODES, quitting, stop_on_signals
+from rlcli.streams import STDERR, say_at_once, show_cursor
 from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import (
     LONGEST_EVENT,
@@ -30,6 +31,7 @@ from rlcli.sweeps.events import (
     OnEvent,
     RunEnded,
     RunsStarted,
+    Stopping,
     decoded,
     printed,
 )
@@ -89,9 +91,14 @@ def train_in_processes(
 
     def announce() -> None:
         pass_on(stop.exit_code)
-        events.put(Message(STOPPING))
+        events.put(Stopping())
 
-    with contextlib.ExitStack() as left, stop_on_signals(announce, pass_on) as stop:
+    def at_once(code: int) -> None:
+        pass_on(code)
+        show_cursor()
+        say_at_once(quitting(sweep_reference(directory)))
+
+    with contextlib.ExitStack() as left, stop_on_signals(announce, at_once) as stop:
         left.callback(lambda: [_end(worker.process) for worker in running.values()])
         while running or (waiting and not stop):
             while waiting and len(running) < count and not stop:

@@ -16,14 +16,25 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlcli.errors import EXIT_CRASH, StorageError
+from rlcli.runs.reference import sweep_reference
 from rlcli.runs.result import Result
-from rlcli.runs.stop import STOPPING, stop_on_signals
+from rlcli.runs.stop import quitting, stop_on_signals
 from rlcli.store.admission import VARIABLE
 from rlcli.store.directory import summary
 from rlcli.store.manifest import FILE as MANIFEST
 from rlcli.store.rows import RECORD, last_row
+from rlcli.streams import say_at_once, show_cursor
 from rlcli.sweeps.cohort_job import failed
-from rlcli.sweeps.events import CohortEnded, Message, OnEvent, RunEnded, RunRow, RunsStarted, figures_of
+from rlcli.sweeps.events import (
+    CohortEnded,
+    Message,
+    OnEvent,
+    RunEnded,
+    RunRow,
+    RunsStarted,
+    Stopping,
+    figures_of,
+)
 from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.stop_file import StopFile, remove_stop_file
 from rlcli.sweeps.sweep import OVER
@@ -74,17 +85,19 @@ def supervise(
 
     A cohort whose worker died is submitted again, up to `retries` times: its runs resume.
     """
-    directory = directory.resolve()
+    named, directory = sweep_reference(directory), directory.resolve()
     poll = RunPoll(directory, on_event)
     submitted: dict[Any, _Submitted] = {}
 
     def at_once(_: int) -> None:
         pool.kill(list(submitted))
         remove_stop_file(directory)
+        show_cursor()
+        say_at_once(quitting(named))
 
     def announce() -> None:
         stop_file.stop()
-        on_event(Message(STOPPING))
+        on_event(Stopping())
 
     with StopFile(directory) as stop_file, stop_on_signals(announce, at_once) as stop:
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from rlcli.sweeps.cohorts import Machine
-from rlcli.sweeps.events import CohortEnded, Message, OnEvent, RunsStarted
+from rlcli.sweeps.events import CohortEnded, OnEvent, RunsStarted, Stopping
 from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.sweep import Sweep
 
@@ -30,7 +30,7 @@ class InProcess:
         for names in cohorts:
             on_event(RunsStarted(tuple(names)))
             code = train_cohort(
-                CohortJob.of(sweep, names), on_event, on_stop=lambda text: on_event(Message(text))
+                CohortJob.of(sweep, names), on_event, on_stop=lambda left: on_event(Stopping(left))
             )
             on_event(CohortEnded(tuple(names), None))
             if code is not None:

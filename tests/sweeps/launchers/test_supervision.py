@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlcli.store.lock import forget, holder, this_process
-from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted
+from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Stopping
 from rlcli.sweeps.launchers import supervision
 from rlcli.sweeps.launchers.stop_file import FILE, StopFile, StopWatcher
 from rlcli.sweeps.launchers.supervision import Lost, RunPoll, supervise
@@ -150,7 +150,7 @@ def test_after_a_signal_nothing_is_submitted_and_nothing_failed(waiting: Sweep) 
     pool = Inside(lost=1, stop_after=1)
     code, told = supervised(pool, waiting, retries=5)
     assert (code, len(pool.tasks), pool.withdrawn, results(told)) == (143, 1, [0], {})
-    assert Message("Stopping after this update; once more ends at once.") in told
+    assert Stopping() in told
 
 
 def task_for(directory: Path, **changes: Any) -> Task:

@@ -1,0 +1,172 @@
+"""A mistake in the user's own environment: the message names its file, line and value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Rlcli
+from tests.cli.test_environments import SHORT
+
+FILE = "my_faulty_env.py"
+SOURCE = """
+import json
+
+import gymnasium
+import numpy as np
+
+
+class Mine(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, fault):
+        self.fault = fault
+        if fault == "make":
+            raise ValueError("no such map")  # make
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        if self.fault == "reset":
+            self.start()
+        return np.zeros(3, np.float32), {}
+
+    def start(self):
+        raise OSError("no map")  # reset
+
+    def step(self, action):  # hole  # reward
+        self.steps += 1
+        observation, reward = np.zeros(3, np.float32), 1.0
+        if self.steps == 3:
+            if self.fault == "raise":
+                {}["speed"]  # raise
+            if self.fault == "json":
+                json.loads("no json")  # json
+            if self.fault == "numpy":
+                np.linalg.inv(np.zeros((2, 2)))  # numpy
+            if self.fault == "exit":
+                raise SystemExit(3)  # exit
+            if self.fault == "hole":
+                observation[1] = np.nan
+            if self.fault == "reward":
+                reward = "high"
+        return observation, reward, False, self.steps == 20, {}
+
+
+gymnasium.register("MyFaulty-v0", Mine)
+"""
+ENV = "env=my_faulty_env:MyFaulty-v0"
+WHERE = "my_faulty_env:MyFaulty-v0, environment 0, step 3 of its episode 1 (reset seed "
+
+
+def line_of(fault: str) -> int:
+    """The line that is the cause of a fault."""
+    [number] = [at for at, line in enumerate(SOURCE.splitlines(), 1) if f"# {fault}" in line]
+    return number
+
+
+@pytest.fixture
+def my_module(workplace: Path) -> Iterator[Path]:
+    """The module in the current folder."""
+    (workplace / FILE).write_text(SOURCE)
+    yield workplace / FILE
+    sys.modules.pop("my_faulty_env", None)
+
+
+@pytest.mark.broken_by(
+    "a frame of the standard library taken for the user's",
+    "envs/user_code.py",
+    "return not standard or bool(INSTALLED & set(found.parts))",
+    "return True",
+    case="json",
+)
+@pytest.mark.broken_by(
+    "a frame of an installed package taken for the user's",
+    "envs/user_code.py",
+    "not INSTALLED & set(Path(path).parts)",
+    "True",
+    case="numpy",
+)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "KeyError: 'speed'. In {where}"),
+        ("json", "JSONDecodeError: Expecting value: line 1 column 1 (char 0). In {where}"),
+        ("numpy", "LinAlgError: Singular matrix. In {where}"),
+        ("exit", "{where}"),
+        ("hole", "{where}"),
+        ("reward", "{where}"),
+        ("reset", "OSError: no map. In my_faulty_env:MyFaulty-v0, environment 0, the reset of its episode 1"),
+    ],
+    ids=["raise", "json", "numpy", "exit", "hole", "reward", "reset"],
+)
+def test_a_failed_run_names_the_line_and_the_value(
+    fault: str, message: str, rlcli: Rlcli, my_module: Path
+) -> None:
+    ended = rlcli("train", ENV, f"env.kwargs.fault={fault}", "name=one", *SHORT)
+    assert ended.code in (1, 3)
+    assert f"failed: {FILE}:{line_of(fault)}: {message.format(where=WHERE)}" in ended.err
+    values = {
+        "hole": "gave a non-finite observation (nan at index 1).",
+        "reward": "the reward should be one real number; it is 'high', of type str.",
+        "exit": "raised SystemExit: 3.",
+        "reset": "",
+    }
+    assert values.get(fault, ", action ") in ended.err
+
+
+def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module: Path) -> None:
+    ended = rlcli("train", ENV, "env.kwargs.fault=raise", "name=one", *SHORT)
+    *_, warning, suggestion = ended.err.splitlines()
+    assert warning == (
+        "A resume takes the same steps and fails in the same way, as long as its cause is there."
+    )
+    assert suggestion.startswith("Once that is corrected: rlcli resume ")
+    my_module.write_text(SOURCE.replace('{}["speed"]  # raise', "pass"))
+    sys.modules.pop("my_faulty_env")
+    words = suggestion.partition("rlcli ")[2].split()
+    assert rlcli(*words, "-q").code == 0
+
+
+def test_the_failure_of_a_sweep_is_not_met_again_without_a_warning(rlcli: Rlcli, my_module: Path) -> None:
+    ended = rlcli("train", "-m", "seed=0,1", ENV, "env.kwargs.fault=raise", "name=two", *SHORT)
+    assert ended.err.count(f"failed: {FILE}:{line_of('raise')}: KeyError: 'speed'.") == 2
+    assert "Jobs that failed fail again as long as the cause is there." in ended.err
+    assert "Resume with" not in ended.err
+
+
+def test_numbers_of_training_that_are_not_finite_suggest_other_settings(
+    rlcli: Rlcli, workplace: Path
+) -> None:
+    ended = rlcli("train", "-q", "algo.learning_rate=1e30", "algo.max_grad_norm=null", "name=one", *SHORT)
+    assert ended.code == 3
+    assert "train it anew with other settings, such as a smaller learning rate" in ended.err
+    assert "rlcli resume" not in ended.err
+
+
+def test_a_constructor_that_raises_is_named(rlcli: Rlcli, my_module: Path) -> None:
+    ended = rlcli("train", ENV, "env.kwargs.fault=make", *SHORT)
+    assert ended.code == 2
+    assert f"cannot be made with env.kwargs={{'fault': 'make'}}: {FILE}:{line_of('make')}: ValueError" in (
+        ended.err
+    )
+
+
+def test_a_module_that_cannot_be_parsed_or_imported_is_named(rlcli: Rlcli, my_module: Path) -> None:
+    my_module.write_text("import gymnasium\n\ngymnasium.regster()\n")
+    assert f"importing my_faulty_env failed: {FILE}:3: AttributeError: " in rlcli("train", ENV).err
+    my_module.write_text("\n\n\ndef step(:\n")
+    assert f"importing my_faulty_env failed: {FILE}:4: SyntaxError: " in rlcli("train", ENV).err
+
+
+def test_an_evaluation_names_the_line(rlcli: Rlcli, my_module: Path) -> None:
+    assert rlcli("train", "-q", ENV, "env.kwargs.fault=none", "name=one", *SHORT).code == 0
+    my_module.write_text(SOURCE.replace('self.fault == "raise"', "True"))
+    sys.modules.pop("my_faulty_env")
+    ended = rlcli("eval", "runs/one", "--import", "my_faulty_env")
+    assert ended.code == 1
+    assert f"failed during the evaluation: {FILE}:{line_of('raise')}: KeyError: 'speed'." in ended.err
