@@ -52,3 +52,23 @@ def test_what_is_said_of_a_metric(rlcli: Rlcli) -> None:
 )
 def test_a_part_of_the_name_is_enough(word: str, names: set[str], rlcli: Rlcli) -> None:
     assert {row["name"] for row in rlcli("explain", word, "--json").rows()} == names
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [
+        ("lr", "algo.learning_rate"),
+        ("algo.lr", "algo.learning_rate"),
+        ("KL", "update/kl_anchor_pi"),
+        ("batch_size", "algo.minibatches"),
+        ("approx_kl", "update/kl_k3"),
+        ("ep_rew_mean", "train/return_100"),
+        ("env_id", "env.id"),
+        ("importance weights", "algo.weights"),
+    ],
+)
+def test_names_of_other_libraries_and_words_lead_to_keys_and_metrics(
+    word: str, named: str, rlcli: Rlcli
+) -> None:
+    assert named in {row["name"] for row in rlcli("explain", word, "--json").rows()}
+    assert named in rlcli("explain", word).out
