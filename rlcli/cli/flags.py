@@ -16,11 +16,7 @@ class Verbs(TyperGroup):
     """A group that takes flags of a verb before it, and its own flags after the verb."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-<<<<<<< HEAD
         """Parse the arguments, each flag in its place; from a `#` on they are a comment, which zsh passes."""
-=======
-        """Parse the arguments, each flag in its place; a `#` begins a comment, which zsh passes on."""
->>>>>>> names
         end = args.index("#") if "#" in args else len(args)
         return super().parse_args(ctx, self._ordered(args[:end]))
 
