@@ -37,7 +37,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check lint format types same-numbers bench cohorts envs figures bounds parity faults docs clean
+.PHONY: help install train test smoke check lint format types same-numbers same-speed bench cohorts envs figures bounds parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -94,6 +94,10 @@ types: $(DEV) ## mypy --strict over rlcli/
 same-numbers: $(DEV) ## train a fixed set of runs at REV=... and here: identical, or the first difference
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-numbers REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/same_numbers.py $(REV) $(ARGS)
+
+same-speed: $(DEV) ## time per update at REV=... and here, in turns on one core
+	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-speed REV=main" >&2; exit 2; }
+	$(QUIET) $(BIN)/python scripts/bench_revisions.py $(REV) $(ARGS)
 
 bench: $(DEV) ## steps per second compared with Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)

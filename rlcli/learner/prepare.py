@@ -5,7 +5,7 @@ Shapes: T time, R runs, N environments of one run, B = T N samples, D policy out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
 from rlcli.learner.statistics import scaled_rewards
+from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
@@ -73,38 +74,16 @@ def prepare(
     acting = sampled(model, model.outputs(behaviour(state), observations), actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
-    advantages, targets = estimator(transitions)
-    anchored = acting if algorithm.from_behaviour else initial
-    batch = Batch(
-        inputs,
-        actions,
-        advantages,
-        targets,
-        anchored.log_prob,
-        values=None if config.algo.value_clip is None else values,
-        weights=_weights(hyper, initial, acting) if config.lag and not algorithm.from_behaviour else None,
-        anchor_outputs=None if algorithm.penalty is None else anchored.outputs.state,
-    )
+    batch = _batch(algorithm, config, hyper, inputs, actions, values, estimator(transitions), initial, acting)
     mu = reference("mu", acting.distribution, actions)
     anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
-    epochs = EpochFigures(
-        algorithm, configs, model, inputs, actions, mu, mu if algorithm.from_behaviour else anchor
-    )
+    measured = mu if algorithm.from_behaviour else anchor
+    epochs = EpochFigures(algorithm, configs, model, inputs, actions, mu, measured)
     weighting = None
-    objective_advantages = whiten(advantages) if algorithm.whitens else advantages
     if algorithm.weighting is not None:
-        weighting = algorithm.weighting(hyper, transitions, advantages, acting.log_prob, rollout.counted)
-        objective_advantages = weighting(initial.log_prob)
-    term = None
-    if algorithm.penalty is not None:
-        beta = algorithm.penalty.coefficients(configs, done, hyper, state.coefficient)
-        term = PenaltyTerm(algorithm.penalty, anchored.outputs.free, beta.float().unsqueeze(-1))
-
-    def order(epoch: int) -> Tensor:
-        if algorithm.whole_sequences:
-            return sequences(seeds, done, epoch, config)
-        return permutation(seeds, done, epoch, config.batch_size)
-
+        weighting = algorithm.weighting(
+            hyper, transitions, batch.advantages, acting.log_prob, rollout.counted
+        )
     start = Start(
         algorithm,
         configs,
@@ -113,16 +92,15 @@ def prepare(
         state.policy.parameters,
         state.optimiser,
         batch,
-        objective_advantages,
+        _objective_advantages(algorithm, batch, weighting, initial),
         weighting,
-        term,
-        order,
+        _penalty(algorithm, configs, hyper, state, acting if algorithm.from_behaviour else initial),
+        _orders(algorithm, config, seeds, done),
         estimator.under,
         epochs,
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
-    sound = _assertions(config, rollout, acting, initial)
-    return Prepared(start, values, mu, anchor, initial, epochs, sound)
+    return Prepared(start, values, mu, anchor, initial, epochs, _assertions(config, rollout, acting, initial))
 
 
 def sampled(model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
@@ -184,6 +162,63 @@ def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
     """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
     difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
     return difference.flatten(1).amax(-1)
+
+
+def _batch(
+    algorithm: Algorithm,
+    config: RunConfig,
+    hyper: Hyperparameters,
+    inputs: Tensor,
+    actions: Tensor,
+    values: Tensor,
+    estimates: tuple[Tensor, Tensor],
+    initial: SampledPolicy,
+    acting: SampledPolicy,
+) -> Batch:
+    """The samples that gradient steps learn from."""
+    advantages, targets = estimates
+    anchor = acting if algorithm.from_behaviour else initial
+    return Batch(
+        inputs,
+        actions,
+        advantages,
+        targets,
+        anchor.log_prob,
+        values=None if config.algo.value_clip is None else values,
+        weights=_weights(hyper, initial, acting) if config.lag and not algorithm.from_behaviour else None,
+        anchor_outputs=None if algorithm.penalty is None else anchor.outputs.state,
+    )
+
+
+def _objective_advantages(
+    algorithm: Algorithm, batch: Batch, weighting: Weighting | None, initial: SampledPolicy
+) -> Tensor:
+    """The advantages [R, B] of the whole batch's objective: weighted, whitened or as estimated."""
+    if weighting is not None:
+        return weighting(initial.log_prob)
+    return whiten(batch.advantages) if algorithm.whitens else batch.advantages
+
+
+def _penalty(
+    algorithm: Algorithm,
+    configs: Sequence[RunConfig],
+    hyper: Hyperparameters,
+    state: TrainState,
+    anchor: SampledPolicy,
+) -> PenaltyTerm | None:
+    if algorithm.penalty is None:
+        return None
+    beta = algorithm.penalty.coefficients(configs, state.update.tolist(), hyper, state.coefficient)
+    return PenaltyTerm(algorithm.penalty, anchor.outputs.free, beta.float().unsqueeze(-1))
+
+
+def _orders(
+    algorithm: Algorithm, config: RunConfig, seeds: Sequence[int], done: Sequence[int]
+) -> Callable[[int], Tensor]:
+    """Epoch -> each run's order of its samples, [R, B]."""
+    if algorithm.whole_sequences:
+        return lambda epoch: sequences(seeds, done, epoch, config)
+    return lambda epoch: permutation(seeds, done, epoch, config.batch_size)
 
 
 def _weights(hyper: Hyperparameters, initial: SampledPolicy, acting: SampledPolicy) -> Tensor:

@@ -55,8 +55,8 @@ def test_environments_are_drawn_anew_for_each_run_update_and_epoch():
 @pytest.mark.broken_by(
     "samples where sequences are asked for",
     "learner/prepare.py",
-    "        if algorithm.whole_sequences:\n",
-    "        if not algorithm.whole_sequences:\n",
+    "    if algorithm.whole_sequences:\n",
+    "    if not algorithm.whole_sequences:\n",
 )
 @pytest.mark.parametrize("row", [*ROWS, "ppo"])
 def test_every_row_that_shuffles_trains_by_sequences(row, monkeypatch):

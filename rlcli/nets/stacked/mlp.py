@@ -21,7 +21,7 @@ from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.activations import ACTIVATIONS
 from rlcli.nets.stacked.layout import Initialisation, Layout
 from rlcli.nets.stacked.linear import product
-from rlcli.nets.stacked.passes import Passes, StackedHeads, Views, features, views
+from rlcli.nets.stacked.passes import Passes, Views, features, views
 
 Array = npt.NDArray[Any]
 
@@ -67,15 +67,15 @@ class MLP:
         self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
     ) -> Heads:
         """Outputs at inputs [R, B, I], each in memory by itself; a few runs at a time."""
-        stack, last = StackedHeads(self.layout), self.layout.trunks - 1
-        free = self.layout.unflatten(parameters)["policy.free"]
+        given, last = self._views(parameters, ALL), self.layout.trunks - 1
+        stack, free = given.heads, given.parts["policy.free"]
         output = value = inputs.new_empty(*inputs.shape[:2], 0)
         if part != CRITIC:
-            rows = self._stacked_outputs(stack, parameters, inputs, 0)
+            rows = self._outputs(given, inputs, 0)
             output = rows[:, : self.layout.outputs if part == ACTOR else stack.policy].transpose(-1, -2)
         if part != ACTOR:
             if part == CRITIC or last:
-                rows = self._stacked_outputs(stack, parameters, inputs, last)
+                rows = self._outputs(given, inputs, last)
             value = stack.value(rows)
         return Heads(output, free[..., :0] if part == CRITIC else free, value)
 
@@ -89,12 +89,12 @@ class MLP:
         repeatedly: bool = False,
     ) -> Passes:
         """Passes through all of the network or one part, at inputs [R, B, I] of it."""
-        return Passes(self._part(part), self._views(parameters, part), inputs, repeatedly=repeatedly)
+        return Passes(self._views(parameters, part), inputs, repeatedly=repeatedly)
 
     def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
         """Inputs, but for the critic of a shared trunk, which reads its features [R, B, H]."""
         if part == CRITIC and self.layout.shared:
-            return features(self.layout, parameters, inputs, 0)
+            return features(self._views(parameters, ALL), inputs, 0)
         return inputs
 
     def blocks(self, inputs: Tensor) -> list[slice]:
@@ -135,11 +135,11 @@ class MLP:
     def _part(self, part: str) -> Layout:
         return {ALL: self.layout, ACTOR: self.layout.actor, CRITIC: self.layout.critic}[part]
 
-    def _stacked_outputs(self, stack: StackedHeads, parameters: Tensor, inputs: Tensor, trunk: int) -> Tensor:
+    def _outputs(self, given: Views, inputs: Tensor, trunk: int) -> Tensor:
         """Outputs of a trunk's head, [R, S, B]."""
-        weight, bias = (part[:, trunk] for part in stack.stacked(self.layout.unflatten(parameters)))
+        weight, bias = (part[:, trunk] for part in given.heads.stacked(given.parts))
         outputs = inputs.new_empty(inputs.shape[0], weight.shape[1], inputs.shape[1])
         for runs in self.blocks(inputs):
-            found = features(self.layout, parameters[runs], inputs[runs], trunk)
+            found = features(given, inputs, trunk, runs)
             outputs[runs] = product(weight[runs], found.transpose(-1, -2)).add_(bias[runs])
         return outputs

@@ -103,26 +103,29 @@ class _Layer(NamedTuple):
 class Views(NamedTuple):
     """Parameters of a layout as the passes read them: views, which follow what is changed in place."""
 
+    layout: Layout
+    heads: StackedHeads
     parts: dict[str, Tensor]
     """Every parameter by name, [R, ...]."""
     affine: list[tuple[Tensor, Tensor | None]]
     """Weights and biases of each hidden layer, [R, K, ...]; of the first as one matrix, [R, K, I + 1, O]."""
 
 
-def views(layout: Layout, parameters: Tensor) -> Views:
-    """Views of parameters [R, P]."""
+def views(layout: Layout, parameters: Tensor, heads: StackedHeads | None = None) -> Views:
+    """Views of parameters [R, P]; `heads` are the layout's, where they are made already."""
     parts = layout.unflatten(parameters)
     affine: list[tuple[Tensor, Tensor | None]] = [(layout.first(parameters), None)] if layout.hidden else []
     for depth in range(1, len(layout.hidden)):
         affine.append((parts[f"trunk.{depth}.weight"], parts[f"trunk.{depth}.bias"]))
-    return Views(parts, affine)
+    return Views(layout, heads or StackedHeads(layout), parts, affine)
 
 
 class Passes:
     """A forward pass [R, B, I] of all trunks, kept for its backward and tangent passes. Outside any graph."""
 
-    def __init__(self, layout: Layout, given: Views, x: Tensor, *, repeatedly: bool) -> None:
-        self._layout, self._stack = layout, StackedHeads(layout)
+    def __init__(self, given: Views, x: Tensor, *, repeatedly: bool) -> None:
+        layout = given.layout
+        self._layout, self._stack = layout, given.heads
         self._activation = ACTIVATIONS[layout.activation]
         runs, rows, trunks = *x.shape[:2], layout.trunks
         h = entered(layout, x)
@@ -162,7 +165,7 @@ class Passes:
 
     def jvp(self, tangent: Tensor) -> Heads:
         """The tangent of the heads along a tangent [R, P] of the parameters: the transpose of `vjp`."""
-        along = views(self._layout, tangent)
+        along = views(self._layout, tangent, self._stack)
         moved: Tensor | None = None
         for layer, affine in zip(self._layers, along.affine, strict=True):
             weight, bias = _all_trunks(affine)
@@ -192,12 +195,13 @@ class Passes:
         return slope.mul_(layer.slope)
 
 
-def features(layout: Layout, parameters: Tensor, x: Tensor, trunk: int) -> Tensor:
-    """What the heads of a trunk read, [R, B, H], at inputs [R, B, I]."""
-    x = entered(layout, x)
-    for weight, bias in views(layout, parameters).affine:
-        chosen = None if bias is None else bias[:, trunk]
-        x = ACTIVATIONS[layout.activation].forward(_affine(x, weight[:, trunk], chosen))
+def features(given: Views, x: Tensor, trunk: int, runs: slice = slice(None)) -> Tensor:
+    """What the heads of a trunk read, [R, B, H], at inputs [R, B, I] of some runs."""
+    layout = given.layout
+    x = entered(layout, x[runs])
+    for weight, bias in given.affine:
+        chosen = None if bias is None else bias[runs, trunk]
+        x = ACTIVATIONS[layout.activation].forward(_affine(x, weight[runs, trunk], chosen))
     return x
 
 

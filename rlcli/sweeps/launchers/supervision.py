@@ -106,6 +106,7 @@ def supervise(
                     del waiting[:free]
                 if stop and not stopping:
                     stopping = True
+                    poll.look()  # what has started in the meantime ends by the stop file
                     for handle, one in submitted.items():
                         if not poll.started(one.names):
                             pool.withdraw(handle)

@@ -36,12 +36,15 @@ def cluster() -> Iterator[None]:
     assert not ray.is_initialized()
 
 
-def soon(pid: int, number: int, first: Path) -> None:
-    """Sends a signal once a job has begun; `pid` 0 means to its worker."""
+def soon(pid: int, number: int, *jobs: Path) -> None:
+    """Sends a signal once all these jobs have begun; `pid` 0 means to the first one's worker."""
+
+    def begun(job: Path) -> bool:
+        return (job / "digests.txt").exists() and holder(job) is not None
 
     def send() -> None:
-        wait_for(lambda: (first / "digests.txt").exists() and holder(first) is not None)
-        held: Any = holder(first)
+        wait_for(lambda: all(map(begun, jobs)))
+        held: Any = holder(jobs[0])
         os.kill(pid or held.pid, number)
 
     threading.Thread(target=send, daemon=True).start()
@@ -61,7 +64,7 @@ def test_a_worker_that_is_killed_is_replaced(sweep: Sweeping, workplace: Path) -
 
 
 def test_ctrl_c_stops_tasks_in_order(sweep: Sweeping, workplace: Path) -> None:
-    soon(os.getpid(), signal.SIGINT, Path("runs/cut/seed=1"))
+    soon(os.getpid(), signal.SIGINT, Path("runs/cut/seed=0"), Path("runs/cut/seed=1"))
     done = sweep(*WORDS, "seed=0,1", "cohort.max_size=1", "cohort.workers=2", LONG, "name=cut")
     assert done.exit_code == 130
     assert [(job.status, job.exit_code) for job in done.jobs] == [("interrupted", 143)] * 2
