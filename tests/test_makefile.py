@@ -80,6 +80,11 @@ def test_torch_comes_from_the_index_that_is_named(tmp_path: Path) -> None:
     assert asked == ["--no-deps --index-url 'file:///wheels' torch", *TRAINING]
 
 
+def test_no_target_uses_an_undefined_variable() -> None:
+    """A stamp of another name would be an empty prerequisite: the target would install nothing."""
+    assert "undefined" not in make("--warn-undefined-variables", "--dry-run", "help").stderr
+
+
 @pytest.mark.parametrize("caller", CALLERS, ids=lambda path: path.name)
 def test_targets_called_from_elsewhere_exist(caller: Path) -> None:
     code = re.sub(r"^\s*#.*$", "", caller.read_text(), flags=re.MULTILINE)
