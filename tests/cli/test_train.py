@@ -217,7 +217,7 @@ def test_a_signal_ends_the_whole_sweep(rlcli: Rlcli, workplace: Path) -> None:
     assert ended.code == 143
     assert [row["status"] for row in ended.rows()] == ["interrupted", "interrupted"]
     assert "Stopping sweep sweep-ppo-CartPole-v1-" in ended.err
-    assert "after this update, in about 0 s. Press Ctrl-C again to quit at once." in ended.err
+    assert "Press Ctrl-C again to quit at once." in ended.err
     assert " of 2,000,000,000 steps, interrupted after " in ended.err
     assert "Traceback" not in ended.err
     assert [row["exit_code"] for row in rlcli("runs", "--json").rows()] == [143, 143]

@@ -17,6 +17,7 @@ import json
 
 import gymnasium
 import numpy as np
+import rich.color
 
 
 class Mine(gymnasium.Env):
@@ -48,6 +49,8 @@ class Mine(gymnasium.Env):
                 json.loads("no json")  # json
             if self.fault == "numpy":
                 np.linalg.inv(np.zeros((2, 2)))  # numpy
+            if self.fault == "package":
+                rich.color.Color.parse("no colour")  # package
             if self.fault == "exit":
                 raise SystemExit(3)  # exit
             if self.fault == "hole":
@@ -89,7 +92,7 @@ def my_module(workplace: Path) -> Iterator[Path]:
     "envs/user_code.py",
     "not INSTALLED & set(Path(path).parts)",
     "True",
-    case="numpy",
+    case="package",
 )
 @pytest.mark.parametrize(
     ("fault", "message"),
@@ -97,12 +100,13 @@ def my_module(workplace: Path) -> Iterator[Path]:
         ("raise", "KeyError: 'speed'. In {where}"),
         ("json", "JSONDecodeError: Expecting value: line 1 column 1 (char 0). In {where}"),
         ("numpy", "LinAlgError: Singular matrix. In {where}"),
+        ("package", "ColorParseError: 'no colour' is not a valid color. In {where}"),
         ("exit", "{where}"),
         ("hole", "{where}"),
         ("reward", "{where}"),
         ("reset", "OSError: no map. In my_faulty_env:MyFaulty-v0, environment 0, the reset of its episode 1"),
     ],
-    ids=["raise", "json", "numpy", "exit", "hole", "reward", "reset"],
+    ids=["raise", "json", "numpy", "package", "exit", "hole", "reward", "reset"],
 )
 def test_a_failed_run_names_the_line_and_the_value(
     fault: str, message: str, rlcli: Rlcli, my_module: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -157,7 +158,7 @@ def test_the_first_signal_names_the_run_its_resume_and_the_time_left(
     shown = messages(monkeypatch)
     run_dir = tmp_path / "my run"
     train([tiny(**interrupting(episode_seed(0, 1, 1), total_steps=10 * BATCH))], [run_dir])
-    assert shown == [
+    assert [re.sub(r"about \d s", "about 0 s", text) for text in shown] == [
         "Stopping run my run after this update, in about 0 s. Press Ctrl-C again to quit at once.\n"
         f"Resume it with: rlcli resume '{run_dir}' --import tests.runs.environments"
     ]
