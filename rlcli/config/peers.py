@@ -113,7 +113,7 @@ def numbers_of(
         for name, (text, value) in single.items():
             entries = settings_named(name)
             if {one.ours for one in entries} == {(wanted,)}:
-                override = entries[0].override(text, value, composed | names | given)
+                override = entries[0].override(text, value, {**composed, **names, **given})
                 if override is not None:
                     given.setdefault(wanted, _number(override.partition("=")[2]))
     return dict(composed) | names | given
