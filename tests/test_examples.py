@@ -104,12 +104,6 @@ def test_there_are_examples_of_every_verb() -> None:
 
 
 @pytest.mark.parametrize("shell", [path for _, path in SHELLS], ids=[name for name, _ in SHELLS])
-@pytest.mark.broken_by(
-    "an example with brackets that a shell expands",
-    "cli/resume.py",
-    "'logger=[console,jsonl]'",
-    "logger=[console,jsonl] logger=(a)",
-)
 def test_shells_pass_every_example_on_as_it_is_printed(shell: str, tmp_path: Path) -> None:
     lines = [printed(example) for example in EXAMPLES]
     passed = arguments(shell, tmp_path, lines)

@@ -11,6 +11,7 @@ from rlcli.config.command import MAGIC, Command, key_of, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
+from rlcli.config.peer import PeerName
 from rlcli.config.quoting import repairs, shell_word, unbalanced
 from rlcli.config.schema import KEYS
 from rlcli.config.setting import Element, Setting
@@ -265,7 +266,7 @@ class _Checker:
         alike += nearest(parsed.key, known, count=1)
         return Fault(text, frozenset({parsed.key, *alike}))
 
-    def _foreign(self, parsed: Parsed, alike: Sequence[str], entries: Sequence[peers.PeerName]) -> Fault:
+    def _foreign(self, parsed: Parsed, alike: Sequence[str], entries: Sequence[PeerName]) -> Fault:
         """The fault of a name of another library: what it is here, and the override to write."""
         known = parsed.sweep in ("single", "choice")
         values = [(value.text, value.data) for value in parsed.values] if known else []

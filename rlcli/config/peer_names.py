@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rlcli.config import peer_values as to
-from rlcli.config.peers import PeerName, as_it_is
+from rlcli.config.peer import PeerName, as_it_is
 
 SB3, CLEANRL, RLLIB = "Stable-Baselines3", "CleanRL", "RLlib"
 

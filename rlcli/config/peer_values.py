@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlcli.config.peers import Convert, Numbers
+from rlcli.config.peer import Convert, Numbers
 from rlcli.config.rules import nearest_divisors
 
 ROLLOUT, ENVS = "algo.rollout_steps", "env.num_envs"
