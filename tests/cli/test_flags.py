@@ -45,17 +45,10 @@ def test_json_shows_no_progress_and_works_for_every_verb_of_a_run(rlcli: Rlcli) 
     console = ["logger=[console,jsonl]" if word.startswith("logger") else word for word in TINY]
     for words in (
         ("train", *console), ("--json", "-q", "eval", "last", "-n", "2"), ("show", "last"), ("runs",),
-<<<<<<< HEAD
-        ("resume", "last", "total_steps=32"), ("reproduce", "last"), ("diff", "last", "last"),
-        ("train", "-m", "seed=0,1", "name=pair", *TINY),
-        ("sweep", "status", "pair"), ("sweep", "best", "pair"),
-        ("show", "pair"), ("resume", "pair"),
-=======
         ("resume", "last", "total_steps=32", "schedule_steps=32"), ("reproduce", "last"),
         ("diff", "last", "last"),
         ("train", "-m", "seed=0,1", "name=pair", *TINY), ("sweep", "status", "pair"),
         ("sweep", "best", "pair"), ("show", "pair"), ("resume", "pair"),
->>>>>>> names
     ):  # fmt: skip
         ended = rlcli(*words, *(() if "--json" in words else ("--json",)))
         assert (words, ended.code, ended.err) == (words, 0, "")
