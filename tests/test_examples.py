@@ -127,6 +127,10 @@ def prepared(rlcli: Rlcli) -> str:
 def tiny(words: list[str], run: str, steps: int) -> list[str]:
     """The arguments of an example with a run that exists and a tiny budget; trainings composed."""
     words = [run if ID.fullmatch(word) else word for word in words if word != "--checkout"]
+    if words == ["runs", "last"]:  # of a sweep, where one was started last
+        words = ["runs", SWEEPS[0]]
+    if words[:2] == ["resume", "last"]:  # of a run: examples before may have resumed a sweep
+        words = ["resume", "latest", *words[2:]]
     words = [
         re.sub(r"(\w_steps)=\d+", rf"\1={steps}", re.sub(r"trials=\d+", "trials=3", word)) for word in words
     ]
@@ -135,7 +139,9 @@ def tiny(words: list[str], run: str, steps: int) -> list[str]:
         words = [word for word in words if not word.startswith("hydra")]
     if words[0] == "resume" and any("=" in word for word in words) and not words[1].endswith(SEARCHES):
         words += [f"total_steps={steps}"]
-    return [*words, "--cfg", "job"] if words[0] == "train" and "--cfg" not in words else words
+    if words[0] == "train" and not {"--cfg", "--dry-run"} & {*words}:
+        return [*words, "--cfg", "job"]
+    return words
 
 
 def test_every_example_runs(rlcli: Rlcli) -> None:

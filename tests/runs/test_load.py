@@ -164,7 +164,10 @@ def test_evaluation_needs_an_episode_and_a_checkpoint(finished: Path) -> None:
 def test_an_environment_that_fails_is_no_defect_of_ours(trained: Trained) -> None:
     kwargs = {"fault": "raise", "at": 3, "seed": environment_seed(7, "evaluation", 0)}
     result = trained(env__id="tests.envs.probes:ProbeFaulty-v0", env__kwargs=kwargs)
-    with pytest.raises(RlcliError, match="ProbeFaulty-v0 failed during the evaluation: RuntimeError: broken"):
+    with pytest.raises(
+        RlcliError,
+        match=r"ProbeFaulty-v0 failed during the evaluation: tests/envs/broken\.py:\d+: RuntimeError: broken",
+    ):
         evaluate_run(result.dir, episodes=1, seed=7)
 
 
