@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -147,9 +148,7 @@ def test_what_is_not_measured_costs_what_the_others_do_per_step(
 
 
 def test_a_cluster_is_not_asked(rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch) -> None:
-    if (
-        importlib.util.find_spec("ray") is None
-    ):  # not loaded: other tests of this process load other libraries
+    if importlib.util.find_spec("ray") is None:  # not loaded into this process
         pytest.skip("Ray is not installed")
 
     def refuse(_: object) -> None:
