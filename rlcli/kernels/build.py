@@ -38,7 +38,7 @@ ARM: dict[str, tuple[str, ...]] = {"neon": ()}
 
 NAMES = ("cc", "gcc", "clang")
 """Compilers that are looked for on PATH."""
-WHEEL = "ziglang>=0.13"
+WHEEL = "ziglang>=0.17"
 """The compiler that pip can install."""
 ZIG = ("-m", "ziglang", "cc", "-mcpu=baseline")
 """Its arguments to Python; without the last it compiles for the processor it runs on."""
