@@ -1,14 +1,19 @@
 // One instruction set's library of kernels: every unit, once for each precision it is needed in.
 #include "common.h"
 #include "elementary.h"
+#include "network.h"
 
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "towers.h"
+#include "passes.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "towers.h"
+#include "passes.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
