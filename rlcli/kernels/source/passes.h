@@ -42,6 +42,28 @@ int EXPORT_REAL(heads)(const Network *net, int64_t runs, int64_t samples, const 
   return 0;
 }
 
+// The last hidden layer [R, B, H] of the first tower.
+int EXPORT_REAL(features)(const Network *net, int64_t runs, int64_t samples, const REAL *x, const REAL *parameters,
+                          int64_t stride, REAL *found) {
+  const Tower *tower = &net->tower[0];
+  int width = features(tower);
+  F(Work) work;
+  char *base = aligned_alloc(BLOCK_BYTES, F(lay_out)(net, tower, 0, NULL, &work) + BLOCK_BYTES);
+  if (!base) return 1;
+  F(lay_out)(net, tower, 0, base, &work);
+  for (int64_t r = 0; r < runs; r++) {
+    F(pack)(tower, parameters + r * stride, 0, &work);
+    for (int64_t s = 0; s < samples; s += TILE) {
+      int rows = (int)(samples - s < TILE ? samples - s : TILE);
+      size_t row = (size_t)r * samples + s;
+      F(forward)(net, tower, &work, rows, x + row * tower->inputs, tower->inputs);
+      F(narrow)(rows, width, work.feature_line, work.post[tower->layers - 1], found + row * width);
+    }
+  }
+  free(base);
+  return 0;
+}
+
 // Where a tile's gradients by the heads go: work->by_out, padding 0.
 INLINE void F(take_in)(const Tower *tower, int rows, F(Work) *work, const REAL *by_outputs, const REAL *by_values) {
   int policy = (int)tower->outputs;
