@@ -10,5 +10,7 @@
 #include "vector.h"
 #include "product.h"
 
+#include "whiten.h"
+
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
