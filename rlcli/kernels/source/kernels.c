@@ -15,5 +15,7 @@
 #include "towers.h"
 #include "passes.h"
 
+#include "whiten.h"
+
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
