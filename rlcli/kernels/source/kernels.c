@@ -8,6 +8,7 @@
 #include "product.h"
 #include "towers.h"
 #include "passes.h"
+#include "learn.h"
 
 #include "double.h"
 #include "vector.h"
