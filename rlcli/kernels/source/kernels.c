@@ -5,10 +5,12 @@
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
