@@ -79,6 +79,15 @@ class Rule:
     """Whether runs stop by k3 before a step."""
     entropies: bool
 
+    def __post_init__(self) -> None:
+        outputs, free = self.net.outputs, self.net.free_width
+        valued = any(sum(head.columns for head in tower.heads) > tower.outputs for tower in self.net.towers)
+        columns = 0 if self.actions is None else self.actions.columns
+        if columns != outputs or self.judges != valued:
+            raise ValueError("the losses do not fit the network's heads")
+        if self.actions is not None and self.actions.family == GAUSSIAN and free != columns:
+            raise ValueError(f"{columns} deviations are needed, not {free}")
+
 
 class _Lesson(Structure):
     _fields_: ClassVar[Any] = [
@@ -164,9 +173,13 @@ def _lesson(
             raise ValueError(f"{name} are missing")
         setattr(lesson, name, optional(name, field, singles, each))
     if rule.penalty:
-        lesson.anchor_outputs = optional("anchor_outputs", samples.anchor_outputs, singles, outputs)
+        if samples.anchor_outputs is None:
+            raise ValueError("anchor_outputs are missing")
+        lesson.anchor_outputs = pointer("anchor_outputs", samples.anchor_outputs, singles, outputs)
         if actions.family == GAUSSIAN:
-            lesson.anchor_free = optional("anchor_free", samples.anchor_free, singles, (runs, 1, columns))
+            if samples.anchor_free is None:
+                raise ValueError("anchor_free is missing")
+            lesson.anchor_free = pointer("anchor_free", samples.anchor_free, singles, (runs, 1, columns))
     if acts:
         _set_actions(lesson, actions, samples.actions, runs, batch)
     lesson.order = optional("order", order, torch.int64, each)

@@ -6,6 +6,7 @@
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 #include "towers.h"
 #include "passes.h"
 #include "learn.h"
@@ -13,6 +14,7 @@
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 #include "towers.h"
 #include "passes.h"
 
