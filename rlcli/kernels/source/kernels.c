@@ -10,6 +10,7 @@
 #include "vector.h"
 #include "product.h"
 
+#include "estimators.h"
 #include "whiten.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
