@@ -5,12 +5,15 @@
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "moments.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "moments.h"
 
 #include "estimators.h"
+#include "shuffle.h"
 #include "whiten.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
