@@ -1,7 +1,7 @@
 """Permutations of a batch into minibatches, drawn in C.
 
-Shapes: T time, N environments of one run, R runs, B = T N samples, M minibatches. They stand for the functions
-of `learner.draws`, with which they share seeds but not numbers.
+Shapes: T time, N environments of one run, R runs, B = T N samples, M minibatches. They stand for
+the functions of `learner.draws`, with which they share seeds but not numbers.
 """
 
 from __future__ import annotations

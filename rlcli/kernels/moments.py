@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from rlcli.kernels.arguments import POINTER, pointer
+from rlcli.kernels.arguments import POINTER, optional, pointer
 from rlcli.kernels.library import function
 
 SUFFIXES = {torch.float32: "f", torch.float64: "d"}
@@ -131,7 +131,7 @@ def _whitened(rows: Tensor, moments: Moments, measured: tuple[bool, ...] | None)
         pointer("observations", rows, rows.dtype, (runs, count, width)),
         pointer("mean", mean, torch.float64, (runs, width)),
         pointer("variance", variance, torch.float64, (runs, width)),
-        None if mask is None else pointer("measured", mask, torch.bool, (width,)),
+        optional("measured", mask, torch.bool, (width,)),
         room.data_ptr(),
         out.data_ptr(),
     )
@@ -150,7 +150,9 @@ def _one_hot(observations: Tensor, width: int) -> Tensor:
         byref(outside),
     )
     if outside.value:
-        raise ValueError(f"observations: expected indices in [0, {width}), got {index.unique().tolist()[:9]}")
+        raise ValueError(
+            f"observations: expected indices in [0, {width}), got {index.min()} to {index.max()}"
+        )
     return out
 
 

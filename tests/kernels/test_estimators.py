@@ -18,7 +18,7 @@ pytestmark = needs_library
 SHAPES = [(128, 1, 8), (17, 5, 3), (1, 2, 4), (9, 1, 1), (1, 1, 1), (6, 40, 9), (40, 3, 1)]
 NAMES = [(name, steps) for name in TARGETS for steps in ((1, 4, 1000) if name == "nstep" else (1,))]
 # exp of ours and that of torch differ in the last bit; all else is the same chain of operations.
-EXACT = {"vtrace": dict(rtol=1e-5, atol=1e-5)}
+EXACT = {"vtrace": {"rtol": 1e-5, "atol": 1e-5}}
 
 
 def transitions(steps: int, runs: int, envs: int, ends: float = 0.2, seed: int = 0) -> Transitions:
@@ -61,7 +61,7 @@ def test_estimates_are_those_of_torch(name, n_step, steps, runs, envs, ends, sur
         found, wanted, table.TARGETS[name](algo, numbers(runs, torch.float64), exactly), strict=True
     ):
         assert mine.dtype == torch.float32
-        torch.testing.assert_close(mine, single, **EXACT.get(name, dict(rtol=1e-6, atol=1e-6)))
+        torch.testing.assert_close(mine, single, **EXACT.get(name, {"rtol": 1e-6, "atol": 1e-6}))
         torch.testing.assert_close(mine.double(), double, rtol=1e-4, atol=1e-4)
 
 
@@ -113,7 +113,7 @@ def test_arguments_of_another_kind_are_refused():
     given = transitions(4, 2, 3)
     with pytest.raises(ValueError, match=r"values: expected .* \[4, 2, 3\], got .* \[4, 2, 2\]"):
         TARGETS["gae"](choices(), numbers(2), given._replace(values=given.values[..., :2]))
-    with pytest.raises(ValueError, match="rewards: expected .*float32.* got .*float64"):
+    with pytest.raises(ValueError, match=r"rewards: expected .*float32.* got .*float64"):
         TARGETS["gae"](choices(), numbers(2), given._replace(rewards=given.rewards.double()))
     with pytest.raises(ValueError, match="hyperparameter"):
         TARGETS["gae"](choices(), numbers(3), given)

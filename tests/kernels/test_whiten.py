@@ -68,7 +68,7 @@ def test_an_index_outside_reads_nothing():
 
 
 def test_arguments_of_another_kind_are_refused():
-    with pytest.raises(ValueError, match="advantages: expected .*float32"):
+    with pytest.raises(ValueError, match=r"advantages: expected .*float32"):
         whiten(torch.zeros(2, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match="parts: expected a divisor of 6 samples, got 4"):
         whiten_minibatches(torch.zeros(2, 6), torch.zeros(2, 6, dtype=torch.int64), 4)

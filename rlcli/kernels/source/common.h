@@ -18,8 +18,9 @@
 
 #define JOINED_(a, b, c) a##b##c
 #define JOINED(a, b, c) JOINED_(a, b, c)
-// A function that Python calls: rlcli_NAME_ISA.
-#define EXPORT(name) __attribute__((visibility("default"))) JOINED(rlcli_##name, _, ISA)
+// A function that Python calls: rlcli_NAME_ISA; NAME may be F(...).
+#define EXPORT_(name) __attribute__((visibility("default"))) JOINED(rlcli_##name, _, ISA)
+#define EXPORT(name) EXPORT_(name)
 #define INLINE static inline __attribute__((always_inline))
 
 // Where a product's sums start.
@@ -32,3 +33,5 @@ INLINE double fused_d(double a, double b, double c) { return __builtin_fma(a, b,
 #define SUFFIXED_(name, suffix) name##suffix
 #define SUFFIXED(name, suffix) SUFFIXED_(name, suffix)
 #define F(name) SUFFIXED(name, SUFFIX)
+// A function that Python calls, of such a unit: rlcli_NAME_f_ISA or rlcli_NAME_d_ISA.
+#define EXPORT_REAL(name) __attribute__((visibility("default"))) JOINED(F(rlcli_##name), _, ISA)

@@ -1,15 +1,23 @@
 // One instruction set's library of kernels: every unit, once for each precision it is needed in.
 #include "common.h"
 #include "elementary.h"
+#include "network.h"
 
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
+#include "towers.h"
+#include "passes.h"
+#include "learn.h"
 #include "moments.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
+#include "towers.h"
+#include "passes.h"
 #include "moments.h"
 
 #include "estimators.h"

@@ -51,7 +51,7 @@ void EXPORT(one_hot)(long rows, long width, const int64_t *index, float *out, in
 // Moments after samples [R, B, O] too, by the pairwise update (Chan, Golub and LeVeque 1979). `seen` [R], `mean`
 // and `variance` [R, O] are advanced in place. `room` holds 8 O doubles for the lanes, and O each for the mean
 // and the variance of the samples.
-void EXPORT(F(advance))(long runs, long count, long width, const REAL *samples, double *seen, double *mean,
+void EXPORT_REAL(advance)(long runs, long count, long width, const REAL *samples, double *seen, double *mean,
                         double *variance, double *room) {
   double *lanes = room, *middle = room + SUM_LANES * width, *apart = middle + width;
   const long block = SUM_LANES * width, all = count * width;
@@ -84,7 +84,7 @@ void EXPORT(F(advance))(long runs, long count, long width, const REAL *samples, 
 
 // Observations [R, B, O] less their mean, times 1 / sqrt(variance + 1e-8), both [R, O], clipped, as float. Only
 // columns that are `measured` [O] are whitened; all are where it is NULL. `room` holds 2 O doubles.
-void EXPORT(F(encode))(long runs, long rows, long width, const REAL *observations, const double *mean,
+void EXPORT_REAL(encode)(long runs, long rows, long width, const REAL *observations, const double *mean,
                        const double *variance, const uint8_t *measured, double *room, float *out) {
   double *less = room, *scale = room + width;
   for (long r = 0; r < runs; r++, mean += width, variance += width) {
