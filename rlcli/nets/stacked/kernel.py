@@ -83,7 +83,9 @@ class KernelPasses:
     def jvp(self, tangent: Tensor) -> Heads:
         """The tangent of the heads along a tangent [R, Q] of the parameters."""
         output, value = _room(self._net, self._inputs, self._valued)
-        kernels.jvp(self._net, self._parameters, self._inputs, tangent.contiguous(), output, _some(value))
+        kernels.jvp(
+            self._net, self._parameters, self._inputs, tangent.contiguous(), output, _some(value)
+        )
         return Heads(output, _free(self._net, tangent), value)
 
 
