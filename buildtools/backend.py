@@ -63,7 +63,9 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     """File name of the wheel, with the library where it can be built."""
-    wheel = Path(wheel_directory, build_meta.build_wheel(wheel_directory, config_settings, metadata_directory))
+    wheel = Path(
+        wheel_directory, build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    )
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "kernels.so")
         if not built(library):

@@ -42,6 +42,8 @@ WHEEL = "ziglang>=0.17"
 """The compiler that pip can install."""
 ZIG = ("-m", "ziglang", "cc", "-mcpu=baseline")
 """Its arguments to Python; without the last it compiles for the processor it runs on."""
+PREBUILT = "RLCLI_KERNELS"
+"""Environment variable with the path of a library built elsewhere from the same sources: it is copied."""
 MARK = b"rlcli kernels "
 """What stands in a library before the digest of its sources."""
 
@@ -65,8 +67,8 @@ def compilers() -> Iterator[tuple[str, ...]]:
 
 
 def needs() -> list[str]:
-    """Packages to install before a build: none where there is a compiler."""
-    return [] if next(compilers(), None) else [WHEEL]
+    """Packages to install before a build: none where there is a compiler, or a library."""
+    return [] if PREBUILT in os.environ or next(compilers(), None) else [WHEEL]
 
 
 def digest() -> str:
@@ -92,9 +94,14 @@ def build(target: Path = LIBRARY) -> None:
     Processes that use the old library keep it.
 
     Raises:
-        BuildError: no compiler can.
+        BuildError: no compiler can, or RLCLI_KERNELS names no library of these sources.
         OSError: `target` cannot be written.
     """
+    if given := os.environ.get(PREBUILT):
+        if not is_current(Path(given)):
+            raise BuildError(f"{PREBUILT}={given} is no library that was built from these sources")
+        _replace(target, Path(given))
+        return
     reasons = []
     for compiler in compilers():
         try:
