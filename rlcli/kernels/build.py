@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -121,15 +122,16 @@ def compile_with(
     *,
     flags: Sequence[str] = (),
     sets: Mapping[str, Sequence[str]] | None = None,
-    kernels: Path = SOURCE / "kernels.c",
+    kernels: Path | None = None,
 ) -> None:
-    """Compiles `kernels` once for each of the instruction sets, by default this machine's, and links them.
+    """Compiles kernels.c, or `kernels`, once per instruction set, by default this machine's, and links them.
 
     Raises:
         subprocess.CalledProcessError: the compiler failed; its `stderr` says why.
         OSError: `target` cannot be written.
     """
     sets = instruction_sets(platform.machine()) if sets is None else sets
+    kernels = SOURCE / "kernels.c" if kernels is None else kernels
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         include = ("-I", str(SOURCE), f'-DSOURCES="{digest()}"')
@@ -154,7 +156,7 @@ def _run(command: Sequence[str], cache: Path) -> None:
 
 def _replace(target: Path, made: Path) -> None:
     """Puts a file in the place of another, so that there is never a part of one."""
-    beside = target.with_name(f"{target.name}.{os.getpid()}")
+    beside = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
         shutil.copyfile(made, beside)
         beside.replace(target)
