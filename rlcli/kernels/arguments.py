@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -36,3 +39,16 @@ def rows(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int], name: str) 
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} must be on the host, not on {tensor.device}")
     return tensor.data_ptr(), tensor.stride(0)
+
+
+def address(array: npt.NDArray[Any], dtype: Any, shape: Sequence[int], name: str) -> int:
+    """The address of a contiguous numpy array of this type and shape.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if array.dtype != dtype or array.shape != tuple(shape) or not array.flags.c_contiguous:
+        raise ValueError(
+            f"{name} must be {np.dtype(dtype)} {tuple(shape)}, contiguous, not {array.dtype} {array.shape}"
+        )
+    return int(array.ctypes.data)

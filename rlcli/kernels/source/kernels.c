@@ -15,5 +15,12 @@
 #include "towers.h"
 #include "passes.h"
 
+#include "philox.h"
+#include "seeds.h"
+#include "classic.h"
+#include "acting.h"
+#include "rollout.h"
+#include "orthogonal.h"
+
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
