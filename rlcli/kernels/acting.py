@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlcli.kernels.arguments import pointer, rows
+from rlcli.kernels.arguments import optional, rows
 from rlcli.kernels.library import function
 from rlcli.kernels.network import Description
 
@@ -27,7 +27,7 @@ TILE, LANES = 48, 16
 
 
 class Choice(NamedTuple):
-    """How outputs are read: the family of distributions, and the sizes of a multicategorical action's factors."""
+    """How outputs are read: the family of distributions, and the sizes of a multicategorical action."""
 
     family: str
     sizes: Sequence[int] = ()
@@ -94,12 +94,12 @@ class Acting:
             self.runs,
             stride,
             self._packed.ctypes.data,
-            pointer(mean, torch.float64, shape, "mean"),
-            pointer(scale, torch.float64, shape, "scale"),
+            optional("mean", mean, torch.float64, shape),
+            optional("scale", scale, torch.float64, shape),
             self._room.ctypes.data,
             max(lines),
         )
-        address, step = rows(parameters, torch.float32, (self.runs, parameters.shape[1]), "parameters")
+        address, step = rows("parameters", parameters, torch.float32, (self.runs, parameters.shape[1]))
         if parameters.shape[1] < net.size:
             raise ValueError(f"parameters must be [R, {net.size}], not {tuple(parameters.shape)}")
         self._reference = byref(self.struct)

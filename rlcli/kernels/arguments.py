@@ -1,8 +1,8 @@
-"""Checks of what C is given, since C cannot check it."""
+"""Checks of the tensors that kernels are given: C reads where it is told to, so type and shape must hold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from ctypes import c_void_p
 from typing import Any
 
 import numpy as np
@@ -10,45 +10,50 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+POINTER: Any = c_void_p
+"""The type of an argument that is a tensor's address."""
 
-def pointer(tensor: Tensor | None, dtype: torch.dtype, shape: Sequence[int], name: str) -> int | None:
-    """The address of a contiguous tensor on the host of this type and shape; None for none.
 
-    Raises:
-        ValueError: it is another; the message has its name.
+def pointer(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> int:
+    """The address of a contiguous CPU tensor of this type and shape.
+
+    ValueError, with the argument's name: it is another.
     """
-    if tensor is None:
-        return None
-    if tensor.dtype is not dtype or tensor.shape != tuple(shape) or not tensor.is_contiguous():
-        raise ValueError(
-            f"{name} must be {dtype} {tuple(shape)}, contiguous, not {tensor.dtype} {tuple(tensor.shape)}"
-        )
-    if tensor.device.type != "cpu":
-        raise ValueError(f"{name} must be on the host, not on {tensor.device}")
-    return tensor.data_ptr()
+    if tensor.dtype == dtype and tensor.shape == shape and tensor.is_contiguous() and tensor.is_cpu:
+        return tensor.data_ptr()
+    raise ValueError(
+        f"{name}: expected a contiguous CPU tensor of {dtype} {list(shape)}, got {tensor.dtype} "
+        f"{list(tensor.shape)} on {tensor.device}{'' if tensor.is_contiguous() else ', not contiguous'}"
+    )
 
 
-def rows(tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int], name: str) -> tuple[int, int]:
-    """The address of [R, P] whose rows are contiguous, and the step from row to row.
+def optional(name: str, tensor: Tensor | None, dtype: torch.dtype, shape: tuple[int, ...]) -> int | None:
+    """As `pointer`; None where there is no tensor."""
+    return None if tensor is None else pointer(name, tensor, dtype, shape)
 
-    Raises:
-        ValueError: it is another.
+
+def rows(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int]) -> tuple[int, int]:
+    """The address of [R, P] whose rows are each contiguous, and the step from row to row.
+
+    ValueError, with the argument's name: it is another.
     """
-    if tensor.dtype is not dtype or tensor.shape != shape or (shape[1] > 1 and tensor.stride(1) != 1):
-        raise ValueError(f"{name} must be {dtype} {shape} by rows, not {tensor.dtype} {tuple(tensor.shape)}")
-    if tensor.device.type != "cpu":
-        raise ValueError(f"{name} must be on the host, not on {tensor.device}")
-    return tensor.data_ptr(), tensor.stride(0)
+    by_rows = tensor.shape == shape and (shape[1] <= 1 or tensor.stride(1) == 1)
+    if tensor.dtype == dtype and by_rows and tensor.is_cpu:
+        return tensor.data_ptr(), tensor.stride(0)
+    raise ValueError(
+        f"{name}: expected a CPU tensor of {dtype} {list(shape)} by rows, got {tensor.dtype} "
+        f"{list(tensor.shape)} on {tensor.device}"
+    )
 
 
-def address(array: npt.NDArray[Any], dtype: Any, shape: Sequence[int], name: str) -> int:
+def address(name: str, array: npt.NDArray[Any], dtype: Any, shape: tuple[int, ...]) -> int:
     """The address of a contiguous numpy array of this type and shape.
 
-    Raises:
-        ValueError: it is another.
+    ValueError, with the argument's name: it is another.
     """
-    if array.dtype != dtype or array.shape != tuple(shape) or not array.flags.c_contiguous:
-        raise ValueError(
-            f"{name} must be {np.dtype(dtype)} {tuple(shape)}, contiguous, not {array.dtype} {array.shape}"
-        )
-    return int(array.ctypes.data)
+    if array.dtype == dtype and array.shape == shape and array.flags.c_contiguous:
+        return int(array.ctypes.data)
+    raise ValueError(
+        f"{name}: expected a contiguous array of {np.dtype(dtype)} {list(shape)}, got {array.dtype} "
+        f"{list(array.shape)}{'' if array.flags.c_contiguous else ', not contiguous'}"
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.kernels.arguments import pointer, rows
+from rlcli.kernels.arguments import optional, pointer, rows
 from rlcli.kernels.library import Function, function
 
 DEPTH = 8
@@ -124,11 +124,11 @@ def heads(
         net.address,
         runs,
         samples,
-        pointer(inputs, dtype, (runs, samples, net.inputs), "inputs"),
+        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
         place,
         stride,
-        pointer(outputs, dtype, (runs, samples, net.outputs), "outputs"),
-        pointer(values, dtype, (runs, samples), "values"),
+        optional("outputs", outputs, dtype, (runs, samples, net.outputs)),
+        optional("values", values, dtype, (runs, samples)),
     )
 
 
@@ -148,13 +148,13 @@ def vjp(
         net.address,
         runs,
         samples,
-        pointer(inputs, dtype, (runs, samples, net.inputs), "inputs"),
+        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
         place,
         stride,
-        pointer(by_outputs, dtype, (runs, samples, net.outputs), "by_outputs"),
-        pointer(by_values, dtype, (runs, samples), "by_values"),
-        pointer(by_free, dtype, (runs, 1, net.free_width), "by_free"),
-        pointer(gradient, dtype, (runs, net.size), "gradient"),
+        optional("by_outputs", by_outputs, dtype, (runs, samples, net.outputs)),
+        optional("by_values", by_values, dtype, (runs, samples)),
+        optional("by_free", by_free, dtype, (runs, 1, net.free_width)),
+        pointer("gradient", gradient, dtype, (runs, net.size)),
     )
     return gradient
 
@@ -174,12 +174,12 @@ def jvp(
         net.address,
         runs,
         samples,
-        pointer(inputs, dtype, (runs, samples, net.inputs), "inputs"),
+        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
         place,
         stride,
-        pointer(tangent, dtype, (runs, net.size), "tangent"),
-        pointer(outputs, dtype, (runs, samples, net.outputs), "outputs"),
-        pointer(values, dtype, (runs, samples), "values"),
+        pointer("tangent", tangent, dtype, (runs, net.size)),
+        optional("outputs", outputs, dtype, (runs, samples, net.outputs)),
+        optional("values", values, dtype, (runs, samples)),
     )
 
 
@@ -192,10 +192,10 @@ def features(net: Description, parameters: Tensor, inputs: Tensor) -> Tensor:
         net.address,
         runs,
         samples,
-        pointer(inputs, dtype, (runs, samples, net.inputs), "inputs"),
+        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
         place,
         stride,
-        pointer(found, dtype, found.shape, "features"),
+        pointer("features", found, dtype, tuple(found.shape)),
     )
     return found
 
@@ -203,7 +203,7 @@ def features(net: Description, parameters: Tensor, inputs: Tensor) -> Tensor:
 def _parameters(net: Description, parameters: Tensor, runs: int, dtype: torch.dtype) -> tuple[int, int]:
     if parameters.shape[0] != runs or parameters.shape[1] < net.size:
         raise ValueError(f"parameters must be [{runs}, {net.size}], not {tuple(parameters.shape)}")
-    return rows(parameters, dtype, (runs, parameters.shape[1]), "parameters")
+    return rows("parameters", parameters, dtype, (runs, parameters.shape[1]))
 
 
 def _call(name: str, pointers: int, dtype: torch.dtype) -> Function:

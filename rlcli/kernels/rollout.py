@@ -1,6 +1,7 @@
 """Rollouts of the classic-control environments in C, policies and episodes included (rollout.h).
 
-Shapes: T steps, R runs, N environments of one run, S numbers of a state, O of an observation, D policy outputs.
+Shapes: T steps, R runs, N environments of one run, S numbers of a state, O of an observation, D
+policy outputs.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ class Rolling:
         )
         given = {**carried._asdict(), **recorded._asdict()}
         places = [
-            address(array, dtype, shape, name)
+            address(name, array, dtype, shape)
             for (name, array), (dtype, shape) in zip(given.items(), wanted, strict=True)
         ]
         self._struct = _Struct(
@@ -178,7 +179,7 @@ class Rolling:
             *(envs, 0, 0, world.number, NEVER if rules.time_limit is None else rules.time_limit),
             *rules[1:],
             names.ctypes.data,
-            address(noise, np.float32, (*shape, acting.outputs), "noise"),
+            address("noise", noise, np.float32, (*shape, acting.outputs)),
             *places,
         )
         self._call = function("rollout", c_void_p, isa=isa)

@@ -50,7 +50,7 @@ void EXPORT(pack)(const Policy *policy, const float *parameters, int64_t step, f
   }
 }
 
-INLINE float whitened(double x, double mean, double scale) { return (float)held_d((x - mean) * scale, -10.0, 10.0); }
+INLINE float whitened_input(double x, double mean, double scale) { return (float)held_d((x - mean) * scale, -10.0, 10.0); }
 
 // Inputs of a row into the room; `precise`: observations are double.
 INLINE void encode(const Policy *policy, int64_t run, int64_t precise, const void *observation, float *to) {
@@ -63,7 +63,7 @@ INLINE void encode(const Policy *policy, int64_t run, int64_t precise, const voi
   }
   const double *mean = policy->mean + run * width, *scale = policy->scale + run * width;
   for (int64_t i = 0; i < width; i++)
-    to[i] = whitened(precise ? both[i] : (double)single[i], mean[i], scale[i]);
+    to[i] = whitened_input(precise ? both[i] : (double)single[i], mean[i], scale[i]);
 }
 
 // The outputs of `rows` rows of one run, whose inputs are in the room: where they are, `line` apart.
@@ -72,6 +72,7 @@ static const float *outputs_of(const Policy *policy, int64_t run, int rows, cons
   const float *at = policy->packed + run * policy->stride;
   const int64_t line = policy->line;
   float *from = policy->room, *to = from + ACTING_TILE * line;
+  const int apart = policy->net->activation >= SILU;  // its result goes elsewhere than its argument
   int64_t inputs = tower->inputs;
   for (int64_t l = 0; l <= tower->layers; l++) {
     const int64_t columns = lined(columns_of(tower, l));
@@ -79,9 +80,10 @@ static const float *outputs_of(const Policy *policy, int64_t run, int rows, cons
     affine_f(rows, (int)columns, (int)inputs, from, line, 1, at, columns, bias, to, line);
     if (l < tower->layers)
       for (int r = 0; r < rows; r++)
-        activate_f(policy->net->activation, (int)columns, to + r * line, to + r * line);
+        activate_f(policy->net->activation, (int)columns, to + r * line, (apart ? from : to) + r * line);
     at = bias + columns;
     inputs = columns_of(tower, l);
+    if (apart && l < tower->layers) continue;
     float *other = from;
     from = to;
     to = other;

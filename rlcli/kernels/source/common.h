@@ -18,8 +18,9 @@
 
 #define JOINED_(a, b, c) a##b##c
 #define JOINED(a, b, c) JOINED_(a, b, c)
-// A function that Python calls: rlcli_NAME_ISA.
-#define EXPORT(name) __attribute__((visibility("default"))) JOINED(rlcli_##name, _, ISA)
+// A function that Python calls: rlcli_NAME_ISA; NAME may be F(...).
+#define EXPORT_(name) __attribute__((visibility("default"))) JOINED(rlcli_##name, _, ISA)
+#define EXPORT(name) EXPORT_(name)
 #define INLINE static inline __attribute__((always_inline))
 
 // Where a product's sums start.

@@ -1,11 +1,32 @@
-// Elementary functions; stand-ins by the C library until ours are written.
-#define STAND_IN(name) \
-  INLINE float name##_of_f(float x) { return name##f(x); } \
-  INLINE double name##_of_d(double x) { return name(x); }
-STAND_IN(exp)
-STAND_IN(log)
-STAND_IN(tanh)
-STAND_IN(expm1)
-STAND_IN(log1p)
-STAND_IN(erf)
-#undef STAND_IN
+// exp, expm1, log, log1p, tanh and erf of one number, for both precisions: no branches, so that a loop over them
+// becomes vectors, and no function of the C library, whose digits differ between processors.
+#pragma once
+
+#include "coefficients.h"
+
+typedef uint32_t bits_f;
+typedef uint64_t bits_d;
+
+#include "single.h"
+#define DIGITS 23
+#define BIAS 127
+#define SHIFT 0x1.8p23f  // added to a number below 2^22, leaves its nearest integer in the last bits
+#define TINY 0x1p-126f   // the smallest normal number
+#define LEAST -104.0f    // exp of less is 0
+#define MOST 89.0f       // exp of more is infinite
+#include "functions.h"
+
+#include "double.h"
+#undef DIGITS
+#undef BIAS
+#undef SHIFT
+#undef TINY
+#undef LEAST
+#undef MOST
+#define DIGITS 52
+#define BIAS 1023
+#define SHIFT 0x1.8p52
+#define TINY 0x1p-1022
+#define LEAST -746.0
+#define MOST 710.0
+#include "functions.h"

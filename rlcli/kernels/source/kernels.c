@@ -6,12 +6,15 @@
 #include "single.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 #include "towers.h"
 #include "passes.h"
+#include "learn.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
+#include "mapped.h"
 #include "towers.h"
 #include "passes.h"
 
@@ -21,6 +24,7 @@
 #include "acting.h"
 #include "rollout.h"
 #include "orthogonal.h"
+#include "whiten.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
