@@ -30,7 +30,6 @@ from rlcli.nets.policy import Snapshot
 NOISE = {
     "categorical": "gumbel",
     "gaussian": "normal",
-    "multicategorical": "gumbel",
     "bernoulli": "logistic",
 }
 AT_ONCE = 2**32

@@ -20,17 +20,19 @@ from rlcli.kernels.network import Description
 
 Array = npt.NDArray[Any]
 
-FAMILIES = ("categorical", "gaussian", "multicategorical", "bernoulli")
-"""In the order of acting.h."""
+FAMILIES = ("categorical", "bernoulli", "gaussian")
+"""In the order of slopes.h."""
 TILE, LANES = 48, 16
 """ACTING_TILE and FLOAT_LANES of acting.h."""
 
 
 class Choice(NamedTuple):
-    """How outputs are read: the family of distributions, and the sizes of a multicategorical action."""
+    """How outputs are read."""
 
     family: str
+    """One of FAMILIES."""
     sizes: Sequence[int] = ()
+    """Of a categorical action's factors; none: the action is one choice among all outputs."""
 
 
 class Whitening(NamedTuple):
@@ -82,14 +84,14 @@ class Acting:
         layers = zip([self.width, *widths[:-1]], lines[1:], strict=False)
         stride = sum((inputs + 1) * line for inputs, line in layers) + lines[-1]
         self._packed, self._room = aligned(self.runs * stride), aligned(2 * TILE * max(lines))
-        self._sizes = np.array(choice.sizes, np.int64)
+        self._sizes = np.array(choice.sizes or (self.outputs,), np.int64)
         self._kept = net, whitening
         shape = (self.runs, 1, self.width)
         mean, scale = (None, None) if whitening is None else whitening
         self.struct = Policy(
             net.address,
             FAMILIES.index(choice.family),
-            len(choice.sizes),
+            len(self._sizes),
             self._sizes.ctypes.data,
             self.runs,
             stride,
@@ -108,8 +110,9 @@ class Acting:
         kind = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p)
         self._act = function("act", *kind, isa=isa)
         self.action_dtype: Any = np.float32 if choice.family == "gaussian" else np.int64
-        factors = {"categorical": (), "multicategorical": (len(choice.sizes),)}
-        self.action_shape: tuple[int, ...] = factors.get(choice.family, (self.outputs,))
+        self.action_shape: tuple[int, ...] = (self.outputs,)
+        if choice.family == "categorical":
+            self.action_shape = (len(choice.sizes),) if choice.sizes else ()
 
     def __call__(self, observations: Array, noise: Array | None = None) -> tuple[Array, Array]:
         """Actions and outputs at observations [R, N, ...], float32 or float64, by noise [R, N, D] or none."""
@@ -140,8 +143,8 @@ class Acting:
         deviations = net.outputs if choice.family == "gaussian" else 0
         if len(net.towers) != 1 or len(net.towers[0].heads) != 1 or net.free_width != deviations:
             raise ValueError("acting takes the actor alone, with a deviation for each mean of a Gaussian")
-        if choice.family == "multicategorical" and sum(choice.sizes) != net.outputs:
-            raise ValueError(f"sizes must have the sum {net.outputs}, not {tuple(choice.sizes)}")
+        if choice.sizes and (sum(choice.sizes) != net.outputs or min(choice.sizes) < 1):
+            raise ValueError(f"sizes must be positive with the sum {net.outputs}, not {tuple(choice.sizes)}")
 
 
 def aligned(count: int) -> npt.NDArray[np.float32]:

@@ -194,8 +194,10 @@ class Rolling:
     @staticmethod
     def _check(kind: str, acting: Acting, seeds: Sequence[int], runs: int) -> None:
         """Raises `ValueError` unless the policies fit the environment."""
-        fits = (acting.family, acting.outputs) == (WORLDS[kind].family, CHOICES.get(kind, 1))
-        if not fits or acting.width != WORLDS[kind].shown or not runs == acting.runs == len(seeds):
+        chosen = acting.family, acting.outputs, len(acting.action_shape)
+        world = WORLDS[kind]
+        fits = chosen == (world.family, CHOICES.get(kind, 1), int(world.family == "gaussian"))
+        if not fits or acting.width != world.shown or not runs == acting.runs == len(seeds):
             raise ValueError(f"these policies are not of {len(seeds)} runs of {kind}")
 
 

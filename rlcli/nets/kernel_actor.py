@@ -23,7 +23,7 @@ from rlcli.nets.stacked.mlp import MLP
 CHOICES: dict[type, str] = {
     CategoricalFamily: "categorical",
     GaussianFamily: "gaussian",
-    MultiCategoricalFamily: "multicategorical",
+    MultiCategoricalFamily: "categorical",
     BernoulliFamily: "bernoulli",
 }
 FLOATS = (np.float32, np.float64)

@@ -5,13 +5,11 @@
 #define ACTING_TILE 48
 #define FLOAT_LANES 16
 
-enum { CATEGORICAL, GAUSSIAN, MULTICATEGORICAL, BERNOULLI };
-
 // The policies of R runs; `packed` is what `pack` makes of their parameters, `stride` apart.
 typedef struct {
   const Network *net;  // of one tower, whose first head is the policy's
-  int64_t family, factors;
-  const int64_t *sizes;  // of a multicategorical action's factors
+  int64_t family, factors;  // see slopes.h
+  const int64_t *sizes;     // of a categorical action's factors
   int64_t runs, stride;
   const float *packed;
   const double *mean, *scale;  // [R, inputs] of whitening; NULL: none
@@ -114,13 +112,10 @@ INLINE void choose(const Policy *policy, const float *output, const float *devia
   int64_t *choice = action;
   float *numbers = action;
   switch (policy->family) {
-    case CATEGORICAL:
-      *choice = largest(width, output, noise);
-      break;
     case GAUSSIAN:
       for (int64_t i = 0; i < width; i++) numbers[i] = noise ? output[i] + deviation[i] * noise[i] : output[i];
       break;
-    case MULTICATEGORICAL:
+    case CATEGORICAL:
       for (int64_t f = 0, first = 0; f < policy->factors; first += policy->sizes[f++])
         choice[f] = largest(policy->sizes[f], output + first, noise ? noise + first : NULL);
       break;
@@ -132,8 +127,7 @@ INLINE void choose(const Policy *policy, const float *output, const float *devia
 // Bytes of one row's action.
 INLINE int64_t action_bytes(const Policy *policy) {
   const int64_t width = outputs_in(policy);
-  if (policy->family == CATEGORICAL) return sizeof(int64_t);
-  if (policy->family == MULTICATEGORICAL) return policy->factors * (int64_t)sizeof(int64_t);
+  if (policy->family == CATEGORICAL) return policy->factors * (int64_t)sizeof(int64_t);
   return width * (int64_t)(policy->family == GAUSSIAN ? sizeof(float) : sizeof(int64_t));
 }
 
