@@ -19,6 +19,7 @@ LAYERS = (
     ("streams", "plain"),
     ("config", "catalog"),
     ("maths",),
+    ("kernels",),
     ("envs", "nets"),
     ("collect",),
     ("learner",),

@@ -109,6 +109,7 @@ class Acting:
         pack(self._reference, address, step, self._packed.ctypes.data)
         kind = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p)
         self._act = function("act", *kind, isa=isa)
+        self._checked: Any = None
         self.action_dtype: Any = np.float32 if choice.family == "gaussian" else np.int64
         self.action_shape: tuple[int, ...] = (self.outputs,)
         if choice.family == "categorical":
@@ -116,26 +117,36 @@ class Acting:
 
     def __call__(self, observations: Array, noise: Array | None = None) -> tuple[Array, Array]:
         """Actions and outputs at observations [R, N, ...], float32 or float64, by noise [R, N, D] or none."""
-        runs, envs = observations.shape[:2]
-        outputs = np.empty((runs, envs, self.outputs), np.float32)
-        actions = np.empty((runs, envs, *self.action_shape), self.action_dtype)
-        precise = observations.dtype == np.float64
-        if runs != self.runs or observations.size != runs * envs * self.width:
-            raise ValueError(f"observations must be [{self.runs}, N, {self.width}], not {observations.shape}")
-        if noise is not None and (noise.shape != outputs.shape or noise.dtype != np.float32):
-            raise ValueError(f"noise must be float32 {outputs.shape}, not {noise.dtype} {noise.shape}")
-        if not precise and observations.dtype != np.float32:
-            raise ValueError(f"observations must be float32 or float64, not {observations.dtype}")
+        kind = observations.shape, observations.dtype
+        noisy = None if noise is None else (noise.shape, noise.dtype)
+        if (kind, noisy) != self._checked:
+            self._check_rows(observations, noise)
+            self._checked = kind, noisy
+        outputs = np.empty(self._shapes[0], np.float32)
+        actions = np.empty(self._shapes[1], self.action_dtype)
         self._act(
             self._reference,
-            envs,
-            precise,
+            self._envs,
+            self._precise,
             _place(observations),
             None if noise is None else _place(noise),
             _place(outputs),
             _place(actions),
         )
         return actions, outputs
+
+    def _check_rows(self, observations: Array, noise: Array | None) -> None:
+        """Raises `ValueError` where C would read beyond what there is; notes the shapes."""
+        runs, envs = observations.shape[:2]
+        if runs != self.runs or observations.size != runs * envs * self.width:
+            raise ValueError(f"observations must be [{self.runs}, N, {self.width}], not {observations.shape}")
+        if observations.dtype not in (np.float32, np.float64):
+            raise ValueError(f"observations must be float32 or float64, not {observations.dtype}")
+        outputs = runs, envs, self.outputs
+        if noise is not None and (noise.shape != outputs or noise.dtype != np.float32):
+            raise ValueError(f"noise must be float32 {outputs}, not {noise.dtype} {noise.shape}")
+        self._envs, self._precise = envs, observations.dtype == np.float64
+        self._shapes = outputs, (runs, envs, *self.action_shape)
 
     @staticmethod
     def _check(net: Description, choice: Choice) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import c_void_p
+from ctypes import addressof, c_char, c_void_p
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,9 @@ def address(name: str, array: npt.NDArray[Any], dtype: Any, shape: tuple[int, ..
     ValueError, with the argument's name: it is another.
     """
     if array.dtype == dtype and array.shape == shape and array.flags.c_contiguous:
-        return int(array.ctypes.data)
+        # Several times as fast as `array.ctypes.data`, for what can be written to.
+        writeable = array.flags.writeable and array.size
+        return addressof(c_char.from_buffer(array)) if writeable else int(array.ctypes.data)
     raise ValueError(
         f"{name}: expected a contiguous array of {np.dtype(dtype)} {list(shape)}, got {array.dtype} "
         f"{list(array.shape)}{'' if array.flags.c_contiguous else ', not contiguous'}"

@@ -92,9 +92,7 @@ def orthogonal(
     return made
 
 
-def uniform(
-    seed: int, first: int, shape: tuple[int, ...], bound: float, isa: str | None = None
-) -> Tensor:
+def uniform(seed: int, first: int, shape: tuple[int, ...], bound: float, isa: str | None = None) -> Tensor:
     """Numbers between -bound and bound, from the elements `first` and on of the seed's stream."""
     made = torch.empty(shape)
     room = torch.empty(made.numel(), dtype=torch.float64)

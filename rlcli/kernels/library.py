@@ -30,6 +30,7 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
+@cache
 def available() -> tuple[str, ...]:
     """The instruction sets that this processor runs, widest first; none without a library."""
     found = library()

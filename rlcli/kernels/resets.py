@@ -6,12 +6,11 @@ Shapes: K seeds, D numbers drawn for each.
 from __future__ import annotations
 
 from ctypes import c_int64, c_void_p
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.kernels.library import Function, available, function
+from rlcli.kernels.library import available, function
 
 Doubles = npt.NDArray[np.float64]
 
@@ -42,10 +41,6 @@ def uniform(seeds: npt.NDArray[np.int64], low: Doubles, high: Doubles, isa: str 
         np.ascontiguousarray(high, np.float64),
     )
     drawn = np.empty((len(low), seeds.size))
-    _call(isa)(seeds.size, seeds.ctypes.data, len(low), low.ctypes.data, high.ctypes.data, drawn.ctypes.data)
+    types = (c_int64, c_void_p, c_int64, *(c_void_p,) * 3)
+    function("uniform_of_seeds", *types, isa=isa)(seeds.size, seeds.ctypes.data, len(low), low.ctypes.data, high.ctypes.data, drawn.ctypes.data)
     return drawn
-
-
-@cache
-def _call(isa: str | None) -> Function:
-    return function("uniform_of_seeds", c_int64, c_void_p, c_int64, *(c_void_p,) * 3, isa=isa)

@@ -26,7 +26,8 @@ CHOICES: dict[type, str] = {
     MultiCategoricalFamily: "categorical",
     BernoulliFamily: "bernoulli",
 }
-FLOATS = (np.float32, np.float64)
+FLOATS = "fd"
+"""Codes of the types of observations that C takes as they are."""
 
 
 def choice_of(family: Family) -> Choice | None:
@@ -66,7 +67,7 @@ class KernelActor(Actor):
         """Actions and head outputs at raw observations [R, N, ...]; see `Actor`."""
         if self._one_hot is not None:
             observations = self._one_hot(observations)
-        elif observations.dtype not in FLOATS:
+        elif observations.dtype.char not in FLOATS:
             observations = observations.astype(np.float32 if self._single else np.float64)
         actions, outputs = self._acting(observations, noise)
         return Acted(actions, outputs, None)
