@@ -22,6 +22,12 @@
 
 #include "estimators.h"
 #include "shuffle.h"
+#include "philox.h"
+#include "seeds.h"
+#include "classic.h"
+#include "acting.h"
+#include "rollout.h"
+#include "orthogonal.h"
 #include "whiten.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
