@@ -48,13 +48,23 @@ def instruction_set() -> str | None:
 
 
 @cache
-def function(name: str, *types: Any, isa: str | None = None) -> Function:
-    """The function `name`, whose arguments have these ctypes types; it returns nothing."""
+def function(name: str, *types: Any, isa: str | None = None, result: Any = None) -> Function:
+    """The function `name`, whose arguments have these ctypes types.
+
+    It returns nothing, or with `result` a number that is 0 unless there was no memory: then it raises.
+    """
     found = library()
     assert found is not None
     call = getattr(found, f"rlcli_{name}_{isa or instruction_set()}")
-    call.argtypes, call.restype = types, None
+    call.argtypes, call.restype = types, result
+    if result is not None:
+        call.errcheck = _enough
     return call  # type: ignore[no-any-return]
+
+
+def _enough(failed: int, *_: Any) -> None:
+    if failed:
+        raise MemoryError("no memory for a kernel's intermediate results")
 
 
 def version() -> int:

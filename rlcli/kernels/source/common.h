@@ -33,3 +33,5 @@ INLINE double fused_d(double a, double b, double c) { return __builtin_fma(a, b,
 #define SUFFIXED_(name, suffix) name##suffix
 #define SUFFIXED(name, suffix) SUFFIXED_(name, suffix)
 #define F(name) SUFFIXED(name, SUFFIX)
+// A function that Python calls, of such a unit: rlcli_NAME_f_ISA or rlcli_NAME_d_ISA.
+#define EXPORT_REAL(name) __attribute__((visibility("default"))) JOINED(F(rlcli_##name), _, ISA)

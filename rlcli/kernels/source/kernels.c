@@ -1,16 +1,24 @@
 // One instruction set's library of kernels: every unit, once for each precision it is needed in.
 #include "common.h"
 #include "elementary.h"
+#include "network.h"
 
 #include "single.h"
 #include "vector.h"
 #include "product.h"
 #include "mapped.h"
+#include "towers.h"
+#include "passes.h"
+#include "learn.h"
 
 #include "double.h"
 #include "vector.h"
 #include "product.h"
 #include "mapped.h"
+#include "towers.h"
+#include "passes.h"
+
+#include "whiten.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }

@@ -32,7 +32,7 @@ class Initialisation:
     log_std: float = 0.0
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """Where a parameter lies in a row of the flat buffer."""
 
     shape: tuple[int, ...]
@@ -105,7 +105,7 @@ class Layout:
     @cached_property
     def declared(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of one run's parameters in the declared order, [K, ...] for those of trunks."""
-        return {name: place.shape for name, place in self._places.items()}
+        return {name: place.shape for name, place in self.places.items()}
 
     @cached_property
     def order(self) -> Tensor | None:
@@ -122,13 +122,13 @@ class Layout:
 
     def unflatten(self, parameters: Tensor) -> dict[str, Tensor]:
         """Views of a flat [R, P] buffer by name, each [R, *shape], in the declared order."""
-        return {name: self._view(parameters, place) for name, place in self._places.items()}
+        return {name: self._view(parameters, place) for name, place in self.places.items()}
 
     def first(self, parameters: Tensor) -> Tensor:
         """Weights and biases of the first hidden layer as one view [R, K, I + 1, O]."""
-        shape, strides, offset = self._places["trunk.0.weight"]
+        shape, strides, offset = self.places["trunk.0.weight"]
         joined = (shape[0], shape[1] + 1, shape[2])
-        return self._view(parameters, _Place(joined, strides, offset))
+        return self._view(parameters, Place(joined, strides, offset))
 
     def initial(self, initialisation: Initialisation, generator: torch.Generator) -> Tensor:
         """Fresh parameters of one run, [P]; drawn in the declared order."""
@@ -169,15 +169,15 @@ class Layout:
         return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
     @cached_property
-    def _places(self) -> dict[str, _Place]:
+    def places(self) -> dict[str, Place]:
         """Every parameter by name, in the declared order."""
         apart = self._trunk_size + self._policy_size
-        found: dict[str, _Place] = {}
+        found: dict[str, Place] = {}
         offset, width = 0, self.inputs
         for depth, size in enumerate(self.hidden):
-            found[f"trunk.{depth}.weight"] = _Place((self.trunks, width, size), (apart, size, 1), offset)
+            found[f"trunk.{depth}.weight"] = Place((self.trunks, width, size), (apart, size, 1), offset)
             offset += width * size
-            found[f"trunk.{depth}.bias"] = _Place((self.trunks, size), (apart, 1), offset)
+            found[f"trunk.{depth}.bias"] = Place((self.trunks, size), (apart, 1), offset)
             offset += size
             width = size
         value = offset + self._policy_size + (self._trunk_size if self.trunks == 2 else 0)
@@ -192,11 +192,11 @@ class Layout:
         if self.tutored:
             places["auxiliary.head"] = ((width + 1,), ends)
         return found | {
-            name: _Place(shape, tuple(_strides(shape)), at) for name, (shape, at) in places.items()
+            name: Place(shape, tuple(_strides(shape)), at) for name, (shape, at) in places.items()
         }
 
     @staticmethod
-    def _view(parameters: Tensor, place: _Place) -> Tensor:
+    def _view(parameters: Tensor, place: Place) -> Tensor:
         row, (shape, strides, offset) = parameters.stride(0), place
         return parameters.as_strided(
             (parameters.shape[0], *shape), (row, *strides), parameters.storage_offset() + offset
