@@ -19,6 +19,7 @@
 #include "passes.h"
 
 #include "whiten.h"
+#include "figures.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
