@@ -48,13 +48,11 @@ def worst(computed: Array, true: Array) -> float:
         same = (computed == rounded) | (np.isnan(computed) & np.isnan(rounded))
         if not same[~finite].all():
             return np.inf
-    # By way of the wider type, since numbers below the normal ones are slow.
     kind = np.finfo(computed.dtype)
     apart = np.abs(computed - true)
-    apart /= np.maximum(
-        np.spacing(np.abs(true)) * true.dtype.type(2.0) ** (np.finfo(true.dtype).nmant - kind.nmant),
-        true.dtype.type(kind.smallest_subnormal),
-    )
+    # The spacing in the narrower type, without its numbers below the normal ones, which are slow.
+    size = np.maximum(np.abs(true), true.dtype.type(kind.smallest_normal))
+    apart /= np.spacing(size) * true.dtype.type(2.0) ** (np.finfo(true.dtype).nmant - kind.nmant)
     apart[~finite] = 0.0
     return float(np.nan_to_num(apart.max(), nan=np.inf))
 
