@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "text"),
     ("streams", "plain"),
     ("config", "catalog"),
-    ("maths",),
+    ("maths", "kernels"),
     ("envs", "nets"),
     ("collect",),
     ("learner",),

@@ -29,7 +29,7 @@ CONFIG = small(
     "    return (starts + chosen).transpose(-1, -2).flatten(1)\n",
 )
 def test_a_part_holds_whole_environments_in_the_order_of_time():
-    order = sequences([0, 1], [3, 4], 1, CONFIG)
+    order = sequences(permutation, [0, 1], [3, 4], 1, CONFIG)
     samples = torch.arange(2 * STEPS * ENVS).view(2, STEPS * ENVS)
     parts = shuffle(order, PARTS)(samples)
     assert sorted(order[0].tolist()) == list(range(STEPS * ENVS))
@@ -46,7 +46,7 @@ def test_a_part_holds_whole_environments_in_the_order_of_time():
 def test_environments_are_drawn_anew_for_each_run_update_and_epoch():
     many = small(algo={"minibatches": 4, "minibatch_of": "sequences"}, envs={"num_envs": 24})
     orders = {
-        tuple(sequences([seed], [update], epoch, many)[0].tolist())
+        tuple(sequences(permutation, [seed], [update], epoch, many)[0].tolist())
         for seed in (0, 1) for update in (0, 1) for epoch in (0, 1)
     }  # fmt: skip
     assert len(orders) == 8
@@ -70,7 +70,7 @@ def test_every_row_that_shuffles_trains_by_sequences(row, monkeypatch):
         {"auxiliary_every": 2, "auxiliary_epochs": 1, "auxiliary_minibatches": 4} if row == "ppg" else {}
     )
     now = stage(*(small(seed=seed, algo=algo | auxiliary) for seed in (0, 1)))
-    monkeypatch.setattr("rlcli.learner.prepare.permutation", refused)
+    monkeypatch.setattr("rlcli.learner.table.TORCH", table.TORCH._replace(permutation=by_environment(refused)))
     learned = now.learn(now.collect())
     assert all(all(mask) for mask in hold(learned).values())
     assert (learned.figures["behaviour/kl_mu_pi"] > 0).all()
