@@ -29,6 +29,7 @@
 #include "rollout.h"
 #include "orthogonal.h"
 #include "whiten.h"
+#include "figures.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
