@@ -165,7 +165,7 @@ def aligned(count: int) -> npt.NDArray[np.float32]:
     return room[skipped : skipped + count]
 
 
-def _place(array: Array) -> Any:
+def _place(array: Any) -> Any:
     """Where an array is in memory; the quickest way there is."""
     try:
         return byref(c_char.from_buffer(array))

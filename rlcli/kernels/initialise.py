@@ -72,7 +72,7 @@ def initial(layout: Layout, initialisation: Initialisation, seed: int, isa: str 
         elif leaf == "weight":
             gain = gains.get(group, initialisation.hidden_gain)
             for matrix in part.flatten(0, -3):
-                matrix.copy_(orthogonal(seed, drawn, *matrix.shape, gain, isa))
+                matrix.copy_(orthogonal(seed, drawn, matrix.shape[0], matrix.shape[1], gain, isa))
                 drawn += matrix.numel()
     return parameters[0]
 

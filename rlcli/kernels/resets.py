@@ -42,5 +42,7 @@ def uniform(seeds: npt.NDArray[np.int64], low: Doubles, high: Doubles, isa: str 
     )
     drawn = np.empty((len(low), seeds.size))
     types = (c_int64, c_void_p, c_int64, *(c_void_p,) * 3)
-    function("uniform_of_seeds", *types, isa=isa)(seeds.size, seeds.ctypes.data, len(low), low.ctypes.data, high.ctypes.data, drawn.ctypes.data)
+    function("uniform_of_seeds", *types, isa=isa)(
+        seeds.size, seeds.ctypes.data, len(low), low.ctypes.data, high.ctypes.data, drawn.ctypes.data
+    )
     return drawn
