@@ -1,5 +1,6 @@
 # Everything starts here: `make help` lists the targets. Only Python >= 3.11, git and make are needed;
-# the environment is made in $(VENV) the first time it is wanted, and again when its pins change.
+# the environment is made in $(VENV) the first time it is wanted, and again when its pins change, and the
+# library of kernels when its C sources do.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -15,10 +16,13 @@ TORCH_INDEX ?=
 BASE := $(VENV)/.installed
 ADDED := $(addprefix $(BASE)-,$(EXTRAS))
 DEV := $(BASE)-dev
+KERNELS := rlcli/kernels/kernels.so
 ARGS ?=
 REV ?=
 
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+BUILD_KERNELS := $(BIN)/python -P rlcli/kernels/build.py
 
 # The first interpreter that is new enough; PYTHON=... chooses another.
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -37,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check lint format types same-numbers same-speed bench cohorts envs figures bounds parity faults docs clean
+.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs figures bounds parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -45,7 +49,7 @@ help: ## this list
 	@echo "  make train ARGS='env=Pendulum-v1 seed=3'    passes overrides to rlcli train"
 	@echo "  make test ARGS='-k gae'                     passes arguments to pytest"
 
-install: $(BASE) $(ADDED) ## make .venv with what training needs (EXTRAS=box2d,mujoco adds more)
+install: $(BASE) $(ADDED) $(KERNELS) ## make .venv with what training needs (EXTRAS=box2d,mujoco adds more)
 
 # torch comes first and by its pin: an open range may bring several gigabytes of another build.
 $(BASE): pyproject.toml constraints.txt
@@ -57,6 +61,7 @@ ifneq ($(TORCH_INDEX),)
 	$(PIP_INSTALL) --no-deps --index-url '$(TORCH_INDEX)' torch
 endif
 	$(PIP_INSTALL) torch setuptools
+	@if [ -n "$$($(BUILD_KERNELS) --needs)" ]; then $(PIP_INSTALL) ziglang || true; fi
 	$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
@@ -66,19 +71,26 @@ $(BASE)-%: $(BASE)
 	$(PIP_INSTALL) --no-build-isolation --editable '.[$*]'
 	@touch $@
 
+# Where there is no compiler a sentence says so, at every call, and rlcli trains with torch.
+$(KERNELS): rlcli/kernels/build.py $(wildcard rlcli/kernels/source/*) | $(BASE)
+	@if $(BUILD_KERNELS); then touch $@; fi
+
 # With -j too, one pip at a time changes the environment.
 $(DEV): | $(filter-out $(DEV),$(ADDED))
 
 train: install ## train PPO on CartPole-v1, or what ARGS says
 	$(BIN)/rlcli train $(ARGS)
 
-test: $(DEV) ## add what tests use to .venv, and run the whole fast suite; warnings are errors
+test: $(DEV) $(KERNELS) ## add what tests use to .venv, and run the whole fast suite; warnings are errors
 	$(QUIET) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-smoke: $(DEV) ## every algorithm for a few hundred steps, in a temporary directory
+smoke: $(DEV) $(KERNELS) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py
 
 check: lint types test ## format, lint, types and tests
+
+sanitize: $(DEV) ## tests of the kernels in C, compiled with checks of memory and of undefined behaviour
+	$(QUIET) $(BIN)/python scripts/sanitize.py $(ARGS)
 
 lint: $(DEV) ## formatting and lint, without changing anything
 	$(BIN)/ruff format --check $(RUFF_PATHS)
@@ -91,38 +103,38 @@ format: $(DEV) ## format the code
 types: $(DEV) ## mypy --strict over rlcli/
 	$(BIN)/mypy --strict rlcli
 
-same-numbers: $(DEV) ## train a fixed set of runs at REV=... and here: identical, or the first difference
+same-numbers: $(DEV) $(KERNELS) ## train a fixed set of runs at REV=... and here: identical, or the first difference
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-numbers REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/same_numbers.py $(REV) $(ARGS)
 
-same-speed: $(DEV) ## time per update at REV=... and here, in turns on one core
+same-speed: $(DEV) $(KERNELS) ## time per update at REV=... and here, in turns on one core
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-speed REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/bench_revisions.py $(REV) $(ARGS)
 
-bench: $(DEV) ## steps per second compared with Stable-Baselines3, start-up time, memory
+bench: $(DEV) $(KERNELS) ## steps per second compared with Stable-Baselines3, start-up time, memory
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
 
-cohorts: $(DEV) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour
+cohorts: $(DEV) $(KERNELS) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour
 	$(QUIET) $(BIN)/python scripts/bench_cohorts.py $(ARGS)
 
-envs: $(DEV) ## steps and resets per second of the array environments compared with Gymnasium's
+envs: $(DEV) $(KERNELS) ## steps and resets per second of the array environments compared with Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
 
-figures: $(DEV) ## the training figures of the README: every algorithm, 5 or 10 seeds each
+figures: $(DEV) $(KERNELS) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
 
-bounds: $(DEV) ## effect of the minimum of an adaptive penalty: a quarter of an hour
+bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)
 
-parity: $(DEV) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
+parity: $(DEV) $(KERNELS) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
 
-faults: $(DEV) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
+faults: $(DEV) $(KERNELS) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
 	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)
 
 docs: $(DEV) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py
 
 clean: ## remove the environment and what builds and tests left
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache rlcli.egg-info
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache rlcli.egg-info $(KERNELS)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

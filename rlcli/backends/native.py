@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.backends import kernel
+from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
@@ -46,13 +48,15 @@ class NativeSession:
     """The collector's class; None: chosen by where the environments are, host or device."""
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
+        prepare(configs[0].compute.threads)
+        self.spec = registry.describe(configs[0].env)
+        configs = [decided(one, self.spec) for one in configs]
         config = configs[0]
-        prepare(config.compute.threads)
-        self._configs = list(configs)
+        self._configs = configs
         self._order = list(range(len(configs)))
-        self.spec = registry.describe(config.env)
-        self._model = make_model(config, self.spec)
-        self._algorithm = algorithm(config)
+        in_c = config.compute.kernel == kernel.C
+        self._model = make_model(config, self.spec, in_c=in_c)
+        self._algorithm = algorithm(config, in_c=in_c)
         blank = _blank(configs, self._algorithm, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
@@ -179,7 +183,7 @@ class NativeSession:
 
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
-    model = make_model(config, spec)
+    model = make_model(config, spec, in_c=config.compute.kernel == kernel.C)
     trained, _ = _unpack(_blank([config], algorithm(config), model, spec), model, checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)

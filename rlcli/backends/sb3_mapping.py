@@ -81,6 +81,7 @@ MAPPED: Mapping[str, str] = {
     "eval.every": "as with native",
     "eval.episodes": "as with native",
     "compute.threads": "as with native",
+    "compute.kernel": "auto is torch; c is refused",
 }
 """Each key that influences results and what becomes of it; any other may only keep its default."""
 
@@ -112,6 +113,7 @@ ALWAYS = (
         "SB3 clips the prediction alone, without taking the larger of both losses",
     ),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
+    Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )
 
 BY_ALGORITHM = {

@@ -85,7 +85,7 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "return", f"{figure(about['eval_return_mean'])}{better}"
     yield "steps", _steps(about)
     yield from _times(about)
-    for name in ("backend", "sweep", "reproduces", "notes"):
+    for name in ("backend", "kernel", "sweep", "reproduces", "notes"):
         if about[name] and about[name] != "native":
             yield name, str(about[name])
     if about["tags"]:
@@ -140,5 +140,6 @@ def _changed(directory: Path) -> dict[str, Any]:
 
     flat = flatten(read_config(directory))
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}
-    # null is resolved at the start, so there is no default to differ from
-    return {name: value for name, value in flat.items() if value != plain[name] and name != "schedule_steps"}
+    # null and auto are resolved at the start, so there is no default to differ from
+    resolved = ("schedule_steps", "compute.kernel")
+    return {name: value for name, value in flat.items() if value != plain[name] and name not in resolved}

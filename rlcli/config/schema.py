@@ -665,6 +665,13 @@ class ComputeConfig:
         le=1_024,
         effect="maybe",
     )  # fmt: skip
+    kernel: str = key(
+        "auto",
+        "What computes a run: kernels in C, or torch. auto: C where its library is built and covers the "
+        "configuration, else torch; decided before training and recorded, since the last digits of results "
+        "depend on it.",
+        choices=("auto", "c", "torch"), absent="torch",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Kernels in C for the hot path, their build and their dispatch; torch is the reference they are tested against."""
+"""Kernels in C for the hot path: build, dispatch and calls. They are tested against the torch code."""

@@ -11,23 +11,58 @@ import os
 import platform
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from rlcli.kernels.build import LIBRARY, instruction_sets
+from rlcli.errors import UserError, unknown
+from rlcli.kernels.build import LIBRARY, SOURCE, digest, instruction_sets
 
 FORCED = "RLCLI_KERNEL_ISA"
 """Environment variable that names the instruction set to use, for tests."""
+LEVELS = {"avx512": 2, "avx2": 1}
+"""What `rlcli_level` must give at least; every other instruction set runs on any processor of its kind."""
 
 Function = Callable[..., Any]
 
 
+class Loaded(NamedTuple):
+    """The library, or why there is none."""
+
+    handle: ctypes.CDLL | None
+    problem: str | None
+
+
 @cache
-def library() -> ctypes.CDLL | None:
-    """The library; None where none was built for this machine."""
+def load(path: Path = LIBRARY) -> Loaded:
+    """Loads the library. One that was not built from the sources beside it counts as missing."""
+    if not path.exists():
+        return Loaded(None, f"no library was built: {path} does not exist")
     try:
-        return ctypes.CDLL(str(LIBRARY))
-    except OSError:
-        return None
+        found = ctypes.CDLL(str(path))
+        made_from = found.rlcli_sources
+    except (OSError, AttributeError) as error:
+        return Loaded(None, f"the library cannot be loaded: {error}")
+    made_from.restype = ctypes.c_char_p
+    if SOURCE.is_dir() and made_from() != digest().encode():
+        return Loaded(None, f"the library is older than its sources: {path}")
+    return Loaded(found, None)
+
+
+def library() -> ctypes.CDLL | None:
+    """The library; None where none can be used."""
+    return load().handle
+
+
+def problem() -> str | None:
+    """Why there is no library; None where there is one."""
+    return load().problem
+
+
+def remedy() -> str:
+    """The command that builds the library."""
+    checkout = Path(__file__).parents[2]
+    makes = (checkout / "Makefile").is_file() and (checkout / "pyproject.toml").is_file()
+    return f"make -C {checkout} install" if makes else "python -m rlcli.kernels.build"
 
 
 @cache
@@ -36,16 +71,34 @@ def available() -> tuple[str, ...]:
     found = library()
     if found is None:
         return ()
-    names = tuple(instruction_sets(platform.machine()))
-    return names[2 - found.rlcli_level() :] if "avx512" in names else names
+    level = found.rlcli_level()
+    return tuple(name for name in _built(found) if LEVELS.get(name, 0) <= level)
+
+
+def _built(found: ctypes.CDLL) -> list[str]:
+    """The instruction sets in a library."""
+    return [name for name in instruction_sets(platform.machine()) if hasattr(found, f"rlcli_version_{name}")]
 
 
 def instruction_set() -> str | None:
-    """The one in use: the widest, or the one that RLCLI_KERNEL_ISA names; None without a library."""
+    """The one in use: the widest, or the one that RLCLI_KERNEL_ISA names; None without a library.
+
+    Raises:
+        UserError: RLCLI_KERNEL_ISA names none that this processor runs.
+    """
     names, forced = available(), os.environ.get(FORCED)
-    if forced is not None and forced in names:
+    if not names:
+        return None
+    if not forced:
+        return names[0]
+    if forced in names:
         return forced
-    return names[0] if names else None
+    known = instruction_sets(platform.machine())
+    if forced in known:
+        text = f"{FORCED}={forced}: this processor does not run it. Choose from: {', '.join(names)}."
+    else:
+        text = f"{FORCED}: " + unknown("instruction set", forced, names)
+    raise UserError(text, hint=f"Without {FORCED} the widest is used, {names[0]}; results are the same.")
 
 
 @cache

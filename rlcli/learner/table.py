@@ -15,11 +15,14 @@ from torch import Tensor
 from rlcli.config.schema import AlgoConfig, RunConfig
 from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
+from rlcli.learner.critic import fit
+from rlcli.learner.draws import permutation
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
 from rlcli.learner.ppg import ppg
-from rlcli.learner.sgd import sgd
+from rlcli.learner.sgd import TorchDescent, sgd
 from rlcli.learner.trust_region import trust_region
 from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
@@ -31,8 +34,8 @@ Formula = Callable[[Tensor, Tensor, Tensor, Hyperparameters], Objective | Tensor
 """As `Surrogate`, or the values of the objective alone."""
 
 
-def algorithm(config: RunConfig) -> Algorithm:
-    """The row of functions that a config names."""
+def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
+    """The row of functions that a config names; `in_c`: those of the kernels."""
     algo = config.algo
     return Algorithm(
         targets=partial(TARGETS[algo.targets], algo),
@@ -41,6 +44,7 @@ def algorithm(config: RunConfig) -> Algorithm:
         penalty=_penalty(algo),
         step_rule=STEP_RULES[algo.step_rule],
         optimiser=OPTIMISERS[algo.optimiser],
+        operations=_in_c(algo) if in_c else TORCH,
         budget=_budget(algo),
         clips=algo.surrogate == "clipped",
         from_behaviour=algo.anchor == "behaviour",
@@ -53,6 +57,18 @@ def algorithm(config: RunConfig) -> Algorithm:
         fisher=algo.metric == "fisher",
         moves_apart=algo.step_rule in ("natural", "phasic"),
         has_phases=algo.step_rule == "phasic",
+    )
+
+
+def _in_c(algo: AlgoConfig) -> Operations:
+    from rlcli.kernels import learn, whiten
+    from rlcli.learner import kernel
+
+    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
+    optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
+    codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
+    return Operations(
+        partial(kernel.KernelDescent, codes), partial(kernel.fit, codes), whiten.whiten, permutation
     )
 
 
@@ -158,6 +174,7 @@ SURROGATES: dict[str, Formula] = {
     "score": _score,
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
+TORCH = Operations(TorchDescent, fit, estimators.whiten, permutation)
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {
     "constant": constant, "adaptive": constant, "linear": linear, "inverse": inverse,

@@ -60,7 +60,8 @@ def run_recorded_code(
         UserError: the code is not available here.
         StorageError: code.diff is damaged.
     """
-    code = Manifest.read(run_dir).content["code"]
+    manifest = Manifest.read(run_dir).content
+    code = manifest["code"]
     repository = _repository(code["commit"])
     if code["dirty"] and code["diff"] is None:
         raise UserError(
@@ -73,6 +74,8 @@ def run_recorded_code(
         )
         if changes:
             _apply(tree, changes)
+        if manifest["kernel_version"] is not None:
+            _build_kernels(tree)
         return _run(tree, words, runs_root.resolve(), results)
 
 
@@ -131,6 +134,11 @@ def _apply(tree: Path, changes: bytes) -> None:
         UserError: it does not apply.
     """
     _git(tree, "apply", "--index", "--whitespace=nowarn", "-", given=changes)
+
+
+def _build_kernels(tree: Path) -> None:
+    """Builds the library of kernels in the worktree; where that fails, its code says why and ends."""
+    subprocess.run([sys.executable, "-P", str(tree / "rlcli" / "kernels" / "build.py")], check=False)
 
 
 def _run(tree: Path, words: Sequence[str], runs_root: Path, results: int | None) -> int:

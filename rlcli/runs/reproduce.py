@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlcli.backends.kernel import check_recorded
 from rlcli.backends.session import Row
 from rlcli.config.schema import RunConfig, StopAtConfig
 from rlcli.config.values import display
@@ -75,11 +76,12 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
     """Reads a run to be reproduced up to update `until`; `imports` as in `admit`.
 
     Raises:
-        UserError: the config is not admitted, or there are no digests up to there.
+        UserError: the config is not admitted, its kernels are not here, or there are no digests up to there.
         StorageError: the run's files are damaged, or of a version that cannot be compared.
     """
     manifest, config = Manifest.read(run_dir).content, read_config(run_dir)
     admit(config, run_dir, imports)
+    check_recorded(run_dir, config, manifest["kernel_version"])
     last = _last_compared(run_dir, until)
     steps = config.total_steps if last == config.updates else last * config.batch_size
     again = dataclasses.replace(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from rlcli.backends.kernel import check_recorded
 from rlcli.config.amend import amend
 from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
@@ -71,6 +72,7 @@ class StoppedRun:
         check_run(run_dir)
         before, self._config_sha256 = read_trained_config(run_dir, self._manifest)
         admit(before, run_dir, imports)
+        check_recorded(run_dir, before, self._manifest.content["kernel_version"])
         check_digests(run_dir)
         self.recovered = _recovered(run_dir, before)
         """Its newest whole checkpoint; None if none was ever saved."""

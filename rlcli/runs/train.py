@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
+from rlcli.backends.kernel import decided
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
@@ -81,8 +82,8 @@ def train(
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     check_one_shape(configs)
-    frozen = [config.resolved() for config in configs]
-    spec = registry.describe(frozen[0].env)
+    spec = registry.describe(configs[0].env)
+    frozen = [decided(config.resolved(), spec) for config in configs]
     words = overrides or [()] * len(frozen)
     done = [0] * len(frozen) if checkpoints is None else [saved.update for saved in checkpoints]
     names = [directory.name for directory in dirs] if len(dirs) > 1 else []

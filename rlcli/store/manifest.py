@@ -12,10 +12,12 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from rlcli.backends.kernel import TORCH, C, choose
 from rlcli.config import schema
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.errors import StorageError
+from rlcli.kernels import library
 from rlcli.store.files import read_json, write_atomically, write_json
 from rlcli.store.provenance import Code, code, machine, packages
 from rlcli.store.versions import migrated
@@ -37,6 +39,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
+    "kernel": (str,),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -49,6 +52,7 @@ RESUME: dict[str, tuple[type, ...]] = {
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "cohort": (list,),
     "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
+    "kernel_version": (int, NoneType),
 }  # fmt: skip
 """Other fields that are read, with their types."""
 
@@ -90,6 +94,7 @@ class Manifest:
         """
         sweep = run_dir.parent if (run_dir.parent / "sweep.json").is_file() else None
         tolerance = _tolerance_reason(config)
+        choice = choose(config, spec)
         content: dict[str, Any] = {
             "version": VERSION,
             "config_version": schema.VERSION,
@@ -120,6 +125,8 @@ class Manifest:
             "packages": packages(),
             "machine": machine(config.device),
             "threads": config.compute.threads,
+            "kernel": str(choice),
+            "kernel_version": library.version() if choice.kernel == C else None,
             "determinism": "tolerance" if tolerance else "bitwise",
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
@@ -144,6 +151,9 @@ class Manifest:
         content = migrated(path, read_json(path), VERSION, MIGRATIONS)
         # Before it was recorded, a run counted its updates when it saved its state.
         content.setdefault("saved", content.get("updates") or None)
+        # Before there were kernels, a run trained with torch.
+        content.setdefault("kernel", TORCH)
+        content.setdefault("kernel_version", None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")

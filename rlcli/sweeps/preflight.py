@@ -95,6 +95,16 @@ def backend_takes_it(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
             yield fault
 
 
+def kernels_compute_it(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """With compute.kernel=c, the kernels are here and compute the configuration."""
+    from rlcli.backends import kernel
+    from rlcli.envs.registry import describe
+
+    if config.compute.kernel == kernel.C and config.backend == "native":
+        with contextlib.suppress(UserError):  # a fault of `environment_exists`
+            yield from kernel.faults(config, describe(config.env))
+
+
 def runs_dir_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """runs_dir is not an existing file."""
     if Path(config.runs_dir).expanduser().is_file():
@@ -114,6 +124,7 @@ CHECKS: tuple[Check, ...] = (
     loggers_are_installed,
     device_exists,
     backend_takes_it,
+    kernels_compute_it,
     runs_dir_is_a_folder,
     stop_at_fits,
     search_fits,
@@ -121,5 +132,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def checks(*, elsewhere: bool) -> tuple[Check, ...]:
-    """The checks of a sweep's jobs; `elsewhere` leaves out devices, since other machines have their own."""
-    return tuple(one for one in CHECKS if not (elsewhere and one is device_exists))
+    """The checks of a sweep's jobs; `elsewhere` leaves out what other machines have of their own."""
+    return tuple(one for one in CHECKS if not (elsewhere and one in (device_exists, kernels_compute_it)))

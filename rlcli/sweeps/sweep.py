@@ -18,9 +18,11 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from rlcli.backends.kernel import decided
 from rlcli.config.compose import Composed
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
+from rlcli.envs import registry
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
 from rlcli.store import own_runs
 from rlcli.store.directory import summary
@@ -104,7 +106,7 @@ class Sweep:
         return sweep
 
     def add(self, names: Sequence[str], composed: Sequence[Composed], trial: int | None = None) -> list[Job]:
-        """Adds jobs and freezes their configs; the caller records them.
+        """Adds jobs and freezes their configs, kernels decided; the caller records them.
 
         A folder of a trial's job that exists already was left by a kill before the record.
 
@@ -118,15 +120,10 @@ class Sweep:
                 folder.mkdir(exist_ok=left)
             except OSError as error:
                 raise storage_error(folder, error) from error
-            self._configs[name] = one.config
-        write_all(
-            {
-                self.dir / name / "config.yaml": to_yaml(one.config).encode()
-                for name, one in zip(names, composed, strict=True)
-            }
-        )
-        for name, one in zip(names, composed, strict=True):
-            own_runs.remember(self.dir / name, one.config)
+            self._configs[name] = decided(one.config, registry.describe(one.config.env))
+        write_all({self.dir / name / "config.yaml": to_yaml(self._configs[name]).encode() for name in names})
+        for name in names:
+            own_runs.remember(self.dir / name, self._configs[name])
         jobs = [
             Job(name, one.overrides, one.varied, trial, dir=str(self.dir / name))
             for name, one in zip(names, composed, strict=True)

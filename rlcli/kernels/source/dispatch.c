@@ -27,3 +27,9 @@ PUBLIC int rlcli_level(void) {
 #else
 PUBLIC int rlcli_level(void) { return 0; }
 #endif
+
+// The digest of the sources that this library was built from.
+PUBLIC const char *rlcli_sources(void) {
+  static const char mark[] = "rlcli kernels " SOURCES;
+  return mark + sizeof("rlcli kernels ") - 1;
+}

@@ -10,6 +10,7 @@
 #include "towers.h"
 #include "passes.h"
 #include "learn.h"
+#include "moments.h"
 
 #include "double.h"
 #include "vector.h"
@@ -17,7 +18,10 @@
 #include "mapped.h"
 #include "towers.h"
 #include "passes.h"
+#include "moments.h"
 
+#include "estimators.h"
+#include "shuffle.h"
 #include "philox.h"
 #include "seeds.h"
 #include "classic.h"
@@ -25,6 +29,7 @@
 #include "rollout.h"
 #include "orthogonal.h"
 #include "whiten.h"
+#include "figures.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
-import torch
 from torch import Tensor
 
 from rlcli.kernels import network as kernels
@@ -83,9 +82,7 @@ class KernelPasses:
     def jvp(self, tangent: Tensor) -> Heads:
         """The tangent of the heads along a tangent [R, Q] of the parameters."""
         output, value = _room(self._net, self._inputs, self._valued)
-        kernels.jvp(
-            self._net, self._parameters, self._inputs, tangent.contiguous(), output, _some(value)
-        )
+        kernels.jvp(self._net, self._parameters, self._inputs, tangent.contiguous(), output, _some(value))
         return Heads(output, _free(self._net, tangent), value)
 
 

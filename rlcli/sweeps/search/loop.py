@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlcli.backends.kernel import AUTO, TORCH, check_present, decided, with_kernel
 from rlcli.config.command import key_of
 from rlcli.config.compose import Composed
 from rlcli.config.faults import Check, Fault
@@ -22,6 +23,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.config.serialise import flatten
 from rlcli.config.space import Value
+from rlcli.envs import registry
 from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
 from rlcli.store.admission import admit
@@ -45,6 +47,7 @@ def run_search(search: Search, *, quiet: bool = False) -> Sweep:
     from rlcli.sweeps.search.study import Study
 
     wanted, command = objectives(search.settings), search.command
+    search = _with_base(search, decided(search.config, registry.describe(search.config.env)))
     with opened(command.launching) as launcher:
         directory = new_sweep_dir(search.config, root_of(search.base))
         with locked(directory):
@@ -87,6 +90,7 @@ def resume_search(
         sweep = Sweep.read(directory)
         settings = read_settings(directory)
         admit(settings, directory, imports)
+        check_present(directory, settings)
         study = Study.open(directory, objectives(settings.sweep))
         if trials is not None:
             settings = _extended(settings, trials, len(study.trials()))
@@ -202,9 +206,7 @@ class Trials:
         )
         self._training.expect(-left * self._search.settings.replicas, self._steps)
         settings = dataclasses.replace(self._search.settings, trials=count)
-        config = dataclasses.replace(self._search.config, sweep=settings)
-        base = dataclasses.replace(self._search.base, config=config)
-        self._search = dataclasses.replace(self._search, base=base)
+        self._search = _with_base(self._search, dataclasses.replace(self._search.config, sweep=settings))
         write_settings(self._sweep.dir, self._search.settled())
 
     def _record(self, jobs: Sequence[Job]) -> None:
@@ -216,12 +218,23 @@ class Trials:
 
     def _freeze(self, number: int, composed: Sequence[Composed]) -> list[Job]:
         names = [trial_name(number, one.varied) for one in composed]
-        return self._sweep.add(names, composed, number)
+        return self._sweep.add(names, [self._of_search(one) for one in composed], number)
+
+    def _of_search(self, one: Composed) -> Composed:
+        """A job of a search that began with torch, with torch: values of its trials stay comparable."""
+        if (one.config.compute.kernel, self._search.config.compute.kernel) != (AUTO, TORCH):
+            return one
+        return dataclasses.replace(one, config=with_kernel(one.config, TORCH))
 
     def _texts(self, params: Mapping[str, Value], short: bool = False) -> dict[str, str]:
         """Parameter values as typed on the command line; with `short` rounded for reading."""
         texts = {one.key: one.text(params[one.key]) for one in self._search.dimensions}
         return {key: rounded(text) for key, text in texts.items()} if short else texts
+
+
+def _with_base(search: Search, config: RunConfig) -> Search:
+    """The search with another config of its base."""
+    return dataclasses.replace(search, base=dataclasses.replace(search.base, config=config))
 
 
 def _extended(settings: RunConfig, trials: int, asked: int) -> RunConfig:
@@ -254,7 +267,9 @@ def _composed_again(
             search.settings, trials=settings.sweep.trials, parallel=settings.sweep.parallel
         )  # fmt: skip
         config = dataclasses.replace(search.config, sweep=kept)
-        search = dataclasses.replace(search, base=dataclasses.replace(search.base, config=config))
+        if config.compute.kernel == AUTO:
+            config = with_kernel(config, settings.compute.kernel)
+        search = _with_base(search, config)
         before = flatten(settings)
         differing = [key for key, value in flatten(config).items() if value != before[key]]
         if not differing:
