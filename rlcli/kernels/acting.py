@@ -81,7 +81,7 @@ class Acting:
         widths = [*tower.widths, self.outputs]
         self._check(net, choice)
         lines = [-(-width // LANES) * LANES for width in (self.width, *widths, net.free_width)]
-        layers = zip([self.width, *widths[:-1]], lines[1:], strict=False)
+        layers = zip((self.width, *widths[:-1]), lines[1:-1], strict=True)
         stride = sum((inputs + 1) * line for inputs, line in layers) + lines[-1]
         self._packed, self._room = aligned(self.runs * stride), aligned(2 * TILE * max(lines))
         self._sizes = np.array(choice.sizes or (self.outputs,), np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ctypes import addressof, c_char, c_void_p
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,8 +53,9 @@ def address(name: str, array: npt.NDArray[Any], dtype: Any, shape: tuple[int, ..
     """
     if array.dtype == dtype and array.shape == shape and array.flags.c_contiguous:
         # Several times as fast as `array.ctypes.data`, for what can be written to.
+        buffer: Any = array
         writeable = array.flags.writeable and array.size
-        return addressof(c_char.from_buffer(cast(Any, array))) if writeable else int(array.ctypes.data)
+        return addressof(c_char.from_buffer(buffer)) if writeable else int(array.ctypes.data)
     raise ValueError(
         f"{name}: expected a contiguous array of {np.dtype(dtype)} {list(shape)}, got {array.dtype} "
         f"{list(array.shape)}{'' if array.flags.c_contiguous else ', not contiguous'}"

@@ -5,7 +5,7 @@ Shapes: I inputs and O outputs of a layer, P parameters of one run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ctypes import c_double, c_int64, c_uint64, c_void_p
 from typing import Protocol
 
@@ -72,18 +72,17 @@ def initial(layout: Layout, initialisation: Initialisation, seed: int, isa: str 
         elif leaf == "weight":
             gain = gains.get(group, initialisation.hidden_gain)
             for matrix in part.flatten(0, -3):
-                matrix.copy_(orthogonal(seed, drawn, matrix.shape[0], matrix.shape[1], gain, isa))
+                matrix.copy_(orthogonal(seed, drawn, matrix.shape, gain, isa))
                 drawn += matrix.numel()
     return parameters[0]
 
 
-def orthogonal(
-    seed: int, first: int, inputs: int, outputs: int, gain: float, isa: str | None = None
-) -> Tensor:
+def orthogonal(seed: int, first: int, shape: Sequence[int], gain: float, isa: str | None = None) -> Tensor:
     """A matrix [I, O] times `gain`, of which the shorter side is orthonormal: uniform among those (Haar).
 
     It is made of the elements `first` and on of the seed's stream.
     """
+    inputs, outputs = shape
     made = torch.empty(inputs, outputs)
     room = torch.empty(made.numel(), dtype=torch.float64)
     types = (c_uint64, c_int64, c_int64, c_int64, c_double, c_void_p, c_void_p)

@@ -41,8 +41,7 @@ def uniform(seeds: npt.NDArray[np.int64], low: Doubles, high: Doubles, isa: str 
         np.ascontiguousarray(high, np.float64),
     )
     drawn = np.empty((len(low), seeds.size))
+    places = (low.ctypes.data, high.ctypes.data, drawn.ctypes.data)
     types = (c_int64, c_void_p, c_int64, *(c_void_p,) * 3)
-    function("uniform_of_seeds", *types, isa=isa)(
-        seeds.size, seeds.ctypes.data, len(low), low.ctypes.data, high.ctypes.data, drawn.ctypes.data
-    )
+    function("uniform_of_seeds", *types, isa=isa)(seeds.size, seeds.ctypes.data, len(low), *places)
     return drawn

@@ -3,8 +3,8 @@
 `Env.reset(seed=s)` makes a generator of its own, `Generator(PCG64(SeedSequence(s)))`, which takes as long as
 a step of many environments here. So the same integers are computed in one batch: numpy's SeedSequence
 (O'Neill's `seed_seq_fe`, https://www.pcg-random.org/posts/developing-a-seed_seq-alternative.html) and PCG64
-(XSL-RR 128/64, https://www.pcg-random.org/paper.html). numpy promises that neither will change. The kernels in
-C do the same, a hundred times faster; here is what stands in for them where there is no library.
+(XSL-RR 128/64, https://www.pcg-random.org/paper.html). numpy promises that neither will change. The kernels
+in C do the same, many times as fast; here is what stands in for them where there is no library.
 
 Shapes: K seeds, D numbers drawn for each.
 """
