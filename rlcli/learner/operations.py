@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from torch import Tensor
 
 from rlcli.learner.batch import Batch
+from rlcli.learner.comparison import Comparison
 from rlcli.learner.state import OptimiserState
 
 if TYPE_CHECKING:
@@ -55,3 +56,4 @@ class Operations(NamedTuple):
     """[R, B] -> zero mean and unit deviation over the last axis."""
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
+    comparison: Comparison

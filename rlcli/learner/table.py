@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.learner import comparison
 from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
 from rlcli.learner.critic import fit
@@ -62,13 +63,17 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
 
 def _in_c(algo: AlgoConfig) -> Operations:
     from rlcli.kernels import learn, whiten
-    from rlcli.learner import kernel
+    from rlcli.learner import kernel, kernel_comparison
 
     surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
     optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
     codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
     return Operations(
-        partial(kernel.KernelDescent, codes), partial(kernel.fit, codes), whiten.whiten, permutation
+        partial(kernel.KernelDescent, codes),
+        partial(kernel.fit, codes),
+        whiten.whiten,
+        permutation,
+        kernel_comparison.comparison(codes.surrogate),
     )
 
 
@@ -174,7 +179,7 @@ SURROGATES: dict[str, Formula] = {
     "score": _score,
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
-TORCH = Operations(TorchDescent, fit, estimators.whiten, permutation)
+TORCH = Operations(TorchDescent, fit, estimators.whiten, permutation, comparison.TORCH)
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {
     "constant": constant, "adaptive": constant, "linear": linear, "inverse": inverse,
