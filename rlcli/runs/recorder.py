@@ -61,7 +61,7 @@ class Recorder:
         """The run directory as the user named it."""
         manifest.make_absolute()  # an environment may change the current directory
         self.dir: Final = manifest.path.parent
-        self.reference: Final = reference(manifest, self._given_dir)
+        self.reference: Final = reference(manifest, self._given_dir, config)
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._updates = updates
         self._pending_row = earlier.pending_row
