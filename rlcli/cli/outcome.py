@@ -73,13 +73,13 @@ def _next_steps(outcome: Result, words: str) -> list[str]:
         return [f"Once its files can be written: rlcli resume {words}"]
     if (outcome.dir / BATCH).exists():
         return [
-            "A resume would end in the same way: train it anew with other settings, such as a smaller "
+            "A resume would end in the same way: train it again with other settings, such as a smaller "
             "learning rate.",
             f"Its last figures: rlcli show {words.partition(' ')[0]}",
         ]
     return [
-        "A resume takes the same steps and fails in the same way, as long as its cause is there.",
-        f"Once that is corrected: rlcli resume {words}",
+        "A resume takes the same steps and fails in the same way, until its cause is corrected.",
+        f"After that: rlcli resume {words}",
     ]
 
 
@@ -108,8 +108,8 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         if not statuses <= set(OVER):
             say(f"Resume with: rlcli resume {again}")
         if "failed" in statuses:
-            say("Jobs that failed fail again as long as the cause is there.")
-            say(f"Once that is corrected: rlcli resume {again} --retry")
+            say("Jobs that failed fail again until the cause is corrected.")
+            say(f"After that: rlcli resume {again} --retry")
     return sweep.exit_code
 
 

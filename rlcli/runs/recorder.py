@@ -330,7 +330,7 @@ class Recorder:
         names = [] if before is None else differing(before, row)
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
+            self.warn(f"Update {row['update']} differs from before the resume: {shown}.")
             self._earlier_rows.clear()
 
     def _end_unwritten(self, exit_code: int, message: str) -> Result:

@@ -140,7 +140,7 @@ class Training:
         if names:
             from rlcli.sweeps.cohort_job import failed
 
-            message = f"its process ended with {exit_code}, without a word"
+            message = f"its process ended with {exit_code}, without a message"
             for name in names:
                 self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
 

@@ -128,7 +128,7 @@ def test_rows_that_come_out_otherwise_are_told(tmp_path: Path, capsys: pytest.Ca
     write_rows(killed, [*lines[:2], json.dumps(row | {"behaviour/ess": 0.5})])
     resumed(killed)
     said = capsys.readouterr().err
-    assert "Update 3 came out otherwise than before it was resumed: behaviour/ess." in said
+    assert "Update 3 differs from before the resume: behaviour/ess." in said
 
 
 @pytest.mark.parametrize("torn", ["", '{"update": 5, "env_st', "\n", '{"update": 5}\n', "\0\xff\n"])

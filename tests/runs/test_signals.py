@@ -85,7 +85,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert process.stderr is not None
         shown = process.stderr.read().decode()
     again = f"Resume it with: rlcli resume {run_dir}\n"
-    assert f"Quit run run at once. It has no checkpoint yet, so it begins again.\n{again}" in shown
+    assert f"Quit run run at once. It has no checkpoint yet, so it starts again.\n{again}" in shown
     manifest = manifest_of(run_dir)
     assert (manifest["status"], manifest["message"]) == ("interrupted", "ended at once")
     assert manifest["updates"] == 3

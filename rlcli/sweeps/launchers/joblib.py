@@ -74,7 +74,7 @@ class Processes:
         try:
             return handle.result()
         except BrokenExecutor as error:
-            raise Lost("a process of joblib was killed, perhaps for want of memory") from error
+            raise Lost("a process of joblib was killed, perhaps for lack of memory") from error
 
     def withdraw(self, handle: Future[Outcome]) -> None:
         """See `Pool`."""

@@ -164,7 +164,7 @@ class Submitted:
             raise self._lost(handle) from error
 
     def _lost(self, handle: Job) -> Lost:
-        return Lost(f"job {handle.job_id} came to no end of its own; its log is {handle.paths.stderr}")
+        return Lost(f"job {handle.job_id} ended without a result; its log is {handle.paths.stderr}")
 
     def withdraw(self, handle: Job) -> None:
         """See `Pool`."""

@@ -175,7 +175,7 @@ def _concluded(
         if result is not None:
             on_event(RunEnded(name, result))
         elif outcome.exit_code is None and not final:
-            message = outcome.lost or "its worker did not tell how it ended"
+            message = outcome.lost or "its worker did not report how it ended"
             on_event(RunEnded(name, failed(directory / name, EXIT_CRASH, message)))
     on_event(CohortEnded(tuple(one.names), None))
     return True

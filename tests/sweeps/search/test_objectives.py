@@ -64,7 +64,7 @@ def test_the_pareto_front() -> None:
         (("sweep.objective=[-time/elapsed]", "sweep.direction=[lower]"), "say the direction once"),
         (("sweep.direction=[lower,higher]",), "has 2 entries for the 1"),
         (("eval.episodes=0",), "needs evaluation"),
-        (("sweep.objective=[eval/return_mean,time/elapsed]", "sweep.pruner=median"), "judges by one figure"),
+        (("sweep.objective=[eval/return_mean,time/elapsed]", "sweep.pruner=median"), "compares one figure"),
         (("sweep.pruner=median", "sweep.replicas=3", "cohort.max_size=2"), "cohort.max_size=2 trains apart"),
         (("sweep.pruner=median", "sweep.replicas=3", "backend=sb3"), "backend=sb3 trains apart"),
     ],
