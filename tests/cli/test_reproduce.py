@@ -100,11 +100,11 @@ def test_diff(one: Path, rlcli: Rlcli) -> None:
 def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:
     rlcli("train", *SMALL, "name=two", "seed=1")
     shown = on_a_terminal("diff", "one", "two", columns=40)
-    table = shown.partition("different: update 1")[2].splitlines()[1:]
+    table = shown.partition("different: the runs differ first at")[2].splitlines()[1:]
     assert max(map(len, table)) <= 40
     assert "behaviour/ess" not in shown, "names are folded, numbers are not"
     assert any(line.split()[1:4] == ["4", "4", "0"] for line in table)
-    assert "different: update 1" in shown
+    assert "different: the runs differ first at" in shown
     shown = on_a_terminal("reproduce", "one", columns=40)
     assert "4 of 4 updates are the same" in shown
     assert "identical: 4 updates, 20 digests" in shown

@@ -72,7 +72,7 @@ REFUSED = [
     (CHOICE, np.float32(1.7), "one whole number"),
     (CHOICE, np.array([1]), "shape (1,)"),
     (CHOICE, "1", "of type str"),
-    (CHOICES, [1.5, 1], "none of its choices"),
+    (CHOICES, [1.5, 1], "not one of its choices"),
     (CHOICES, [1, 3], "has the value 3, which is not one"),
     (CHOICES, [1], "shape (2,)"),
     (SWITCHES, [0, 5], "has the value 5, which is not 0 or 1"),
