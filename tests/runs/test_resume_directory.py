@@ -231,7 +231,7 @@ def test_an_episode_too_long_to_replay_is_given_up_and_told(
     config = tiny(env__id="Pendulum-v1", env__replay_limit=20, checkpoint__every=64)
     _, [killed] = train_with_copies(config, tmp_path / "run", (2,))
     resumed(killed)
-    assert "2 environments did not come back" in capsys.readouterr().err
+    assert "2 environments could not be restored" in capsys.readouterr().err
 
 
 def test_tensorboard_leaves_out_what_comes_again(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_pareto_front() -> None:
         (("sweep.objective=[]",), "sweep.objective is empty"),
         (("sweep.objective=[time/elapsed,-time/elapsed]",), "names a metric twice"),
         (("sweep.objective=[update/entropy]",), "neither better high nor low"),
-        (("sweep.objective=[-time/elapsed]", "sweep.direction=[lower]"), "say the direction once"),
+        (("sweep.objective=[-time/elapsed]", "sweep.direction=[lower]"), "give the direction once"),
         (("sweep.direction=[lower,higher]",), "has 2 entries for the 1"),
         (("eval.episodes=0",), "needs evaluation"),
         (("sweep.objective=[eval/return_mean,time/elapsed]", "sweep.pruner=median"), "compares one figure"),
