@@ -166,7 +166,7 @@ class AlgoConfig:
     )
     minibatch_of: str = key(
         "samples",
-        "What a minibatch holds: samples of all environments at any step, or whole sequences of some "
+        "What a minibatch contains: samples of all environments at any step, or whole sequences of some "
         "environments, as networks with memory need (minibatches must divide env.num_envs then).",
         choices=("samples", "sequences"),
     )

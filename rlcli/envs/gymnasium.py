@@ -130,7 +130,7 @@ class GymnasiumVectorEnv:
         """Records a run's failure, with environment, episode, step, reset seed and action."""
         if isinstance(error, InvalidResult):
             failure: Exception = EnvironmentFault(
-                f"{self._culprit(run, index)} gave what is invalid: {error}."
+                f"{self._culprit(run, index)} returned an invalid result: {error}."
             )
         else:
             where = self._where(run, index)

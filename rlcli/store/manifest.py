@@ -159,7 +159,7 @@ class Manifest:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
         wrong = _invalid_fields(content)
         if wrong:
-            raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+            raise StorageError(f"{path} is damaged: wrong values of {', '.join(wrong)}.")
         return cls(run_dir, content)
 
     @property
@@ -241,7 +241,7 @@ def now() -> str:
 def _tolerance_reason(config: RunConfig) -> str | None:
     """Why equal runs may differ in their last bits; None if they do not."""
     if config.device != "cpu":
-        return f"{config.device} sums in an order of its own"
+        return f"{config.device} sums in another order"
     if config.env.backend == "torch":
         return "with env.backend=torch sines round by their place among the environments"
     if config.compute.threads > 1:
