@@ -5,13 +5,18 @@ Shapes: R runs, N environments of one run.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlcli.envs.boundary import InvalidResult
 from rlcli.envs.interface import Array
 from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.envs.untrusted import contained
+from rlcli.envs.user_code import prefixed
+from rlcli.errors import EnvironmentFault
 from rlcli.text import shown
 
 
@@ -66,6 +71,20 @@ class EpisodeLog:
             action = list(split_actions(self._spec.action, self._sent[run]))[index]
             given += f", action {shown(action)}"
         return f"environment {index}, step {step} of its episode {number} ({given})"
+
+    def failure(self, run: int, index: int, error: BaseException, place: str | None = None) -> Exception:
+        """A failure of an environment as the exception that ends its run.
+
+        `place` is file and line of the user's method that returned what is invalid.
+        """
+        where = self.where(run, index)
+        if isinstance(error, InvalidResult):
+            culprit = prefixed(place, f"{self._spec.id}, {where}")
+            return EnvironmentFault(f"{culprit} gave what is invalid: {error}.")
+        failure = contained(error, f"{self._spec.id}, {where},")
+        with contextlib.suppress(Exception):
+            failure.add_note(f"In {self._spec.id}, {where}.")
+        return failure
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order."""

@@ -8,7 +8,6 @@ Shapes: R runs, N environments of one run.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,14 +15,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.envs.boundary import InvalidResult, read_reset, read_step, read_steps
+from rlcli.envs.boundary import read_reset, read_step, read_steps
 from rlcli.envs.episodes import EpisodeLog, split_actions
 from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
-from rlcli.envs.untrusted import close, contained, surroundings_kept
+from rlcli.envs.untrusted import close, surroundings_kept
 from rlcli.envs.user_code import definition_of, prefixed
-from rlcli.errors import EnvironmentFault
 
 Env = gymnasium.Env[Any, Any]
 
@@ -124,22 +122,16 @@ class GymnasiumVectorEnv:
 
     def _fail(self, run: int, index: int, error: BaseException) -> None:
         """Records a run's failure, with environment, episode, step, reset seed and action."""
-        if isinstance(error, InvalidResult):
-            failure: Exception = EnvironmentFault(
-                f"{self._culprit(run, index)} gave what is invalid: {error}."
-            )
-        else:
-            where = self._log.where(run, index)
-            failure = contained(error, f"{self.spec.id}, {where},")
-            with contextlib.suppress(Exception):
-                failure.add_note(f"In {self.spec.id}, {where}.")
-        self.failures[run] = failure
+        self.failures[run] = self._log.failure(run, index, error, self._place(run, index))
 
     def _culprit(self, run: int, index: int) -> str:
         """The environment that returned an invalid result, after file and line of the user's method."""
+        return prefixed(self._place(run, index), f"{self.spec.id}, {self._log.where(run, index)}")
+
+    def _place(self, run: int, index: int) -> str | None:
+        """`file:line` of the user's method that an environment ran last."""
         method = "step" if self._log.length(run, index) else "reset"
-        place = definition_of(self._envs[run][index], method)
-        return prefixed(place, f"{self.spec.id}, {self._log.where(run, index)}")
+        return definition_of(self._envs[run][index], method)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order, and closes the environments of the others."""

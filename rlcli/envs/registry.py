@@ -8,7 +8,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 
@@ -22,6 +22,8 @@ from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
+from rlcli.envs.mujoco.vector import MujocoVectorEnv
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
@@ -43,6 +45,18 @@ REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 
 REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
 """Modules whose physics world outlives the episode, which a probe would not always notice."""
+
+ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
+
+
+class Implementation(NamedTuple):
+    """What steps environments."""
+
+    name: str
+    """gymnasium, array, torch or mujoco."""
+    reason: str | None = None
+    """Why `env.backend=auto` does not take rlcli's own version of the environment."""
+
 
 _described: dict[tuple[str, str], EnvSpec] = {}
 
@@ -79,7 +93,7 @@ def describe(config: EnvConfig) -> EnvSpec:
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
     Cached per process for the same id and arguments.
     """
-    _check_array(config)
+    implementation(config)
     key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
     if key not in _described:
         _described[key] = _inspect(config.id, config.kwargs)
@@ -99,15 +113,39 @@ def make(
     """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
-    if config.backend == "torch" and device is not None:
+    found = implementation(config).name
+    if found == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
 
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
-    if _uses_array(config):
+    if found in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
-    return GymnasiumVectorEnv(
-        spec, functools.partial(construct.create, config.id, config.kwargs), num_runs, count
-    )
+    create = functools.partial(construct.create, config.id, config.kwargs)
+    if found == "mujoco":
+        made = create()
+        try:
+            return MujocoVectorEnv(spec, task(config.id, made, config.kwargs), num_runs, count)
+        finally:
+            close(config.id, made)
+    return GymnasiumVectorEnv(spec, create, num_runs, count)
+
+
+def implementation(config: EnvConfig) -> Implementation:
+    """What steps the environments of a config; raises `UserError` where `env.backend` cannot be honoured."""
+    reason = None
+    if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
+        construct.registration(config.id)  # says which package is missing
+        reason = obstacle(config.id, config.kwargs)
+        if reason is None:
+            return Implementation("mujoco")
+    if config.backend == "mujoco":
+        others = f"rlcli steps these itself: {', '.join(MUJOCO_ENVS)}."
+        fault = others if reason is None else f"rlcli cannot step {config.id} itself: {reason}."
+        raise UserError(f"env.backend=mujoco: {fault}", hint=ANY_ENVIRONMENT)
+    _check_array(config)
+    if _uses_array(config):
+        return Implementation("torch" if config.backend == "torch" else "array")
+    return Implementation("gymnasium", reason)
 
 
 def _uses_array(config: EnvConfig) -> bool:
@@ -141,9 +179,7 @@ def _check_array(config: EnvConfig) -> None:
             f"The {config.backend} version of {config.id} takes numbers for env.kwargs "
             f"{', '.join(supported_kwargs)}; not {', '.join(others)}."
         )
-    raise UserError(
-        fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."
-    )
+    raise UserError(fault, hint=ANY_ENVIRONMENT)
 
 
 def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
