@@ -8,7 +8,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 
@@ -48,16 +48,6 @@ REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
 
 ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
 
-
-class Implementation(NamedTuple):
-    """What steps environments."""
-
-    name: str
-    """gymnasium, array, torch or mujoco."""
-    reason: str | None = None
-    """Why `env.backend=auto` does not take rlcli's own version of the environment."""
-
-
 _described: dict[tuple[str, str], EnvSpec] = {}
 
 
@@ -93,11 +83,11 @@ def describe(config: EnvConfig) -> EnvSpec:
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
     Cached per process for the same id and arguments.
     """
-    implementation(config)
+    backend, reason = _backend(config)
     key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
     if key not in _described:
         _described[key] = _inspect(config.id, config.kwargs)
-    spec = _described[key]
+    spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if not config.normalize_observation:
         return spec
     # Whitening takes away what observations have in common, so the digits that are left must be there.
@@ -113,15 +103,14 @@ def make(
     """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
-    found = implementation(config).name
-    if found == "torch" and device is not None:
+    if spec.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
 
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
-    if found in ("array", "torch"):
+    if spec.backend in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
     create = functools.partial(construct.create, config.id, config.kwargs)
-    if found == "mujoco":
+    if spec.backend == "mujoco":
         made = create()
         try:
             return MujocoVectorEnv(spec, task(config.id, made, config.kwargs), num_runs, count)
@@ -130,22 +119,29 @@ def make(
     return GymnasiumVectorEnv(spec, create, num_runs, count)
 
 
-def implementation(config: EnvConfig) -> Implementation:
-    """What steps the environments of a config; raises `UserError` where `env.backend` cannot be honoured."""
+def _backend(config: EnvConfig) -> tuple[str, str | None]:
+    """What steps a config's environments, and why Gymnasium does where rlcli has a version of its own.
+
+    Raises:
+        UserError: `env.backend` cannot be honoured.
+    """
     reason = None
     if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
         construct.registration(config.id)  # says which package is missing
         reason = obstacle(config.id, config.kwargs)
         if reason is None:
-            return Implementation("mujoco")
+            return "mujoco", None
     if config.backend == "mujoco":
-        others = f"rlcli steps these itself: {', '.join(MUJOCO_ENVS)}."
-        fault = others if reason is None else f"rlcli cannot step {config.id} itself: {reason}."
-        raise UserError(f"env.backend=mujoco: {fault}", hint=ANY_ENVIRONMENT)
+        raise UserError(
+            f"env.backend=mujoco cannot step {config.id}: {reason}."
+            if reason is not None
+            else f"There is no mujoco version of {config.id}. MuJoCo environments: {', '.join(MUJOCO_ENVS)}.",
+            hint=ANY_ENVIRONMENT,
+        )
     _check_array(config)
     if _uses_array(config):
-        return Implementation("torch" if config.backend == "torch" else "array")
-    return Implementation("gymnasium", reason)
+        return "torch" if config.backend == "torch" else "array", None
+    return "gymnasium", reason
 
 
 def _uses_array(config: EnvConfig) -> bool:

@@ -37,6 +37,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
+    "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -124,6 +125,8 @@ class Manifest:
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
+            "env_backend": spec.backend,
+            "env_backend_reason": spec.backend_reason,
             "resumes": [],
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
@@ -144,6 +147,7 @@ class Manifest:
         content = migrated(path, read_json(path), VERSION, MIGRATIONS)
         # Before it was recorded, a run counted its updates when it saved its state.
         content.setdefault("saved", content.get("updates") or None)
+        content = {"env_backend": None, "env_backend_reason": None} | content
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")

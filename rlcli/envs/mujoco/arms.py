@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import numpy as np
 
 from rlcli.envs.mujoco.simulations import Doubles, Table
-from rlcli.envs.mujoco.task import Flags, Numbers, Singles, Task, never, norms, squares
+from rlcli.envs.mujoco.task import Body, Flags, Numbers, Singles, Task, never, norms, squares
 
 
 class Arm(Task):
     """An arm in a scene of named bodies."""
 
     reads = ("qpos", "qvel", "xpos")
+    scene: ClassVar[tuple[str, ...]]
+    """Names of the bodies that matter."""
+
+    def __init__(self, body: Body, arguments: Mapping[str, Any]) -> None:
+        super().__init__(body, arguments)
+        self._first = {name: 3 * int(body.model.body(name).id) for name in self.scene}
 
     def centre(self, table: Table, name: str) -> Doubles:
-        """`[K, 3]`: where a body is."""
-        first = 3 * int(self.body.model.body(name).id)
+        """`[K, 3]`: where a body of the scene is."""
+        first = self._first[name]
         return table.read("xpos")[:, first : first + 3]
 
     def control_reward(self, actions: Singles) -> Singles:
@@ -26,6 +35,8 @@ class Arm(Task):
 
 class Reacher(Arm):
     """Reacher-v5."""
+
+    scene = ("fingertip", "target")
 
     def first_state(self, draws: np.random.Generator) -> tuple[Doubles, Doubles]:
         """Any posture near the first, and a target within reach."""
@@ -58,6 +69,8 @@ class Reacher(Arm):
 class Pusher(Arm):
     """Pusher-v5."""
 
+    scene = ("tips_arm", "object", "goal")
+
     def first_state(self, draws: np.random.Generator) -> tuple[Doubles, Doubles]:
         """An object somewhere, not too near to its goal."""
         positions = self.body.positions.copy()
@@ -73,7 +86,7 @@ class Pusher(Arm):
 
     def observe(self, table: Table) -> Doubles:
         """Joints, their velocities, and where tip, object and goal are."""
-        bodies = (self.centre(table, name) for name in ("tips_arm", "object", "goal"))
+        bodies = (self.centre(table, name) for name in self.scene)
         return np.concatenate((table.read("qpos")[:, :7], table.read("qvel")[:, :7], *bodies), -1)
 
     def outcome(self, table: Table, progress: Doubles, actions: Singles) -> tuple[Numbers, Flags]:

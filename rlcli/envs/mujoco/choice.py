@@ -111,9 +111,10 @@ def obstacle(env_id: str, kwargs: Mapping[str, Any]) -> str | None:
     """Why rlcli does not step this environment itself; None: it does."""
     entry = MUJOCO_ENVS.get(env_id)
     if entry is None:
-        return "it has no formulas of this environment"
+        return f"rlcli has no version of {env_id}"
     if gymnasium.__version__ not in COMPARED:
-        return f"it was compared with Gymnasium {', '.join(COMPARED)}, and this is {gymnasium.__version__}"
+        compared = f"rlcli's version was compared with Gymnasium {', '.join(COMPARED)}"
+        return f"{compared}, and this is {gymnasium.__version__}"
     if gymnasium.registry.get(env_id) != _registration(env_id, entry):
         return f"{env_id} is registered otherwise than by Gymnasium"
     other = _replaced_method(entry)
@@ -121,7 +122,7 @@ def obstacle(env_id: str, kwargs: Mapping[str, Any]) -> str | None:
         return f"{other} is not Gymnasium's own"
     unknown = [name for name, value in kwargs.items() if name not in ARGUMENTS or not ARGUMENTS[name](value)]
     if unknown:
-        return f"it does not take env.kwargs {shown({name: kwargs[name] for name in unknown})}"
+        return f"rlcli's version does not take env.kwargs {shown({name: kwargs[name] for name in unknown})}"
     return None
 
 
