@@ -37,7 +37,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check lint format types same-numbers same-speed bench cohorts envs figures bounds parity faults docs clean
+.PHONY: help install train test smoke check lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures bounds parity faults docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -107,6 +107,12 @@ cohorts: $(DEV) ## cost per run of a cohort, and time of a sweep, compared with 
 
 envs: $(DEV) ## steps and resets per second of the array environments compared with Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
+
+mujoco: $(DEV) ## time per step of MuJoCo environments compared with Gymnasium's
+	$(QUIET) $(BIN)/python scripts/bench_mujoco.py $(ARGS)
+
+mujoco-bits: $(DEV) ## 10,000 steps of each MuJoCo environment, bit for bit those of Gymnasium: minutes
+	$(QUIET) $(BIN)/python -m pytest -m slow tests/envs/test_mujoco.py $(ARGS)
 
 figures: $(DEV) ## the training figures of the README: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
