@@ -1,9 +1,10 @@
 """Benchmark of MuJoCo environments stepped by rlcli against Gymnasium's: `make mujoco`.
 
 Stepping alone, without a policy, on one core. Both versions play the same episodes under the same random
-actions, in turns, so that a machine that slows down slows both; only the time inside `step` counts. A third
-player is rlcli's version again, of which only the time inside MuJoCo's `mj_step` counts: what remains when
-all around it is free. Medians over the rounds; the comparison is the median of the ratios within each round.
+actions, in turns, so that a machine that slows down slows both. Times are of the processor: waiting for it
+does not count. A third player is rlcli's version again, of which only the time inside MuJoCo's `mj_step`
+counts: what would remain if all around it were free. Medians over the rounds; the comparison is the median of
+the ratios within each round.
 """
 
 from __future__ import annotations
@@ -52,13 +53,13 @@ class Player:
         for _ in range(steps):
             seeds = draws.integers(2**31, size=shape)
             actions = draws.uniform(action.low, action.high, (*shape, *action.shape)).astype(np.float32)
-            begun = time.perf_counter()
+            begun = time.thread_time()
             if ended.any():
                 self.env.reset(seeds, ended)
                 resets += int(ended.sum())
-            reset = time.perf_counter()
+            reset = time.thread_time()
             step = self.env.step(actions)
-            stepping += time.perf_counter() - reset
+            stepping += time.thread_time() - reset
             resetting += reset - begun
             ended = step.terminated | step.truncated
         return stepping / steps / ENVIRONMENTS * 1e6, resetting / resets * 1e6
@@ -73,9 +74,9 @@ class InsideMujoco(Player):
         env._simulations._mujoco = types.SimpleNamespace(**vars(mujoco) | {"mj_step": self._step})
 
     def _step(self, model: Any, data: Any, frames: int) -> None:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         mujoco.mj_step(model, data, frames)
-        self.seconds += time.perf_counter() - begun
+        self.seconds += time.thread_time() - begun
 
     def play(self, steps: int, seed: int) -> tuple[float, float]:
         """Microseconds per environment inside `mj_step`, and of a reset."""
@@ -117,8 +118,9 @@ def table(result: dict[str, Any]) -> str:
         "# Speed of MuJoCo environments",
         "",
         "Environments alone, without a policy: random actions, ended episodes begun anew, the same episodes "
-        f"for both versions. Microseconds per step of one environment, of {ENVIRONMENTS} in a run, and per "
-        "reset; `mj_step` is the part of rlcli's time that MuJoCo itself takes.",
+        "for both versions. Microseconds of processor time per step of one environment, of "
+        f"{ENVIRONMENTS} in a run, and per reset; `mj_step` is the part of rlcli's time that MuJoCo itself "
+        "takes.",
         "",
         "| environment | step, Gymnasium | step, rlcli | `mj_step` alone | times | range of times "
         "| reset, Gymnasium | reset, rlcli | times |",
