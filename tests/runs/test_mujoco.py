@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import pytest
 
+from rlcli.cli.show import _env_backend
 from rlcli.errors import EXIT_DONE
 from rlcli.runs.reproduce import plan, reproduce
 from rlcli.runs.train import train
@@ -50,3 +51,12 @@ def test_a_run_of_another_gymnasium_resumes_and_repeats(
     assert backend_of(killed) == ("mujoco", None)
     assert_same_run(killed, whole.dir)
     assert reproduce(plan(whole.dir), tmp_path / "again").identical
+
+
+def test_show_says_what_stepped_the_environments() -> None:
+    def shown(backend: str | None, reason: str | None = None) -> list[tuple[str, str]]:
+        return list(_env_backend({"env_backend": backend, "env_backend_reason": reason}))
+
+    assert shown("mujoco") == [("env backend", "mujoco")]
+    assert shown("gymnasium", "another version") == [("env backend", "gymnasium: another version")]
+    assert shown("gymnasium") == shown(None) == []
