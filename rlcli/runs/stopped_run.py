@@ -25,6 +25,7 @@ from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs import registry
+from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
@@ -154,7 +155,7 @@ class StoppedRun:
         if self._rows.recomputes_all:
             set_aside(self._dir / RECORD)
             set_aside(self._dir / DIGESTS)
-        self._write_manifest_and_config(updates, exact, changed)
+        self._write_manifest_and_config(updates, exact, changed, spec)
         self._restore_files()
         recorder = Recorder(
             self.config, self._manifest, lock, spec, updates=updates, quiet=quiet,
@@ -198,7 +199,7 @@ class StoppedRun:
         versions = {name: [recorded.get(name), current.get(name)] for name in names}
         return {name: pair for name, pair in versions.items() if pair[0] != pair[1]}
 
-    def _write_manifest_and_config(self, updates: int, exact: bool, changed: Changed) -> None:
+    def _write_manifest_and_config(self, updates: int, exact: bool, changed: Changed, spec: EnvSpec) -> None:
         """Records the resume in manifest.json, then replaces config.yaml."""
         config, content = self.config, self._manifest.content
         own_runs.renew(self._dir, config)
@@ -216,7 +217,8 @@ class StoppedRun:
             status="running", finished=None, exit_code=None, message=None, updates=updates,
             env_steps=updates * config.batch_size, total_steps=config.updates * config.batch_size,
             tags=list(config.tags), notes=config.notes, config_sha256=fingerprint(config),
-            resumes=[*content["resumes"], entry],
+            resumes=[*content["resumes"], entry], env_backend=spec.backend,
+            env_backend_reason=spec.backend_reason,
         )  # fmt: skip
         write_atomically(self._dir / CONFIG, to_yaml(config).encode())
 

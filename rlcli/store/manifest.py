@@ -40,6 +40,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
     "kernel": (str,),
+    "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -131,6 +132,8 @@ class Manifest:
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
+            "env_backend": spec.backend,
+            "env_backend_reason": spec.backend_reason,
             "resumes": [],
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
@@ -154,6 +157,7 @@ class Manifest:
         # Before there were kernels, a run trained with torch.
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
+        content = {"env_backend": None, "env_backend_reason": None} | content
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
