@@ -265,6 +265,7 @@ class Recorder:
 
     def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
         """Saves a state; `replace` overwrites the checkpoint of this update if there is one."""
+        self._loggers.settle()
         # The rows and digests before a checkpoint reach the disk before it does.
         rows = self._rows.settle()
         settle(self.dir / DIGESTS)
