@@ -1,8 +1,8 @@
 """Rows of an offline W&B run as the messages that W&B's process stores, a whole batch in one hand-over.
 
-`run.log` prepares a row for anything that a row may contain (images, tables), lets W&B's process merge it with
-others of its step, and waits for each row: 0.7 ms. The message that comes of it, `HistoryRecord`, is what the
-offline file has, and a row of numbers can be one from the start: 0.2 ms, most of it W&B's own process.
+`run.log` prepares a row for anything that a row may contain (images, tables), lets W&B's process merge it
+with others of its step, and waits for each row: 0.7 ms. The message that comes of it, `HistoryRecord`, is what
+the offline file has, and a row of numbers can be one from the start: 0.2 ms, most of it W&B's own process.
 Online the merging also keeps the summary, so there `run.log` is used.
 """
 

@@ -21,6 +21,7 @@ from rlcli.runs import cadence, failures
 from rlcli.runs.early_stopping import EarlyStopping
 from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
+from rlcli.runs.saving_time import SavingTime
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
@@ -69,6 +70,7 @@ class Recorder:
         """Whether the last update was recorded before, by the process that was interrupted."""
         self._started = time.perf_counter()
         self._seconds_logging = 0.0
+        self._saving = SavingTime(config.checkpoint.seconds)
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
         self._stop_reason: str | None = None
         """Why a callback ends the run."""
@@ -135,7 +137,7 @@ class Recorder:
     @property
     def checkpoint_due(self) -> bool:
         """Whether the state after the last update is saved."""
-        return self._repeats or cadence.checkpoint_due(self.config, self._updates, self.done)
+        return self._repeats or self.done or self._saving.due
 
     @property
     def _resumed(self) -> bool:
@@ -146,12 +148,13 @@ class Recorder:
         """The update of the last checkpoint; 0 if there is none yet."""
         return int(self._manifest.content.get("saved") or 0)
 
-    def begin_update(self, row: Row) -> None:
-        """Counts an update that was trained; all other methods are about it from now on."""
+    def begin_update(self, row: Row, runs: int = 1) -> None:
+        """Counts an update, of `runs` that train together; all other methods are about it from now on."""
         self._updates = row["update"]
         self._repeats, self._pending_row = self._pending_row is not None, None
         self._evaluation_interrupted = False
         self._early_stopping.add(row)
+        self._saving.update(self._on_schedule(self.config.checkpoint.every), runs)
 
     def add_evaluation(self, row: Row, evaluation: Evaluation | None, seconds: float) -> None:
         """Adds the evaluation after the update to its row, None if it was interrupted; it took `seconds`."""
@@ -265,6 +268,7 @@ class Recorder:
 
     def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
         """Saves a state; `replace` overwrites the checkpoint of this update if there is one."""
+        self._saving.begin()
         self._loggers.settle()
         # The rows and digests before a checkpoint reach the disk before it does.
         rows = self._rows.settle()
@@ -273,7 +277,7 @@ class Recorder:
             checkpoint,
             checkpoint.update * self.config.batch_size,
             self._best_return if best else None,
-            due=self._on_schedule(self.config.checkpoint.every),
+            due=self._saving.due,
             final=not self._on_schedule(self.config.eval.every),
             owed=self._evaluation_interrupted,
             replace=replace,
@@ -281,6 +285,7 @@ class Recorder:
         )
         self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
         self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
+        self._saving.end()
 
     def _warn_of_cut(self, evaluation: Evaluation) -> None:
         """Warns that episodes of an evaluation had no end; on stderr the first time only."""

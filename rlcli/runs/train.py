@@ -220,7 +220,7 @@ class _Loop:
     def _conclude(self, run: int, row: Row) -> None:
         """Evaluates, records and saves a run after an update, and ends it if that was its last."""
         recorder = self._recorders[run]
-        recorder.begin_update(row)
+        recorder.begin_update(row, len(self._recorders))
         try:
             best = recorder.improves(self._evaluate_and_record(run, row))
             if best or recorder.checkpoint_due:
