@@ -15,6 +15,7 @@ from torch import Tensor
 from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
+from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
@@ -63,6 +64,7 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
+        self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
         self._collector = collector(
             self._model,
@@ -98,12 +100,15 @@ class NativeSession:
             self._collector.states = collected_before
             raise
         rows = _rows(configs, done, result, episodes, self._collector.states)
+        seconds = result.seconds | {"time/collect": collected - started}
+        if self._environment_time is not None:
+            seconds["time/environment"] = self._environment_time.take()
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}
         for r, run in enumerate(self._order):
             failed = self._failure(r, result, done[r] + 1)
             if failed is None:
-                rows[r] |= result.seconds | {"time/collect": collected - started}
+                rows[r] |= seconds
                 outcome[run] = rows[r]
             else:
                 good[r] = False

@@ -752,6 +752,12 @@ class RunConfig:
         ("console", "jsonl", "wandb"), "Loggers of metric rows.",
         choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
+    profile: bool = key(
+        False,
+        "Measure where the time goes: a table at the end, profile.json in the run directory, and "
+        "time/environment in each row.",
+        effect="nothing", resumable=True,
+    )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)

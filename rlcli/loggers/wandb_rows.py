@@ -1,13 +1,14 @@
 """Rows of an offline W&B run as the messages that W&B's process stores, a whole batch in one hand-over.
 
 `run.log` prepares a row for anything that a row may contain (images, tables), lets W&B's process merge it
-with others of its step, and waits for each row: 0.7 ms. The message that comes of it, `HistoryRecord`, is what
-the offline file has, and a row of numbers can be one from the start: 0.2 ms, most of it W&B's own process.
-Online the merging also keeps the summary, so there `run.log` is used.
+with others of its step, and waits for each row: 0.7 ms. What comes of it in the offline file is the message
+`HistoryRecord`, and a row of numbers can be one from the start: 0.2 ms, most of it W&B's own process. Online
+the merging also keeps the summary, so there `run.log` is used.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
@@ -46,15 +47,14 @@ def messages(run: Any) -> Send | None:
     if not wandb.__version__.startswith(KNOWN):
         return None
     try:
-        from wandb.proto.wandb_server_pb2 import ServerRequest
-
+        make_request = importlib.import_module("wandb.proto.wandb_server_pb2").ServerRequest
         interface, begun = run._interface, run.start_time
         threads, client, stream = interface._asyncer, interface._client, interface._stream_id
     except (ImportError, AttributeError):
         return None
 
     def request(row: Mapping[str, Any], at: float) -> Any:
-        message = ServerRequest()
+        message = make_request()
         message.record_publish._info.stream_id = stream
         history = message.record_publish.history
         history.step.num = row["update"]

@@ -19,6 +19,7 @@ from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
 from rlcli.runs.early_stopping import EarlyStopping
+from rlcli.runs.profile import Profile
 from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
 from rlcli.runs.saving_time import SavingTime
@@ -34,8 +35,10 @@ from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-MEASURED = ("time/collect", "time/learn", "time/health", "time/evaluate")
-"""Seconds of the parts of an update."""
+MEASURED = (
+    "time/collect", "time/learn", "time/health", "time/evaluate", "time/log", "time/checkpoint",
+)  # fmt: skip
+"""Seconds of the parts of an update, without those that are parts of another."""
 
 
 class Recorder:
@@ -69,7 +72,10 @@ class Recorder:
         self._repeats = False
         """Whether the last update was recorded before, by the process that was interrupted."""
         self._started = time.perf_counter()
-        self._seconds_logging = 0.0
+        self._times: dict[str, float] = {"time/log": 0.0}
+        """Times of recording the last update, which the next row has."""
+        self.profile: Profile | None = None
+        """Of all runs that train together; set by whoever trains them."""
         self._saving = SavingTime(config.checkpoint.seconds)
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
         self._stop_reason: str | None = None
@@ -169,14 +175,15 @@ class Recorder:
             self._last_return = row["eval/return_mean"]
             self._warn_of_cut(evaluation)
         row["time/evaluate"] = seconds
+        self._add_to_profile("evaluation", seconds)
 
     def add_times(self, row: Row) -> None:
         """Adds the times of the update to its row."""
-        spent = sum(row.get(name, 0.0) for name in MEASURED) + self._seconds_logging
+        row |= self._times
+        spent = sum(row.get(name, 0.0) for name in MEASURED)
         row |= {
             "time/steps_per_second": self.config.batch_size / spent,
             "time/elapsed": time.perf_counter() - self._started,
-            "time/log": self._seconds_logging,
         }
 
     def stop(self, reason: str) -> None:
@@ -189,9 +196,13 @@ class Recorder:
         self._compare_with_earlier(row)
         begun = time.perf_counter()
         self._loggers.log(row)
+        logged = time.perf_counter()
         if cadence.digest_due(self.config, self._updates, self.done):
             self._digests.add(row, views())
-        self._seconds_logging = time.perf_counter() - begun
+        ended = time.perf_counter()
+        self._times = {"time/log": ended - begun, "time/digest": ended - logged}
+        self._add_to_profile("loggers", logged - begun)
+        self._add_to_profile("digests", ended - logged)
 
     def improves(self, evaluation: Evaluation | None) -> bool:
         """Whether the evaluation is higher than all before; of equals the earlier wins."""
@@ -217,7 +228,11 @@ class Recorder:
             StorageError: something could not be written to its end.
         """
         self._write_log(f"{status}: {message}" if message else status)
+        begun = time.perf_counter()
         self._loggers.close(status)
+        self._add_to_profile("loggers", time.perf_counter() - begun)
+        if self.config.profile and self.profile is not None:
+            self.profile.write(self.dir)
         self._manifest.update(
             status=status, finished=now(), exit_code=exit_code, message=message, **self._progress()
         )
@@ -285,7 +300,12 @@ class Recorder:
         )
         self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
         self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
-        self._saving.end()
+        self._times["time/checkpoint"] = took = self._saving.end()
+        self._add_to_profile("checkpoints", took)
+
+    def _add_to_profile(self, part: str, seconds: float) -> None:
+        if self.profile is not None:
+            self.profile.add(part, seconds)
 
     def _warn_of_cut(self, evaluation: Evaluation) -> None:
         """Warns that episodes of an evaluation had no end; on stderr the first time only."""

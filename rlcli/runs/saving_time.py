@@ -46,8 +46,9 @@ class SavingTime:
         """A checkpoint begins."""
         self._begun = self._clock()
 
-    def end(self) -> None:
-        """It is complete."""
+    def end(self) -> float:
+        """It is complete; the seconds it took."""
         self._ended = self._clock()
         self._took = self._ended - self._begun
         self._owed = False
+        return self._took
