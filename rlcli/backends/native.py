@@ -64,7 +64,6 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
-        self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
         self._collector = collector(
             self._model,
@@ -76,6 +75,8 @@ class NativeSession:
             collectors,
             whole_episodes=config.collect.whole_episodes,
         )
+        # Its first episodes, begun by the collector, are no part of an update.
+        self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
 
     @property
     def runs(self) -> Sequence[int]:
@@ -146,8 +147,9 @@ class NativeSession:
     def _on_host(self) -> dict[str, Array]:
         """The arrays of the present state, [R, ...], by their names in a checkpoint."""
         if self._hosted is None or self._hosted[0] is not self._state:
-            leaves = states.named_leaves(to_declared(self._state, self._model.network))
-            arrays = {f"train.{name}": leaf.cpu().numpy() for name, leaf in leaves.items()}
+            leaves = states.named_leaves(to_declared(self._state, self._model.network), "train.")
+            on_host = self._state.update.device.type == "cpu"
+            arrays = {name: (leaf if on_host else leaf.cpu()).numpy() for name, leaf in leaves.items()}
             self._hosted = self._state, arrays
         return self._hosted[1]
 
