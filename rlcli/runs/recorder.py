@@ -74,8 +74,8 @@ class Recorder:
         self._started = time.perf_counter()
         self._times: dict[str, float] = {"time/log": 0.0}
         """Times of recording the last update, which the next row has."""
-        self.profile: Profile | None = None
-        """Of all runs that train together; set by whoever trains them."""
+        self._profile: Profile | None = None
+        """Of all runs that train together."""
         self._saving = SavingTime(config.checkpoint.seconds)
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
         self._stop_reason: str | None = None
@@ -154,6 +154,10 @@ class Recorder:
         """The update of the last checkpoint; 0 if there is none yet."""
         return int(self._manifest.content.get("saved") or 0)
 
+    def join_profile(self, profile: Profile) -> None:
+        """Adds the times of recording to a profile from now on."""
+        self._profile = profile
+
     def begin_update(self, row: Row, runs: int = 1) -> None:
         """Counts an update, of `runs` that train together; all other methods are about it from now on."""
         self._updates = row["update"]
@@ -231,8 +235,8 @@ class Recorder:
         begun = time.perf_counter()
         self._loggers.close(status)
         self._add_to_profile("loggers", time.perf_counter() - begun)
-        if self.config.profile and self.profile is not None:
-            self.profile.write(self.dir)
+        if self.config.profile and self._profile is not None:
+            self._profile.write(self.dir)
         self._manifest.update(
             status=status, finished=now(), exit_code=exit_code, message=message, **self._progress()
         )
@@ -304,8 +308,8 @@ class Recorder:
         self._add_to_profile("checkpoints", took)
 
     def _add_to_profile(self, part: str, seconds: float) -> None:
-        if self.profile is not None:
-            self.profile.add(part, seconds)
+        if self._profile is not None:
+            self._profile.add(part, seconds)
 
     def _warn_of_cut(self, evaluation: Evaluation) -> None:
         """Warns that episodes of an evaluation had no end; on stderr the first time only."""

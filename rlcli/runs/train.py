@@ -210,7 +210,7 @@ class _Loop:
         if any(recorder.config.profile for recorder in self._recorders.values()):
             self._profile = Profile(len(self._recorders))
             for recorder in self._recorders.values():
-                recorder.profile = self._profile
+                recorder.join_profile(self._profile)
 
     def fail_all(self, error: Exception) -> None:
         """Ends all runs after a failure of the session itself; their state may be wrong and is not saved."""
