@@ -112,7 +112,7 @@ def test_rows_are_handed_over_together_and_keep_their_times(info, make_row, monk
 
 @pytest.mark.broken_by(
     "a batch loses its last row",
-    "rlcli/loggers/wandb_rows.py",
+    "loggers/wandb_rows.py",
     "for row, at in batch]",
     "for row, at in batch[:-1]]",
 )
@@ -155,7 +155,7 @@ def test_numbers_are_written_with_every_digit(value, text):
     assert wandb_rows.as_json(value) == text
 
 
-@pytest.mark.broken_by("rows wait past a checkpoint", "rlcli/loggers/interface.py", "member.settle)", "str)")
+@pytest.mark.broken_by("rows wait past a checkpoint", "loggers/interface.py", "member.settle)", "str)")
 def test_rows_before_a_checkpoint_do_not_wait(make_info, make_row):
     info = make_info(wandb={"mode": "offline"})
     logger = WandbLogger(info, pytest.fail)

@@ -45,7 +45,7 @@ def made_at(saving: SavingTime, clock: Clock, took: float, runs: int = 1, update
 
 @pytest.mark.broken_by(
     "checkpoints take more time than they may",
-    "rlcli/runs/saving_time.py",
+    "runs/saving_time.py",
     "runs / SHARE - 1",
     "runs / 0.1 - 1",
 )
@@ -65,7 +65,7 @@ def test_a_number_is_the_minimum_time_between_two(clock: Clock, seconds: float, 
 
 @pytest.mark.broken_by(
     "a checkpoint that has to wait forgotten",
-    "rlcli/runs/saving_time.py",
+    "runs/saving_time.py",
     "self._owed = self._owed or reached",
     "self._owed = reached",
 )
@@ -98,7 +98,7 @@ def test_the_first_and_the_last_of_a_run_do_not_wait(tmp_path: Path) -> None:
 
 @pytest.mark.broken_by(
     "a digest that depends on when checkpoints are made",
-    "rlcli/store/digests.py",
+    "store/digests.py",
     'pieces["metrics"].append(_packed(row))',
     'pieces["metrics"].append(_packed(row) + os.urandom(8))',
 )
