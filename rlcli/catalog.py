@@ -438,8 +438,8 @@ def _times() -> Iterator[Metric]:
         ("health", "Time this update spent on the figures of behaviour/ and update/."),
         ("evaluate", "Time spent evaluating after this update."),
         ("log", "Time spent writing the previous row and its digests."),
-        ("digest", "Part of time/log spent on digests."),
-        ("checkpoint", "Time spent saving after the previous update. Absent when nothing was saved."),
+        ("digests", "Part of time/log spent on digests."),
+        ("save", "Time spent saving a checkpoint after the previous update. Absent when nothing was saved."),
     ):
         yield _metric(f"time/{name}", "s", "", text, "lower")
 

@@ -36,7 +36,7 @@ from rlcli.text import trace, visible
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
 MEASURED = (
-    "time/collect", "time/learn", "time/health", "time/evaluate", "time/log", "time/checkpoint",
+    "time/collect", "time/learn", "time/health", "time/evaluate", "time/log", "time/save",
 )  # fmt: skip
 """Seconds of the parts of an update, without those that are parts of another."""
 
@@ -204,7 +204,7 @@ class Recorder:
         if cadence.digest_due(self.config, self._updates, self.done):
             self._digests.add(row, views())
         ended = time.perf_counter()
-        self._times = {"time/log": ended - begun, "time/digest": ended - logged}
+        self._times = {"time/log": ended - begun, "time/digests": ended - logged}
         self._add_to_profile("loggers", logged - begun)
         self._add_to_profile("digests", ended - logged)
 
@@ -304,7 +304,7 @@ class Recorder:
         )
         self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
         self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
-        self._times["time/checkpoint"] = took = self._saving.end()
+        self._times["time/save"] = took = self._saving.end()
         self._add_to_profile("checkpoints", took)
 
     def _add_to_profile(self, part: str, seconds: float) -> None:
