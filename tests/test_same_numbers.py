@@ -20,7 +20,7 @@ from scripts.run_comparison import Comparison, compare, read_digests
 ROOT = Path(__file__).parents[1]
 WORDS = (
     "tuned=none", "total_steps=64", "env.num_envs=2", "algo.rollout_steps=16", "network.hidden=[8]",
-    "eval.episodes=0", "checkpoint.every=1", "checkpoint.keep=1", "logger=[jsonl]",
+    "eval.episodes=0", "checkpoint.every=1", "checkpoint.seconds=0", "checkpoint.keep=1", "logger=[jsonl]",
 )  # fmt: skip
 
 

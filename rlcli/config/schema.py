@@ -549,8 +549,17 @@ class CheckpointConfig:
     """Checkpoints: when the full state is saved, and which are kept."""
 
     every: int = key(
-        20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
+        20_000,
+        "Save at the first update that reaches a multiple of this, or later (checkpoint.seconds); 0: only at "
+        "the end.",
         unit="env steps", ge=0, effect="nothing", resumable=True,
+    )  # fmt: skip
+    seconds: float | str = key(
+        "auto",
+        "Minimum time from one checkpoint to the next: one that checkpoint.every asks for earlier waits. "
+        "auto: 50 times as long as the last one took, so that checkpoints take at most 2% of the time; 0: "
+        "none waits. The first, the best and the one at the end never wait.",
+        unit="s", ge=0, words=("auto",), effect="nothing", resumable=True, absent=0.0,
     )  # fmt: skip
     keep: int = key(
         0, "Keep every keep-th checkpoint, besides the last two and the best; 0: no others.", ge=0,
@@ -750,6 +759,12 @@ class RunConfig:
     logger: tuple[str, ...] = key(
         ("console", "jsonl", "wandb"), "Loggers of metric rows.",
         choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
+    )  # fmt: skip
+    profile: bool = key(
+        False,
+        "Measure where the time goes: a table at the end, profile.json in the run directory, and "
+        "time/environment in each row.",
+        effect="nothing", resumable=True,
     )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)

@@ -22,6 +22,7 @@ from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
 from rlcli.runs.new_run import start_run
+from rlcli.runs.profile import Profile
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import schedule_warnings
@@ -173,6 +174,7 @@ class _Loop:
         self._stop, self._clock = stop, clock
         self._tick_due = 0.0
         self._results: dict[int, Result] = {}
+        self._profile: Profile | None = None
         self._evaluation_env: VectorEnv | None = None
 
     def add(self, recorder: Recorder) -> None:
@@ -181,6 +183,7 @@ class _Loop:
 
     def to_the_end(self) -> list[Result]:
         """Updates until every run has ended; a signal ends them all after the update in progress."""
+        self._begin_profile()
         for run, recorder in tuple(self._recorders.items()):
             if recorder.pending_row is not None:
                 self._conclude(run, recorder.pending_row)
@@ -195,6 +198,8 @@ class _Loop:
             except Exception as error:
                 self.fail_all(error)
                 break
+            if self._profile is not None:
+                self._profile.add_update(row for row in outcome.values() if not isinstance(row, Failure))
             for run, row in outcome.items():
                 if isinstance(row, Failure):
                     self._fail(run, row)
@@ -203,6 +208,13 @@ class _Loop:
         for run in tuple(self._recorders):
             self._interrupt(run)
         return [self._with_signal(self._results[run]) for run in sorted(self._results)]
+
+    def _begin_profile(self) -> None:
+        """Begins the profile of all runs, if one of them asks for it."""
+        if any(recorder.config.profile for recorder in self._recorders.values()):
+            self._profile = Profile(len(self._recorders))
+            for recorder in self._recorders.values():
+                recorder.join_profile(self._profile)
 
     def fail_all(self, error: Exception) -> None:
         """Ends all runs after a failure of the session itself; their state may be wrong and is not saved."""
@@ -224,7 +236,7 @@ class _Loop:
     def _conclude(self, run: int, row: Row) -> None:
         """Evaluates, records and saves a run after an update, and ends it if that was its last."""
         recorder = self._recorders[run]
-        recorder.begin_update(row)
+        recorder.begin_update(row, len(self._recorders))
         try:
             best = recorder.improves(self._evaluate_and_record(run, row))
             if best or recorder.checkpoint_due:
