@@ -49,6 +49,7 @@ RESUME: dict[str, tuple[type, ...]] = {
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "cohort": (list,),
     "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
+    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
 }  # fmt: skip
 """Other fields that are read, with their types."""
 
@@ -128,6 +129,8 @@ class Manifest:
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
             "saved": None,
+            "eval_every": None,
+            "eval_every_reason": None,
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -144,6 +147,8 @@ class Manifest:
         content = migrated(path, read_json(path), VERSION, MIGRATIONS)
         # Before it was recorded, a run counted its updates when it saved its state.
         content.setdefault("saved", content.get("updates") or None)
+        for name in ("eval_every", "eval_every_reason"):  # evaluations were made as eval.every said
+            content.setdefault(name, None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
