@@ -25,7 +25,7 @@ from rlcli.runs.result import Result
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
-from rlcli.store.earlier_rows import NOTHING_EARLIER, Earlier
+from rlcli.store.earlier_rows import NOTHING_EARLIER, TRAINING, Earlier
 from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
@@ -34,7 +34,6 @@ from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-TRAINING = ("time/collect", "time/learn", "time/health")
 MEASURED = (*TRAINING, "time/evaluate")
 """Seconds of the parts of an update."""
 
