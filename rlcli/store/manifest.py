@@ -37,6 +37,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "best_return_mean": (float, int, NoneType), "exit_code": (int, NoneType), "message": (str, NoneType),
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
+    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -49,7 +50,6 @@ RESUME: dict[str, tuple[type, ...]] = {
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "cohort": (list,),
     "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
-    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
 }  # fmt: skip
 """Other fields that are read, with their types."""
 
