@@ -91,6 +91,8 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         best = about["best_return_mean"]
         better = "" if best is None else f", best {figure(best)}"
         yield "return", f"{figure(about['eval_return_mean'])}{better}"
+    if about["eval_every_reason"]:
+        yield "evaluated", "at the end only; manifest.json has the reason"
     yield "steps", _steps(about)
     yield from _times(about)
     for name in ("backend", "kernel", "sweep", "reproduces", "notes"):

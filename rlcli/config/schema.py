@@ -508,9 +508,12 @@ class NetworkConfig:
 class EvalConfig:
     """Evaluation on separate environments, with the same episode seeds each time."""
 
-    every: int = key(
-        0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0, resumable=True,
+    every: int | None = key(
+        None,
+        "Evaluate at the first update that reaches a multiple of this; 0: only at the end; null: a tenth of "
+        "total_steps, or only at the end where the run has fewer than 10 updates or an evaluation could take "
+        "over 5% of its training time. The first evaluation decides, and manifest.json records it.",
+        unit="env steps", ge=0, resumable=True, absent=0,
     )  # fmt: skip
     episodes: int = key(
         10, "Episodes per evaluation; 0 disables evaluation.", ge=0, le=1_000_000, resumable=True
@@ -800,6 +803,11 @@ class RunConfig:
     def schedule_length(self) -> int:
         """Length of schedules in env steps: `schedule_steps`, by default `total_steps`."""
         return self.schedule_steps or self.total_steps
+
+    @property
+    def tenth(self) -> int:
+        """A tenth of the run in env steps, rounded up."""
+        return -(-self.total_steps // 10)
 
     def resolved(self) -> RunConfig:
         """The config with defaults derived from other keys written out, to keep when those change."""

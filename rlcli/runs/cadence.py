@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from rlcli.config.schema import RunConfig
 
+AT_THE_END_ONLY = "Evaluated at the end only"
+"""Beginning of the line that says that eval.every=null was decided against evaluations before the end."""
+
 
 def reached(config: RunConfig, updates: int, every: int) -> bool:
     """Whether the last update was the first to reach a multiple of `every` env steps; never for 0."""
@@ -17,9 +20,9 @@ def reached(config: RunConfig, updates: int, every: int) -> bool:
     return every > 0 and updates > 0 and after // every > before // every
 
 
-def evaluation_due(config: RunConfig, updates: int, last: bool) -> bool:
-    """Whether an evaluation follows the last update."""
-    return config.eval.episodes > 0 and (last or reached(config, updates, config.eval.every))
+def evaluation_due(config: RunConfig, updates: int, last: bool, every: int) -> bool:
+    """Whether an evaluation follows the last update; `every` as `EvaluationSchedule` has it."""
+    return config.eval.episodes > 0 and (last or reached(config, updates, every))
 
 
 def digest_due(config: RunConfig, updates: int, last: bool) -> bool:

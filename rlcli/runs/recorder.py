@@ -19,6 +19,7 @@ from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
 from rlcli.runs.early_stopping import EarlyStopping
+from rlcli.runs.evaluation_schedule import Decision, EvaluationSchedule
 from rlcli.runs.profile import Profile
 from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
@@ -26,7 +27,7 @@ from rlcli.runs.saving_time import SavingTime
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
-from rlcli.store.earlier_rows import NOTHING_EARLIER, Earlier
+from rlcli.store.earlier_rows import NOTHING_EARLIER, TRAINING, Earlier
 from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
@@ -35,9 +36,7 @@ from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-MEASURED = (
-    "time/collect", "time/learn", "time/health", "time/evaluate", "time/log", "time/save",
-)  # fmt: skip
+MEASURED = (*TRAINING, "time/evaluate", "time/log", "time/save")
 """Seconds of the parts of an update, without those that are parts of another."""
 
 
@@ -77,6 +76,9 @@ class Recorder:
         self._profile: Profile | None = None
         """Of all runs that train together."""
         self._saving = SavingTime(config.checkpoint.seconds)
+        self._evaluations = EvaluationSchedule.of(config, manifest.content["eval_every"])
+        self._timed_updates, self._timed_seconds = 0, 0.0
+        """Updates of this process, and how long they took."""
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
         self._stop_reason: str | None = None
         """Why a callback ends the run."""
@@ -133,7 +135,17 @@ class Recorder:
     @property
     def evaluation_due(self) -> bool:
         """Whether an evaluation follows the last update."""
-        return cadence.evaluation_due(self.config, self._updates, self.done)
+        return cadence.evaluation_due(self.config, self._updates, self.done, self._evaluations.every)
+
+    @property
+    def evaluation_decides(self) -> bool:
+        """Whether the evaluation due now is the one that decides whether there are more before the end."""
+        return self._evaluations.undecided and not self.done
+
+    @property
+    def training_seconds(self) -> float:
+        """Estimated seconds that all updates of the run take, with the runs it trains together with."""
+        return self._timed_seconds / max(1, self._timed_updates) * self.config.updates
 
     @property
     def evaluation_interrupted(self) -> bool:
@@ -163,15 +175,29 @@ class Recorder:
         self._updates = row["update"]
         self._repeats, self._pending_row = self._pending_row is not None, None
         self._evaluation_interrupted = False
+        self._timed_updates += 1
+        self._timed_seconds += sum(row.get(name, 0.0) for name in TRAINING)
         self._early_stopping.add(row)
         self._saving.update(self._on_schedule(self.config.checkpoint.every), runs)
+
+    def decide_evaluations(self, decision: Decision, aloud: bool) -> None:
+        """Records whether the run is evaluated before its end, where eval.every=null left it open.
+
+        Where it is not, the reason goes to manifest.json, train.log and, with `aloud`, to stderr.
+        """
+        self._evaluations = self._evaluations.decided(decision)
+        self._manifest.update(eval_every=self._evaluations.every, eval_every_reason=decision.reason)
+        if decision.reason is not None:
+            self._write_log(decision.reason)
+            if aloud:
+                streams.say(decision.reason)
 
     def add_evaluation(self, row: Row, evaluation: Evaluation | None, seconds: float) -> None:
         """Adds the evaluation after the update to its row, None if it was interrupted; it took `seconds`."""
         self._evaluation_interrupted = evaluation is None
         if evaluation is not None:
             figures = evaluation.figures()
-            if self._on_schedule(self.config.eval.every):
+            if self._evaluation_on_schedule:
                 self._early_stopping.add(figures)
             else:
                 figures["eval/final"] = 1.0
@@ -297,7 +323,7 @@ class Recorder:
             checkpoint.update * self.config.batch_size,
             self._best_return if best else None,
             due=self._saving.due,
-            final=not self._on_schedule(self.config.eval.every),
+            final=not self._evaluation_on_schedule,
             owed=self._evaluation_interrupted,
             replace=replace,
             rows=rows,
@@ -321,6 +347,10 @@ class Recorder:
                 aloud=not self._warned_of_cut,
             )
             self._warned_of_cut = True
+
+    @property
+    def _evaluation_on_schedule(self) -> bool:
+        return not self._evaluations.undecided and self._on_schedule(self._evaluations.every)
 
     def _on_schedule(self, every: int) -> bool:
         return cadence.reached(self.config, self._updates, every)
