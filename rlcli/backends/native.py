@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
+from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
@@ -53,8 +55,9 @@ class NativeSession:
         config = configs[0]
         self._configs = configs
         self._order = list(range(len(configs)))
-        self._model = make_model(config, self.spec)
-        self._algorithm = algorithm(config)
+        in_c = config.compute.kernel == kernel.C
+        self._model = make_model(config, self.spec, in_c=in_c)
+        self._algorithm = algorithm(config, in_c=in_c)
         blank = _blank(configs, self._algorithm, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
@@ -65,7 +68,8 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
-        collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
+        inline = KernelCollector if in_c else Collector
+        collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(
             self._model,
             env,
@@ -181,7 +185,7 @@ class NativeSession:
 
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
-    model = make_model(config, spec)
+    model = make_model(config, spec, in_c=config.compute.kernel == kernel.C)
     trained, _ = _unpack(_blank([config], algorithm(config), model, spec), model, checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)

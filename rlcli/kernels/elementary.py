@@ -15,7 +15,7 @@ _SUFFIXES = {np.dtype(np.float32): "f", np.dtype(np.float64): "d"}
 
 
 def elementary(name: str, values: npt.NDArray[Any], isa: str | None = None) -> npt.NDArray[Any]:
-    """exp, expm1, log, log1p, tanh or erf of every value, float32 or float64; `isa` as in `library.function`."""
+    """exp, expm1, log, log1p, tanh or erf of every value, float32 or float64; `isa` as `function` has."""
     if name not in NAMES or values.dtype not in _SUFFIXES:
         raise ValueError(f"no kernel {name} of {values.dtype}")
     given = np.ascontiguousarray(values)

@@ -113,7 +113,7 @@ def epoch(
     steps: Tensor,
     active: Tensor,
 ) -> Tensor:
-    """Steps, in place, of the runs of the mask `active` [R]; figures [M, R, 7] float64 as `FIGURES` names them.
+    """Steps, in place, of the runs of the mask `active` [R]; figures [M, R, 7] float64, by `FIGURES`.
 
     parameters, first and second [R, Q] may be columns of wider buffers; `order` [R, B]; `numbers` [R, 13].
     """

@@ -1,6 +1,6 @@
 """Passes through the networks of R runs in C: outputs, gradients and tangents of whole batches.
 
-Shapes: R runs, B rows, I inputs, D policy outputs, F free policy parameters, Q parameters of what is described.
+Shapes: R runs, B rows, I inputs, D policy outputs, F free policy parameters, Q parameters described.
 """
 
 from __future__ import annotations

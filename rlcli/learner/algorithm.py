@@ -17,6 +17,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch, Transitions
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import Optimiser
 from rlcli.learner.penalty import Penalty, PenaltyTerm
 from rlcli.learner.state import OptimiserState, Phases
@@ -45,6 +46,7 @@ class Algorithm:
     penalty: Penalty | None
     step_rule: StepRule
     optimiser: type[Optimiser]
+    operations: Operations
     budget: Budget
     clips: bool
     """Whether the surrogate is clipped, so that there is a clip range to report."""

@@ -5,29 +5,15 @@ Shapes: R runs, S gradient steps, P parameters, of which the critic's part moves
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from rlcli.learner.algorithm import Start
+from rlcli.learner.operations import Fit
 from rlcli.learner.optimisers import clip_by_norm_
 from rlcli.learner.sgd import minibatches, value_error
 from rlcli.learner.state import OptimiserState
 from rlcli.nets.network import CRITIC
-
-
-class Fit(NamedTuple):
-    """What value epochs return."""
-
-    parameters: Tensor
-    """[R, P]."""
-    optimiser: OptimiserState
-    """Of the critic's part."""
-    losses: Tensor
-    """[S, R]: the value loss, without its coefficient."""
-    gradient_norms: Tensor
-    """[S, R], before clipping."""
 
 
 def fit(start: Start, parameters: Tensor, state: OptimiserState, epochs: int) -> Fit:

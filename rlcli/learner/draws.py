@@ -13,9 +13,15 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.maths.draws import generator
 
+PERMUTATION = "permutation"
+"""The stream of an epoch's minibatches."""
+
+Draw = Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
+"""As `permutation`."""
+
 
 def permutation(
-    seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int, stream: str = "permutation"
+    seeds: Sequence[int], updates: Sequence[int], epoch: int, samples: int, stream: str = PERMUTATION
 ) -> Tensor:
     """Each run's order of its samples in one epoch, [R, B]."""
     draws = [
@@ -25,13 +31,15 @@ def permutation(
     return torch.stack(draws)
 
 
-def sequences(seeds: Sequence[int], updates: Sequence[int], epoch: int, config: RunConfig) -> Tensor:
+def sequences(
+    draw: Draw, seeds: Sequence[int], updates: Sequence[int], epoch: int, config: RunConfig
+) -> Tensor:
     """As `permutation`, of whole environments: each of the M parts of [R, B] has N / M of them.
 
     Within a part samples are time-major, [T, N / M].
     """
     steps, envs = config.algo.rollout_steps, config.env.num_envs
-    chosen = permutation(seeds, updates, epoch, envs).view(len(seeds), config.algo.minibatches, 1, -1)
+    chosen = draw(seeds, updates, epoch, envs, PERMUTATION).view(len(seeds), config.algo.minibatches, 1, -1)
     starts = envs * torch.arange(steps).view(1, 1, -1, 1)
     return (starts + chosen).flatten(1)
 

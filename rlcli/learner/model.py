@@ -18,13 +18,25 @@ from rlcli.nets.kinds import make_network
 from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
+from rlcli.nets.stacked.mlp import MLP
 
 
-def make_model(config: RunConfig, spec: EnvSpec) -> Model:
-    """The network, with its observation encoder, and the action family."""
+def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model:
+    """The network, with its observation encoder, and the action family; `in_c`: with passes in C."""
     family = _family(spec.action)
     encoder = _encoder(config, spec.observation)
-    return Model(make_network(config.network, encoder, family.output_width, family.free_width), family)
+    network = make_network(config.network, encoder, family.output_width, family.free_width)
+    return Model(_in_c(network) if in_c else network, family)
+
+
+def _in_c(network: Network) -> Network:
+    """The same network with passes in C."""
+    from rlcli.nets.kernel_encoder import KernelEncoder
+    from rlcli.nets.stacked.kernel import KernelMLP
+
+    assert isinstance(network, MLP), "chosen for networks that C takes"
+    encoder = KernelEncoder(**vars(network.encoder))
+    return KernelMLP(network.layout, encoder, network.initialisation)
 
 
 def check_network(network: Network, algorithm: Algorithm, name: str) -> None:

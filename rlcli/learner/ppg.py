@@ -22,9 +22,9 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import ObservationSpec
 from rlcli.learner.algorithm import Improvement, Losses, PhaseInputs, Start
-from rlcli.learner.critic import Fit, fit
 from rlcli.learner.draws import shuffle
 from rlcli.learner.model import initial_auxiliary_head
+from rlcli.learner.operations import Fit
 from rlcli.learner.optimisers import Optimiser, clip_by_norm_
 from rlcli.learner.sgd import sgd
 from rlcli.learner.state import Phases, fresh_optimiser
@@ -60,8 +60,9 @@ def ppg(start: Start) -> Improvement:
     """
     given = _given(start)
     every = start.configs[0].algo.auxiliary_every
+    epochs = start.configs[0].algo.value_epochs
     moved = _move_policy(start)
-    fitted = fit(start, moved.parameters, given.phases.value, start.configs[0].algo.value_epochs)
+    fitted = start.algorithm.operations.fit(start, moved.parameters, given.phases.value, epochs)
     parameters, phases = fitted.parameters, _with_rollout(start, given)._replace(value=fitted.optimiser)
     norms = [moved.gradient_norms, fitted.gradient_norms]
     accepted = [moved.accepted, torch.ones_like(fitted.losses, dtype=torch.bool)]

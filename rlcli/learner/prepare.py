@@ -15,16 +15,14 @@ from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, Transitions, by_run, by_time
-from rlcli.learner.draws import permutation, sequences
+from rlcli.learner.draws import PERMUTATION, sequences
 from rlcli.learner.epoch_figures import EpochFigures
 from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.statistics import scaled_rewards
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
-from rlcli.maths.estimators import whiten
 from rlcli.maths.health import effective_sample_size
 from rlcli.nets.policy import Model, Outputs
 
@@ -127,7 +125,7 @@ class Estimator:
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
         self._next_inputs = model.encode(state.policy, by_run(rollout.successors()))
-        self._rewards = scaled_rewards(config, state.reward_moments, rollout.rewards)
+        self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
 
     def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
@@ -196,7 +194,7 @@ def _objective_advantages(
     """The advantages [R, B] of the whole batch's objective: weighted, whitened or as estimated."""
     if weighting is not None:
         return weighting(initial.log_prob)
-    return whiten(batch.advantages) if algorithm.whitens else batch.advantages
+    return algorithm.operations.whiten(batch.advantages) if algorithm.whitens else batch.advantages
 
 
 def _penalty(
@@ -216,9 +214,10 @@ def _orders(
     algorithm: Algorithm, config: RunConfig, seeds: Sequence[int], done: Sequence[int]
 ) -> Callable[[int], Tensor]:
     """Epoch -> each run's order of its samples, [R, B]."""
+    draw = algorithm.operations.permutation
     if algorithm.whole_sequences:
-        return lambda epoch: sequences(seeds, done, epoch, config)
-    return lambda epoch: permutation(seeds, done, epoch, config.batch_size)
+        return lambda epoch: sequences(draw, seeds, done, epoch, config)
+    return lambda epoch: draw(seeds, done, epoch, config.batch_size, PERMUTATION)
 
 
 def _weights(hyper: Hyperparameters, initial: SampledPolicy, acting: SampledPolicy) -> Tensor:
@@ -243,7 +242,7 @@ def _phase_inputs(
         done,
         observations,
         lambda raw: model.encode(state.policy, raw),
-        lambda epoch: permutation(seeds, done, epoch, kept, "auxiliary"),
+        lambda epoch: algorithm.operations.permutation(seeds, done, epoch, kept, "auxiliary"),
     )
 
 

@@ -41,43 +41,73 @@ class _Samples(NamedTuple):
 
 def sgd(start: Start, part: str = ALL) -> Improvement:
     """`epochs` passes over the batch: policy and value function together, or the actor's part alone."""
-    algorithm, hyper, network = start.algorithm, start.hyper, start.model.network
-    algo = start.configs[0].algo
-    gradient = _Gradient(start, part)
-    planned = algo.epochs * algo.minibatches
-    rule = algorithm.optimiser(start.parameters, start.optimiser, hyper, planned, network.parts[part])
+    algorithm, algo = start.algorithm, start.configs[0].algo
+    descent = algorithm.operations.descent(start, part)
     stops = stops_early(start.configs)
-    target_kl = hyper.target_kl.squeeze(-1)
-    active = torch.ones(len(rule.parameters), dtype=torch.bool, device=rule.parameters.device)
-    batch = start.batch
-    steps, norms, accepted, epochs = [], [], [], []
+    target_kl = start.hyper.target_kl.squeeze(-1)
+    active = torch.ones(len(descent.parameters), dtype=torch.bool, device=descent.parameters.device)
+    batch, epochs = start.batch, []
     for epoch in range(algo.epochs):
         if stops and not active.any():
             break
         epochs.append(active)
         if epoch > 0 and algorithm.recomputes:
-            advantages, targets = start.estimate(rule.parameters)
+            advantages, targets = start.estimate(descent.parameters)
             batch = batch._replace(advantages=advantages, targets=targets)
-        for minibatch in minibatches(start, batch, epoch):
-            gradients, samples = gradient(rule.parameters, minibatch)
-            if stops and not algorithm.stops_by_epoch:
-                k3 = (torch.expm1(samples.log_ratio) - samples.log_ratio).mean(-1)
-                active = active & (k3 <= K3_FACTOR * target_kl)
-            summed = in_order(network, gradients) if part == ALL else None
-            gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm, summed)
-            rule.step(gradients, active if stops else None)
-            steps.append(samples)
-            norms.append(norm)
-            accepted.append(active)
-        exact = start.after_epoch(rule.parameters)
+        active = descent.epoch(batch, epoch, active)
+        exact = start.after_epoch(descent.parameters)
         if exact is not None:
             active = active & (exact <= target_kl.double())
-    gradient_norms = torch.stack(norms)
-    stacked = _Samples(*(torch.stack(each) for each in zip(*steps, strict=True)))
-    losses = _losses(hyper, stacked, gradient.penalties(torch.zeros_like(gradient_norms)))
-    return Improvement(
-        rule.parameters, rule.state(), losses, gradient_norms, torch.stack(accepted), epochs, {}
-    )
+    return descent.improvement(epochs)
+
+
+class TorchDescent:
+    """Gradient steps in torch, all runs at once."""
+
+    def __init__(self, start: Start, part: str) -> None:
+        algorithm, algo, network = start.algorithm, start.configs[0].algo, start.model.network
+        planned = algo.epochs * algo.minibatches
+        self._start, self._part = start, part
+        self._gradient = _Gradient(start, part)
+        self._rule = algorithm.optimiser(
+            start.parameters, start.optimiser, start.hyper, planned, network.parts[part]
+        )
+        self._stops = stops_early(start.configs)
+        self._steps: list[_Samples] = []
+        self._norms: list[Tensor] = []
+        self._accepted: list[Tensor] = []
+
+    @property
+    def parameters(self) -> Tensor:
+        """[R, P]."""
+        return self._rule.parameters
+
+    def epoch(self, batch: Batch, number: int, active: Tensor) -> Tensor:
+        """See `Descent`."""
+        start, network, rule = self._start, self._start.model.network, self._rule
+        hyper, by_k3 = start.hyper, self._stops and not start.algorithm.stops_by_epoch
+        for minibatch in minibatches(start, batch, number):
+            gradients, samples = self._gradient(rule.parameters, minibatch)
+            if by_k3:
+                k3 = (torch.expm1(samples.log_ratio) - samples.log_ratio).mean(-1)
+                active = active & (k3 <= K3_FACTOR * hyper.target_kl.squeeze(-1))
+            summed = in_order(network, gradients) if self._part == ALL else None
+            gradients, norm = clip_by_norm_(gradients, hyper.max_grad_norm, summed)
+            rule.step(gradients, active if self._stops else None)
+            self._steps.append(samples)
+            self._norms.append(norm)
+            self._accepted.append(active)
+        return active
+
+    def improvement(self, epochs: list[Tensor]) -> Improvement:
+        """See `Descent`."""
+        norms = torch.stack(self._norms)
+        stacked = _Samples(*(torch.stack(each) for each in zip(*self._steps, strict=True)))
+        losses = _losses(self._start.hyper, stacked, self._gradient.penalties(torch.zeros_like(norms)))
+        rule = self._rule
+        return Improvement(
+            rule.parameters, rule.state(), losses, norms, torch.stack(self._accepted), epochs, {}
+        )
 
 
 def value_error(clip: float | None, values: Tensor, minibatch: Batch) -> Loss:

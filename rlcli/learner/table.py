@@ -15,32 +15,38 @@ from torch import Tensor
 from rlcli.config.schema import AlgoConfig, RunConfig
 from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
+from rlcli.learner.critic import fit
+from rlcli.learner.draws import permutation
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
 from rlcli.learner.ppg import ppg
-from rlcli.learner.sgd import sgd
+from rlcli.learner.sgd import TorchDescent, sgd
+from rlcli.learner.statistics import scaled_rewards
 from rlcli.learner.trust_region import trust_region
 from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
 from rlcli.maths.differentiate import derivative, outside
 from rlcli.maths.surrogates import Objective, clip_budget
+from rlcli.nets.observations import advance
 
 Estimate = Callable[[AlgoConfig, Hyperparameters, Transitions], tuple[Tensor, Tensor]]
 Formula = Callable[[Tensor, Tensor, Tensor, Hyperparameters], Objective | Tensor]
 """As `Surrogate`, or the values of the objective alone."""
 
 
-def algorithm(config: RunConfig) -> Algorithm:
-    """The row of functions that a config names."""
+def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
+    """The row of functions that a config names; `in_c`: those of the kernels."""
     algo = config.algo
     return Algorithm(
-        targets=partial(TARGETS[algo.targets], algo),
+        targets=partial(_targets_in_c(algo.targets) if in_c else TARGETS[algo.targets], algo),
         surrogate=with_slope(SURROGATES[algo.surrogate]),
         weighting=_weighting(algo) if algo.surrogate == "weighted" else None,
         penalty=_penalty(algo),
         step_rule=STEP_RULES[algo.step_rule],
         optimiser=OPTIMISERS[algo.optimiser],
+        operations=_in_c(algo) if in_c else TORCH,
         budget=_budget(algo),
         clips=algo.surrogate == "clipped",
         from_behaviour=algo.anchor == "behaviour",
@@ -53,6 +59,35 @@ def algorithm(config: RunConfig) -> Algorithm:
         fisher=algo.metric == "fisher",
         moves_apart=algo.step_rule in ("natural", "phasic"),
         has_phases=algo.step_rule == "phasic",
+    )
+
+
+def _targets_in_c(name: str) -> Estimate:
+    from rlcli.kernels import estimators
+
+    return {
+        "gae": estimators.gae,
+        "nstep": estimators.nstep,
+        "monte_carlo": estimators.monte_carlo,
+        "vtrace": estimators.vtrace,
+    }[name]
+
+
+def _in_c(algo: AlgoConfig) -> Operations:
+    from rlcli.kernels import draws, estimators, learn, moments, whiten
+    from rlcli.learner import kernel
+
+    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
+    optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
+    codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
+    return Operations(
+        partial(kernel.KernelDescent, codes),
+        partial(kernel.fit, codes),
+        whiten.whiten,
+        moments.advance,
+        estimators.discounted_returns,
+        moments.scaled_rewards,
+        draws.permutation,
     )
 
 
@@ -158,6 +193,9 @@ SURROGATES: dict[str, Formula] = {
     "score": _score,
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
+TORCH = Operations(
+    TorchDescent, fit, estimators.whiten, advance, estimators.discounted_returns, scaled_rewards, permutation
+)
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {
     "constant": constant, "adaptive": constant, "linear": linear, "inverse": inverse,

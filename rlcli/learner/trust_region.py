@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rlcli.learner.algorithm import Improvement, Losses, Start
-from rlcli.learner.critic import fit
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.natural import Operator, Outcome, Proposal, fisher_vector_product, line_search, natural_step
 from rlcli.nets.network import ACTOR, CRITIC, Linearised
@@ -20,7 +19,7 @@ def trust_region(start: Start) -> Improvement:
 
     Source: Schulman et al. 2015, 'Trust Region Policy Optimization', section 6 and appendix C.
     """
-    algo, hyper = start.configs[0].algo, start.hyper
+    algorithm, algo, hyper = start.algorithm, start.configs[0].algo, start.hyper
     proposal, evaluation = _propose(start), _Evaluation(start)
     if algo.line_search:
         accepted = line_search(
@@ -38,7 +37,7 @@ def trust_region(start: Start) -> Improvement:
         share = (outcome == Outcome.STEPPED).double()
     start.after_epoch(parameters)
     critic = start.model.network.parts[CRITIC]
-    fitted = fit(start, parameters, start.optimiser.part(critic), algo.epochs)
+    fitted = algorithm.operations.fit(start, parameters, start.optimiser.part(critic), algo.epochs)
     figures = {
         "update/cg_residual": proposal.residual,
         "update/cg_curvature": proposal.curvature,

@@ -41,7 +41,9 @@ class Heads(NamedTuple):
 class Linearised(Protocol):
     """A network's outputs at some rows and their derivatives with respect to the parameters of a part."""
 
-    heads: Heads
+    @property
+    def heads(self) -> Heads:
+        """The outputs at the rows."""
 
     def vjp(self, by: Heads) -> Tensor:
         """The gradient [R, Q] of any function of the heads, from its gradient `by` with respect to them."""

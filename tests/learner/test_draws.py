@@ -7,6 +7,7 @@ import torch
 
 from rlcli.config.compose import compose
 from rlcli.errors import UserError
+from rlcli.learner import table
 from rlcli.learner.draws import permutation, sequences, shuffle
 from tests.learner.setting import ROWS, hold, small, stage
 
@@ -29,7 +30,7 @@ CONFIG = small(
     "    return (starts + chosen).transpose(-1, -2).flatten(1)\n",
 )
 def test_a_part_holds_whole_environments_in_the_order_of_time():
-    order = sequences([0, 1], [3, 4], 1, CONFIG)
+    order = sequences(permutation, [0, 1], [3, 4], 1, CONFIG)
     samples = torch.arange(2 * STEPS * ENVS).view(2, STEPS * ENVS)
     parts = shuffle(order, PARTS)(samples)
     assert sorted(order[0].tolist()) == list(range(STEPS * ENVS))
@@ -46,7 +47,7 @@ def test_a_part_holds_whole_environments_in_the_order_of_time():
 def test_environments_are_drawn_anew_for_each_run_update_and_epoch():
     many = small(algo={"minibatches": 4, "minibatch_of": "sequences"}, envs={"num_envs": 24})
     orders = {
-        tuple(sequences([seed], [update], epoch, many)[0].tolist())
+        tuple(sequences(permutation, [seed], [update], epoch, many)[0].tolist())
         for seed in (0, 1) for update in (0, 1) for epoch in (0, 1)
     }  # fmt: skip
     assert len(orders) == 8
@@ -62,15 +63,17 @@ def test_environments_are_drawn_anew_for_each_run_update_and_epoch():
 def test_every_row_that_shuffles_trains_by_sequences(row, monkeypatch):
     """And asks for no other order."""
 
-    def refused(*given):
-        raise AssertionError(f"an order of samples was asked for: {given}")
-
     algo = ROWS.get(row, {}) | {"minibatch_of": "sequences"}
     auxiliary = (
         {"auxiliary_every": 2, "auxiliary_epochs": 1, "auxiliary_minibatches": 4} if row == "ppg" else {}
     )
     now = stage(*(small(seed=seed, algo=algo | auxiliary) for seed in (0, 1)))
-    monkeypatch.setattr("rlcli.learner.prepare.permutation", refused)
+
+    def of_environments(seeds, updates, epoch, samples, stream):
+        assert samples == 4, "an order of samples was asked for"
+        return permutation(seeds, updates, epoch, samples, stream)
+
+    monkeypatch.setattr(table, "TORCH", table.TORCH._replace(permutation=of_environments))
     learned = now.learn(now.collect())
     assert all(all(mask) for mask in hold(learned).values())
     assert (learned.figures["behaviour/kl_mu_pi"] > 0).all()

@@ -41,32 +41,35 @@ INLINE REAL F(exp_of)(REAL x) {
   return x == x ? power * F(power_of_two)(first) * F(power_of_two)(second) : x;
 }
 
-// exp(x) - 1 for LEAST <= x <= MOST, halved where `n` is so large that 2^n overflows.
-INLINE REAL F(growth)(REAL x, REAL *factor) {
+// exp(x) - 1 for LEAST <= x <= MOST as a number and what its rounding left out; both are to be multiplied by
+// `factor`, which is 2 where 2^n overflows.
+INLINE REAL F(growth)(REAL x, REAL *left, REAL *factor) {
   REAL n = F(fused)(x, F(LOG2_E), SHIFT) - SHIFT;
   REAL high = F(fused)(n, -F(LN2_HIGH), x);  // exact
-  REAL r = F(fused)(n, -F(LN2_LOW), high);
-  REAL lost = F(fused)(n, -F(LN2_LOW), high - r);
-  REAL halved = n > BIAS ? 1 : 0;
-  REAL scale = F(power_of_two)(n - halved + SHIFT);
+  REAL r = F(fused)(n, -F(LN2_LOW), high), r_left = F(fused)(n, -F(LN2_LOW), high - r);
+  REAL halved = n > BIAS ? 1 : 0, scale = F(power_of_two)(n - halved + SHIFT);
+  REAL most = F(fused)(scale, r, scale - 1), most_left = F(fused)(scale, r, scale - 1 - most);
+  REAL rest = F(fused)(scale, F(fused)(r * r, F(exp_tail)(r), r_left), most_left), sum = most + rest;
+  *left = most - sum + rest;
   *factor = 1 + halved;
-  return F(fused)(scale, F(fused)(r * r, F(exp_tail)(r), lost), F(fused)(scale, r, scale - 1));
+  return sum;
 }
 
 // exp(x) - 1, with all its digits near 0.
 INLINE REAL F(expm1_of)(REAL x) {
-  REAL factor, grown = F(growth)(F(between)(x, -(REAL)(2 * DIGITS), MOST), &factor);
+  REAL left, factor, grown = F(growth)(F(between)(x, -(REAL)(2 * DIGITS), MOST), &left, &factor);
   REAL sized = x == 0 ? x : grown * factor;
   return x == x ? sized : x;
 }
 
-// tanh(x) = sign(x) E/(E + 2), E = exp(2 |x|) - 1. What E + 2 loses by rounding is put right: 1/(E + 2) is half of
-// 1 less the result.
+// tanh(x) = sign(x) E/(E + 2), E = exp(2 |x|) - 1. What E and E + 2 lost by rounding is put right to first order:
+// 1/(E + 2) is half of 1 less the result.
 INLINE REAL F(tanh_of)(REAL x) {
-  REAL factor, size = F(size_of)(x), twice = size > DIGITS ? 2 * DIGITS : 2 * size;
-  REAL grown = F(growth)(twice, &factor);
-  REAL sum = grown + 2, lost = grown < 2 ? 2 - sum + grown : 0, ratio = grown / sum;
-  REAL result = F(sign_of)(F(fused)(ratio * lost, (REAL)0.5 * ratio - (REAL)0.5, ratio), x);
+  REAL left, factor, size = F(size_of)(x), twice = size > DIGITS ? 2 * DIGITS : 2 * size;
+  REAL grown = F(growth)(twice, &left, &factor), sum = grown + 2, ratio = grown / sum;
+  REAL sum_left = grown < 2 ? 2 - sum + grown : 0, missing = (REAL)0.5 - (REAL)0.5 * ratio;
+  REAL more = missing * F(fused)(2 * missing, left, -ratio * sum_left);
+  REAL result = F(sign_of)(ratio + more, x);
   return x == x ? result : x;
 }
 

@@ -24,7 +24,14 @@
 
 #include "estimators.h"
 #include "shuffle.h"
+#include "philox.h"
+#include "seeds.h"
+#include "classic.h"
+#include "acting.h"
+#include "rollout.h"
+#include "orthogonal.h"
 #include "whiten.h"
+#include "figures.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }

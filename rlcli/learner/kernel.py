@@ -1,0 +1,195 @@
+"""The operations of an update in C (`rlcli/kernels`): the same losses as `sgd.py` and `critic.py` have.
+
+Shapes: R runs, B samples of a batch, M minibatches, S gradient steps, P parameters, Q those that move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlcli.kernels import learn
+from rlcli.kernels.learn import ActionKind, Rule, Samples
+from rlcli.kernels.whiten import whiten
+from rlcli.learner.algorithm import Improvement, Losses, Start
+from rlcli.learner.batch import Batch
+from rlcli.learner.hyperparameters import stops_early
+from rlcli.learner.operations import Fit
+from rlcli.learner.state import OptimiserState
+from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
+from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
+from rlcli.nets.network import ACTOR, ALL, CRITIC
+from rlcli.nets.stacked.kernel import describe
+from rlcli.nets.stacked.mlp import MLP
+
+
+class Codes(NamedTuple):
+    """What a row's names are to C."""
+
+    surrogate: int
+    optimiser: int
+
+
+def action_kind(family: Family) -> ActionKind:
+    """How C reads the outputs of a family."""
+    match family:
+        case CategoricalFamily():
+            return ActionKind(learn.CATEGORICAL, (family.actions,))
+        case MultiCategoricalFamily():
+            return ActionKind(learn.CATEGORICAL, family.sizes)
+        case BernoulliFamily():
+            return ActionKind(learn.BERNOULLI, (1,) * family.width)
+        case GaussianFamily():
+            return ActionKind(learn.GAUSSIAN, (1,) * family.width)
+    raise TypeError(f"no kernel for {family}")
+
+
+@dataclass
+class _Moving:
+    """The part of the parameters that steps move, and the state of its optimiser; all changed in place."""
+
+    parameters: Tensor
+    """[R, P]."""
+    block: slice
+    first: Tensor
+    second: Tensor
+    """[R, Q]."""
+    steps: Tensor
+
+    @classmethod
+    def of(cls, parameters: Tensor, state: OptimiserState, block: slice) -> _Moving:
+        """Copies."""
+        first, second = (
+            moment.clone(memory_format=torch.contiguous_format) for moment in (state.first, state.second)
+        )
+        return cls(parameters.clone(), block, first, second, state.steps.clone())
+
+    def epoch(
+        self, rule: Rule, samples: Samples, order: Tensor | None, numbers: Tensor, active: Tensor
+    ) -> Tensor:
+        """One epoch; its figures [M, R, ...], and `active` changed in place."""
+        moving = self.parameters[:, self.block]
+        return learn.epoch(rule, samples, order, numbers, moving, self.first, self.second, self.steps, active)
+
+    def state(self) -> OptimiserState:
+        """Moments and step counts to carry on."""
+        return OptimiserState(self.first, self.second, self.steps)
+
+
+class KernelDescent:
+    """Gradient steps in C, run by run."""
+
+    def __init__(self, codes: Codes, start: Start, part: str) -> None:
+        self._start = start
+        self._rule = _rule(codes, start, part)
+        self._numbers = _numbers(start)
+        self._moving = _Moving.of(start.parameters, start.optimiser, start.model.network.parts[part])
+        self._figures: list[Tensor] = []
+
+    @property
+    def parameters(self) -> Tensor:
+        """[R, P]."""
+        return self._moving.parameters
+
+    def epoch(self, batch: Batch, number: int, active: Tensor) -> Tensor:
+        """See `Descent`."""
+        active, order = active.clone(), _order(self._start, number)
+        samples = _samples(self._start, batch)
+        self._figures.append(self._moving.epoch(self._rule, samples, order, self._numbers, active))
+        return active
+
+    def improvement(self, epochs: list[Tensor]) -> Improvement:
+        """See `Descent`."""
+        figures = dict(zip(learn.FIGURES, torch.cat(self._figures).float().unbind(-1), strict=True))
+        hyper = self._start.hyper
+        policy, value, entropy = -figures["objective"], figures["error"], figures["entropy"]
+        total = policy + hyper.value_coef.squeeze(-1) * value - hyper.entropy_coef.squeeze(-1) * entropy
+        losses = Losses(policy, value, entropy, figures["penalty"], total + figures["penalty"])
+        return Improvement(
+            self.parameters,
+            self._moving.state(),
+            losses,
+            figures["norm"],
+            figures["accepted"] > 0.0,
+            epochs,
+            {},
+        )
+
+
+def fit(codes: Codes, start: Start, parameters: Tensor, state: OptimiserState, epochs: int) -> Fit:
+    """See `Operations.fit`."""
+    block = start.model.network.parts[CRITIC]
+    # A state of both heads of a shared trunk has those of V at its end.
+    own = slice(state.first.shape[1] - (block.stop - block.start), None)
+    moving = _Moving.of(parameters, state.part(own), block)
+    rule, numbers = _rule(codes, start, CRITIC), _numbers(start)
+    inputs = start.model.network.entering(parameters, start.batch.inputs, CRITIC)
+    samples = _samples(start, start.batch)._replace(inputs=inputs)
+    active = torch.ones(len(parameters), dtype=torch.bool)
+    figures = torch.cat(
+        [moving.epoch(rule, samples, _order(start, epoch), numbers, active) for epoch in range(epochs)]
+    ).float()
+    error, norm = (figures[..., learn.FIGURES.index(name)] for name in ("error", "norm"))
+    return Fit(moving.parameters, state.with_part(own, moving.state()), error, norm)
+
+
+def _rule(codes: Codes, start: Start, part: str) -> Rule:
+    algorithm, network = start.algorithm, start.model.network
+    assert isinstance(network, MLP), "chosen for networks that C takes"
+    acts = part != CRITIC
+    penalty = learn.NO_PENALTY
+    if start.penalty is not None and acts:
+        penalty = learn.TO_ANCHOR if start.penalty.penalty.backward else learn.FROM_ANCHOR
+    parts = {ALL: network.layout, ACTOR: network.layout.actor, CRITIC: network.layout.critic}
+    return Rule(
+        describe(parts[part]),
+        action_kind(start.model.family) if acts else None,
+        codes.surrogate,
+        penalty,
+        codes.optimiser,
+        start.configs[0].algo.minibatches,
+        algorithm.sums_losses,
+        algorithm.whitens_minibatches,
+        judges=part != ACTOR,
+        stops=acts and stops_early(start.configs) and not algorithm.stops_by_epoch,
+        entropies=any(config.algo.entropy_coef for config in start.configs),
+    )
+
+
+def _numbers(start: Start) -> Tensor:
+    """[R, 13]: the hyperparameters that C reads."""
+    hyper, value_clip = start.hyper, start.configs[0].algo.value_clip
+    nothing = torch.zeros_like(hyper.learning_rate)
+    given: dict[str, Callable[[], Tensor]] = {
+        "beta": lambda: nothing if start.penalty is None else start.penalty.beta,
+        "value_clip": lambda: nothing + (value_clip or 0.0),
+    }
+    columns = [given[name]() if name in given else getattr(hyper, name) for name in learn.NUMBERS]
+    return torch.cat(columns, 1).contiguous()
+
+
+def _samples(start: Start, batch: Batch) -> Samples:
+    advantages = batch.advantages
+    if start.algorithm.whitens_batch:
+        advantages = whiten(advantages)
+    penalty = start.penalty
+    return Samples(
+        batch.inputs,
+        batch.actions,
+        advantages,
+        batch.targets,
+        batch.log_anchor,
+        batch.values,
+        batch.weights,
+        batch.anchor_outputs,
+        None if penalty is None else penalty.anchor_free.contiguous(),
+    )
+
+
+def _order(start: Start, epoch: int) -> Tensor | None:
+    """Each run's order of its samples; one minibatch has them as they lie."""
+    return None if start.configs[0].algo.minibatches == 1 else start.permutations(epoch)
