@@ -118,8 +118,8 @@ def table(cells: list[dict[str, Any]]) -> str:
         lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
     lines += [
         "",
-        f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean of the middle half of the "
-        f"seeds; {period(cells)}.",
+        f"Last checkpoint, {EPISODES} deterministic episodes per seed; IQM: the mean of the middle half of "
+        f"the seeds; {period(cells)}.",
         "",
         *machine.table(*(cell["with"] for cell in cells)),
         "",

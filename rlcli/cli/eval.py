@@ -19,7 +19,10 @@ def evaluate(
         bool, typer.Option("--stochastic", help="Sample actions instead of taking the mode.")
     ] = False,
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="last|best|N", help="Checkpoint to load; N is an update.")
+        str,
+        typer.Option(
+            "--checkpoint", metavar="last|best|N", help="Checkpoint to load; N is the number of an update."
+        ),
     ] = "last",
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")

@@ -101,7 +101,7 @@ def resume(
         return
     title = f"{about['algo']} on {about['env']}, seed {about['seed']}"
     known = outcome.id if found.parent == root else found
-    code = conclude(outcome, title, str(about["env"]), known, as_json)
+    code = conclude(outcome, title, known, as_json)
     if code != 0:
         raise typer.Exit(code)
 

@@ -88,10 +88,20 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in ("backend", "kernel", "sweep", "reproduces", "notes"):
         if about[name] and about[name] != "native":
             yield name, str(about[name])
+    yield from _env_backend(about)
     if about["tags"]:
         yield "tags", ", ".join(about["tags"])
     if not about["exact_resume"]:
         yield "exact resume", "no; manifest.json has the reason"
+
+
+def _env_backend(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What stepped the environments, where that is not Gymnasium or might be expected not to be."""
+    stepped, reason = about["env_backend"], about["env_backend_reason"]
+    if reason is not None:
+        yield "env backend", f"{stepped}: {reason}"
+    elif stepped not in (None, "gymnasium"):
+        yield "env backend", str(stepped)
 
 
 def _steps(about: Mapping[str, Any]) -> str:

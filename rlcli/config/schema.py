@@ -166,7 +166,7 @@ class AlgoConfig:
     )
     minibatch_of: str = key(
         "samples",
-        "What a minibatch holds: samples of all environments at any step, or whole sequences of some "
+        "What a minibatch contains: samples of all environments at any step, or whole sequences of some "
         "environments, as networks with memory need (minibatches must divide env.num_envs then).",
         choices=("samples", "sequences"),
     )
@@ -455,9 +455,10 @@ class EnvConfig:
     backend: str = key(
         "auto",
         "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
-        "the library itself; auto: array where there is one; torch: the same equations on `device`, equal "
-        "within a tolerance, for training (evaluation uses array).",
-        choices=("auto", "gymnasium", "array", "torch"),
+        "the library itself; mujoco: MuJoCo stepped without Gymnasium, equal bit for bit; auto: array or "
+        "mujoco where there is one; torch: the same equations on `device`, equal within a tolerance, for "
+        "training (evaluation uses array).",
+        choices=("auto", "gymnasium", "array", "mujoco", "torch"),
         effect="maybe",
     )
     normalize_observation: bool = key(

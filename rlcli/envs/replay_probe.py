@@ -58,7 +58,7 @@ def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
         # The environment will fail in training too, which then fails the run.
         contained(error, spec.id)
         met = str(error) if isinstance(error, InvalidResult) else located(error)
-        return Replay(False, False, f"the replay probe met {met}")
+        return Replay(False, False, f"the replay probe failed: {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
     )

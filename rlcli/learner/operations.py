@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
+from rlcli.learner.comparison import Comparison
 from rlcli.learner.state import OptimiserState
 from rlcli.nets.observations import Moments
 
@@ -63,3 +64,4 @@ class Operations(NamedTuple):
     """(config, moments, rewards [T, R, N]) -> rewards as float32, clipped or scaled as asked."""
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
+    comparison: Comparison

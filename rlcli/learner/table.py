@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.learner import comparison
 from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
 from rlcli.learner.critic import fit
@@ -75,7 +76,7 @@ def _targets_in_c(name: str) -> Estimate:
 
 def _in_c(algo: AlgoConfig) -> Operations:
     from rlcli.kernels import draws, estimators, learn, moments, whiten
-    from rlcli.learner import kernel
+    from rlcli.learner import kernel, kernel_comparison
 
     surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
     optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
@@ -88,6 +89,7 @@ def _in_c(algo: AlgoConfig) -> Operations:
         estimators.discounted_returns,
         moments.scaled_rewards,
         draws.permutation,
+        kernel_comparison.comparison(codes.surrogate),
     )
 
 
@@ -194,7 +196,14 @@ SURROGATES: dict[str, Formula] = {
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
 TORCH = Operations(
-    TorchDescent, fit, estimators.whiten, advance, estimators.discounted_returns, scaled_rewards, permutation
+    TorchDescent,
+    fit,
+    estimators.whiten,
+    advance,
+    estimators.discounted_returns,
+    scaled_rewards,
+    permutation,
+    comparison.TORCH,
 )
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {

@@ -61,7 +61,7 @@ class Recorder:
         """The run directory as the user named it."""
         manifest.make_absolute()  # an environment may change the current directory
         self.dir: Final = manifest.path.parent
-        self.reference: Final = reference(manifest, self._given_dir)
+        self.reference: Final = reference(manifest, self._given_dir, config)
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._updates = updates
         self._pending_row = earlier.pending_row
@@ -330,7 +330,7 @@ class Recorder:
         names = [] if before is None else differing(before, row)
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
+            self.warn(f"Update {row['update']} differs from before the resume: {shown}.")
             self._earlier_rows.clear()
 
     def _end_unwritten(self, exit_code: int, message: str) -> Result:

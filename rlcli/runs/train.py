@@ -95,6 +95,9 @@ def train(
         )  # fmt: skip
         if not spec.exact_resume:  # true of all, printed once
             recorder.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
+        if spec.backend_reason is not None:
+            text = f"Gymnasium steps {spec.id}, which is slower: {spec.backend_reason}"
+            recorder.warn(f"{text}.", aloud=run == 0)
         if reproduces is None:
             for warning in schedule_warnings(frozen[run], done[run], recorder.id):
                 recorder.warn(warning, aloud=run == 0)

@@ -46,7 +46,8 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list
     doubtful = [module for module in named if module not in allowed]
     unknown = [module for module in doubtful if module not in own]
     faults = [
-        *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
+        *(f"{run_dir} names the module {module!r}; "
+          "no module is imported just because a run directory names it."
           for module in unknown),
         *_inside(named, run_dir),
         *_size(config),
@@ -106,5 +107,5 @@ def _size(config: RunConfig) -> Iterator[str]:
     if bytes_needed > memory:
         yield (
             f"network.hidden={list(hidden)}, lag={config.lag} and {config.algo.rollout_steps} x "
-            f"{config.env.num_envs} steps an update need more memory than the {memory / 2**30:.0f} GiB here."
+            f"{config.env.num_envs} steps per update need more memory than the {memory / 2**30:.0f} GiB here."
         )

@@ -84,13 +84,13 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
         place = signed.encode()
         unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
         if hashlib.sha256(unsigned).hexdigest() != signed:
-            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+            raise StorageError(f"{path} is damaged: its content does not match its checksum.")
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
     wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
-        raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+        raise StorageError(f"{path} is damaged: wrong values of {', '.join(wrong)}.")
     del header["version"]
     about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
     return Checkpoint(tensors, about.update), about

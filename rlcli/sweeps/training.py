@@ -9,13 +9,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.reference import sweep_reference
 from rlcli.runs.stop import CODES, handle_signals, stopping
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted, Stopping
 from rlcli.sweeps.launchers.launcher import Cohort, Launcher
 from rlcli.sweeps.launchers.stop_file import remove_stop_file
 from rlcli.sweeps.progress import Display, display
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.row_times import RowTimes
 from rlcli.sweeps.sweep import NO_ID, Job, Sweep, now
@@ -127,9 +127,7 @@ class Training:
                 case Message(text):
                     self._display.message(text)
                 case Stopping(left):
-                    self._display.message(
-                        stopping(sweep_reference(self.sweep.dir), left or self._row_times.left())
-                    )
+                    self._display.message(stopping(reference(self.sweep), left or self._row_times.left()))
                 case CohortEnded(names, exit_code):
                     if exit_code is not None:
                         self._fail([name for name in names if name not in ended], exit_code)
@@ -142,7 +140,7 @@ class Training:
         if names:
             from rlcli.sweeps.cohort_job import failed
 
-            message = f"its process ended with {exit_code}, without a word"
+            message = f"its process ended with {exit_code}, without a message"
             for name in names:
                 self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
 

@@ -1,21 +1,23 @@
-"""Permutations in C: each index once, all orders alike, each by its seed alone."""
+"""Permutations in C: each index once, all orders alike, by the seed of the run alone."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
 import torch
 
-from rlcli.kernels.draws import permutations, sequences
+from rlcli.kernels.draws import permutation, sequences
 from rlcli.maths.draws import derive
 from tests.kernels.instruction_sets import same_bits, same_on_each
+from tests.learner.setting import small
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 
 def orders(many: int, samples: int) -> torch.Tensor:
-    return permutations([derive(0, "permutation", update, 0) for update in range(many)], samples)
+    return permutation(range(many), [0] * many, 0, samples)
 
 
 def by_the_definition(seed: int, samples: int) -> list[int]:
@@ -42,23 +44,37 @@ def by_the_definition(seed: int, samples: int) -> list[int]:
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 7, 64, 1024])
 def test_every_index_is_there_once(samples):
-    found = orders(3, samples)
+    found = permutation([3, 4, 5], [0, 1, 2], 1, samples)
     assert found.dtype == torch.int64
     assert [sorted(row) for row in found.tolist()] == [list(range(samples))] * 3
 
 
 @pytest.mark.parametrize("samples", [1, 5, 300])
 def test_an_order_is_what_its_definition_gives(samples):
-    seeds = [0, 2**63 - 1, derive(8, "permutation", 2, 4)]
-    [found] = same_on_each(lambda: [permutations(seeds, samples)])
-    assert found.tolist() == [by_the_definition(seed, samples) for seed in seeds]
+    [found] = same_on_each(lambda: [permutation([8, 9], [2, 3], 4, samples)])
+    for row, (seed, update) in enumerate([(8, 2), (9, 3)]):
+        assert found[row].tolist() == by_the_definition(derive(seed, "permutation", update, 4), samples)
 
 
-def test_an_order_does_not_depend_on_those_beside_it():
-    stacked = permutations([5, 6, 7], 100)
-    for row, seed in enumerate([5, 6, 7]):
-        assert same_bits(permutations([seed], 100), stacked[row : row + 1])
-    assert len(set(map(tuple, stacked.tolist()))) == 3
+@pytest.mark.broken_by(
+    "kernels: one order for every epoch",
+    "kernels/draws.py",
+    "derive(seed, stream, update, epoch)",
+    "derive(seed, stream, update)",
+)
+def test_orders_differ_by_seed_update_epoch_and_stream():
+    streams = itertools.product((0, 1), (0, 1), (0, 1), ("permutation", "auxiliary"))
+    drawn = {
+        tuple(permutation([seed], [update], epoch, 50, stream)[0].tolist())
+        for seed, update, epoch, stream in streams
+    }
+    assert len(drawn) == 16
+
+
+def test_a_run_has_the_same_order_alone():
+    stacked = permutation([5, 6, 7], [1, 1, 9], 2, 100)
+    for row, (seed, update) in enumerate([(5, 1), (6, 1), (7, 9)]):
+        assert same_bits(permutation([seed], [update], 2, 100), stacked[row : row + 1])
 
 
 def test_all_orders_of_four_are_as_frequent():
@@ -90,23 +106,21 @@ def test_neighbours_are_as_often_together():
     assert abs(float(apart.sum()) - 379) < 4.0 * (2.0 * 379) ** 0.5
 
 
-@pytest.mark.broken_by(
-    "kernels: sequences with steps and environments swapped",
-    "kernels/draws.py",
-    "len(seeds), parts, steps, envs, given",
-    "len(seeds), parts, envs, steps, given",
-)
 def test_sequences_are_whole_environments_in_the_order_of_time():
-    steps, envs, parts, seeds = 5, 6, 3, [11, 12]
-    [order] = same_on_each(lambda: [sequences(seeds, steps, envs, parts)])
+    steps, envs, parts = 5, 6, 3
+    config = small(
+        algo={"rollout_steps": steps, "minibatches": parts, "minibatch_of": "sequences"},
+        envs={"num_envs": envs},
+    )
+    [order] = same_on_each(lambda: [sequences([0, 1], [3, 4], 1, config)])
+    chosen = permutation([0, 1], [3, 4], 1, envs)
     by_part = order.view(2, parts, steps, envs // parts)
-    chosen = permutations(seeds, envs).view(2, parts, 1, -1)
     assert torch.equal(by_part // envs, torch.arange(steps).view(1, 1, -1, 1).expand_as(by_part))
-    assert torch.equal(by_part % envs, chosen.expand_as(by_part))
+    assert torch.equal(by_part % envs, chosen.view(2, parts, 1, -1).expand_as(by_part))
 
 
 def test_arguments_out_of_range_are_refused():
     with pytest.raises(ValueError, match="samples: expected 0 to"):
-        permutations([0], -1)
-    with pytest.raises(ValueError, match="parts: expected a divisor of 6 environments, got 4"):
-        sequences([0], 5, 6, 4)
+        permutation([0], [0], 0, -1)
+    with pytest.raises(ValueError, match="zip"):
+        permutation([0, 1], [0], 0, 5)

@@ -343,12 +343,14 @@ def test_config_files_that_changed_are_noticed(searched: Sweeping, workplace: Pa
     own(workplace / "mine", 0.5)
     done = searched(*TWO, "algo=own", config_dir="mine")
     before = (done.dir / "study.log").read_bytes()
-    with pytest.raises(UserError, match=r"begun with --config-dir .*/mine; give it again"):
+    with pytest.raises(UserError, match=r"started with --config-dir .*/mine; give it again"):
         resume_search(done.dir, quiet=True)
     assert resume_search(done.dir, config_dir="mine", quiet=True).exit_code == 0
     own(workplace / "mine", 0.6)
     with_tuned.cache_clear()
-    with pytest.raises(UserError, match=r"composes otherwise now, in algo\.gae_lambda"):
+    with pytest.raises(
+        UserError, match=r"settings it was started with are different now, in algo\.gae_lambda"
+    ):
         resume_search(done.dir, config_dir="mine", quiet=True)
     assert (done.dir / "study.log").read_bytes() == before
 
