@@ -1,9 +1,9 @@
-"""Which results depend on the processor: `python scripts/cpu_dependence.py`, writes docs/results.
+"""Which results depend on the processor: `python scripts/cpu_dependence.py` writes docs/results.
 
 Every operation whose result enters a run's digests is computed in new processes, in which torch, MKL, numpy,
-the C library and the kernels are told to leave out instructions that this processor has. A digest that differs
-from that of a process without restrictions is a result that depends on the processor. What does not differ
-here may still on processors of another maker; what does, does.
+the C library and the kernels are told to leave out instructions that this processor has. A digest that is
+another than that of a process without restrictions is of a result that depends on the processor. What does
+not differ here may still differ on processors of another maker.
 """
 
 from __future__ import annotations
@@ -67,32 +67,38 @@ def under(environment: dict[str, str]) -> dict[str, str]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+INTRODUCTION = """# What depends on the processor
+
+By `python scripts/cpu_dependence.py`: each operation was computed again with torch, MKL, numpy, the C library
+(libm), oneDNN or the kernels restricted to fewer of the processor's instructions. *Varies with* names what
+changed any bit of its results; *in C* says the same of the kernel that stands for it, and is empty where this
+script knows none. One processor was tried: "no" is what was found there, not a promise of these libraries.
+
+The order of torch's sums is the same under all its restrictions on this processor, but it depends on shapes:
+a sum over the gradient steps of several runs is rounded otherwise than that of one run alone.
+"""
+"""The page's beginning."""
+
+
 def report(plain: dict[str, str], restricted: dict[str, list[dict[str, str]]]) -> str:
     """The page."""
-    from cpu_operations import OPERATIONS
+    from cpu_operations import GROUPS, OPERATIONS
 
     def varies(name: str) -> str:
         found = [what for what, each in restricted.items() if any(one[name] != plain[name] for one in each)]
         return ", ".join(found) if found else "no"
 
+    left_out = ", ".join(each.name for each in OPERATIONS if not each.promised)
     lines = [
-        "# What depends on the processor",
-        "",
-        "By `python scripts/cpu_dependence.py`: each operation was computed again with torch, MKL, numpy, the C",
-        "library (libm), oneDNN or the kernels restricted to fewer of the processor's instructions. *Varies with*",
-        "names what changed any bit of its results; *in C* says the same of the kernel that stands for it, and",
-        "is empty where this script knows none. What does not vary here was tried on one processor alone.",
-        "",
-        "Training with kernels in C promises equal digests on every processor for what is computed by kernels.",
-        "It is not promised for: " + ", ".join(each.name for each in OPERATIONS if not each.promised) + ".",
+        INTRODUCTION,
+        f"Not covered by the promise of equal digests on every processor, with kernels too: {left_out}.",
     ]
-    for group in dict.fromkeys(each.group for each in OPERATIONS):
-        lines += ["", f"## {group.capitalize()}", "", "| | where | varies with | in C |", "|---|---|---|---|"]
-        for each in OPERATIONS:
-            if each.group == group:
-                in_c = varies(f"{each.name} in C") if each.in_c else ""
-                where = f"`{each.where}`" if each.where else ""
-                lines.append(f"| {each.name} | {where} | {varies(each.name)} | {in_c} |")
+    for group, operations in GROUPS.items():
+        lines += ["", f"## {group}", "", "| | where | varies with | in C |", "|---|---|---|---|"]
+        for each in operations:
+            in_c = varies(f"{each.name} in C") if each.in_c else ""
+            where = f"`{each.where}`" if each.where else ""
+            lines.append(f"| {each.name} | {where} | {varies(each.name)} | {in_c} |")
     return "\n".join([*lines, "", *machine.table(machine.description())]) + "\n"
 
 
