@@ -1,5 +1,7 @@
 """Smoke test: trains and evaluates every algorithm for a few updates, with discrete and continuous actions.
 
+Each trains with the kernels in C, where they are built and cover it, and with torch.
+
 A smoke test proves that each path runs to its end and records what it should, not that it learns.
 """
 
@@ -25,25 +27,30 @@ def rlcli(*words: str) -> str:
     return done.stdout
 
 
-def smoke(algo: str, env: str, root: Path) -> str:
+def smoke(algo: str, env: str, kernel: str, root: Path) -> str:
     """Train and evaluate once; a line of what came out."""
-    trained = json.loads(rlcli("train", f"algo={algo}", f"env={env}", *SMALL, f"runs_dir={root}", "--json"))
+    words = (f"algo={algo}", f"env={env}", f"compute.kernel={kernel}", *SMALL, f"runs_dir={root}")
+    trained = json.loads(rlcli("train", *words, "--json"))
     run = json.loads(rlcli("show", trained["dir"], "--json"))
     rows = [json.loads(line) for line in Path(run["dir"], "metrics.jsonl").read_text().splitlines()]
     missing = [name for name in EXPECTED if name not in rows[-1]]
     if run["status"] != "finished" or missing:
         sys.exit(f"{algo} on {env}: status {run['status']}, missing figures {missing}")
     score = json.loads(rlcli("eval", run["dir"], "--episodes", "2", "--json"))
-    return f"{algo:12} {env:16} {rows[-1]['env_steps']:6} steps  return {score['return_mean']:9.1f}"
+    return (
+        f"{algo:12} {env:16} {rows[-1]['env_steps']:6} steps  return {score['return_mean']:9.1f}  "
+        f"{run['kernel'].partition(',')[0]}"
+    )
 
 
 def main() -> None:
-    """Every algorithm the installed rlcli lists, on each environment."""
+    """Every algorithm the installed rlcli lists, on each environment, with kernels and without."""
     algos = [json.loads(line)["name"] for line in rlcli("list", "algos", "--json").splitlines()]
     with tempfile.TemporaryDirectory(prefix="rlcli-smoke-") as root:
         for algo in algos:
             for env in ENVIRONMENTS:
-                print(smoke(algo, env, Path(root)), flush=True)
+                for kernel in ("auto", "torch"):
+                    print(smoke(algo, env, kernel, Path(root)), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,10 +24,10 @@ TO_DO = "-> "
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation and this machine; paste the output into a bug report.
 
-    Shows versions, extras that are missing, the GPU, the Weights & Biases login and where runs would be
-    uploaded, where runs are saved, disk, memory and threads, and whether runs of a cohort have the same
-    numbers as lone runs here. A line that begins with -> says what to do. Nothing is saved, no server is
-    contacted, and no key is shown. A few updates are trained in memory, which takes some seconds.
+    Shows versions, extras that are missing, the kernels in C, the GPU, the Weights & Biases login and where
+    runs would be uploaded, where runs are saved, disk, memory and threads, and whether runs of a cohort have
+    the same numbers as lone runs here. A line that begins with -> says what to do. Nothing is saved, no
+    server is contacted, and no key is shown. A few updates are trained in memory, which takes some seconds.
 
     Exit code 1 if something is broken, else 0.
 

@@ -65,7 +65,6 @@ def remedy() -> str:
     return f"make -C {checkout} install" if makes else "python -m rlcli.kernels.build"
 
 
-@cache
 def available() -> tuple[str, ...]:
     """The instruction sets that this processor runs, widest first; none without a library."""
     found = library()

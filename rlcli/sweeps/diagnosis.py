@@ -114,6 +114,7 @@ CHECKS: Mapping[str, Callable[[], Iterator[Finding]]] = {
     "packages": _packages,
     "extras": _extras,
     "torch": machine_checks.torch_build,
+    "kernels": machine_checks.kernels,
     "gpu": machine_checks.gpu,
     "processor": machine_checks.processor,
     "memory": machine_checks.memory,

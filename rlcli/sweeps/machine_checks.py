@@ -1,4 +1,4 @@
-"""Checks of this machine: torch, GPU, processor, memory, threads, disk, training and exactness of cohorts."""
+"""Checks of this machine: torch, kernels, GPU, processor, memory, threads, disk, training, cohorts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import build
+from rlcli.errors import UserError
+from rlcli.kernels import library
+from rlcli.kernels.build import LIBRARY
 from rlcli.store.directory import runs_root
 from rlcli.store.provenance import processor as name_of_processor
 from rlcli.sweeps.cohorts import SHARE, this_machine
@@ -53,6 +56,24 @@ def torch_build() -> Iterator[Finding]:
     capability, mkl = torch.backends.cpu.get_cpu_capability(), torch.backends.mkl.is_available()  # type: ignore[no-untyped-call]
     text = f"{torch.__version__}, {capability}, {'with' if mkl else 'without'} MKL"
     yield Finding("torch", Status.OK, text, facts={"cpu_capability": capability, "mkl": mkl})
+
+
+def kernels() -> Iterator[Finding]:
+    """The kernels in C, or why training uses torch without them."""
+    facts: dict[str, Any] = {"library": str(LIBRARY), "instruction_sets": list(library.available())}
+    missing = library.problem()
+    if missing is not None:
+        text = f"none, so training uses torch, which is slower: {missing}"
+        yield Finding("kernels", Status.NOTE, text, library.remedy(), facts)
+        return
+    try:
+        used = library.instruction_set()
+    except UserError as error:
+        yield Finding("kernels", Status.BROKEN, error.faults[0], f"unset {library.FORCED}", facts)
+        return
+    version = library.version()
+    text = f"c ({used}), version {version} of the numbers, {tilde(LIBRARY)}"
+    yield Finding("kernels", Status.OK, text, facts=facts | {"used": used, "version": version})
 
 
 def gpu() -> Iterator[Finding]:
