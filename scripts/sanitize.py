@@ -41,9 +41,7 @@ def main() -> None:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         sys.exit("gcc is needed.")
-    sets = {
-        name: flags for name, flags in instruction_sets(platform.machine()).items() if name != WIDEST
-    }
+    sets = {name: flags for name, flags in instruction_sets(platform.machine()).items() if name != WIDEST}
     with tempfile.TemporaryDirectory(prefix="rlcli-sanitize-") as folder:
         library = Path(folder, "kernels.so")
         compile_with((compiler,), library, flags=CHECKS, sets=sets)
