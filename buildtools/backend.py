@@ -1,9 +1,9 @@
 """Build backend: setuptools, plus the library of kernels, plus the import hook of an editable install.
 
-The library is compiled by rlcli/kernels/build.py, with the ziglang wheel where there is no C compiler. A wheel
-contains it and is then one of this platform; an editable install has it beside its sources. Where it cannot be
-built, rlcli is installed without. An editable wheel gains two files that pip installs and uninstalls with the
-others: the hook of editable_guard.py as a module, and the `.pth` file that starts it.
+The library is compiled by rlcli/kernels/build.py, with the ziglang wheel where there is no C compiler. A
+wheel contains it and is then one of this platform; an editable install has it beside its sources. Where it
+cannot be built, rlcli is installed without. An editable wheel gains two files that pip installs and
+uninstalls with the others: the hook of editable_guard.py as a module, and the `.pth` file that starts it.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def build_wheel(
     metadata_directory: str | None = None,
 ) -> str:
     """File name of the wheel, with the library where it can be built."""
-    wheel = Path(wheel_directory, build_meta.build_wheel(wheel_directory, config_settings, metadata_directory))
+    wheel = Path(
+        wheel_directory, build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    )
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "kernels.so")
         if not built(library):
@@ -113,7 +115,7 @@ def built(target: Path) -> bool:
 
 
 def rewrite(wheel: Path, files: Mapping[str, bytes], platform: str | None = None) -> None:
-    """Writes the wheel anew with further files, its RECORD to match; with `platform` as one of this platform."""
+    """Writes the wheel anew with further files and a new RECORD; with `platform`, as a wheel of it."""
     with zipfile.ZipFile(wheel) as old:
         entries = {name: old.read(name) for name in old.namelist()} | dict(files)
     (record,) = (name for name in entries if name.endswith(".dist-info/RECORD"))

@@ -16,7 +16,9 @@ WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 CALLERS = (ROOT / "Dockerfile", WORKFLOW, ROOT / ".ci" / "run")
 OWN = "--no-build-isolation --editable"
 """How rlcli itself is installed."""
-TRAINING = ["torch setuptools", f"{OWN} ."]
+COMPILER = "ziglang || true; fi"
+"""Installed where there is no other compiler."""
+TRAINING = ["torch setuptools", COMPILER, f"{OWN} ."]
 DEV = f"{OWN} '.[dev]'"
 TARGET = r"\bmake ([a-z][a-z-]*)"
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import tomllib
 import zipfile
@@ -17,7 +19,12 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rlcli.kernels import build as kernels
+
 ROOT = Path(__file__).parents[1]
+LIBRARY = "rlcli/kernels/kernels.so"
+PREBUILT = {kernels.PREBUILT: str(kernels.LIBRARY)} if kernels.is_current() else {}
+"""The library of this checkout, so that nothing is compiled here."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LEFT_BEHIND = {".git", ".venv", "build", "dist", "runs", "multirun", "outputs", "wandb"}
 """What lies beside the sources in a checkout that has been used."""
@@ -45,7 +52,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source") / "checkout"
     shutil.copytree(ROOT, source, ignore=left_behind)
     out = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, source, cwd=out, **PREBUILT)
     return out
 
 
@@ -58,7 +65,8 @@ def environment(home: Path) -> Path:
 def install(python: Path, *words: str | Path) -> None:
     """Installs into an environment, by pip of this one, without dependencies."""
     offline = ("--no-deps", "--no-index", "--no-build-isolation")
-    run(sys.executable, "-m", "pip", "--python", python, "install", *offline, *words, cwd=python.parent)
+    command = (sys.executable, "-m", "pip", "--python", python, "install", *offline, *words)
+    run(*command, cwd=python.parent, **PREBUILT)
 
 
 def borrow(python: Path, *folders: str) -> None:
@@ -107,6 +115,8 @@ def test_sdist_holds_the_sources(built: Path) -> None:
         names = {"/".join(Path(name).parts[1:]) for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "conf/train.yaml"} <= names
     assert {"buildtools/backend.py", "buildtools/editable_guard.py"} <= names
+    assert {path.relative_to(ROOT).as_posix() for path in kernels.SOURCE.iterdir()} <= names
+    assert LIBRARY not in names
     assert not any(name.startswith("tests/") for name in names)
 
 
@@ -116,8 +126,50 @@ def test_wheel_holds_every_module_and_config(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rlcli").rglob("*.py")}
     configs = {f"rlcli/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
+    sources = {path.relative_to(ROOT).as_posix() for path in kernels.SOURCE.iterdir()}
+    library = {LIBRARY} if PREBUILT else set()
     assert configs
-    assert names == code | configs | {"rlcli/py.typed", "rlcli/conf/__init__.py"}
+    assert names == code | configs | sources | library | {"rlcli/py.typed", "rlcli/conf/__init__.py"}
+
+
+@pytest.mark.skipif(not PREBUILT, reason="there is no library")
+def test_wheel_with_kernels_is_of_this_platform(built: Path) -> None:
+    (path,) = built.glob("*.whl")
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert path.name.endswith(f"-py3-none-{platform}.whl")
+    with zipfile.ZipFile(path) as archive:
+        (about,) = (name for name in archive.namelist() if name.endswith(".dist-info/WHEEL"))
+        text = archive.read(about).decode()
+    assert f"Tag: py3-none-{platform}\n" in text
+    assert "Root-Is-Purelib: false" in text
+
+
+@pytest.mark.skipif(not PREBUILT, reason="there is no library")
+def test_installed_wheel_trains_with_kernels_where_there_is_no_compiler(
+    installed: Path, tmp_path: Path
+) -> None:
+    small = ("total_steps=64", "env.num_envs=4", "algo.rollout_steps=16", "network.hidden=[8]", "tuned=none",
+             "logger=[jsonl]", "eval.episodes=0")  # fmt: skip
+    words = ("train", *small, "compute.kernel=c", "name=small")
+    run(installed / "rlcli", *words, cwd=tmp_path, PATH=str(installed))
+    text = (tmp_path / "runs" / "small" / "manifest.json").read_text()
+    assert json.loads(text)["kernel"].startswith("c (")
+
+
+def test_wheel_without_kernels_is_of_any_platform(tmp_path: Path) -> None:
+    """Where the library cannot be built a sentence says so, and rlcli is installed with torch alone."""
+    source = tmp_path / "checkout"
+    shutil.copytree(ROOT, source, ignore=left_behind)
+    text = "import sys; sys.path.insert(0, 'buildtools'); import backend; print(backend.build_wheel('..'))"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "RLCLI"))}
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=source, env=clean | {kernels.PREBUILT: "nowhere.so"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1].endswith("-py3-none-any.whl")
+    [said] = [line for line in done.stderr.splitlines() if line.startswith("rlcli")]
+    assert "rlcli has no kernels in C here and trains with torch, which is slower: RLCLI_KERNELS=" in said
+    assert said.endswith("python -m rlcli.kernels.build")
 
 
 def test_installed_wheel_composes_a_config_outside_the_checkout(installed: Path, tmp_path: Path) -> None:

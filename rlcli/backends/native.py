@@ -17,6 +17,7 @@ from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
+from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
@@ -67,7 +68,8 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
-        collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else Collector)
+        inline = KernelCollector if in_c else Collector
+        collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(
             self._model,
             env,

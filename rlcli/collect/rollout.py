@@ -125,7 +125,7 @@ class Collector:
     def collect(self, behaviour: Snapshot, updates: Sequence[int]) -> tuple[Rollout, list[Episodes]]:
         """One rollout of every run under its behaviour policy; `updates[r]` are done and number the draws."""
         noise = self._noise(updates).numpy()
-        act = Actor(self.model, behaviour)
+        act = self._actor(behaviour)
         record = self._begin()
         for t in range(self.rollout_steps):
             acted = act(self._observations, noise[t], self._memory)
@@ -146,6 +146,9 @@ class Collector:
         self._observations = self._observations[list(rows)]
         self._memory = None if self._memory is None else self._memory[list(rows)]
         self.given_up = self.given_up[list(rows)]
+
+    def _actor(self, behaviour: Snapshot) -> Actor:
+        return Actor(self.model, behaviour)
 
     def _noise(self, updates: Sequence[int]) -> Tensor:
         """[T, R, N, ...]: each run's noise drawn by itself, then stacked."""

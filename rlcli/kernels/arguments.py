@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ctypes import c_void_p
+from ctypes import addressof, c_char, c_void_p
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -41,4 +43,20 @@ def rows(name: str, tensor: Tensor, dtype: torch.dtype, shape: tuple[int, int]) 
     raise ValueError(
         f"{name}: expected a CPU tensor of {dtype} {list(shape)} by rows, got {tensor.dtype} "
         f"{list(tensor.shape)} on {tensor.device}"
+    )
+
+
+def address(name: str, array: npt.NDArray[Any], dtype: Any, shape: tuple[int, ...]) -> int:
+    """The address of a contiguous numpy array of this type and shape.
+
+    ValueError, with the argument's name: it is another.
+    """
+    if array.dtype == dtype and array.shape == shape and array.flags.c_contiguous:
+        # Several times as fast as `array.ctypes.data`, for what can be written to.
+        buffer: Any = array
+        writeable = array.flags.writeable and array.size
+        return addressof(c_char.from_buffer(buffer)) if writeable else int(array.ctypes.data)
+    raise ValueError(
+        f"{name}: expected a contiguous array of {np.dtype(dtype)} {list(shape)}, got {array.dtype} "
+        f"{list(array.shape)}{'' if array.flags.c_contiguous else ', not contiguous'}"
     )

@@ -13,6 +13,7 @@ import hashlib
 import importlib.util
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,8 @@ WHEEL = "ziglang>=0.17"
 """The compiler that pip can install."""
 ZIG = ("-m", "ziglang", "cc", "-mcpu=baseline")
 """Its arguments to Python; without the last it compiles for the processor it runs on."""
+PREBUILT = "RLCLI_KERNELS"
+"""Environment variable with the path of a library built elsewhere from the same sources: it is copied."""
 MARK = b"rlcli kernels "
 """What stands in a library before the digest of its sources."""
 
@@ -65,8 +68,8 @@ def compilers() -> Iterator[tuple[str, ...]]:
 
 
 def needs() -> list[str]:
-    """Packages to install before a build: none where there is a compiler."""
-    return [] if next(compilers(), None) else [WHEEL]
+    """Packages to install before a build: none where there is a compiler, or a library."""
+    return [] if PREBUILT in os.environ or next(compilers(), None) else [WHEEL]
 
 
 def digest() -> str:
@@ -92,9 +95,14 @@ def build(target: Path = LIBRARY) -> None:
     Processes that use the old library keep it.
 
     Raises:
-        BuildError: no compiler can.
+        BuildError: no compiler can, or RLCLI_KERNELS names no library of these sources.
         OSError: `target` cannot be written.
     """
+    if given := os.environ.get(PREBUILT):
+        if not is_current(Path(given)):
+            raise BuildError(f"{PREBUILT}={given} is no library that was built from these sources")
+        _replace(target, Path(given))
+        return
     reasons = []
     for compiler in compilers():
         try:
@@ -114,15 +122,16 @@ def compile_with(
     *,
     flags: Sequence[str] = (),
     sets: Mapping[str, Sequence[str]] | None = None,
-    kernels: Path = SOURCE / "kernels.c",
+    kernels: Path | None = None,
 ) -> None:
-    """Compiles `kernels` once for each of the instruction sets, by default this machine's, and links them.
+    """Compiles kernels.c, or `kernels`, once per instruction set, by default this machine's, and links them.
 
     Raises:
         subprocess.CalledProcessError: the compiler failed; its `stderr` says why.
         OSError: `target` cannot be written.
     """
     sets = instruction_sets(platform.machine()) if sets is None else sets
+    kernels = SOURCE / "kernels.c" if kernels is None else kernels
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         include = ("-I", str(SOURCE), f'-DSOURCES="{digest()}"')
@@ -147,7 +156,7 @@ def _run(command: Sequence[str], cache: Path) -> None:
 
 def _replace(target: Path, made: Path) -> None:
     """Puts a file in the place of another, so that there is never a part of one."""
-    beside = target.with_name(f"{target.name}.{os.getpid()}")
+    beside = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
         shutil.copyfile(made, beside)
         beside.replace(target)

@@ -22,7 +22,6 @@ from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.statistics import scaled_rewards
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
@@ -129,7 +128,7 @@ class Estimator:
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
         self._next_inputs = model.encode(state.policy, by_run(rollout.successors()))
-        self._rewards = scaled_rewards(config, state.reward_moments, rollout.rewards)
+        self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
         self._measured = algorithm.operations.comparison.measured
 

@@ -87,7 +87,9 @@ def _after(
     """The state that the next update starts from."""
     start = prepared.start
     config, penalty = start.configs[0], start.algorithm.penalty
-    observed, returned, carried = advanced_statistics(config, start.hyper, start.model, state, rollout)
+    observed, returned, carried = advanced_statistics(
+        start.algorithm.operations, config, start.hyper, start.model, state, rollout
+    )
     coefficient = state.coefficient
     if penalty is not None:
         coefficient = penalty.adapted(start.hyper, coefficient, figures[start.algorithm.spent])

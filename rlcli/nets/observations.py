@@ -77,7 +77,7 @@ class Encoder:
             return torch.nn.functional.one_hot(observations.long(), self.width).float()
         if not self.normalize:
             return self.rows(observations).float()
-        mean, scale = self._whitening(moments)
+        mean, scale = self.whitening(moments)
         return ((self.rows(observations).double() - mean) * scale).clamp(-CLIP, CLIP).float()
 
     def on_host(self, moments: Moments) -> Callable[[Array], Array]:
@@ -91,7 +91,7 @@ class Encoder:
 
         if not self.normalize:
             return lambda observations: flat(observations).astype(np.float32, copy=False)
-        mean, scale = (part.cpu().numpy() for part in self._whitening(moments))
+        mean, scale = (part.cpu().numpy() for part in self.whitening(moments))
 
         def whitened(observations: Array) -> Array:
             rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale
@@ -100,7 +100,7 @@ class Encoder:
 
         return whitened
 
-    def _whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
+    def whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float64."""
         mean = moments.mean.unsqueeze(1)
         scale = (moments.variance + FLOOR).rsqrt().unsqueeze(1)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from rlcli.envs import registry
 from rlcli.learner.draws import permutation
 from rlcli.learner.model import make_model
 from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update, update
-from rlcli.envs import registry
-from tests.learner.setting import PROBES, ROWS, Stage, small, stage
+from tests.learner.setting import ROWS, Stage, small, stage
 
 ENVS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"]
 PPO: dict[str, Any] = {"entropy_coef": 0.01, "max_grad_norm": 0.5, "normalize_advantage": "minibatch"}
@@ -40,24 +40,21 @@ def in_c(now: Stage, rollout: Any) -> Update:
 
 
 @pytest.mark.parametrize("lag", [0, 2])
-@pytest.mark.parametrize("network", [{}, {"shared": True, "activation": "silu"}, {"hidden": (17, 5, 9)}], ids=str)
+@pytest.mark.parametrize(
+    "network", [{}, {"shared": True, "activation": "silu"}, {"hidden": (17, 5, 9)}], ids=str
+)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("env", ENVS)
 def test_updates_in_c_are_those_of_torch(env, case, network, lag):
     if network.get("shared") and case in ("trpo",):
         return
     now = stage(
-        *(
-            small(env, algo=CASES[case], network=network, seed=seed, lag=lag)
-            for seed in (3, 4)
-        )
+        *(small(env, algo=CASES[case], network=network, seed=seed, lag=lag) for seed in (3, 4))
     ).after(2)
     rollout = now.collect()
     one, two = now.learn(rollout), in_c(now, rollout)
     moved = (one.state.policy.parameters - now.state.policy.parameters).abs().amax()
     assert moved > 0
-    torch.testing.assert_close(
-        two.state.policy.parameters, one.state.policy.parameters, rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(two.state.policy.parameters, one.state.policy.parameters, rtol=1e-4, atol=1e-5)
     for name, figure in one.figures.items():
         torch.testing.assert_close(two.figures[name], figure, rtol=2e-3, atol=1e-5, equal_nan=True, msg=name)

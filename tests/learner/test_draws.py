@@ -7,6 +7,7 @@ import torch
 
 from rlcli.config.compose import compose
 from rlcli.errors import UserError
+from rlcli.learner import table
 from rlcli.learner.draws import permutation, sequences, shuffle
 from tests.learner.setting import ROWS, hold, small, stage
 
@@ -62,15 +63,17 @@ def test_environments_are_drawn_anew_for_each_run_update_and_epoch():
 def test_every_row_that_shuffles_trains_by_sequences(row, monkeypatch):
     """And asks for no other order."""
 
-    def refused(*given):
-        raise AssertionError(f"an order of samples was asked for: {given}")
-
     algo = ROWS.get(row, {}) | {"minibatch_of": "sequences"}
     auxiliary = (
         {"auxiliary_every": 2, "auxiliary_epochs": 1, "auxiliary_minibatches": 4} if row == "ppg" else {}
     )
     now = stage(*(small(seed=seed, algo=algo | auxiliary) for seed in (0, 1)))
-    monkeypatch.setattr("rlcli.learner.table.TORCH", table.TORCH._replace(permutation=by_environment(refused)))
+
+    def of_environments(seeds, updates, epoch, samples, stream):
+        assert samples == 4, "an order of samples was asked for"
+        return permutation(seeds, updates, epoch, samples, stream)
+
+    monkeypatch.setattr(table, "TORCH", table.TORCH._replace(permutation=of_environments))
     learned = now.learn(now.collect())
     assert all(all(mask) for mask in hold(learned).values())
     assert (learned.figures["behaviour/kl_mu_pi"] > 0).all()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from rlcli.learner import ppg
+from rlcli.learner import ppg, table
 from rlcli.learner.state import named_leaves, select, stack, take
 from rlcli.nets.network import CRITIC
 from tests.learner.setting import ROWS, Stage, hold, joined, same, small, stage
@@ -132,7 +132,7 @@ def test_each_phase_moves_its_own_alone(env, shared, optimiser, monkeypatch):
     """To the last bit, also with momentum from before: update 3 follows an auxiliary phase."""
     now = begun(env, shared=shared, epochs=2, value_epochs=2, optimiser=optimiser).after(2)
     path = [now.state.policy.parameters]
-    move_policy, fit = ppg._move_policy, ppg.fit
+    move_policy, fit = ppg._move_policy, table.TORCH.fit
 
     def policy_epochs(step):
         moved = move_policy(step)
@@ -145,7 +145,7 @@ def test_each_phase_moves_its_own_alone(env, shared, optimiser, monkeypatch):
         return found
 
     monkeypatch.setattr(ppg, "_move_policy", policy_epochs)
-    monkeypatch.setattr(ppg, "fit", value_epochs)
+    monkeypatch.setattr(table, "TORCH", table.TORCH._replace(fit=value_epochs))
     after = now.learn(now.collect())
     (start, moved, fitted), end = (parts(now, one) for one in path), after.state.policy.parameters
     assert (start[0] != moved[0]).any()

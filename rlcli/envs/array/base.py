@@ -97,6 +97,16 @@ class ArrayEnv(ABC):
     def close(self) -> None:  # noqa: B027
         """Does nothing: there are no resources to release."""
 
+    @property
+    def setting(self) -> float:
+        """The number that `env.kwargs` may change, besides `max_episode_steps`; 0 where there is none."""
+        return 0.0
+
+    @property
+    def memory(self) -> tuple[Doubles, npt.NDArray[np.int64]]:
+        """States `[S, R, N]` and steps since the resets `[R, N]`: who writes there moves the environments."""
+        return self._state, self._elapsed
+
     @staticmethod
     @abstractmethod
     def first_states(drawn: Doubles) -> Doubles:

@@ -36,6 +36,11 @@ class ArrayCartPole(ArrayEnv):
         super().__init__(spec, num_runs, num_envs, kwargs)
         self._sutton_barto = bool(kwargs.get("sutton_barto_reward", False))
 
+    @property
+    def setting(self) -> float:
+        """1: the reward of Sutton and Barto; 0: 1 for each step."""
+        return float(self._sutton_barto)
+
     def _prepare(self) -> None:
         self._positions, self._velocities = self._state[0::2], self._state[1::2]
         self._change = np.empty_like(self._state)

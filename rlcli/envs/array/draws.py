@@ -3,7 +3,8 @@
 `Env.reset(seed=s)` makes a generator of its own, `Generator(PCG64(SeedSequence(s)))`, which takes as long as
 a step of many environments here. So the same integers are computed in one batch: numpy's SeedSequence
 (O'Neill's `seed_seq_fe`, https://www.pcg-random.org/posts/developing-a-seed_seq-alternative.html) and PCG64
-(XSL-RR 128/64, https://www.pcg-random.org/paper.html). numpy promises that neither will change.
+(XSL-RR 128/64, https://www.pcg-random.org/paper.html). numpy promises that neither will change. The kernels
+in C do the same, many times as fast; here is what stands in for them where there is no library.
 
 Shapes: K seeds, D numbers drawn for each.
 """
@@ -15,6 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from rlcli.kernels import resets
 
 Words = npt.NDArray[np.uint32]
 Longs = npt.NDArray[np.uint64]
@@ -35,6 +38,13 @@ def uniform(seeds: npt.NDArray[np.int64], low: Doubles, high: Doubles) -> Double
 
     Seeds `[K]` lie in 0 .. 2**32 - 1.
     """
+    if resets.covers(len(low)):
+        return resets.uniform(seeds, low, high)
+    return in_numpy(seeds, low, high)
+
+
+def in_numpy(seeds: npt.NDArray[np.int64], low: Doubles, high: Doubles) -> Doubles:
+    """`uniform` without the kernels."""
     if len(seeds) <= FEW:
         drawn = np.array(
             [np.random.Generator(np.random.PCG64(seed)).random(len(low)) for seed in seeds.tolist()]

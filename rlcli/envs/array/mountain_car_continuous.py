@@ -45,6 +45,11 @@ class ArrayMountainCarContinuous(ArrayEnv):
         super().__init__(spec, num_runs, num_envs, kwargs)
         self._goal_velocity = _single(kwargs.get("goal_velocity", 0))
 
+    @property
+    def setting(self) -> float:
+        """The velocity with which the goal must be reached."""
+        return float(self._goal_velocity)
+
     def _prepare(self) -> None:
         self._slope = np.empty_like(self._state[0])
 

@@ -39,6 +39,11 @@ class ArrayPendulum(ArrayEnv):
         super().__init__(spec, num_runs, num_envs, kwargs)
         self._gravity = constant(3 * kwargs.get("g", 10.0) / (2 * 1.0))
 
+    @property
+    def setting(self) -> float:
+        """What sin θ is multiplied by: 3/2 g."""
+        return float(self._gravity)
+
     def _prepare(self) -> None:
         self._squares = np.empty_like(self._state[:2])
         self._change = np.empty_like(self._state[0])

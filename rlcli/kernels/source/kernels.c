@@ -10,6 +10,8 @@
 #include "towers.h"
 #include "passes.h"
 #include "learn.h"
+#include "moments.h"
+#include "reductions.h"
 
 #include "double.h"
 #include "vector.h"
@@ -17,7 +19,17 @@
 #include "mapped.h"
 #include "towers.h"
 #include "passes.h"
+#include "moments.h"
+#include "reductions.h"
 
+#include "estimators.h"
+#include "shuffle.h"
+#include "philox.h"
+#include "seeds.h"
+#include "classic.h"
+#include "acting.h"
+#include "rollout.h"
+#include "orthogonal.h"
 #include "whiten.h"
 #include "figures.h"
 
