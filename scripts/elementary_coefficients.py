@@ -1,7 +1,7 @@
 """Writes rlcli/kernels/source/coefficients.h: the polynomials and constants of the elementary functions.
 
 Each polynomial is the Chebyshev interpolant of its function, computed in 120 digits and rounded; its error is
-within a small factor of the best possible. Run again after a change: python scripts/elementary_coefficients.py
+within a small factor of the best possible. After a change: python scripts/elementary_coefficients.py
 """
 
 from __future__ import annotations

@@ -74,9 +74,7 @@ def comparison(surrogate: int) -> Comparison:
         explained_variance=figures.explained_variance,
         over_columns=lambda values: figures.row_sums(values.contiguous()),
         over_steps=lambda values: figures.row_sums(values.T.contiguous()),
-        acting_error=lambda acted, recomputed: figures.acting_error(
-            acted.contiguous(), recomputed.contiguous()
-        ),
+        acting_error=lambda *outputs: figures.acting_error(*(each.contiguous() for each in outputs)),
         equal=figures.unit_ratios,
     )
 

@@ -25,12 +25,11 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     figures |= improvement.figures
     move = (improvement.parameters - start.parameters).double()
     first_order = _objective_gradient(prepared).double() * move
+    values, targets = prepared.values, start.batch.targets
     compare = start.algorithm.operations.comparison
     return figures | {
         "update/entropy": policy.entropy,
-        "update/explained_variance": _finite(
-            compare.explained_variance(prepared.values, start.batch.targets)
-        ),
+        "update/explained_variance": _finite(compare.explained_variance(values, targets)),
         "update/gain_predicted": compare.over_columns(in_order(start.model.network, first_order)),
         "update/gain_realised": _gain(prepared, policy.log_prob),
         **({} if start.weighting is None else start.weighting.figures(policy.log_prob)),

@@ -265,7 +265,6 @@ def _assertions(
     error = comparison.acting_error(rollout.outputs, recomputed.state)
     sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
     if config.lag == 0:
-        sound["the ratio before the first step is not 1"] = comparison.equal(
-            initial.log_prob, acting.log_prob
-        )
+        equal = comparison.equal(initial.log_prob, acting.log_prob)
+        sound["the ratio before the first step is not 1"] = equal
     return sound
