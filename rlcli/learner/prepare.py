@@ -22,6 +22,7 @@ from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
+from rlcli.learner.successors import InOneBatch, RowByRow, Successors
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
@@ -71,7 +72,7 @@ def prepare(
     comparison = algorithm.operations.comparison
     initial = sampled(comparison, model, model.read(state.policy.parameters, inputs), actions)
     values = model.value(state.policy.parameters, inputs)
-    if algorithm.operations.acts_as_in_batches and not config.lag:
+    if algorithm.operations.exact_rows and not config.lag:
         # What they should have been is computed already: the policy at the start.
         shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
     else:
@@ -132,7 +133,8 @@ class Estimator:
         """`inputs` [R, B, ...] are the encoded observations of the rollout."""
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
-        self._next_inputs = model.encode(state.policy, by_run(rollout.successors()))
+        successors = RowByRow if algorithm.operations.exact_rows else InOneBatch
+        self._next_values: Successors = successors(model, state.policy, rollout)
         self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
         self._measured = algorithm.operations.comparison.measured
@@ -140,11 +142,10 @@ class Estimator:
     def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
         """What is known with V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
         rollout = self._rollout
-        next_values = self._model.value(parameters, self._next_inputs)
         return Transitions(
             self._rewards,
             self._by_time(values),
-            self._by_time(next_values),
+            self._next_values(parameters, values),
             rollout.terminated,
             rollout.truncated,
             self._by_time(log_prob - self._log_acting),

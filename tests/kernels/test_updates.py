@@ -38,7 +38,7 @@ def in_c(now: Stage, rollout: Any) -> Update:
     config = now.configs[0]
     model = make_model(config, registry.describe(config.env), in_c=True)
     row = algorithm(config, in_c=True)
-    row = replace(row, operations=row.operations._replace(permutation=permutation, acts_as_in_batches=False))
+    row = replace(row, operations=row.operations._replace(permutation=permutation, exact_rows=False))
     return update(row, now.configs, now.collector.seeds, model, now.state, rollout)
 
 

@@ -1,0 +1,60 @@
+"""Values of the states that a rollout's steps led to.
+
+Shapes: T time, R runs, N environments of one run, B = T N samples, E episodes that ended, P parameters.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rlcli.collect.rollout import Rollout
+from rlcli.learner.batch import by_run, by_time
+from rlcli.nets.policy import Model, Snapshot
+
+
+class Successors(Protocol):
+    """V of the true successors of every step."""
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """[T, R, N] under parameters [R, P], by which the rollout's own states have V [R, B]."""
+
+
+class InOneBatch:
+    """All of them in a batch of their own, as a row's last bits may depend on where it stands."""
+
+    def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
+        self._model, self._steps = model, len(rollout.rewards)
+        self._inputs = model.encode(snapshot, by_run(rollout.successors()))
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """See `Successors`."""
+        return by_time(self._model.value(parameters, self._inputs), self._steps)
+
+
+class RowByRow:
+    """V of the next row where there is one: only last observations and finals are computed."""
+
+    def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
+        self._model, self._steps = model, len(rollout.rewards)
+        last, (places, finals) = rollout.observations[-1], rollout.finals
+        runs, envs = last.shape[:2]
+        self._envs, self._time, self._run, self._env = envs, *places.unbind(1)
+        mine = self._run.unsqueeze(1) == torch.arange(runs, device=self._run.device)
+        rank = (mine.long().cumsum(0) - 1).gather(1, self._run.unsqueeze(1)).squeeze(1)
+        self._place = envs + rank
+        most = int(mine.sum(0).amax()) if len(places) else 0
+        shown = last.new_zeros(runs, envs + most, *last.shape[2:])
+        shown[:, :envs] = last
+        shown[self._run, self._place] = finals
+        self._inputs = model.encode(snapshot, shown)
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """See `Successors`."""
+        others = self._model.value(parameters, self._inputs)
+        found = by_time(values, self._steps).roll(-1, 0)
+        found[-1] = others[:, : self._envs]
+        found[self._time, self._run, self._env] = others[self._run, self._place]
+        return found
