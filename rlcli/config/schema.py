@@ -560,8 +560,8 @@ class CheckpointConfig:
     seconds: float | str = key(
         "auto",
         "Minimum time from one checkpoint to the next: one that checkpoint.every asks for earlier waits. "
-        "auto: 50 times as long as the last one took, so that checkpoints take at most 2% of the time; 0: "
-        "none waits. The first, the best and the one at the end never wait.",
+        "auto: it waits until checkpoints, itself included, have taken at most 2% of the time, which is 50 "
+        "times what one takes; 0: none waits. The first, the best and the one at the end never wait.",
         unit="s", ge=0, words=("auto",), effect="nothing", resumable=True, absent=0.0,
     )  # fmt: skip
     keep: int = key(
