@@ -144,7 +144,8 @@ static double share_below(int64_t samples, const double *ratio, const double *we
     for (int64_t i = 0; i < samples; i++) count += ratio[i] <= value;
     return (double)count;
   }
-#define BELOW(i) (ratio[i] <= value ? weights[i] : 0)
+  // By its bits: GCC 12 adds other lanes' terms of `condition ? weights[i] : 0` with -O3 -mavx2.
+#define BELOW(i) from_bits_d(to_bits_d(weights[i]) & -(uint64_t)(ratio[i] <= value))
   SUM(sum, samples, BELOW);
 #undef BELOW
   return sum / total;
