@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures bounds parity faults picture docs clean
+.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures bounds parity elementary faults picture docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -134,6 +134,9 @@ bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a qua
 
 parity: $(DEV) $(KERNELS) ## returns of native and Stable-Baselines3, many seeds of three environments: hours
 	$(QUIET) $(BIN)/python scripts/parity.py $(ARGS)
+
+elementary: $(DEV) $(KERNELS) ## errors of the kernels' exp, log, tanh and others over all of float32: minutes
+	$(QUIET) $(BIN)/python scripts/elementary_errors.py $(ARGS)
 
 faults: $(DEV) $(KERNELS) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
 	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)

@@ -52,7 +52,7 @@ def worst(computed: Array, true: Array) -> float:
     apart = np.abs(computed - true)
     # The spacing in the narrower type, without its numbers below the normal ones, which are slow.
     size = np.maximum(np.abs(true), true.dtype.type(kind.smallest_normal))
-    apart /= np.spacing(size) * true.dtype.type(2.0) ** (np.finfo(true.dtype).nmant - kind.nmant)
+    apart /= np.ldexp(true.dtype.type(1.0), np.frexp(size)[1] - 1 - kind.nmant)
     apart[~finite] = 0.0
     return float(np.nan_to_num(apart.max(), nan=np.inf))
 

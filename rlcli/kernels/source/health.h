@@ -28,7 +28,8 @@ INLINE double smaller(double least, double x) { return x < least || x != x ? x :
 INLINE double changed(double p, double q, double d) { return d < 1 ? p * expm1_of_d(d) : q - p; }
 
 // Both KLs and (where `tv` is asked for) the total variation of `rows` samples.
-static void divergences(Exact p, Exact q, int64_t first, int rows, double *forward, double *backward, double *tv) {
+static void divergences(Exact p, Exact q, int64_t first, int rows, double *restrict forward,
+                        double *restrict backward, double *restrict tv) {
   for (int s = 0; s < rows; s++) forward[s] = backward[s] = tv[s] = 0;
   for (int64_t a = 0; a < p.outcomes; a++) {
     const double *one = p.logs + a * p.samples + first, *two = q.logs + a * p.samples + first;
@@ -89,8 +90,8 @@ static double largest_log_ratio(Pair pair) {
 }
 
 // A strip's part of the sums that every epoch needs; leaves the ratios, KLs and total variations.
-static void basic_strip(Pair pair, int64_t first, int rows, double *ratio, double *forward, double *backward,
-                        double *tv, double lane[][SUM_LANES]) {
+static void basic_strip(Pair pair, int64_t first, int rows, double *restrict ratio,
+                        double *restrict forward, double *restrict backward, double *restrict tv, double lane[][SUM_LANES]) {
   double part[5][STRIP];
   for (int s = 0; s < rows; s++) {
     double l = log_ratio(pair, first + s), weight = pair.weights ? pair.weights[first + s] : 1;
@@ -113,8 +114,8 @@ static void basic_strip(Pair pair, int64_t first, int rows, double *ratio, doubl
 }
 
 // A strip's part of the other sums.
-static void further_strip(Pair pair, int64_t first, int rows, const double *ratio, const double *forward,
-                          const double *tv, double lane[][SUM_LANES]) {
+static void further_strip(Pair pair, int64_t first, int rows, const double *restrict ratio,
+                          const double *restrict forward, const double *restrict tv, double lane[][SUM_LANES]) {
   enum { COUNT = TOTALS - OF_K1 };
   double part[COUNT][STRIP];
   for (int s = 0; s < rows; s++) {
@@ -144,7 +145,8 @@ static double share_below(int64_t samples, const double *ratio, const double *we
     for (int64_t i = 0; i < samples; i++) count += ratio[i] <= value;
     return (double)count;
   }
-#define BELOW(i) (ratio[i] <= value ? weights[i] : 0)
+  // By its bits: GCC 12 adds other lanes' terms of `condition ? weights[i] : 0` with -O3 -mavx2.
+#define BELOW(i) from_bits_d(to_bits_d(weights[i]) & -(uint64_t)(ratio[i] <= value))
   SUM(sum, samples, BELOW);
 #undef BELOW
   return sum / total;
