@@ -24,8 +24,11 @@ HEALTH = (
 """Metrics in a sweep's table with their digits; the last are left out where there is no room."""
 
 
-def conclude(outcome: Result, title: str, reference: object, as_json: bool) -> int:
-    """Print the outcome of a run, which `reference` names on the command line; returns the exit code."""
+def conclude(outcome: Result, title: str, reference: object, as_json: bool, profiled: bool = False) -> int:
+    """Print the outcome of a run, which `reference` names on the command line; returns the exit code.
+
+    `profiled`: its config asks for a profile, which is printed too.
+    """
     words = " ".join((str(reference), *_import_flags(outcome.dir)))
     result_is_kept()
     if as_json:
@@ -36,6 +39,8 @@ def conclude(outcome: Result, title: str, reference: object, as_json: bool) -> i
             result(f"Stopped early: {outcome.message}")
         result(f"Saved to {outcome.dir}")
         result(f"Next: rlcli eval {words}, or rlcli show {reference}")
+    if profiled and not as_json:
+        _print_profile(outcome)
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
         if not outcome.dir.is_dir():
@@ -45,6 +50,15 @@ def conclude(outcome: Result, title: str, reference: object, as_json: bool) -> i
         for line in _next_steps(outcome, words):
             say(line)
     return int(outcome.exit_code)
+
+
+def _print_profile(outcome: Result) -> None:
+    from rlcli.cli.profile_table import print_profile
+    from rlcli.store.profile import read_profile
+
+    profile = read_profile(outcome.dir)
+    if profile is not None:
+        print_profile(profile)
 
 
 def _import_flags(run_dir: Path) -> list[str]:
@@ -95,6 +109,9 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         result(f"Next: rlcli sweep best {sweep.dir}, or rlcli show {sweep.dir}")
     elif sweep.exit_code == 0:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
+    profiled = [job.name for job in sweep.jobs if (sweep.dir / job.name / "profile.json").is_file()]
+    if profiled:  # of a cohort, the one that ends last has all of its time
+        result(f"Where the time went: rlcli show {sweep.dir / profiled[-1]}")
     else:
         gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
         if gone:

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -24,6 +24,7 @@ from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
 from rlcli.envs.mujoco.vector import MujocoVectorEnv
+from rlcli.envs.probe_clock import status_line
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
@@ -180,13 +181,14 @@ def _check_array(config: EnvConfig) -> None:
 
 def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
     create = functools.partial(construct.create, env_id, kwargs)
-    with interrupts_noticed(), surroundings_kept():
+    checked = f"checking that {env_id} repeats its episodes"
+    with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
             spec = _spec(env_id, env)
         finally:
             close(env_id, env)
-        return dataclasses.replace(spec, **_replay(create, spec)._asdict())
+        return dataclasses.replace(spec, **_replay(create, spec, line.tick)._asdict())
 
 
 def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
@@ -212,10 +214,11 @@ def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
     )
 
 
-def _replay(create: functools.partial[Any], spec: EnvSpec) -> Replay:
+def _replay(create: functools.partial[Any], spec: EnvSpec, tick: Callable[[], None]) -> Replay:
     module = str(construct.registration(spec.id).entry_point)
     if module.startswith(REPLAYED_WHEN_FRESH):
         return EXACT_WHEN_FRESH
     if module.startswith(REPLAYED_EXACTLY):
         return EXACT
-    return probe(create, spec)
+    tick()
+    return probe(create, spec, tick)

@@ -41,6 +41,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
     "kernel": (str,),
     "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
+    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -138,6 +139,8 @@ class Manifest:
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
             "saved": None,
+            "eval_every": None,
+            "eval_every_reason": None,
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -158,6 +161,8 @@ class Manifest:
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
         content = {"env_backend": None, "env_backend_reason": None} | content
+        for name in ("eval_every", "eval_every_reason"):  # evaluations were made as eval.every said
+            content.setdefault(name, None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")

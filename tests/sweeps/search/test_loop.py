@@ -267,7 +267,8 @@ def killed(moment: str, *words: str) -> Path:
 )
 @pytest.mark.parametrize("moment", ["asked", "amid a batch", "training", "telling"])
 def test_a_kill_loses_nothing(moment: str, searched: Sweeping) -> None:
-    words = (*TWO[:1], "sweep.trials=5", *TWO[2:3], *TWO[4:], "total_steps=48", "checkpoint.every=16")
+    saved = "checkpoint.every=16", "checkpoint.seconds=0"
+    words = (*TWO[:1], "sweep.trials=5", *TWO[2:3], *TWO[4:], "total_steps=48", *saved)
     found = killed(moment, *words)
     if moment == "asked":
         (found / "study.log").write_bytes((found / "study.log").read_bytes() + b'{"op_code":')
