@@ -35,6 +35,10 @@ VARIANTS = {
 """By what is restricted: environments, the wider instructions first."""
 
 
+RUN = "run "
+"""Beginning of the name of a result that is a whole run's."""
+
+
 def digest(values: object) -> str:
     """Of all the bits of tensors and arrays; all NaN are one."""
     found = hashlib.sha256()
@@ -47,12 +51,16 @@ def digest(values: object) -> str:
 
 
 def computed() -> dict[str, str]:
-    """The digest of every operation, in this process."""
+    """The digest of every operation and run, in this process."""
     from cpu_operations import OPERATIONS
+    from cpu_runs import digests
 
     torch.set_num_threads(1)
     found = {operation.name: digest(operation.run()) for operation in OPERATIONS}
-    return found | {f"{each.name} in C": digest(each.in_c()) for each in OPERATIONS if each.in_c}
+    found |= {f"{each.name} in C": digest(each.in_c()) for each in OPERATIONS if each.in_c}
+    for name, quantities in digests():
+        found |= {f"{RUN}{name}: {quantity}": value for quantity, value in quantities.items()}
+    return found
 
 
 def under(environment: dict[str, str]) -> dict[str, str]:
@@ -67,12 +75,22 @@ def under(environment: dict[str, str]) -> dict[str, str]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
+def differing(run: str, plain: dict[str, str], others: list[dict[str, str]]) -> str:
+    """The quantities of a run whose digests differ in any of the other processes."""
+    names = [name for name in plain if name.startswith(f"{run}: ")]
+    found = [name for name in names if any(other.get(name) != plain[name] for other in others)]
+    return ", ".join(name.rpartition(": ")[2] for name in found) or "-"
+
+
 INTRODUCTION = """# What depends on the processor
 
 By `python scripts/cpu_dependence.py`: each operation was computed again with torch, MKL, numpy, the C library
 (libm), oneDNN or the kernels restricted to fewer of the processor's instructions. *Varies with* names what
 changed any bit of its results; *in C* says the same of the kernel that stands for it, and is empty where this
 script knows none. One processor was tried: "no" is what was found there, not a promise of these libraries.
+
+Whole runs, four updates each, are those of `scripts/same_numbers.py`; in brackets what they train with where
+compute.kernel is auto. Named are the digests that differ.
 
 The order of torch's sums is the same under all its restrictions on this processor, but it depends on shapes:
 a sum over the gradient steps of several runs is rounded otherwise than that of one run alone.
@@ -93,6 +111,17 @@ def report(plain: dict[str, str], restricted: dict[str, list[dict[str, str]]]) -
         INTRODUCTION,
         f"Not covered by the promise of equal digests on every processor, with kernels too: {left_out}.",
     ]
+    lines += [
+        "",
+        "## Whole runs",
+        "",
+        "| | " + " | ".join(restricted) + " |",
+        "|---" * (len(restricted) + 1) + "|",
+    ]
+    runs = dict.fromkeys(name.split(": ")[0] for name in plain if name.startswith(RUN))
+    for run in runs:
+        cells = [differing(run, plain, each) for each in restricted.values()]
+        lines.append(f"| {run.removeprefix(RUN)} | " + " | ".join(cells) + " |")
     for group, operations in GROUPS.items():
         lines += ["", f"## {group}", "", "| | where | varies with | in C |", "|---|---|---|---|"]
         for each in operations:

@@ -13,8 +13,8 @@ from cpu_results import over_sizes
 from torch import Tensor
 
 from rlcli.kernels import estimators as c_estimators
+from rlcli.kernels import figures as c_figures
 from rlcli.kernels import moments as c_moments
-from rlcli.kernels import reductions as c_reductions
 from rlcli.kernels import whiten as c_whiten
 from rlcli.learner import statistics, table
 from rlcli.learner.optimisers import OPTIMISERS
@@ -90,9 +90,7 @@ STEPS = (
         for name in FAMILIES
     ),
     Operation("surrogates and value losses", "maths/surrogates.py", results.surrogate_terms),
-    Operation(
-        "mean losses", "learner/sgd.py", of(over_sizes, results.mean), of(over_sizes, c_reductions.means)
-    ),
+    Operation("mean losses", "learner/sgd.py", of(over_sizes, results.mean)),
     Operation("k3", "learner/sgd.py", of(over_sizes, results.k3)),
     Operation("clipping by norm", "learner/optimisers.py", results.clipped_gradients),
     *(Operation(name, "learner/optimisers.py", of(results.optimised, name)) for name in OPTIMISERS),
@@ -100,20 +98,28 @@ STEPS = (
 )
 FIGURES = (
     *(Operation(f"{name}: health", "maths/health.py", of(results.figures, name)) for name in FAMILIES),
-    Operation("explained variance", "maths/health.py", of(over_sizes, results.explained, DOUBLE)),
+    Operation(
+        "explained variance",
+        "maths/health.py",
+        of(over_sizes, results.explained, DOUBLE),
+        of(over_sizes, results.explained_in_c),
+    ),
     Operation(
         "means over samples, gains",
         "learner/measure.py",
         of(over_sizes, results.mean, DOUBLE),
-        of(over_sizes, c_reductions.means, DOUBLE),
     ),
-    Operation("sums over parameters", "learner/measure.py", of(over_sizes, results.total, DOUBLE)),
-    Operation("sums over gradient steps", "learner/figures.py", results.of_steps, results.of_steps_in_c),
+    Operation(
+        "sums over parameters",
+        "learner/measure.py",
+        of(over_sizes, results.total, DOUBLE),
+        of(over_sizes, c_figures.row_sums, DOUBLE),
+    ),
+    Operation("sums over gradient steps", "learner/figures.py", results.of_steps),
     Operation(
         "clip budget",
         "maths/surrogates.py",
         lambda: over_sizes(lambda x: surrogates.clip_budget(x / 8.0), DOUBLE),
-        lambda: over_sizes(lambda x: c_reductions.clip_budget(x / 8.0), DOUBLE),
     ),
 )
 STATISTICS = (

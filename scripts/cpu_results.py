@@ -24,7 +24,7 @@ from torch import Tensor
 
 from rlcli.kernels import draws as c_draws
 from rlcli.kernels import elementary as c_elementary
-from rlcli.kernels import reductions as c_reductions
+from rlcli.kernels import figures as c_figures
 from rlcli.learner import draws, prepare, table
 from rlcli.learner.algorithm import Improvement, Losses
 from rlcli.learner.figures import step_figures
@@ -179,14 +179,6 @@ def of_steps() -> Iterator[Tensor]:
             yield from step_figures(algorithm, [CONFIG] * runs, hyper(runs), improvement, spent).values()
 
 
-def of_steps_in_c() -> Iterator[Tensor]:
-    """Means over the steps of an update, by kernels."""
-    for runs in RUNS:
-        for count in (3, 16, 320):
-            figures = numbers(count, runs, 6, dtype=torch.float64)
-            yield from c_reductions.step_means(figures, numbers(count, runs, seed=5) > -3.0)
-
-
 def penalties() -> Iterator[Tensor]:
     """Coefficients of an adaptive penalty."""
     penalty = Penalty(False, constant, True)
@@ -257,7 +249,7 @@ def orders() -> Iterator[Tensor]:
 
 def orders_in_c() -> Iterator[Tensor]:
     """Of samples, by kernels."""
-    yield c_draws.permutations([1, 2], 1024)
+    yield c_draws.permutation([1, 2], [3, 4], 0, 1024)
 
 
 def k3(values: Tensor) -> Tensor:
@@ -269,17 +261,22 @@ def lagged(values: Tensor) -> Tensor:
     """Weights of samples under lag."""
     runs = hyper(len(values))
     one, other = (SimpleNamespace(log_prob=each) for each in (values, values.roll(1, -1)))
-    return prepare._weights(runs, one, other)  # type: ignore[arg-type] -- log_prob is all it reads
+    return prepare._weights(torch.exp, runs, one, other)  # type: ignore[arg-type] -- log_prob is all it reads
 
 
 def lagged_in_c(values: Tensor) -> Tensor:
     """These, by kernels."""
-    return c_reductions.capped_ratios(values, values.roll(1, -1), torch.full((len(values), 1), 2.0))
+    return c_elementary.exp(values - values.roll(1, -1))
 
 
 def explained(values: Tensor) -> Tensor:
     """Explained variance."""
     return health.explained_variance(values, values.roll(1, -1))
+
+
+def explained_in_c(values: Tensor) -> Tensor:
+    """This, by kernels."""
+    return c_figures.explained_variance(values, values.roll(1, -1))
 
 
 def mean(values: Tensor) -> Tensor:

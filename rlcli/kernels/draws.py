@@ -1,14 +1,12 @@
 """Permutations of a batch into minibatches, drawn in C.
 
-Shapes: T time, N environments of one run, R runs, B = T N samples, M minibatches. They stand for
-the functions of `learner.draws`, with which they share seeds but not numbers.
+Shapes: R runs, B samples. Those of `learner.draws` have the same seeds, but other numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import c_long
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,25 +28,6 @@ def permutation(
     derived = _seeds(seeds, updates, epoch, stream)
     function("permutations", c_long, c_long, POINTER, POINTER)(
         len(seeds), samples, derived.data_ptr(), order.data_ptr()
-    )
-    return order
-
-
-def sequences(seeds: Sequence[int], updates: Sequence[int], epoch: int, config: Any) -> Tensor:
-    """As `permutation`, of whole environments: each of the M parts of [R, B] has N / M of them.
-
-    Within a part samples are time-major, [T, N / M].
-    """
-    steps, envs, parts = config.algo.rollout_steps, config.env.num_envs, config.algo.minibatches
-    _check_count("envs", envs)
-    _check_count("steps", steps)
-    if parts < 1 or envs % parts:
-        raise ValueError(f"minibatches: expected a divisor of {envs} environments, got {parts}")
-    chosen = torch.empty(envs, dtype=torch.int64)
-    order = torch.empty(len(seeds), steps * envs, dtype=torch.int64)
-    derived = _seeds(seeds, updates, epoch, "permutation")
-    function("sequences", c_long, c_long, c_long, c_long, POINTER, POINTER, POINTER)(
-        len(seeds), parts, steps, envs, derived.data_ptr(), chosen.data_ptr(), order.data_ptr()
     )
     return order
 

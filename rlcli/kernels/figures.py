@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlcli.kernels.arguments import POINTER, optional, pointer
+from rlcli.kernels.elementary import elementary
 from rlcli.kernels.learn import CLIPPED
 from rlcli.kernels.library import function
 
@@ -97,3 +98,8 @@ def unit_ratios(initial: Tensor, acting: Tensor) -> Tensor:
         sound.data_ptr(),
     )
     return sound
+
+
+def clip_budget(clip: Tensor) -> Tensor:
+    """-½ ln(1 - ε²), elementwise in float64: `maths.surrogates.clip_budget`."""
+    return -0.5 * torch.from_numpy(elementary("log1p", (-clip * clip).numpy()))

@@ -1,6 +1,6 @@
-"""Whitening of advantages in C: whole rows, or minibatches in a run's order of its samples.
+"""Whitening of advantages in C.
 
-Shapes: R runs, B samples, M minibatches, b = B / M. Stands for `maths.estimators.whiten` in float32, with
+Shapes: B samples. Stands for `maths.estimators.whiten` in float32, with
 sums in float64; its results are the nearest floats, or next to them.
 """
 
@@ -29,27 +29,6 @@ def whiten(advantages: Tensor) -> Tensor:
         values.numel() // count,
         count,
         pointer("advantages", values, torch.float32, values.shape),
-        out.data_ptr(),
-    )
-    return out
-
-
-def whiten_minibatches(advantages: Tensor, order: Tensor, parts: int) -> Tensor:
-    """Minibatches [M, R, b] of float32 [R, B], each run's samples in its int64 `order` [R, B], each whitened.
-
-    A minibatch with an index outside of [0, B) is NaN.
-    """
-    runs, samples = advantages.shape
-    if parts < 1 or samples % parts or samples == 0:
-        raise ValueError(f"parts: expected a divisor of {samples} samples, got {parts}")
-    values, order = advantages.contiguous(), order.contiguous()
-    out = torch.empty(parts, runs, samples // parts)
-    function("whiten_minibatches", c_long, c_long, c_long, POINTER, POINTER, POINTER)(
-        runs,
-        parts,
-        samples // parts,
-        pointer("advantages", values, torch.float32, (runs, samples)),
-        pointer("order", order, torch.int64, (runs, samples)),
         out.data_ptr(),
     )
     return out

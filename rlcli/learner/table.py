@@ -48,7 +48,7 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
         step_rule=STEP_RULES[algo.step_rule],
         optimiser=OPTIMISERS[algo.optimiser],
         operations=_in_c(algo) if in_c else TORCH,
-        budget=_budget(algo),
+        budget=_budget(algo, in_c=in_c),
         clips=algo.surrogate == "clipped",
         from_behaviour=algo.anchor == "behaviour",
         whitens_batch=algo.normalize_advantage == "batch",
@@ -174,15 +174,24 @@ def _penalty(algo: AlgoConfig) -> Penalty | None:
     return Penalty(algo.penalty == "kl_pi_anchor", schedule, adapts)
 
 
-def _budget(algo: AlgoConfig) -> Budget:
+def _budget(algo: AlgoConfig, *, in_c: bool) -> Budget:
     """The KL that the row declares, else `health.kl_reference`."""
     if algo.step_rule == "natural":
         return lambda _, hyper: hyper.delta.squeeze(-1).double()
     if algo.surrogate == "clipped":
-        return lambda _, hyper: clip_budget(hyper.clip.squeeze(-1).double())
+        budget = _clip_budget(in_c=in_c)
+        return lambda _, hyper: budget(hyper.clip.squeeze(-1).double())
     if algo.penalty != "none" and algo.beta_schedule == "adaptive":
         return lambda _, hyper: hyper.exact("kl_target")
     return _reference
+
+
+def _clip_budget(*, in_c: bool) -> Callable[[Tensor], Tensor]:
+    if not in_c:
+        return clip_budget
+    from rlcli.kernels import figures
+
+    return figures.clip_budget
 
 
 def _reference(configs: Sequence[RunConfig], hyper: Hyperparameters) -> Tensor:

@@ -8,10 +8,9 @@ from collections import Counter
 import pytest
 import torch
 
-from rlcli.kernels.draws import permutation, sequences
+from rlcli.kernels.draws import permutation
 from rlcli.maths.draws import derive
 from tests.kernels.instruction_sets import same_bits, same_on_each
-from tests.learner.setting import small
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
@@ -104,19 +103,6 @@ def test_neighbours_are_as_often_together():
     expected = len(pairs) / (20 * 19)
     apart = ((cells - expected) ** 2 / expected)[~torch.eye(20, dtype=torch.bool)]
     assert abs(float(apart.sum()) - 379) < 4.0 * (2.0 * 379) ** 0.5
-
-
-def test_sequences_are_whole_environments_in_the_order_of_time():
-    steps, envs, parts = 5, 6, 3
-    config = small(
-        algo={"rollout_steps": steps, "minibatches": parts, "minibatch_of": "sequences"},
-        envs={"num_envs": envs},
-    )
-    [order] = same_on_each(lambda: [sequences([0, 1], [3, 4], 1, config)])
-    chosen = permutation([0, 1], [3, 4], 1, envs)
-    by_part = order.view(2, parts, steps, envs // parts)
-    assert torch.equal(by_part // envs, torch.arange(steps).view(1, 1, -1, 1).expand_as(by_part))
-    assert torch.equal(by_part % envs, chosen.view(2, parts, 1, -1).expand_as(by_part))
 
 
 def test_arguments_out_of_range_are_refused():

@@ -1,12 +1,11 @@
-"""Whitening in C against that in torch, on every instruction set; minibatches in a run's order."""
+"""Whitening in C against that in torch, on every instruction set."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from rlcli.kernels.whiten import whiten, whiten_minibatches
-from rlcli.learner.draws import shuffle
+from rlcli.kernels.whiten import whiten
 from rlcli.maths import estimators
 from tests.kernels.instruction_sets import same_bits, same_on_each
 
@@ -48,29 +47,8 @@ def test_one_odd_value_makes_its_row_nan(odd):
     assert found[1].isfinite().all()
 
 
-@pytest.mark.parametrize(("runs", "samples", "parts"), [(1, 1024, 4), (5, 60, 3), (2, 7, 7), (3, 8, 1)])
-def test_minibatches_are_those_of_an_order_each_whitened(runs, samples, parts):
-    values = torch.randn(runs, samples) + 2.0
-    order = torch.stack([torch.randperm(samples) for _ in range(runs)])
-    [found] = same_on_each(lambda: [whiten_minibatches(values, order, parts)])
-    assert same_bits(found, whiten(shuffle(order, parts)(values)))
-
-
-def test_an_index_outside_reads_nothing():
-    order = torch.arange(8).unsqueeze(0).clone()
-    order[0, 5] = 8
-    order[0, 6] = -1
-    found = whiten_minibatches(torch.randn(1, 8), order, 2)
-    assert found[0].isfinite().all()
-    assert found[1].isnan().all()
-
-
 def test_arguments_of_another_kind_are_refused():
     with pytest.raises(ValueError, match=r"advantages: expected .*float32"):
         whiten(torch.zeros(2, 3, dtype=torch.float64))
-    with pytest.raises(ValueError, match="parts: expected a divisor of 6 samples, got 4"):
-        whiten_minibatches(torch.zeros(2, 6), torch.zeros(2, 6, dtype=torch.int64), 4)
-    with pytest.raises(ValueError, match="order: expected"):
-        whiten_minibatches(torch.zeros(2, 6), torch.zeros(2, 5, dtype=torch.int64), 2)
     with pytest.raises(ValueError, match="expected samples"):
         whiten(torch.zeros(2, 0))

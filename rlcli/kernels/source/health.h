@@ -137,6 +137,10 @@ static void further_strip(Pair pair, int64_t first, int rows, const double *rest
   for (int i = 0; i < COUNT; i++) add_strip(rows, part[i], lane[OF_K1 + i]);
 }
 
+// The value, or 0. As an argument it is read in any case: GCC 12 vectorises sums of what is read under a condition
+// wrongly (with AVX it applies one lane's condition to others).
+INLINE double where_d(int chosen, double value) { return chosen ? value : 0; }
+
 // The share of weight (or of samples) whose ratio is at most `value`.
 static double share_below(int64_t samples, const double *ratio, const double *weights, double total, double value) {
   double sum;
@@ -145,8 +149,7 @@ static double share_below(int64_t samples, const double *ratio, const double *we
     for (int64_t i = 0; i < samples; i++) count += ratio[i] <= value;
     return (double)count;
   }
-  // By its bits: GCC 12 adds other lanes' terms of `condition ? weights[i] : 0` with -O3 -mavx2.
-#define BELOW(i) from_bits_d(to_bits_d(weights[i]) & -(uint64_t)(ratio[i] <= value))
+#define BELOW(i) where_d(ratio[i] <= value, weights[i])
   SUM(sum, samples, BELOW);
 #undef BELOW
   return sum / total;

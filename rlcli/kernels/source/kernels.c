@@ -11,7 +11,6 @@
 #include "passes.h"
 #include "learn.h"
 #include "moments.h"
-#include "reductions.h"
 
 #include "double.h"
 #include "vector.h"
@@ -20,7 +19,6 @@
 #include "towers.h"
 #include "passes.h"
 #include "moments.h"
-#include "reductions.h"
 
 #include "estimators.h"
 #include "shuffle.h"

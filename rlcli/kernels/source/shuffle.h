@@ -38,16 +38,3 @@ static void permutation(uint64_t seed, long count, int64_t *order) {
 void EXPORT(permutations)(long runs, long count, const uint64_t *seeds, int64_t *orders) {
   for (long r = 0; r < runs; r++) permutation(seeds[r], count, orders + r * count);
 }
-
-// Permutations [runs, envs] of whole environments as indices of time-major samples [steps, envs]: each of
-// `parts` parts [runs, parts, steps, envs / parts] has its environments at all steps. `chosen` is [envs].
-void EXPORT(sequences)(long runs, long parts, long steps, long envs, const uint64_t *seeds, int64_t *chosen,
-                       int64_t *orders) {
-  const long width = envs / parts;
-  for (long r = 0; r < runs; r++) {
-    permutation(seeds[r], envs, chosen);
-    for (long m = 0; m < parts; m++)
-      for (long t = 0; t < steps; t++)
-        for (long k = 0; k < width; k++) *orders++ = t * envs + chosen[m * width + k];
-  }
-}

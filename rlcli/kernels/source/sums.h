@@ -11,8 +11,8 @@ INLINE double tree_of_lanes(const double *lane) {
   return even + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
 }
 
-// Sets `result`, a double, to the sum of TERM(i), doubles, over 0 <= i < count. TERM must read the same
-// elements whatever their values: GCC 12 makes wrong code of `condition ? values[i] : 0` with -O3 -mavx2.
+// Sets `result`, a double, to the sum of TERM(i), doubles, over 0 <= i < count. A term reads memory without
+// conditions: GCC 12 vectorises sums of what is read under a condition wrongly.
 #define SUM(result, count, TERM)                                             \
   do {                                                                       \
     double lane_[SUM_LANES] = {0};                                           \

@@ -49,20 +49,3 @@ void EXPORT(whiten)(long rows, long count, const float *values, float *out) {
     for (long i = 0; i < count; i++) out[i] = whitened(values[i], mean, divisor);
   }
 }
-
-// Each run's samples [runs, parts * count] in its order, whitened part by part, as [parts, runs, count]. An
-// index outside of the run's samples stands for NaN, which makes its part NaN.
-void EXPORT(whiten_minibatches)(long runs, long parts, long count, const float *values, const int64_t *order,
-                                float *out) {
-  const long samples = parts * count;
-  for (long m = 0; m < parts; m++)
-    for (long r = 0; r < runs; r++, out += count) {
-      const float *row = values + r * samples;
-      const int64_t *chosen = order + r * samples + m * count;
-      for (long i = 0; i < count; i++)
-        out[i] = (uint64_t)chosen[i] < (uint64_t)samples ? row[chosen[i]] : NAN;
-      double mean, divisor;
-      whitening(count, out, NULL, &mean, &divisor);
-      for (long i = 0; i < count; i++) out[i] = whitened(out[i], mean, divisor);
-    }
-}
