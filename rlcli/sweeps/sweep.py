@@ -22,7 +22,6 @@ from rlcli.backends.kernel import decided
 from rlcli.config.compose import Composed
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
-from rlcli.envs import registry
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
 from rlcli.store import own_runs
 from rlcli.store.directory import summary
@@ -113,6 +112,8 @@ class Sweep:
         Raises:
             StorageError: they cannot be written, or another job's folder exists.
         """
+        from rlcli.envs.registry import describe
+
         for name, one in zip(names, composed, strict=True):
             folder = self.dir / name
             try:
@@ -120,7 +121,7 @@ class Sweep:
                 folder.mkdir(exist_ok=left)
             except OSError as error:
                 raise storage_error(folder, error) from error
-            self._configs[name] = decided(one.config, registry.describe(one.config.env))
+            self._configs[name] = decided(one.config, describe(one.config.env))
         write_all({self.dir / name / "config.yaml": to_yaml(self._configs[name]).encode() for name in names})
         for name in names:
             own_runs.remember(self.dir / name, self._configs[name])

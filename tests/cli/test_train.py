@@ -15,8 +15,10 @@ import pytest
 import yaml
 
 import rlcli as package
+from rlcli.backends.kernel import decided
 from rlcli.config.compose import compose
 from rlcli.config.serialise import from_yaml
+from rlcli.envs import registry
 from rlcli.errors import UserError
 from tests.cli.conftest import Ended, Rlcli, on_a_terminal
 
@@ -31,7 +33,8 @@ def test_a_run_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
     assert "Saved to runs/first" in ended.out
     assert [path.name for path in workplace.iterdir()] == ["runs"]
     config = from_yaml((workplace / "runs" / "first" / "config.yaml").read_text())
-    assert config == compose([*SMALL, "seed=3", "name=first"]).config
+    composed = compose([*SMALL, "seed=3", "name=first"]).config
+    assert config == decided(composed, registry.describe(composed.env))
 
     (shown,) = rlcli("show", "last", "--json").rows()
     assert Path(shown["dir"]) == Path("runs/first")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.kernels import library
+from rlcli.kernels import build, library
 
 OTHER = "TESTED_KERNELS"
 """Environment variable with the path of another library to test, as `make sanitize` sets it."""
 
 if OTHER in os.environ:
-    tested = library.load(Path(os.environ[OTHER]))
-    library.load = lambda path=None: tested  # type: ignore[assignment]
+    original, tested = library.load, Path(os.environ[OTHER])
+    library.load = lambda path=build.LIBRARY: original(tested if path == build.LIBRARY else path)  # type: ignore[assignment]
 
 
 @pytest.fixture(params=library.available() or ["none"])
@@ -29,8 +29,6 @@ def kernels() -> None:
     found = library.problem()
     if found is None:
         return
-    from rlcli.kernels.build import compilers
-
-    if next(compilers(), None) is None:
+    if next(build.compilers(), None) is None:
         pytest.skip(found)
     pytest.fail(f"{found}. Build it: {library.remedy()}")
