@@ -26,6 +26,7 @@ from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
+from rlcli.kernels import library
 from rlcli.learner import state as states
 from rlcli.learner.algorithm import Algorithm
 from rlcli.learner.declared import from_declared, to_declared
@@ -192,7 +193,9 @@ class NativeSession:
 
 def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
     """The policy in a checkpoint of a run of this config."""
-    model = make_model(config, spec, in_c=config.compute.kernel == kernel.C)
+    # Without a library torch and numpy stand in: actions alone are asked for, no bits.
+    in_c = config.compute.kernel == kernel.C and library.problem() is None
+    model = make_model(config, spec, in_c=in_c)
     trained, _ = _unpack(_blank([config], algorithm(config), model, spec), model, checkpoint)
     snapshot: Snapshot = states.stack([trained]).policy
     return Policy(model, snapshot)

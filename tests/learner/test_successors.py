@@ -39,7 +39,5 @@ def test_both_ways_give_the_same_values(whitened: bool, ended: bool) -> None:
         rollout = rollout._replace(finals=Finals(*(part[kept] for part in rollout.finals)))
     policy = now.state.policy
     values = now.model.value(policy.parameters, now.model.encode(policy, by_run(rollout.acted_on)))
-    one, two = (
-        way(now.model, policy, rollout)(policy.parameters, values) for way in (InOneBatch, RowByRow)
-    )
+    one, two = (way(now.model, policy, rollout)(policy.parameters, values) for way in (InOneBatch, RowByRow))
     torch.testing.assert_close(two, one, rtol=1e-5, atol=1e-6)

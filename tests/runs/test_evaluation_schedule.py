@@ -33,7 +33,7 @@ from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
 LONG: dict[str, Any] = {
     "total_steps": 20 * BATCH, "checkpoint__every": 3 * BATCH, "algo__learning_rate": 0.02, "algo__epochs": 1,
-    "health__epochs": False,
+    "health__epochs": False, "eval__every": None,
 }  # fmt: skip
 """Twenty updates: by default every second is evaluated."""
 
