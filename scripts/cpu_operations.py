@@ -19,6 +19,7 @@ from rlcli.kernels import draws as c_draws
 from rlcli.kernels import elementary as c_elementary
 from rlcli.kernels import estimators as c_estimators
 from rlcli.kernels import moments as c_moments
+from rlcli.kernels import reductions as c_reductions
 from rlcli.kernels import whiten as c_whiten
 from rlcli.learner import draws, prepare, statistics, table
 from rlcli.learner.algorithm import Improvement, Losses
@@ -139,7 +140,7 @@ def rewards(function: Any) -> Iterator[Tensor]:
     config = SimpleNamespace(
         algo=SimpleNamespace(reward_clip=None), env=SimpleNamespace(normalize_reward=True)
     )
-    for runs, samples in EVERY_SIZE:
+    for runs, samples in [*EVERY_SIZE, (500, 3)]:
         yield function(config, moments_of(runs, 1), numbers(samples, runs, 8, dtype=torch.float64))
 
 
@@ -260,6 +261,13 @@ def of_steps() -> Iterator[Tensor]:
             yield from step_figures(algorithm, [CONFIG] * runs, hyper(runs), improvement, spent).values()
 
 
+def of_steps_in_c() -> Iterator[Tensor]:
+    for runs in RUNS:
+        for count in (3, 16, 320):
+            figures = numbers(count, runs, 6, dtype=torch.float64)
+            yield from c_reductions.step_means(figures, numbers(count, runs, seed=5) > -3.0)
+
+
 def penalties() -> Iterator[Tensor]:
     penalty = Penalty(False, constant, True)
     for runs in RUNS:
@@ -270,9 +278,9 @@ def penalties() -> Iterator[Tensor]:
 
 def conjugate() -> Iterator[Tensor]:
     """A step of the natural gradient for a diagonal matrix."""
-    for runs in RUNS:
-        gradient = numbers(runs, 4610, dtype=torch.float64)
-        diagonal = positive(runs, 4610, seed=1, dtype=torch.float64)
+    for runs, width in ((1, 4610), (3, 4610), (500, 9)):
+        gradient = numbers(runs, width, dtype=torch.float64)
+        diagonal = positive(runs, width, seed=1, dtype=torch.float64)
         given = [torch.full((runs, 1), value, dtype=torch.float64) for value in (0.01, 0.1, 1e-10)]
         found = natural.natural_step(gradient, lambda v, d=diagonal: d * v, *given[:2], 10, given[2])
         yield from found
@@ -332,6 +340,10 @@ def _lagged(values: Tensor) -> Tensor:
     return prepare._weights(runs, one, other)  # type: ignore[arg-type] -- log_prob is all it reads
 
 
+def _lagged_in_c(values: Tensor) -> Tensor:
+    return c_reductions.capped_ratios(values, values.roll(1, -1), torch.full((len(values), 1), 2.0))
+
+
 def _explained(values: Tensor) -> Tensor:
     return health.explained_variance(values, values.roll(1, -1))
 
@@ -366,7 +378,8 @@ OPERATIONS = (
     ),
     Operation("estimates", "whitened advantages", "maths/estimators.py",
               of("over_sizes", estimators.whiten), of("over_sizes", c_whiten.whiten)),
-    Operation("estimates", "weights under lag", "learner/prepare.py", of("over_sizes", _lagged)),
+    Operation("estimates", "weights under lag", "learner/prepare.py", of("over_sizes", _lagged),
+              of("over_sizes", _lagged_in_c)),
     Operation("estimates", "weighted surrogates", "maths/importance.py, maths/path.py", weighted,
               promised=False),
     Operation("gradient steps", "order of samples", "learner/draws.py", of("orders", draws),
@@ -377,7 +390,8 @@ OPERATIONS = (
         for name in FAMILIES
     ),
     Operation("gradient steps", "surrogates and value losses", "maths/surrogates.py", surrogate_terms),
-    Operation("gradient steps", "mean losses", "learner/sgd.py", of("over_sizes", _mean)),
+    Operation("gradient steps", "mean losses", "learner/sgd.py", of("over_sizes", _mean),
+              of("over_sizes", c_reductions.means)),
     Operation("gradient steps", "k3", "learner/sgd.py", of("over_sizes", _k3)),
     Operation("gradient steps", "clipping by norm", "learner/optimisers.py", clipped_gradients),
     *(
@@ -389,11 +403,13 @@ OPERATIONS = (
         Operation("figures", f"{name}: health", "maths/health.py", of("figures", name)) for name in FAMILIES
     ),
     Operation("figures", "explained variance", "maths/health.py", of("over_sizes", _explained, DOUBLE)),
-    Operation("figures", "means over samples, gains", "learner/measure.py", of("over_sizes", _mean, DOUBLE)),
+    Operation("figures", "means over samples, gains", "learner/measure.py", of("over_sizes", _mean, DOUBLE),
+              of("over_sizes", c_reductions.means, DOUBLE)),
     Operation("figures", "sums over parameters", "learner/measure.py", of("over_sizes", _sum, DOUBLE)),
-    Operation("figures", "sums over gradient steps", "learner/figures.py", of_steps),
+    Operation("figures", "sums over gradient steps", "learner/figures.py", of_steps, of_steps_in_c),
     Operation("figures", "clip budget", "maths/surrogates.py",
-              lambda: over_sizes(lambda x: surrogates.clip_budget(x / 8.0), DOUBLE)),
+              lambda: over_sizes(lambda x: surrogates.clip_budget(x / 8.0), DOUBLE),
+              lambda: over_sizes(lambda x: c_reductions.clip_budget(x / 8.0), DOUBLE)),
     Operation("statistics", "moments", "nets/observations.py", of("advanced", advance),
               of("advanced", c_moments.advance)),
     Operation("statistics", "whitened observations", "nets/observations.py",

@@ -94,7 +94,12 @@ def of_few_doubles(name: str, count: int) -> float:
     for values in samples(count, 10):
         computed = elementary(name, values)
         for x, y in zip(values.tolist(), computed.tolist(), strict=True):
-            if np.isfinite(x) and np.isfinite(y) and (x > 0.0 or name != "log") and (x > -1.0 or name != "log1p"):
+            if (
+                np.isfinite(x)
+                and np.isfinite(y)
+                and (x > 0.0 or name != "log")
+                and (x > -1.0 or name != "log1p")
+            ):
                 true = getattr(mp, name)(mp.mpf(x))
                 found = max(found, float(abs(mp.mpf(y) - true) / mp.mpf(float(np.spacing(abs(float(true)))))))
     return found
@@ -119,7 +124,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stride", type=int, default=1, help="every so many blocks of float32 (default all)")
     parser.add_argument("--samples", type=int, default=1_000_000, help="of each kind (default %(default)s)")
-    parser.add_argument("--precise", type=int, default=5_000, help="of each kind, by mpmath (default %(default)s)")
+    parser.add_argument(
+        "--precise", type=int, default=5_000, help="of each kind, by mpmath (default %(default)s)"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     mp.mp.dps = 40

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from rlcli.kernels import library
 
@@ -25,3 +27,8 @@ def elementary(name: str, values: npt.NDArray[Any], isa: str | None = None) -> n
     )
     call(given.ctypes.data, made.ctypes.data, given.size)
     return made
+
+
+def exp(values: Tensor) -> Tensor:
+    """exp of every value of a float32 or float64 tensor."""
+    return torch.from_numpy(elementary("exp", values.numpy()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ctypes import byref, c_double, c_int, c_long
 from functools import cache
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -39,8 +39,6 @@ class Moments(Protocol):
     @property
     def variance(self) -> Tensor:
         """[R, O] float64."""
-
-    def _replace(self: AnyMoments, **fields: Any) -> AnyMoments: ...
 
 
 class Encoder(Protocol):
@@ -85,7 +83,7 @@ def advance(moments: AnyMoments, samples: Tensor) -> AnyMoments:
         pointer("variance", variance, torch.float64, (runs, width)),
         room.data_ptr(),
     )
-    return moments._replace(seen=seen, mean=mean, variance=variance)
+    return cast(AnyMoments, cast(Any, moments)._replace(seen=seen, mean=mean, variance=variance))
 
 
 def encode(encoder: Encoder, observations: Tensor, moments: Moments) -> Tensor:

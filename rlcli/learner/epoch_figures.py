@@ -14,9 +14,9 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm
+from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import Reference, epoch_figures
 from rlcli.learner.hyperparameters import stops_early
-from rlcli.maths.distribution import Distribution
 from rlcli.nets.network import ACTOR
 from rlcli.nets.policy import Model
 
@@ -39,7 +39,8 @@ class EpochFigures:
         self._model, self._inputs, self._actions = model, inputs, actions
         self._mu, self._anchor = mu, anchor
         self._rows: list[dict[str, Tensor]] = []
-        self._last: tuple[Tensor, Distribution] | None = None
+        self._measured = algorithm.operations.comparison.measured
+        self._last: tuple[Tensor, Measured] | None = None
         self.seconds = 0.0
 
     def __call__(self, parameters: Tensor) -> Tensor | None:
@@ -49,16 +50,17 @@ class EpochFigures:
         begun = time.perf_counter()
         policy = self.policy(parameters)
         if self._records:
-            self._rows.append(epoch_figures(self._mu, policy, self._actions))
-        exact = self._anchor.distribution.kl(policy).mean(-1) if self._stops else None
+            self._rows.append(epoch_figures(self._mu, policy))
+        exact = policy.mean_kl(self._anchor.policy) if self._stops else None
         self.seconds += time.perf_counter() - begun
         return exact
 
-    def policy(self, parameters: Tensor) -> Distribution:
-        """The policy of `parameters` [R, P] in float64; kept while the actor's stay as they are."""
+    def policy(self, parameters: Tensor) -> Measured:
+        """The policy of `parameters` [R, P]; kept while the actor's stay as they are."""
         actor = parameters[:, self._model.network.parts[ACTOR]]
         if self._last is None or not torch.equal(self._last[0], actor):
-            self._last = actor.clone(), self._model.distribution(parameters, self._inputs).double()
+            policy = self._model.distribution(parameters, self._inputs)
+            self._last = actor.clone(), self._measured(policy, self._actions)
         return self._last[1]
 
     def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:

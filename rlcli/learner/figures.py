@@ -14,54 +14,44 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, Improvement
+from rlcli.learner.comparison import TORCH, Comparison, Measured
 from rlcli.learner.hyperparameters import Hyperparameters
-from rlcli.maths.distribution import Distribution
-from rlcli.maths.health import clip_figures, divergence, health
 
 
 class Reference(NamedTuple):
-    """A policy that health is measured against, in float64."""
+    """A policy that health is measured against."""
 
     name: str
     """mu or anchor, as metric names have it."""
-    distribution: Distribution
-    log_prob: Tensor
-    """[R, B]: of the actions taken."""
+    policy: Measured
     weights: Tensor | None
     """[R, B]: what turns samples of μ into samples of the reference; None when they are."""
 
+    @property
+    def log_prob(self) -> Tensor:
+        """[R, B]: of the actions taken, in float64."""
+        return self.policy.log_prob
+
 
 def reference(
-    name: str, distribution: Distribution, actions: Tensor, mu: Reference | None = None
+    name: str, policy: Measured, comparison: Comparison = TORCH, mu: Reference | None = None
 ) -> Reference:
     """A reference policy; one that is not μ itself carries the ratios reference/μ as weights."""
-    exact = distribution.double()
-    log_prob = exact.log_prob(actions)
-    weights = None if mu is None else (log_prob - mu.log_prob).exp()
-    return Reference(name, exact, log_prob, weights)
+    weights = None if mu is None else comparison.ratios(policy.log_prob - mu.log_prob)
+    return Reference(name, policy, weights)
 
 
 def health_figures(
-    group: str,
-    against: Reference,
-    policy: Distribution,
-    actions: Tensor,
-    advantages: Tensor,
-    clip: Tensor | None,
+    group: str, against: Reference, policy: Measured, advantages: Tensor, clip: Tensor | None
 ) -> dict[str, Tensor]:
     """Every figure of `group/...`; `advantages` are for clip_active, `clip` ε [R, 1]."""
-    log_ratio = policy.log_prob(actions) - against.log_prob
-    figures = health(against.distribution, policy, log_ratio, against.weights)
-    if clip is not None:
-        figures |= clip_figures(log_ratio, advantages.double(), clip.double(), against.weights)
+    figures = policy.health(against.policy, against.weights, advantages, clip)
     return {f"{group}/{_named(name, against.name)}": value for name, value in figures.items()}
 
 
-def epoch_figures(against: Reference, policy: Distribution, actions: Tensor) -> dict[str, Tensor]:
+def epoch_figures(against: Reference, policy: Measured) -> dict[str, Tensor]:
     """The figures of each epoch of an update (`epochs/...`)."""
-    figures = divergence(
-        against.distribution, policy, policy.log_prob(actions) - against.log_prob, against.weights
-    )
+    figures = policy.divergence(against.policy, against.weights)
     return {f"epochs/{_named(name, against.name)}": value for name, value in figures.items()}
 
 
@@ -73,15 +63,16 @@ def step_figures(
     kl: Tensor,
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
+    over_steps = algorithm.operations.comparison.over_steps
     accepted = improvement.accepted.double()
-    count = accepted.sum(0)
+    count = over_steps(accepted)
     norms = improvement.gradient_norms.double()
     figures = {
-        f"loss/{name}": (accepted * loss).sum(0) / count
+        f"loss/{name}": over_steps(accepted * loss) / count
         for name, loss in improvement.losses._asdict().items()
     }
     figures |= {
-        "update/grad_norm_mean": (accepted * norms).sum(0) / count,
+        "update/grad_norm_mean": over_steps(accepted * norms) / count,
         "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),

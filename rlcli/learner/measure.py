@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from rlcli.learner.algorithm import Improvement
+from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
 from rlcli.learner.prepare import Prepared
-from rlcli.maths.distribution import Distribution
-from rlcli.maths.health import explained_variance
 from rlcli.nets.network import ACTOR, Heads, in_order, vjp_by_blocks
 
 
@@ -26,25 +25,26 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     figures |= improvement.figures
     move = (improvement.parameters - start.parameters).double()
     first_order = _objective_gradient(prepared).double() * move
-    values, targets = prepared.values.double(), start.batch.targets.double()
-    log_prob = policy.log_prob(start.batch.actions)
+    compare = start.algorithm.operations.comparison
     return figures | {
-        "update/entropy": policy.entropy().mean(-1),
-        "update/explained_variance": _finite(explained_variance(values, targets)),
-        "update/gain_predicted": in_order(start.model.network, first_order).sum(-1),
-        "update/gain_realised": _gain(prepared, log_prob),
-        **({} if start.weighting is None else start.weighting.figures(log_prob)),
+        "update/entropy": policy.entropy,
+        "update/explained_variance": _finite(
+            compare.explained_variance(prepared.values, start.batch.targets)
+        ),
+        "update/gain_predicted": compare.over_columns(in_order(start.model.network, first_order)),
+        "update/gain_realised": _gain(prepared, policy.log_prob),
+        **({} if start.weighting is None else start.weighting.figures(policy.log_prob)),
     }
 
 
-def _health(prepared: Prepared, policy: Distribution) -> dict[str, Tensor]:
+def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     """Health against mu and against the anchor, which are one at lag 0."""
     start = prepared.start
-    actions, advantages = start.batch.actions, start.objective_advantages
+    advantages = start.objective_advantages
     clip = start.hyper.clip if start.algorithm.clips else None
-    figures = health_figures("behaviour", prepared.mu, policy, actions, advantages, clip)
+    figures = health_figures("behaviour", prepared.mu, policy, advantages, clip)
     if start.configs[0].lag:
-        return figures | health_figures("update", prepared.anchor, policy, actions, advantages, clip)
+        return figures | health_figures("update", prepared.anchor, policy, advantages, clip)
     return figures | {as_update(name): value for name, value in figures.items()}
 
 
@@ -74,11 +74,7 @@ def _gain(prepared: Prepared, after: Tensor) -> Tensor:
     if start.weighting is not None:
         return start.batch.weighted(start.weighting.gain(before, after)).mean(-1)
     base = (prepared.mu if start.algorithm.from_behaviour else prepared.anchor).log_prob
-    first, last = (
-        start.algorithm.surrogate(log_prob, base, start.objective_advantages, start.hyper).value
-        for log_prob in (before, after)
-    )
-    return start.batch.weighted(last - first).mean(-1)
+    return start.algorithm.operations.comparison.gain(start, before, after, base)
 
 
 def _finite(figure: Tensor) -> Tensor:

@@ -31,10 +31,12 @@ def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model
 
 def _in_c(network: Network) -> Network:
     """The same network with passes in C."""
+    from rlcli.nets.kernel_encoder import KernelEncoder
     from rlcli.nets.stacked.kernel import KernelMLP
 
     assert isinstance(network, MLP), "chosen for networks that C takes"
-    return KernelMLP(network.layout, network.encoder, network.initialisation)
+    encoder = KernelEncoder(**vars(network.encoder))
+    return KernelMLP(network.layout, encoder, network.initialisation)
 
 
 def check_network(network: Network, algorithm: Algorithm, name: str) -> None:

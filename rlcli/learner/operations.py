@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor
 
+from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
+from rlcli.learner.comparison import Comparison
 from rlcli.learner.state import OptimiserState
+from rlcli.nets.observations import Moments
 
 if TYPE_CHECKING:
     from rlcli.learner.algorithm import Improvement, Start
@@ -53,5 +56,14 @@ class Operations(NamedTuple):
     """(start, parameters [R, P], optimiser of the critic, epochs) -> the value function fitted alone."""
     whiten: Callable[[Tensor], Tensor]
     """[R, B] -> zero mean and unit deviation over the last axis."""
+    advance: Callable[[Moments, Tensor], Moments]
+    """(moments, samples [R, B, O]) -> moments after them."""
+    discounted_returns: Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    """(rewards, ended, gamma, carried) -> discounted returns so far, and what to carry on."""
+    scaled_rewards: Callable[[RunConfig, Moments, Tensor], Tensor]
+    """(config, moments, rewards [T, R, N]) -> rewards as float32, clipped or scaled as asked."""
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
+    comparison: Comparison
+    acts_as_in_batches: bool
+    """Whether the outputs of a policy while acting are those in a whole batch, to the last bit."""

@@ -15,20 +15,16 @@ from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, Transitions, by_run, by_time
+from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured
 from rlcli.learner.draws import PERMUTATION, sequences
 from rlcli.learner.epoch_figures import EpochFigures
 from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.statistics import scaled_rewards
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
-from rlcli.maths.health import effective_sample_size
 from rlcli.nets.policy import Model, Outputs
-
-ACTING_TOLERANCE = 1e-4
-"""Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
 
 
 class SampledPolicy(NamedTuple):
@@ -36,8 +32,12 @@ class SampledPolicy(NamedTuple):
 
     outputs: Outputs
     distribution: Distribution
-    log_prob: Tensor
-    """[R, B]: of the actions taken."""
+    measured: Measured
+
+    @property
+    def log_prob(self) -> Tensor:
+        """[R, B]: of the actions taken."""
+        return self.measured.kept
 
 
 class Prepared(NamedTuple):
@@ -68,14 +68,20 @@ def prepare(
     hyper = hyperparameters(configs, done, config.device)
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
-    initial = sampled(model, model.read(state.policy.parameters, inputs), actions)
+    comparison = algorithm.operations.comparison
+    initial = sampled(comparison, model, model.read(state.policy.parameters, inputs), actions)
     values = model.value(state.policy.parameters, inputs)
-    acting = sampled(model, model.outputs(behaviour(state), observations), actions)
+    if algorithm.operations.acts_as_in_batches and not config.lag:
+        # What they should have been is computed already: the policy at the start.
+        shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
+    else:
+        shown = recomputed = model.outputs(behaviour(state), observations)
+    acting = sampled(comparison, model, shown, actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
     batch = _batch(algorithm, config, hyper, inputs, actions, values, estimator(transitions), initial, acting)
-    mu = reference("mu", acting.distribution, actions)
-    anchor = reference("anchor", initial.distribution, actions, mu) if config.lag else mu
+    mu = reference("mu", acting.measured)
+    anchor = reference("anchor", initial.measured, comparison, mu) if config.lag else mu
     measured = mu if algorithm.from_behaviour else anchor
     epochs = EpochFigures(algorithm, configs, model, inputs, actions, mu, measured)
     weighting = None
@@ -99,13 +105,14 @@ def prepare(
         epochs,
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
-    return Prepared(start, values, mu, anchor, initial, epochs, _assertions(config, rollout, acting, initial))
+    sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
+    return Prepared(start, values, mu, anchor, initial, epochs, sound)
 
 
-def sampled(model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
+def sampled(comparison: Comparison, model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
     """The policy of these outputs on the actions [R, B, ...] taken."""
     distribution = model.family.distribution(*outputs)
-    return SampledPolicy(outputs, distribution, distribution.log_prob(actions))
+    return SampledPolicy(outputs, distribution, comparison.measured(distribution, actions))
 
 
 class Estimator:
@@ -126,8 +133,9 @@ class Estimator:
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
         self._next_inputs = model.encode(state.policy, by_run(rollout.successors()))
-        self._rewards = scaled_rewards(config, state.reward_moments, rollout.rewards)
+        self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
+        self._measured = algorithm.operations.comparison.measured
 
     def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
         """What is known with V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
@@ -151,16 +159,10 @@ class Estimator:
         """Advantages and value targets under `parameters` [R, P]."""
         policy = self._model.distribution(parameters, self._inputs)
         values = self._model.value(parameters, self._inputs)
-        return self(self.transitions(parameters, values, policy.log_prob(self._actions)))
+        return self(self.transitions(parameters, values, self._measured(policy, self._actions).kept))
 
     def _by_time(self, batch: Tensor) -> Tensor:
         return by_time(batch, len(self._rewards))
-
-
-def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
-    """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
-    difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
-    return difference.flatten(1).amax(-1)
 
 
 def _batch(
@@ -184,7 +186,9 @@ def _batch(
         targets,
         anchor.log_prob,
         values=None if config.algo.value_clip is None else values,
-        weights=_weights(hyper, initial, acting) if config.lag and not algorithm.from_behaviour else None,
+        weights=_weights(algorithm.operations.comparison.ratios, hyper, initial, acting)
+        if config.lag and not algorithm.from_behaviour
+        else None,
         anchor_outputs=None if algorithm.penalty is None else anchor.outputs.state,
     )
 
@@ -221,9 +225,11 @@ def _orders(
     return lambda epoch: draw(seeds, done, epoch, config.batch_size, PERMUTATION)
 
 
-def _weights(hyper: Hyperparameters, initial: SampledPolicy, acting: SampledPolicy) -> Tensor:
+def _weights(
+    ratios: Callable[[Tensor], Tensor], hyper: Hyperparameters, initial: SampledPolicy, acting: SampledPolicy
+) -> Tensor:
     """min(weight_bar, anchor/μ), what a sample of μ counts for the anchor (Hilton et al. 2021)."""
-    correction = (initial.log_prob - acting.log_prob).exp()
+    correction = ratios(initial.log_prob - acting.log_prob)
     return torch.where(correction > hyper.weight_bar, hyper.weight_bar, correction)
 
 
@@ -248,16 +254,18 @@ def _phase_inputs(
 
 
 def _assertions(
-    config: RunConfig, rollout: Rollout, acting: SampledPolicy, initial: SampledPolicy
+    comparison: Comparison,
+    config: RunConfig,
+    rollout: Rollout,
+    recomputed: Outputs,
+    acting: SampledPolicy,
+    initial: SampledPolicy,
 ) -> dict[str, Tensor]:
     """What must hold before the first step, each [R]: the policy that acted is the one ratios divide by."""
-    error = acting_error(rollout.outputs, acting.outputs.state)
+    error = comparison.acting_error(rollout.outputs, recomputed.state)
     sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
     if config.lag == 0:
-        log_ratio = (initial.log_prob - acting.log_prob).double()
-        # Elsewhere than on the CPU, products that are stacked otherwise may round otherwise.
-        allowed = 0.0 if config.device == "cpu" else ACTING_TOLERANCE
-        one = (log_ratio.abs() <= allowed).all(-1)
-        one &= effective_sample_size(log_ratio) >= 1.0 - allowed
-        sound["the ratio before the first step is not 1"] = one | ~log_ratio.isfinite().all(-1)
+        sound["the ratio before the first step is not 1"] = comparison.equal(
+            initial.log_prob, acting.log_prob
+        )
     return sound

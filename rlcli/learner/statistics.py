@@ -12,9 +12,9 @@ from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import by_run
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.operations import Operations
 from rlcli.learner.state import TrainState
-from rlcli.maths.estimators import discounted_returns
-from rlcli.nets.observations import CLIP, FLOOR, Moments, advance
+from rlcli.nets.observations import CLIP, FLOOR, Moments
 from rlcli.nets.policy import Model
 
 
@@ -28,15 +28,21 @@ def scaled_rewards(config: RunConfig, moments: Moments, rewards: Tensor) -> Tens
 
 
 def advanced_statistics(
-    config: RunConfig, hyper: Hyperparameters, model: Model, state: TrainState, rollout: Rollout
+    operations: Operations,
+    config: RunConfig,
+    hyper: Hyperparameters,
+    model: Model,
+    state: TrainState,
+    rollout: Rollout,
 ) -> tuple[Moments, Moments, Tensor]:
     """Observation and reward statistics and the return accumulators after this rollout's raw data."""
     observed, returned, carried = state.policy.moments, state.reward_moments, state.discounted
     encoder = model.network.encoder
     if encoder.normalize:
-        observed = advance(observed, encoder.rows(by_run(rollout.acted_on)))
+        observed = operations.advance(observed, encoder.rows(by_run(rollout.acted_on)))
     if config.env.normalize_reward:
         ended = rollout.terminated | rollout.truncated
-        totals, carried = discounted_returns(rollout.rewards, ended, hyper.gamma.double(), carried)
-        returned = advance(returned, by_run(totals).unsqueeze(-1))
+        gamma = hyper.gamma.double()
+        totals, carried = operations.discounted_returns(rollout.rewards, ended, gamma, carried)
+        returned = operations.advance(returned, by_run(totals).unsqueeze(-1))
     return observed, returned, carried

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.learner import comparison
 from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
 from rlcli.learner.critic import fit
@@ -23,11 +24,13 @@ from rlcli.learner.optimisers import OPTIMISERS
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
 from rlcli.learner.ppg import ppg
 from rlcli.learner.sgd import TorchDescent, sgd
+from rlcli.learner.statistics import scaled_rewards
 from rlcli.learner.trust_region import trust_region
 from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
 from rlcli.maths.differentiate import derivative, outside
 from rlcli.maths.surrogates import Objective, clip_budget
+from rlcli.nets.observations import advance
 
 Estimate = Callable[[AlgoConfig, Hyperparameters, Transitions], tuple[Tensor, Tensor]]
 Formula = Callable[[Tensor, Tensor, Tensor, Hyperparameters], Objective | Tensor]
@@ -38,7 +41,7 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
     """The row of functions that a config names; `in_c`: those of the kernels."""
     algo = config.algo
     return Algorithm(
-        targets=partial(TARGETS[algo.targets], algo),
+        targets=partial(_targets_in_c(algo.targets) if in_c else TARGETS[algo.targets], algo),
         surrogate=with_slope(SURROGATES[algo.surrogate]),
         weighting=_weighting(algo) if algo.surrogate == "weighted" else None,
         penalty=_penalty(algo),
@@ -60,15 +63,34 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
     )
 
 
+def _targets_in_c(name: str) -> Estimate:
+    from rlcli.kernels import estimators
+
+    return {
+        "gae": estimators.gae,
+        "nstep": estimators.nstep,
+        "monte_carlo": estimators.monte_carlo,
+        "vtrace": estimators.vtrace,
+    }[name]
+
+
 def _in_c(algo: AlgoConfig) -> Operations:
-    from rlcli.kernels import learn, whiten
-    from rlcli.learner import kernel
+    from rlcli.kernels import draws, estimators, learn, moments, whiten
+    from rlcli.learner import kernel, kernel_comparison
 
     surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
     optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
     codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
     return Operations(
-        partial(kernel.KernelDescent, codes), partial(kernel.fit, codes), whiten.whiten, permutation
+        partial(kernel.KernelDescent, codes),
+        partial(kernel.fit, codes),
+        whiten.whiten,
+        moments.advance,
+        estimators.discounted_returns,
+        moments.scaled_rewards,
+        draws.permutation,
+        kernel_comparison.comparison(codes.surrogate),
+        acts_as_in_batches=True,
     )
 
 
@@ -174,7 +196,17 @@ SURROGATES: dict[str, Formula] = {
     "score": _score,
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
 }
-TORCH = Operations(TorchDescent, fit, estimators.whiten, permutation)
+TORCH = Operations(
+    TorchDescent,
+    fit,
+    estimators.whiten,
+    advance,
+    estimators.discounted_returns,
+    scaled_rewards,
+    permutation,
+    comparison.TORCH,
+    acts_as_in_batches=False,
+)
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {
     "constant": constant, "adaptive": constant, "linear": linear, "inverse": inverse,

@@ -10,10 +10,8 @@ import torch
 
 from rlcli.kernels.draws import permutation, sequences
 from rlcli.maths.draws import derive
-from tests.kernels.instruction_sets import needs_library, same_bits, same_on_each
+from tests.kernels.instruction_sets import same_bits, same_on_each
 from tests.learner.setting import small
-
-pytestmark = needs_library
 
 GAMMA, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 

@@ -8,9 +8,7 @@ import torch
 from rlcli.kernels.whiten import whiten, whiten_minibatches
 from rlcli.learner.draws import shuffle
 from rlcli.maths import estimators
-from tests.kernels.instruction_sets import needs_library, same_bits, same_on_each
-
-pytestmark = needs_library
+from tests.kernels.instruction_sets import same_bits, same_on_each
 
 
 @pytest.mark.parametrize("samples", [2, 3, 7, 8, 9, 31, 256, 1023, 1024])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
+from rlcli.learner.comparison import TorchPolicy
 from rlcli.learner.draws import permutation
 from rlcli.learner.figures import health_figures, reference
 from rlcli.learner.hyperparameters import hyperparameters
@@ -203,13 +204,15 @@ def test_health_against_mu_and_against_the_anchor_coincide_when_both_are_compute
     learned = before.learn(rollout)
     batch = learned.batch
     initial = before.model.distribution(before.state.policy.parameters, batch.inputs)
-    mu = reference("mu", initial, batch.actions)
-    anchor = reference("anchor", initial, batch.actions, mu)
+    mu = reference("mu", TorchPolicy(initial, batch.actions))
+    anchor = reference("anchor", TorchPolicy(initial, batch.actions), mu=mu)
     assert anchor.weights is not None
-    final = before.model.distribution(learned.state.policy.parameters, batch.inputs).double()
+    final = TorchPolicy(
+        before.model.distribution(learned.state.policy.parameters, batch.inputs), batch.actions
+    )
     clip = torch.full((1, 1), before.configs[0].algo.clip)
     judged = batch.advantages - batch.advantages.mean()
-    computed = health_figures("update", anchor, final, batch.actions, judged, clip)
+    computed = health_figures("update", anchor, final, judged, clip)
     assert {"update/kl_anchor_pi", "update/kl_pi_anchor_max", "update/ess", "update/clip_active"} <= set(
         computed
     )

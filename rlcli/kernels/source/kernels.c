@@ -11,6 +11,7 @@
 #include "passes.h"
 #include "learn.h"
 #include "moments.h"
+#include "reductions.h"
 
 #include "double.h"
 #include "vector.h"
@@ -19,6 +20,7 @@
 #include "towers.h"
 #include "passes.h"
 #include "moments.h"
+#include "reductions.h"
 
 #include "estimators.h"
 #include "shuffle.h"

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
+import torch
 from torch import Tensor
 
 from rlcli.kernels import network as kernels
+from rlcli.kernels.initialise import initial
 from rlcli.kernels.network import Description, Head, Tower
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads
 from rlcli.nets.stacked.layout import Layout
@@ -25,6 +27,16 @@ class KernelMLP(MLP):
     def auxiliary(self) -> KernelMLP:
         """With a value head on the actor's trunk as well, unless that has V's own."""
         return replace(self, layout=self.layout.with_auxiliary, _kept={})
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        """Fresh parameters of one run, [P], from a stream of C's own of the generator's seed."""
+        return initial(self.layout, self.initialisation, generator.initial_seed())
+
+    def initial_auxiliary(self, generator: torch.Generator) -> Tensor:
+        """Fresh parameters [H + 1] of one run's auxiliary value head."""
+        heads = replace(self.layout, inputs=self.layout.width, hidden=(), shared=True, tutored=False)
+        drawn = initial(heads, self.initialisation, generator.initial_seed())
+        return drawn[-(self.layout.width + 1) :].contiguous()
 
     def heads(
         self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL

@@ -1,0 +1,108 @@
+"""What an update measures of policies and samples, in C: the figures of `comparison.py`.
+
+Shapes: R runs, B samples, S gradient steps.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, partial
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from rlcli.kernels import distributions, elementary, figures, health, learn
+from rlcli.kernels.distributions import ExactPolicy
+from rlcli.kernels.learn import ActionKind
+from rlcli.learner.algorithm import Start
+from rlcli.learner.comparison import Comparison
+from rlcli.maths.distribution import Distribution
+from rlcli.maths.distributions import Categorical, DiagonalGaussian
+from rlcli.maths.factored import Bernoulli, MultiCategorical
+
+
+class KernelPolicy:
+    """A policy measured by the kernels."""
+
+    def __init__(self, distribution: Distribution, actions: Tensor) -> None:
+        output, free = distribution.outputs
+        self._exact = distributions.read(
+            kind_of(distribution), output.contiguous(), free.contiguous(), actions.contiguous()
+        )
+
+    @property
+    def exact(self) -> ExactPolicy:
+        """What C keeps of it."""
+        return self._exact
+
+    @cached_property
+    def kept(self) -> Tensor:
+        """See `Measured`: float64 rounded once."""
+        return self._exact.log_prob.float()
+
+    @property
+    def log_prob(self) -> Tensor:
+        """See `Measured`."""
+        return self._exact.log_prob
+
+    @property
+    def entropy(self) -> Tensor:
+        """See `Measured`."""
+        return self._exact.entropy
+
+    def mean_kl(self, reference: Self) -> Tensor:
+        """See `Measured`."""
+        return health.mean_kl(reference.exact, self._exact)
+
+    def divergence(self, reference: Self, weights: Tensor | None) -> dict[str, Tensor]:
+        """See `Measured`."""
+        return health.divergence(reference.exact, self._exact, weights)
+
+    def health(
+        self, reference: Self, weights: Tensor | None, advantages: Tensor, clip: Tensor | None
+    ) -> dict[str, Tensor]:
+        """See `Measured`."""
+        return health.health(reference.exact, self._exact, weights, advantages, clip)
+
+
+def comparison(surrogate: int) -> Comparison:
+    """The comparison of a row with this surrogate of `kernels/learn.py`."""
+    return Comparison(
+        measured=KernelPolicy,
+        ratios=elementary.exp,
+        gain=partial(_gain, surrogate),
+        explained_variance=figures.explained_variance,
+        over_columns=lambda values: figures.row_sums(values.contiguous()),
+        over_steps=lambda values: figures.row_sums(values.T.contiguous()),
+        acting_error=lambda acted, recomputed: figures.acting_error(
+            acted.contiguous(), recomputed.contiguous()
+        ),
+        equal=figures.unit_ratios,
+    )
+
+
+def kind_of(distribution: Distribution) -> ActionKind:
+    """How C reads the outputs of a distribution."""
+    width = distribution.outputs[0].shape[-1]
+    match distribution:
+        case Categorical():
+            return ActionKind(learn.CATEGORICAL, (width,))
+        case MultiCategorical():
+            return ActionKind(learn.CATEGORICAL, distribution.sizes)
+        case Bernoulli():
+            return ActionKind(learn.BERNOULLI, (1,) * width)
+        case DiagonalGaussian():
+            return ActionKind(learn.GAUSSIAN, (1,) * width)
+    raise TypeError(f"no kernel for {type(distribution).__name__}")
+
+
+def _gain(surrogate: int, start: Start, before: Tensor, after: Tensor, base: Tensor) -> Tensor:
+    return figures.gain(
+        surrogate,
+        before,
+        after,
+        base,
+        start.objective_advantages,
+        start.hyper.clip if surrogate == learn.CLIPPED else torch.empty(0),
+        start.batch.weights,
+    )
