@@ -157,8 +157,9 @@ def test_choices_are_one_hot_and_what_cannot_be_written_to_is_read():
 def test_c_acts_where_it_can():
     model, snapshot = case("categorical")
     assert type(actor(model, snapshot)) is KernelActor
+    assert type(actor(Model(_plain(model.network), model.family), snapshot)) is Actor
     deep = Layout(4, (3,) * 9, 5, 0)
-    assert not covers(Model(MLP(deep, Encoder("box", 4, normalize=False)), CategoricalFamily(5)))
+    assert not covers(Model(KernelMLP(deep, Encoder("box", 4, normalize=False)), CategoricalFamily(5)))
     double = Snapshot(snapshot.parameters.double(), snapshot.moments)
     assert type(actor(model, double)) is Actor
 

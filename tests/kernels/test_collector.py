@@ -15,10 +15,7 @@ from rlcli.kernels.rollout import Carried, Recorded, Rolling, Rules
 from rlcli.nets.kernel_actor import acting
 from rlcli.nets.network import ACTOR
 from rlcli.nets.stacked.kernel import KernelMLP
-from tests.kernels.instruction_sets import needs_library
 from tests.learner.setting import small
-
-pytestmark = needs_library
 
 ENVS = {
     "cartpole": {"id": "CartPole-v1"},
