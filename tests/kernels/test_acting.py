@@ -154,6 +154,13 @@ def test_choices_are_one_hot_and_what_cannot_be_written_to_is_read():
     assert (act(np.asfortranarray(observations)).outputs == wanted).all()
 
 
+def test_observations_of_no_width_are_acted_on():
+    model, snapshot = case("categorical", 0)
+    acted = KernelActor(model, snapshot)(shown(2, 3, 0), noise_of(model, 2, 3))
+    assert acted.outputs.shape == (2, 3, 5)
+    assert (acted.outputs == acted.outputs[:, :1]).all()
+
+
 def test_c_acts_where_it_can():
     model, snapshot = case("categorical")
     assert type(actor(model, snapshot)) is KernelActor
