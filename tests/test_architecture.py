@@ -152,7 +152,7 @@ def test_an_update_calls_what_the_ten_lines_name_in_their_order(tmp_path: Path) 
             called.setdefault(wanted[key])
 
     overrides = ["algo=ppo", "total_steps=32", "algo.rollout_steps=8", "env.num_envs=4", "algo.minibatches=2",
-                 "tuned=none", "logger=[jsonl]", "eval.episodes=1"]  # fmt: skip
+                 "tuned=none", "logger=[jsonl]", "eval.episodes=1", "compute.kernel=torch"]  # fmt: skip
     config = compose(overrides).config
     before = sys.getprofile()
     sys.setprofile(note)

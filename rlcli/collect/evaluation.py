@@ -15,7 +15,7 @@ import numpy.typing as npt
 from rlcli.collect.rollout import forgotten
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
-from rlcli.nets.actor import Actor
+from rlcli.nets.kernel_actor import actor
 from rlcli.nets.policy import Model, Snapshot
 
 LANES = 10
@@ -70,7 +70,7 @@ def evaluate(
     episode = np.arange(count)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     cut = 0
-    act = Actor(model, snapshot)
+    act = actor(model, snapshot)
     draws = generator(seed, "evaluation_action")
     observations = env.reset(seeds[None, :count], np.ones((1, count), bool))
     width = model.network.memory_width

@@ -166,7 +166,9 @@ def aligned(count: int) -> npt.NDArray[np.float32]:
 
 
 def _place(array: Any) -> Any:
-    """Where an array is in memory; the quickest way there is."""
+    """Where an array is in memory, if there is any of it; the quickest way there is."""
+    if not array.nbytes:
+        return None
     try:
         return byref(c_char.from_buffer(array))
     except TypeError:

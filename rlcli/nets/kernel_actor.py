@@ -17,8 +17,7 @@ from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.nets.actor import Acted, Actor, Array
 from rlcli.nets.network import ACTOR
 from rlcli.nets.policy import Model, Snapshot
-from rlcli.nets.stacked.kernel import describe
-from rlcli.nets.stacked.mlp import MLP
+from rlcli.nets.stacked.kernel import KernelMLP, describe
 
 CHOICES: dict[type, str] = {
     CategoricalFamily: "categorical",
@@ -37,16 +36,16 @@ def choice_of(family: Family) -> Choice | None:
 
 
 def covers(model: Model) -> bool:
-    """Whether C can act for policies of this architecture."""
+    """Whether C can act for policies of this architecture, and computes them in the update, too."""
     network = model.network
-    known = isinstance(network, MLP) and len(network.layout.hidden) <= DEPTH
+    known = isinstance(network, KernelMLP) and len(network.layout.hidden) <= DEPTH
     return known and choice_of(model.family) is not None and bool(available())
 
 
 def acting(model: Model, snapshot: Snapshot) -> Acting:
     """A snapshot's policies in C; the architecture must be covered."""
     network, choice = model.network, choice_of(model.family)
-    assert isinstance(network, MLP)
+    assert isinstance(network, KernelMLP)
     assert choice is not None
     encoder, whitening = network.encoder, None
     if encoder.normalize and encoder.kind != "discrete":

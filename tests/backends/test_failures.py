@@ -9,7 +9,6 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
-from rlcli.collect.rollout import Collector
 from rlcli.collect.state import episode_seed
 from rlcli.errors import NonFiniteError
 from rlcli.runs.new_run import start_run
@@ -93,7 +92,8 @@ def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, r
     wanted = rows(healthy, 3)
     assert rows(session, 1) == wanted[:1]
     good = session.state(1)
-    collect = Collector.collect
+    collector = type(session._collector)
+    collect = collector.collect
 
     def spoiled(self, *arguments):
         rollout, ended = collect(self, *arguments)
@@ -105,7 +105,7 @@ def test_an_update_that_does_not_hold_fails_its_run_and_shows_the_batch(spoil, r
         return rollout._replace(**{spoil: field}), ended
 
     with monkeypatch.context() as patch:
-        patch.setattr(Collector, "collect", spoiled)
+        patch.setattr(collector, "collect", spoiled)
         outcome = session.update()
     failure = outcome[1]
     assert isinstance(failure, Failure)

@@ -9,6 +9,7 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.rollout import Collector
+from rlcli.config.schema import ComputeConfig
 from tests.learner.setting import small
 
 ENVS = {
@@ -25,7 +26,15 @@ def sessions(name, **options):
     """The same cohort of two on the host and on the device."""
     made = [
         NativeSession(
-            [small(seed=seed, envs=ENVS[name] | {"backend": backend}, **options) for seed in (3, 4)]
+            [
+                small(
+                    seed=seed,
+                    envs=ENVS[name] | {"backend": backend},
+                    compute=ComputeConfig(kernel="torch"),
+                    **options,
+                )
+                for seed in (3, 4)
+            ]
         )
         for backend in ("array", "torch")
     ]

@@ -154,11 +154,19 @@ def test_choices_are_one_hot_and_what_cannot_be_written_to_is_read():
     assert (act(np.asfortranarray(observations)).outputs == wanted).all()
 
 
+def test_observations_of_no_width_are_acted_on():
+    model, snapshot = case("categorical", 0)
+    acted = KernelActor(model, snapshot)(shown(2, 3, 0), noise_of(model, 2, 3))
+    assert acted.outputs.shape == (2, 3, 5)
+    assert (acted.outputs == acted.outputs[:, :1]).all()
+
+
 def test_c_acts_where_it_can():
     model, snapshot = case("categorical")
     assert type(actor(model, snapshot)) is KernelActor
+    assert type(actor(Model(_plain(model.network), model.family), snapshot)) is Actor
     deep = Layout(4, (3,) * 9, 5, 0)
-    assert not covers(Model(MLP(deep, Encoder("box", 4, normalize=False)), CategoricalFamily(5)))
+    assert not covers(Model(KernelMLP(deep, Encoder("box", 4, normalize=False)), CategoricalFamily(5)))
     double = Snapshot(snapshot.parameters.double(), snapshot.moments)
     assert type(actor(model, double)) is Actor
 
