@@ -6,9 +6,10 @@ Shapes: R runs, B samples of a batch, M minibatches, S gradient steps, P paramet
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -135,6 +136,23 @@ def fit(codes: Codes, start: Start, parameters: Tensor, state: OptimiserState, e
     ).float()
     error, norm = (figures[..., learn.FIGURES.index(name)] for name in ("error", "norm"))
     return Fit(moving.parameters, state.with_part(own, moving.state()), error, norm)
+
+
+def objective_gradient(codes: Codes, start: Start, _: object) -> Tensor:
+    """See `Operations.objective_gradient`."""
+    network = start.model.network
+    rule = replace(
+        _rule(codes, start, ACTOR),
+        penalty=learn.NO_PENALTY, minibatches=1, sums=False, whitens=False, stops=False, entropies=False,
+    )  # fmt: skip
+    samples = _samples(start, start.batch)._replace(advantages=start.objective_advantages)
+    parameters = start.parameters[:, network.parts[ACTOR]]
+    return -learn.gradient(rule, samples, _numbers(start), parameters)
+
+
+def root(values: Tensor) -> Tensor:
+    """The square root, correctly rounded, as torch's is not."""
+    return torch.from_numpy(np.sqrt(values.numpy()))
 
 
 def _rule(codes: Codes, start: Start, part: str) -> Rule:

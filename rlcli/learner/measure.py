@@ -8,10 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlcli.learner.algorithm import Improvement
+from rlcli.learner.algorithm import Improvement, Start
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
-from rlcli.learner.prepare import Prepared
+from rlcli.learner.prepare import Prepared, SampledPolicy
 from rlcli.nets.network import ACTOR, Heads, in_order, vjp_by_blocks
 
 
@@ -24,7 +24,10 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
     figures |= improvement.figures
     move = (improvement.parameters - start.parameters).double()
-    first_order = _objective_gradient(prepared).double() * move
+    first_order = torch.zeros_like(move)
+    actor = start.model.network.parts[ACTOR]
+    by_objective = start.algorithm.operations.objective_gradient(start, prepared.initial)
+    first_order[:, actor] = by_objective.double() * move[:, actor]
     values, targets = prepared.values, start.batch.targets
     compare = start.algorithm.operations.comparison
     return figures | {
@@ -47,9 +50,8 @@ def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     return figures | {as_update(name): value for name, value in figures.items()}
 
 
-def _objective_gradient(prepared: Prepared) -> Tensor:
-    """The gradient [R, P] of the whole batch's objective at the start of the update."""
-    start, initial = prepared.start, prepared.initial
+def objective_gradient(start: Start, initial: SampledPolicy) -> Tensor:
+    """See `Operations`: by the slope of the surrogate."""
     batch, network = start.batch, start.model.network
     surrogate = start.algorithm.surrogate(
         initial.log_prob, batch.log_anchor, start.objective_advantages, start.hyper
@@ -57,11 +59,7 @@ def _objective_gradient(prepared: Prepared) -> Tensor:
     by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].batch_size
     for_output, for_free = initial.distribution.pullback(batch.actions, by_log_prob, None)
     by_heads = Heads(for_output, for_free, for_output.new_empty(*for_output.shape[:2], 0))
-    gradient = torch.zeros_like(start.parameters)
-    gradient[:, network.parts[ACTOR]] = vjp_by_blocks(
-        network, start.parameters, batch.inputs, by_heads, ACTOR
-    )
-    return gradient
+    return vjp_by_blocks(network, start.parameters, batch.inputs, by_heads, ACTOR)
 
 
 def _gain(prepared: Prepared, after: Tensor) -> Tensor:

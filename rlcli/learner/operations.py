@@ -18,6 +18,7 @@ from rlcli.nets.observations import Moments
 
 if TYPE_CHECKING:
     from rlcli.learner.algorithm import Improvement, Start
+    from rlcli.learner.prepare import SampledPolicy
 
 
 class Descent(Protocol):
@@ -65,5 +66,9 @@ class Operations(NamedTuple):
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
     comparison: Comparison
+    objective_gradient: Callable[[Start, SampledPolicy], Tensor]
+    """(start, the policy there) -> the gradient [R, Q] of the whole batch's objective by the actor's part."""
+    root: Callable[[Tensor], Tensor]
+    """The square root."""
     exact_rows: bool
     """Whether no bit of a row's outputs depends on the batch it is in, nor on whether it is acted on."""

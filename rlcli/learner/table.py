@@ -19,6 +19,7 @@ from rlcli.learner.batch import Transitions
 from rlcli.learner.critic import fit
 from rlcli.learner.draws import permutation
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.measure import objective_gradient
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
@@ -90,6 +91,8 @@ def _in_c(algo: AlgoConfig) -> Operations:
         moments.scaled_rewards,
         draws.permutation,
         kernel_comparison.comparison(codes.surrogate),
+        partial(kernel.objective_gradient, codes),
+        kernel.root,
         exact_rows=True,
     )
 
@@ -214,6 +217,8 @@ TORCH = Operations(
     scaled_rewards,
     permutation,
     comparison.TORCH,
+    objective_gradient,
+    torch.sqrt,
     exact_rows=False,
 )
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}

@@ -72,7 +72,13 @@ def _propose(start: Start) -> Proposal:
     metric = _fisher(linear, policy) if algorithm.fisher else torch.zeros_like
     damping = hyper.cg_damping if algorithm.fisher else torch.ones_like(hyper.cg_damping)
     proposal = natural_step(
-        gradient, metric, hyper.delta, damping.double(), algo.cg_iterations, hyper.cg_tolerance.double()
+        gradient,
+        metric,
+        hyper.delta,
+        damping.double(),
+        algo.cg_iterations,
+        hyper.cg_tolerance.double(),
+        algorithm.operations.root,
     )
     step = torch.zeros_like(start.parameters, dtype=torch.float64)
     step[:, network.parts[ACTOR]] = proposal.step

@@ -112,6 +112,7 @@ def natural_step(
     damping: Tensor,
     iterations: int,
     tolerance: Tensor,
+    root: Callable[[Tensor], Tensor] = torch.sqrt,
 ) -> Proposal:
     """The step √(2 δ / sᵀ A s) s along s ≈ A⁻¹ g with A = F + damping I, up the gradient g [R, P].
 
@@ -126,10 +127,10 @@ def natural_step(
     gradient = gradient.double()
     solution = conjugate_gradient(damped, gradient, iterations, tolerance)
     direction, image = solution.x, damped(solution.x)
-    norm = _dot(gradient, gradient).sqrt()
-    error = _dot(gradient - image, gradient - image).sqrt()
+    norm = root(_dot(gradient, gradient))
+    error = root(_dot(gradient - image, gradient - image))
     size, curvature = _dot(direction, direction), _dot(direction, image)
-    scaled = (2.0 * delta.double() / curvature).sqrt() * direction
+    scaled = root(2.0 * delta.double() / curvature) * direction
     finite = norm.isfinite() & curvature.isfinite() & scaled.isfinite().all(-1, keepdim=True)
     outcome = _first_reason(
         (norm == 0.0, Outcome.ZERO_GRADIENT),

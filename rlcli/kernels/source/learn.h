@@ -178,6 +178,22 @@ static void step(const Lesson *lesson, const float *hyper, int64_t count, int64_
   }
 }
 
+// The gradient [R, size] of the loss of the whole batch, in the order in which its samples lie.
+int EXPORT(gradient)(const Network *net, const Lesson *lesson, int64_t runs, const float *hyper,
+                     const float *parameters, int64_t stride, float *gradient) {
+  Desk desk;
+  char *base = aligned_alloc(BLOCK_BYTES, lay_out_desk(net, lesson, NULL, &desk) + BLOCK_BYTES);
+  if (!base) return 1;
+  lay_out_desk(net, lesson, base, &desk);
+  for (int64_t r = 0; r < runs; r++) {
+    differentiate(net, lesson, r, parameters + r * stride, hyper + r * NUMBERS, NULL, 0, (int)lesson->samples,
+                  &desk);
+    memcpy(gradient + r * net->size, desk.gradient, net->size * sizeof(float));
+  }
+  free(base);
+  return 0;
+}
+
 // Gradient steps of every run that is active, which a run ends with `stops` where k3 says so.
 //
 // parameters begin at r stride, first and second at r moments; steps [R]; active [R]; figures
