@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The two commands of the README in containers, `make train` and `make test`:
+# The two commands of docs/installation.md in containers, `make train` and `make test`:
 #
 #   docker build --tag rlcli --build-arg UID="$(id -u)" .
 #   mkdir -p runs && docker run --rm --volume "$PWD/runs:/rlcli/runs" rlcli

@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs figures bounds parity elementary faults docs clean
+.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures bounds parity elementary faults picture docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -120,7 +120,13 @@ cohorts: $(DEV) $(KERNELS) ## cost per run of a cohort, and time of a sweep, com
 envs: $(DEV) $(KERNELS) ## steps and resets per second of the array environments compared with Gymnasium's
 	$(QUIET) $(BIN)/python scripts/bench_envs.py $(ARGS)
 
-figures: $(DEV) $(KERNELS) ## the training figures of the README: every algorithm, 5 or 10 seeds each
+mujoco: $(DEV) ## time per step of MuJoCo environments compared with Gymnasium's
+	$(QUIET) $(BIN)/python scripts/bench_mujoco.py $(ARGS)
+
+mujoco-bits: $(DEV) ## 10,000 steps of each MuJoCo environment, bit for bit those of Gymnasium: minutes
+	$(QUIET) $(BIN)/python -m pytest -m slow tests/envs/test_mujoco.py $(ARGS)
+
+figures: $(DEV) $(KERNELS) ## the figures of docs/results/figures.md: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
 
 bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a quarter of an hour
@@ -134,6 +140,9 @@ elementary: $(DEV) $(KERNELS) ## errors of the kernels' exp, log, tanh and other
 
 faults: $(DEV) $(KERNELS) ## fault injection: kill -9 hundreds of short runs, damage files, resume, compare: minutes
 	$(QUIET) $(BIN)/python scripts/faults.py $(ARGS)
+
+picture: $(DEV) ## train a run and save its panel for the README: docs/pictures/panel.svg
+	$(QUIET) $(BIN)/python scripts/picture.py
 
 docs: $(DEV) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py

@@ -432,10 +432,14 @@ def _times() -> Iterator[Metric]:
     )
     for name, text in (
         ("collect", "Time this update spent acting and stepping environments."),
+        ("environment", "Part of time/collect spent in environments. Only with profile=true."),
         ("learn", "Time this update spent on targets and gradient steps."),
+        ("estimate", "Part of time/learn spent before the first gradient step: values, advantages, targets."),
         ("health", "Time this update spent on the figures of behaviour/ and update/."),
         ("evaluate", "Time spent evaluating after this update."),
-        ("log", "Time spent writing the previous row."),
+        ("log", "Time spent writing the previous row and its digests."),
+        ("digests", "Part of time/log spent on digests."),
+        ("save", "Time spent saving a checkpoint after the previous update. Absent when nothing was saved."),
     ):
         yield _metric(f"time/{name}", "s", "", text, "lower")
 

@@ -119,7 +119,7 @@ def speeds(repeats: int, updates: int) -> dict[str, Any]:
 
 
 def costs(repeats: int) -> dict[str, Any]:
-    """For each algorithm and size: microseconds an env step, and memory."""
+    """For each algorithm and size: microseconds per env step, and memory."""
     found: dict[str, dict[str, list[Cohort]]] = {
         name: {str(size): [] for size in SIZES} for name in bench.CONTESTS
     }
@@ -164,7 +164,7 @@ def table(result: dict[str, Any]) -> str:
         "",
         "## Beside Stable-Baselines3",
         "",
-        f"PPO, 128 steps an environment, 4 epochs of 4 minibatches; {MEMBERS} seeds as one cohort.",
+        f"PPO, 128 steps per environment, 4 epochs of 4 minibatches; {MEMBERS} seeds as one cohort.",
         "",
         "| | steps/s, median | least | most | times the peer |",
         "|---|---:|---:|---:|---:|",
@@ -172,9 +172,9 @@ def table(result: dict[str, Any]) -> str:
     for name, speed in result["speed"].items():
         figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
         lines.append(f"| {name} | {figures} | {speed['times_the_peer']:.2f} |")
-    lines += ["", "## What a member costs", "", "![Microseconds an env step](cohorts.png)", ""]
+    lines += ["", "## What a member costs", "", "![Microseconds per env step](cohorts.png)", ""]
     lines += [
-        "Microseconds an env step: the time of an update over the steps of all members. Memory is the peak "
+        "Microseconds per env step: the time of an update over the steps of all members. Memory is the peak "
         f"of the whole process. {result['cost_repeats']} rounds.",
         "",
         "| | members | µs a step, median | least | most | times one member's | memory, MB |",
@@ -208,7 +208,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def plot(cost: dict[str, Any], path: Path) -> None:
-    """Microseconds an env step and memory over the size of the cohort."""
+    """Microseconds per env step and memory over the size of the cohort."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -99,7 +99,7 @@ def report(plain: dict[str, str], restricted: dict[str, list[dict[str, str]]]) -
 def main() -> None:
     """Writes the page, or this process's digests to standard output."""
     if sys.argv[1:] == ["--digests"]:
-        print(json.dumps(computed()))  # noqa: T201
+        print(json.dumps(computed()))
         return
     restricted = {what: [under(each) for each in tried] for what, tried in VARIANTS.items()}
     TARGET.write_text(report(under({}), restricted))

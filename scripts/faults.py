@@ -219,7 +219,7 @@ def _weigh(done: Campaign, kind: Kind, run_dir: Path, code: int, name: str, abou
     if not differing:
         done.counts["named, and made good" if named else "harmless"] += 1
     elif named and (code in (2, 4) or differing in (["rows"], ["checkpoints", "rows"])):
-        done.counts["named, and refused" if code else "named; the run went on beside it"] += 1
+        done.counts["named, and refused" if code else "named; the run continued"] += 1
     elif differing == ["checkpoints"] and _is_named_when_read(kind, run_dir, name):
         done.counts["named when it is read"] += 1
     else:
@@ -241,7 +241,7 @@ def _is_named_when_read(kind: Kind, run_dir: Path, name: str) -> bool:
 
 
 OUTCOMES = (
-    "harmless", "named, and made good", "named when it is read", "named; the run went on beside it",
+    "harmless", "named, and made good", "named when it is read", "named; the run continued",
     "named, and refused", "undetected",
 )  # fmt: skip
 

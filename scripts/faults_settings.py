@@ -23,7 +23,7 @@ PATIENCE = 20.0
 """Seconds a command may take, starting included."""
 SMALL = (
     "tuned=none", "total_steps=64", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[4]",
-    "eval.episodes=1", "logger=[jsonl]", "checkpoint.every=32",
+    "eval.episodes=1", "logger=[jsonl]", "checkpoint.every=32", "checkpoint.seconds=0",
 )  # fmt: skip
 EVIL = "{_target_: os.system, _args_: [touch pwned]}"
 TEXTS = (

@@ -62,6 +62,9 @@ CELLS = (
     Cell(("algo=impala",), seeds=5, solved=475.0),
 )
 
+UNWATCHED = ("eval.every=0",)
+"""The trained policy is evaluated, and none before."""
+
 
 def rlcli(*words: str) -> str:
     """Run one command; its standard output. What it said is shown when it fails."""
@@ -73,7 +76,9 @@ def rlcli(*words: str) -> str:
 
 def score(cell: Cell, seed: int, root: Path) -> dict[str, Any]:
     """Train one seed and evaluate its last checkpoint."""
-    run = json.loads(rlcli("train", *cell.overrides, f"seed={seed}", f"runs_dir={root}", "--quiet", "--json"))
+    run = json.loads(
+        rlcli("train", *cell.overrides, *UNWATCHED, f"seed={seed}", f"runs_dir={root}", "--quiet", "--json")
+    )
     found = json.loads(
         rlcli("eval", run["dir"], "--episodes", str(EPISODES), "--checkpoint", "last", "--json")
     )
@@ -118,8 +123,8 @@ def table(cells: list[dict[str, Any]]) -> str:
         lines.append(f"| `{cell['command']}` | {steps} | {len(means)} | {figures} | {solved} |")
     lines += [
         "",
-        f"Last checkpoint, {EPISODES} deterministic episodes a seed; IQM: the mean of the middle half of the "
-        f"seeds; {period(cells)}.",
+        f"Last checkpoint, {EPISODES} deterministic episodes per seed; IQM: the mean of the middle half of "
+        f"the seeds; {period(cells)}.",
         "",
         *machine.table(*(cell["with"] for cell in cells)),
         "",

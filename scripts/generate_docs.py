@@ -1,8 +1,7 @@
-"""Generator of the reference pages in docs/ and of the README's tables: `make docs`; `--check` compares.
+"""Generator of the reference pages in docs/: `make docs`; `--check` compares.
 
 docs/cli.md has the help of every verb, docs/keys.md the configuration schema, docs/metrics.md the catalogue
-of metrics, docs/coming_from.md the names in other libraries. The README's tables of figures come from
-docs/results/.
+of metrics, docs/coming_from.md the names in other libraries.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 import subprocess
 import sys
 import types
@@ -208,26 +206,12 @@ def coming_from_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme() -> str:
-    """The README with its tables from docs/results/."""
-    text = (ROOT / "README.md").read_text()
-    for name in ("figures", "bench"):
-        page = (ROOT / "docs" / "results" / f"{name}.md").read_text()
-        body = page.split("\n", 2)[2].split("| measured on")[0].strip()
-        marked = re.compile(f"(<!-- {name}: begin -->\n).*?(<!-- {name}: end -->)", re.DOTALL)
-        found = marked.search(text)
-        assert found, f"README.md has no place for the {name}"
-        text = text[: found.start()] + f"{found[1]}{body}\n{found[2]}" + text[found.end() :]
-    return text
-
-
 def pages() -> Iterator[tuple[Path, str]]:
     """Every generated file with its text."""
     yield ROOT / "docs" / "cli.md", cli_page()
     yield ROOT / "docs" / "keys.md", keys_page()
     yield ROOT / "docs" / "metrics.md", metrics_page()
     yield ROOT / "docs" / "coming_from.md", coming_from_page()
-    yield ROOT / "README.md", readme()
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from rlcli.runs.train import Verdict, train
 SMALL = (
     "tuned=none", "total_steps=512", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[16]",
     "eval.every=96", "eval.episodes=2", "checkpoint.every=64", "checkpoint.keep=3", "logger=[jsonl]",
+    "checkpoint.seconds=0",
     "env.normalize_observation=true", "env.normalize_reward=true",
 )  # fmt: skip
 """Sixteen updates, eight of which are saved and five evaluated."""

@@ -21,6 +21,8 @@ from safetensors.numpy import load_file
 Array = npt.NDArray[Any]
 LEFT_OUT = ("time/", "eval/", "final")
 """Beginnings of figures that may differ between equal runs."""
+EVALUATION = "eval."
+"""Beginning of the keys of evaluations, on which nothing that is compared depends."""
 METRICS = "metrics"
 """The quantity of the digests that is the row of an update; all others are tensors."""
 MISSING = object()
@@ -60,7 +62,8 @@ def compare(left: Path, right: Path) -> Comparison:
     """Compares two run directories, `left` of the revision and `right` of this tree."""
     found = Comparison()
     for name in _only_one(_keys(left), _keys(right)):
-        found.note(f"key {name}")
+        if not name.startswith(EVALUATION):
+            found.note(f"key {name}")
     one, other = read_digests(left), read_digests(right)
     rows = read_rows(left), read_rows(right)
     if one.version != other.version:

@@ -32,8 +32,8 @@ SMALL = (
     "eval.episodes=0", "checkpoint.every=1", "checkpoint.keep=1", "logger=[jsonl]", "name=one",
 )  # fmt: skip
 """Eight updates, each of which is kept as a checkpoint."""
-IN_TORCH = "compute.kernel=torch"
-"""Set where a side has the key, so that both sides compute with torch."""
+WHERE_KNOWN = ("compute.kernel=torch", "checkpoint.seconds=0")
+"""Set where a side has the key, so that both sides compute with torch and keep every checkpoint."""
 
 ALGORITHMS = ("ppo", "ppo_kl", "trpo", "mdpo", "a2c", "impala", "reinforce", "ppg")
 PHASES = "algo.auxiliary_every=4 algo.auxiliary_epochs=2 algo.auxiliary_minibatches=4"
@@ -150,8 +150,8 @@ def overrides(name: str, keys: set[str]) -> list[str]:
     flags = [word for word in words if word.startswith("-")]
     named = {word.partition("=")[0] for word in words}
     small = [word for word in SMALL if word.partition("=")[0] not in named]
-    kernel = [IN_TORCH] if IN_TORCH.partition("=")[0] in keys else []
-    return [*flags, *small, *kernel, *(word for word in words if word not in flags)]
+    known = [word for word in WHERE_KNOWN if word.partition("=")[0] in keys]
+    return [*flags, *small, *known, *(word for word in words if word not in flags)]
 
 
 def trained(sides: Sequence[Side], names: Sequence[str], workers: int) -> dict[tuple[int, str], str | None]:

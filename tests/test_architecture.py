@@ -111,7 +111,7 @@ def test_every_key_on_the_page_exists() -> None:
         for span in re.findall(r"`([a-z_]+\.[a-z_]+(?:=\w+)?)`", PAGE)
         if span.partition(".")[0] in sections and not span.endswith((".py", ".yaml"))
     }
-    assert {"algo.anchor", "network.hidden"} <= keys
+    assert {"algo.anchor", "eval.every"} <= keys
     assert keys - set(KEYS) - {"sweep.json"} - {f"sweep.{name}" for name in _sweep_keys()} == set()
 
 

@@ -22,7 +22,7 @@ NAMES = {
     "auxiliary": "value value_aux clone_kl",
     "loss": "policy value entropy penalty total",
     "epochs": "kl_mu_pi kl_pi_mu ess clip_fraction",
-    "time": "steps_per_second elapsed collect learn health evaluate log",
+    "time": "steps_per_second elapsed collect environment learn estimate health evaluate log digests save",
 }
 
 

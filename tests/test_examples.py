@@ -20,6 +20,7 @@ __all__ = ["rlcli"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+FILE = re.DOTALL | re.MULTILINE
 PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\b[A-Z]\b|\.\.\.|<[a-z]+>")
 SHELLS = [(shell, path) for shell in ("bash", "zsh") if (path := shutil.which(shell))]
 STUB = """#!/bin/sh
@@ -31,15 +32,29 @@ PARTS = (["status"], ["best"], ["--retry"])
 REFUSED = (["n_envs=4"], ["n_steps=256"], ["algo=pppo"])
 """First settings of examples that are shown with their error message."""
 TINY = (*SMALL, "total_steps=16")
-SWEEPS, SEARCHES = ("widths", "my-sweep"), ("ppo16", "my-search")
+SWEEPS, SEARCHES = ("widths", "methods", "my-sweep"), ("ppo16", "my-search")
+
+
+def commands(text: str) -> Iterator[str]:
+    """Command lines in the blocks of a page: all lines of `sh`, those after `$` of `console`."""
+    for kind, block in re.findall(r"^```(console|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        prompt = r"\$ " if kind == "console" else ""
+        yield from re.findall(rf"^{prompt}((?:.*\\\n)*.+)$", block, re.MULTILINE)
+
+
+def files() -> Iterator[tuple[str, str]]:
+    """Files that pages show: the name on a line of its own, then the block."""
+    for page in PAGES:
+        yield from re.findall(r"^`([\w./-]+)`:\n\n```(?:python|yaml)\n(.*?)^```", page.read_text(), FILE)
 
 
 def examples() -> Iterator[str]:
     """Every command line of rlcli that a page shows, as it is printed; docs/cli.md has the help texts."""
     for page in PAGES:
         text = page.read_text()
-        for block in re.findall(r"^```(?:console|bash|sh)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            yield from re.findall(r"^\$ (rlcli (?:.*\\\n)*.*)$", block, re.MULTILINE)
+        for command in commands(text):
+            if command.startswith("rlcli "):
+                yield command
         for block in re.findall(r"^  Examples:\n((?:    .*\n)+)", text, re.MULTILINE):
             yield from (line.strip() for line in block.splitlines())
         inline = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -81,11 +96,6 @@ def arguments(shell: str, folder: Path, lines: list[str]) -> list[list[str]]:
     return [call.split("\0")[:-1] for call in record.read_text().split("\n\0")[:-1]]
 
 
-def uncommented(words: list[str]) -> list[str]:
-    """Arguments up to a comment, which interactive zsh passes on."""
-    return words[: words.index("#")] if "#" in words else words
-
-
 def test_there_are_examples_of_every_verb() -> None:
     verbs = {example.split()[1] for example in EXAMPLES}
     assert {
@@ -108,11 +118,35 @@ def test_shells_pass_every_example_on_as_it_is_printed(shell: str, tmp_path: Pat
     lines = [printed(example) for example in EXAMPLES]
     passed = arguments(shell, tmp_path, lines)
     assert len(passed) == len(lines)
-    assert [uncommented(words) for words in passed] == [words_of(example) for example in EXAMPLES]
+    assert passed == [words_of(example) for example in EXAMPLES]
+
+
+def test_no_command_has_a_comment() -> None:
+    """Interactive zsh takes one for arguments."""
+    shown = [command for page in PAGES for command in commands(page.read_text())]
+    assert len(shown) > 60
+    assert [command for command in shown if "#" in command] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("```sh\na b\nc \\\n  d\n```\n", ["a b", "c \\\n  d"]),
+        ("```console\n$ a\noutput\n$ b \\\n    c\n```\n", ["a", "b \\\n    c"]),
+        ("```text\na\n```\n", []),
+    ],
+)
+def test_commands_in_blocks(text: str, expected: list[str]) -> None:
+    assert list(commands(text)) == expected
 
 
 def prepared(rlcli: Rlcli) -> str:
-    """Tiny runs under the names that examples use; returns the id of one."""
+    """Files of the pages, and tiny runs under the names that examples use; returns the id of one."""
+    for name, content in files():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content)
+    assert rlcli("train", "-q", "env=corridor:Corridor-v0", *TINY, "name=made").code == 0
+    shutil.copytree("runs/made", "copied_run")
     for name in ("wide", "other", "my-run"):
         assert rlcli("train", "-q", *TINY, f"name={name}").code == 0
     for name in SWEEPS:

@@ -1,4 +1,4 @@
-"""The Python interface as a whole: public names, imports on first use, the README's snippets."""
+"""The Python interface as a whole: public names, imports on first use, the snippets of the pages."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 import rlcli
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-SNIPPETS: list[str] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "python.md")
+SNIPPETS: list[str] = [
+    snippet for page in PAGES for snippet in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+]
 
 
 def test_every_public_name_is_there_and_documented() -> None:
@@ -33,9 +35,9 @@ def test_importing_rlcli_loads_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_snippets_of_the_readme_run_as_printed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_snippets_of_the_pages_run_as_printed(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All in one program, in order; only the number of steps is smaller."""
-    assert len(SNIPPETS) >= 1
+    assert len(SNIPPETS) == 2
     program = "\n".join(SNIPPETS)
     assert "total_steps=20000" in program
     exec(compile(program.replace("total_steps=20000", "total_steps=2048"), "README.md", "exec"), {})

@@ -20,7 +20,7 @@ from scripts.run_comparison import Comparison, compare, read_digests
 ROOT = Path(__file__).parents[1]
 WORDS = (
     "tuned=none", "total_steps=64", "env.num_envs=2", "algo.rollout_steps=16", "network.hidden=[8]",
-    "eval.episodes=0", "checkpoint.every=1", "checkpoint.keep=1", "logger=[jsonl]",
+    "eval.episodes=0", "checkpoint.every=1", "checkpoint.seconds=0", "checkpoint.keep=1", "logger=[jsonl]",
 )  # fmt: skip
 
 
@@ -157,3 +157,15 @@ def test_a_run_at_a_revision_and_in_this_tree(tmp_path: Path) -> None:
     verdict = done.stdout.splitlines()[-1]
     # Uncommitted changes may be meant to change numbers; without any it is identical.
     assert verdict.startswith("different: 1 of 1 runs" if done.returncode else "identical: 1 runs, 8 updates")
+
+
+def test_runs_with_and_without_evaluations_are_the_same(whole: Path, tmp_path: Path) -> None:
+    """What evaluations find and how often they are made is left out, by rule."""
+    evaluated = tmp_path / "evaluated"
+    words = [*(word for word in WORDS if not word.startswith("eval.")), "eval.every=32", "eval.episodes=1"]
+    train([compose(words).config], [evaluated], quiet=True)
+    assert "eval/return_mean" in (evaluated / "metrics.jsonl").read_text()
+    assert compare(whole, evaluated) == Comparison(updates=2, digests=10)
+    config = evaluated / "config.yaml"
+    config.write_text(config.read_text().replace("  every: 32\n", ""))
+    assert compare(whole, evaluated) == Comparison(updates=2, digests=10)

@@ -17,6 +17,7 @@ from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
 from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
+from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
@@ -80,6 +81,8 @@ class NativeSession:
             collectors,
             whole_episodes=config.collect.whole_episodes,
         )
+        # Its first episodes, begun by the collector, are no part of an update.
+        self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
 
     @property
     def runs(self) -> Sequence[int]:
@@ -104,12 +107,15 @@ class NativeSession:
             self._collector.states = collected_before
             raise
         rows = _rows(configs, done, result, episodes, self._collector.states)
+        seconds = result.seconds | {"time/collect": collected - started}
+        if self._environment_time is not None:
+            seconds["time/environment"] = self._environment_time.take()
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}
         for r, run in enumerate(self._order):
             failed = self._failure(r, result, done[r] + 1)
             if failed is None:
-                rows[r] |= result.seconds | {"time/collect": collected - started}
+                rows[r] |= seconds
                 outcome[run] = rows[r]
             else:
                 good[r] = False
@@ -147,8 +153,9 @@ class NativeSession:
     def _on_host(self) -> dict[str, Array]:
         """The arrays of the present state, [R, ...], by their names in a checkpoint."""
         if self._hosted is None or self._hosted[0] is not self._state:
-            leaves = states.named_leaves(to_declared(self._state, self._model.network))
-            arrays = {f"train.{name}": leaf.cpu().numpy() for name, leaf in leaves.items()}
+            leaves = states.named_leaves(to_declared(self._state, self._model.network), "train.")
+            on_host = self._state.update.device.type == "cpu"
+            arrays = {name: (leaf if on_host else leaf.cpu()).numpy() for name, leaf in leaves.items()}
             self._hosted = self._state, arrays
         return self._hosted[1]
 

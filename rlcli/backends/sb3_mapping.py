@@ -175,7 +175,7 @@ def refusals(config: RunConfig) -> Iterator[Fault]:
     flat = flatten(config)
 
     def refused(name: str, reason: str) -> Fault:
-        text = f"{name}={display(flat[name])} cannot be had with backend=sb3: {reason}."
+        text = f"{name}={display(flat[name])} is not possible with backend=sb3: {reason}."
         return Fault(text, frozenset({name, "backend"}))
 
     name = algorithm(config)
@@ -198,7 +198,9 @@ def unobserved(spec: EnvSpec) -> Fault | None:
     """The refusal of an environment without observations, of which SB3 makes no policy."""
     if spec.observation.width:
         return None
-    text = f"{spec.id} gives observations of size 0, which cannot be had with backend=sb3; native takes them."
+    text = (
+        f"{spec.id} gives observations of size 0, which is not possible with backend=sb3; native takes them."
+    )
     return Fault(text, frozenset({"env.id", "backend"}))
 
 

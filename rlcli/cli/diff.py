@@ -76,7 +76,7 @@ def _outcome(found: Differences) -> str:
         last = f" up to update {compared.last}" if compared.last is not None else ""
         return f"same: {count(compared.updates)} {updates} the same{last}, in every digest"
     where = ", ".join(compared.difference.quantities) or "a digest of all"
-    return f"different: update {compared.difference.update} is the first that differs, in {where}"
+    return f"different: the runs differ first at update {compared.difference.update}, in {where}"
 
 
 def _figures(left: dict[str, float], right: dict[str, float]) -> Sequence[Sequence[str]]:

@@ -9,7 +9,7 @@ import typer
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
 from rlcli.cli.output import count, emit, number, result
-from rlcli.errors import UserError
+from rlcli.errors import UserError, nearest
 
 
 def evaluate(
@@ -19,7 +19,10 @@ def evaluate(
         bool, typer.Option("--stochastic", help="Sample actions instead of taking the mode.")
     ] = False,
     checkpoint: Annotated[
-        str, typer.Option("--checkpoint", metavar="last|best|N", help="Checkpoint to load; N is an update.")
+        str,
+        typer.Option(
+            "--checkpoint", metavar="last|best|N", help="Checkpoint to load; N is the number of an update."
+        ),
     ] = "last",
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
@@ -78,5 +81,6 @@ def _checkpoint(text: str) -> int | Literal["last", "best"]:
     if text == "best":
         return "best"
     if not text.isdecimal():
-        raise UserError(f"--checkpoint {text}: give last, best or the number of an update.")
+        similar = "".join(f" Did you mean {word!r}?" for word in nearest(text, ("last", "best"), 1))
+        raise UserError(f"--checkpoint {text}: give last, best or the number of an update.{similar}")
     return int(text)

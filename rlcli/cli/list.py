@@ -30,9 +30,10 @@ def list_(
 ) -> None:
     """List algorithms, environments, configs, networks, or launchers of sweeps with their settings.
 
-    Environments marked `array` have a batched numpy version, faster and bit for bit equal; any other
-    Gymnasium id, also `module:Id`, works as well. The last column has why one cannot be trained yet: a
-    package to install, or observations that no network reads.
+    Environments marked `array` have a batched numpy version, and those marked `mujoco` are stepped without
+    Gymnasium: faster, and bit for bit equal. Any other Gymnasium id, also `module:Id`, works as well. The
+    last column has why one cannot be trained yet: a package to install, or observations that no network
+    reads.
 
     Examples:
       rlcli list algos
@@ -80,6 +81,7 @@ def _configs(config_dir: str | None) -> list[dict[str, Any]]:
 
 def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     from rlcli.config.groups import files
+    from rlcli.envs.mujoco.choice import MUJOCO_ENVS
     from rlcli.envs.obstacles import obstacles
     from rlcli.envs.registry import ARRAY_ENVS, known_ids
 
@@ -93,6 +95,7 @@ def _envs(config_dir: str | None) -> list[dict[str, Any]]:
         {
             "name": name,
             "array": name in ARRAY_ENVS,
+            "mujoco": name in MUJOCO_ENVS,
             "tuned": tuned.get(name, []),
             "cannot_train": reasons.get(name, ""),
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
-from rlcli.errors import EXIT_STORAGE
+from rlcli.errors import EXIT_STORAGE, StorageError, UserError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rlcli.runs.result import Result
     from rlcli.sweeps.sweep import Sweep
 
@@ -22,12 +24,12 @@ HEALTH = (
 """Metrics in a sweep's table with their digits; the last are left out where there is no room."""
 
 
-def conclude(outcome: Result, title: str, env_id: str, reference: object, as_json: bool) -> int:
-    """Print the outcome of a run, which `reference` names on the command line; returns the exit code."""
-    from rlcli.store import own_runs
+def conclude(outcome: Result, title: str, reference: object, as_json: bool, profiled: bool = False) -> int:
+    """Print the outcome of a run, which `reference` names on the command line; returns the exit code.
 
-    module = env_id.rpartition(":")[0]
-    own = f" --import {module}" if module and not own_runs.remembered(outcome.dir, [module]) else ""
+    `profiled`: its config asks for a profile, which is printed too.
+    """
+    words = " ".join((str(reference), *_import_flags(outcome.dir)))
     result_is_kept()
     if as_json:
         emit(outcome_row(outcome))
@@ -36,16 +38,38 @@ def conclude(outcome: Result, title: str, env_id: str, reference: object, as_jso
         if outcome.message is not None:
             result(f"Stopped early: {outcome.message}")
         result(f"Saved to {outcome.dir}")
-        result(f"Next: rlcli eval {reference}{own}, or rlcli show {reference}")
+        result(f"Next: rlcli eval {words}, or rlcli show {reference}")
+    if profiled and not as_json:
+        _print_profile(outcome)
     if outcome.exit_code != 0:
         say(f"{outcome.status}: {outcome.message or 'no reason given'}")
         if not outcome.dir.is_dir():
             say(f"{outcome.dir} does not exist any more: it was removed while the run trained.")
             return int(outcome.exit_code)
         say(f"Saved to {outcome.dir}; for details see its train.log.")
-        for line in _next_steps(outcome, f"{reference}{own}"):
+        for line in _next_steps(outcome, words):
             say(line)
     return int(outcome.exit_code)
+
+
+def _print_profile(outcome: Result) -> None:
+    from rlcli.cli.profile_table import print_profile
+    from rlcli.store.profile import read_profile
+
+    profile = read_profile(outcome.dir)
+    if profile is not None:
+        print_profile(profile)
+
+
+def _import_flags(run_dir: Path) -> list[str]:
+    """`--import MODULE` for modules that the next command has to name; none if the config cannot be read."""
+    from rlcli.runs.reference import import_flags
+    from rlcli.store.config_file import read_config
+
+    try:
+        return import_flags(run_dir, read_config(run_dir))
+    except (StorageError, UserError):
+        return []
 
 
 def _next_steps(outcome: Result, words: str) -> list[str]:
@@ -63,13 +87,13 @@ def _next_steps(outcome: Result, words: str) -> list[str]:
         return [f"Once its files can be written: rlcli resume {words}"]
     if (outcome.dir / BATCH).exists():
         return [
-            "A resume would end in the same way: train it anew with other settings, such as a smaller "
+            "A resume would end in the same way: train it again with other settings, such as a smaller "
             "learning rate.",
             f"Its last figures: rlcli show {words.partition(' ')[0]}",
         ]
     return [
-        "A resume takes the same steps and fails in the same way, as long as its cause is there.",
-        f"Once that is corrected: rlcli resume {words}",
+        "A resume takes the same steps and fails in the same way, until its cause is corrected.",
+        f"After that: rlcli resume {words}",
     ]
 
 
@@ -85,19 +109,24 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         result(f"Next: rlcli sweep best {sweep.dir}, or rlcli show {sweep.dir}")
     elif sweep.exit_code == 0:
         result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
+    profiled = [job.name for job in sweep.jobs if (sweep.dir / job.name / "profile.json").is_file()]
+    if profiled:  # of a cohort, the one that ends last has all of its time
+        result(f"Where the time went: rlcli show {sweep.dir / profiled[-1]}")
     else:
         gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
         if gone:
             say(f"It cannot be resumed: the folders of {', '.join(gone)} do not exist any more.")
             return sweep.exit_code
+        from rlcli.sweeps.reference import reference
         from rlcli.sweeps.sweep import OVER
 
+        again = reference(sweep).words
         statuses = {job.status for job in sweep.jobs}
         if not statuses <= set(OVER):
-            say(f"Resume with: rlcli resume {sweep.dir}")
+            say(f"Resume with: rlcli resume {again}")
         if "failed" in statuses:
-            say("Jobs that failed fail again as long as the cause is there.")
-            say(f"Once that is corrected: rlcli resume {sweep.dir} --retry")
+            say("Jobs that failed fail again until the cause is corrected.")
+            say(f"After that: rlcli resume {again} --retry")
     return sweep.exit_code
 
 

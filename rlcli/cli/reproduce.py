@@ -96,8 +96,9 @@ def _print(outcome: Reproduction) -> None:
         result(f"identical: {_updates(found.updates)}, {count(found.digests)} digests")
     elif found.difference is not None:
         where = ", ".join(found.difference.quantities)
-        result(f"different: update {found.difference.update} is the first that differs, in {where}")
-        result(f"{_equal(found.updates)} before it")
+        result(f"different: the runs differ first at update {found.difference.update}, in {where}")
+        if found.updates:
+            result(f"{_equal(found.updates)} before it")
         if outcome.provenance:
             rows = [(one.name, _text(one.left), _text(one.right)) for one in outcome.provenance]
             table(("changed since", "recorded", "here"), rows)

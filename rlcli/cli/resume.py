@@ -70,6 +70,7 @@ def resume(
 
     from rlcli.config.overrides import parse_command
     from rlcli.runs.resume import resume as resume_run
+    from rlcli.store.config_file import read_config
     from rlcli.store.directory import find_run, find_sweep, runs_root, summary
     from rlcli.sweeps.preflight import CHECKS
 
@@ -101,7 +102,8 @@ def resume(
         return
     title = f"{about['algo']} on {about['env']}, seed {about['seed']}"
     known = outcome.id if found.parent == root else found
-    code = conclude(outcome, title, str(about["env"]), known, as_json)
+    profiled = read_config(found).profile
+    code = conclude(outcome, title, known, as_json, profiled)
     if code != 0:
         raise typer.Exit(code)
 

@@ -12,6 +12,7 @@ import typer
 from rlcli.cli.options import AsJson
 from rlcli.cli.outcome import emit_sweep, print_sweep
 from rlcli.cli.output import count, emit, result, table
+from rlcli.cli.profile_table import print_profile
 from rlcli.cli.times import between, readable
 
 RunOrSweep = Annotated[
@@ -25,8 +26,9 @@ RunOrSweep = Annotated[
 def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     """Show a run's result, health and settings, or the jobs of a sweep.
 
-    Of a run: its result, its health at the last update, and the settings that are not defaults. Of a sweep:
-    one line per job. Figures are rounded and times are in UTC; --json has them in full.
+    Of a run: its result, its health at the last update, the settings that are not defaults, and where the
+    time went if it was trained with profile=true. Of a sweep: one line per job. Figures are rounded and times
+    are in UTC; --json has them in full.
 
     Examples:
       rlcli show last
@@ -34,6 +36,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
       rlcli show last --json
     """
     from rlcli.store.directory import find_run, find_sweep, runs_root, summary
+    from rlcli.store.profile import read_profile
     from rlcli.store.rows import last_row
 
     sweep_dir = find_sweep(run, runs_root())
@@ -44,8 +47,10 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     about = dict(summary(directory))
     health = last_row(directory)
     settings = _changed(directory)
+    profile = read_profile(directory)
     if as_json:
-        emit({**about, "health": health, "settings": settings})
+        shown = {} if profile is None else {"profile": profile._asdict()}
+        emit({**about, "health": health, "settings": settings, **shown})
         return
 
     from rlcli.catalog import HEADLINES
@@ -56,6 +61,9 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+    if profile is not None:
+        result()
+        print_profile(profile)
 
 
 def _rounded(name: str, value: float) -> str:
@@ -83,15 +91,27 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         best = about["best_return_mean"]
         better = "" if best is None else f", best {figure(best)}"
         yield "return", f"{figure(about['eval_return_mean'])}{better}"
+    if about["eval_every_reason"]:
+        yield "evaluated", "at the end only; manifest.json has the reason"
     yield "steps", _steps(about)
     yield from _times(about)
     for name in ("backend", "kernel", "sweep", "reproduces", "notes"):
         if about[name] and about[name] != "native":
             yield name, str(about[name])
+    yield from _env_backend(about)
     if about["tags"]:
         yield "tags", ", ".join(about["tags"])
     if not about["exact_resume"]:
         yield "exact resume", "no; manifest.json has the reason"
+
+
+def _env_backend(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What stepped the environments, where that is not Gymnasium or might be expected not to be."""
+    stepped, reason = about["env_backend"], about["env_backend_reason"]
+    if reason is not None:
+        yield "env backend", f"{stepped}: {reason}"
+    elif stepped not in (None, "gymnasium"):
+        yield "env backend", str(stepped)
 
 
 def _steps(about: Mapping[str, Any]) -> str:

@@ -51,7 +51,9 @@ def status(sweep: Directory, as_json: AsJson = False) -> None:
     for one in [one for one in state.trials if one.status == "failed"][:SHOWN]:
         result(f"failed: trial {one.number} ({_params(one)}): {one.reason}")
     if state.status not in ("running", "finished"):
-        result(f"Resume with: rlcli resume {state.sweep.dir}")
+        from rlcli.sweeps.reference import reference
+
+        result(f"Resume with: rlcli resume {reference(state.sweep).words}")
 
 
 def best(sweep: Directory, as_json: AsJson = False) -> None:

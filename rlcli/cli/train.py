@@ -132,7 +132,7 @@ def _train_one(job: Composed, quiet: bool, as_json: bool) -> int:
     outcome = run_one(job, quiet=quiet)
     title = f"{job.config.algo.name} on {job.config.env.id}, seed {job.config.seed}"
     known = outcome.id if root_of(job) == runs_root() else outcome.dir
-    return conclude(outcome, title, job.config.env.id, known, as_json)
+    return conclude(outcome, title, known, as_json, job.config.profile)
 
 
 def _train_sweep(jobs: Sequence[Composed], command: Command, quiet: bool, as_json: bool) -> int:

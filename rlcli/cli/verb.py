@@ -10,7 +10,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from rlcli.cli.choices import name_nearest
 from rlcli.cli.output import say
+from rlcli.envs import probe_clock
 from rlcli.errors import EXIT_CRASH, EXIT_SIGINT, EXIT_STORAGE, RlcliError, UserError
 from rlcli.streams import prints_apart
 from rlcli.text import described, message_of, trace
@@ -23,7 +25,10 @@ class Verb(TyperCommand):
     """A command whose errors are messages and exit codes, never tracebacks on the terminal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; a setting written as a flag is named as the setting it is."""
+        """Parse the arguments; a setting written as a flag is named as the setting it is.
+
+        For a mistyped value of a flag that has choices, the nearest one is named.
+        """
         typed = tuple(args)  # parsing empties the list
         try:
             return super().parse_args(ctx, args)
@@ -33,6 +38,7 @@ class Verb(TyperCommand):
             unclear = getattr(error, "possibilities", None)
             if flag.startswith("--") and not unclear and takes_settings and hasattr(error, "message"):
                 error.message += _as_setting(flag, typed)
+            name_nearest(error, self)
             raise
 
     def invoke(self, ctx: Any) -> Any:
@@ -71,8 +77,10 @@ class Verb(TyperCommand):
                 ctx.params[flag] = True
         if ctx.params.get("as_json") and "quiet" in ctx.params:
             ctx.params["quiet"] = True
+        quiet = any(given.get(flag) for given in (ctx.params, ctx.obj or {}) for flag in ("quiet", "as_json"))
         try:
-            super().invoke(ctx)
+            with probe_clock.shown(not quiet):
+                super().invoke(ctx)
         except typer.Exit as ended:
             return ended.exit_code
         return 0

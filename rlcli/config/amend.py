@@ -76,8 +76,8 @@ def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
     elif setting.key not in RESUMABLE:
         has = f"={display(flat[setting.key])}" if setting.key in flat else ""
         yield Fault(
-            f"{setting.key}={text}: a resumed run keeps its {setting.key}{has}, which made its past; "
-            "train a new run instead."
+            f"{setting.key}={text}: a resumed run keeps its {setting.key}{has}, on which its steps so "
+            "far depend; train a new run instead."
         )
     elif "${" in text:
         yield Fault(f"{setting.key}={text}: give a value, nothing is composed when a run is resumed.")

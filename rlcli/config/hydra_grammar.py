@@ -251,7 +251,7 @@ def _cause(key: str, value: str, error: Exception) -> str:
     if (wrong := unbalanced(value)) is not None:
         return wrong
     if several:
-        return f"{several[1]}=... is another setting; give each as a word of its own, in quotes of its own"
+        return f"{several[1]}=... is another setting; give each as a separate word, in its own quotes"
     if re.search(r"(^|[,\[({])\s*,|,\s*($|[\])}])", value):
         return "there is nothing beside a comma"
     if not re.fullmatch(r"[\w@:./-]+", key.lstrip("+~")):

@@ -204,7 +204,7 @@ def _resolved(declared: Declared, values: dict[str, Any]) -> tuple[Any, list[Fau
     if isinstance(settings, Joblib) and settings.n_jobs == 0:
         faults.append(
             Fault(
-                f"{SETTING}.n_jobs=0: give a number of processes, or -1 for one a core.",
+                f"{SETTING}.n_jobs=0: give a number of processes, or -1 for one per core.",
                 frozenset({f"{SETTING}.n_jobs"}),
             )
         )

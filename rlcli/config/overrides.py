@@ -240,7 +240,7 @@ class _Checker:
         value = parsed.values[0].data
         if len(parsed.values) > 1 or not isinstance(value, dict):
             within = ", ".join(name for name in KEYS if name.startswith(parsed.key + "."))
-            yield _fault(parsed, f"{parsed.text!r}: {parsed.key} holds {within}; set one of them.")
+            yield _fault(parsed, f"{parsed.text!r}: {parsed.key} contains {within}; set one of them.")
             return
         for name, item in value.items():
             key, text = f"{parsed.key}.{name}", spelled(item)

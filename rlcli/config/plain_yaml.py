@@ -51,7 +51,7 @@ class BoundedLoader(yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             node = super().compose_node(parent, index)
             if id(node) not in self._sizes:
-                raise _fault(f"the alias {anchor!r} lies within what it stands for", event)
+                raise _fault(f"the alias {anchor!r} refers to itself", event)
             self._count(self._sizes[id(node)], event)
             return node
         self._depth += 1
@@ -72,7 +72,7 @@ class BoundedLoader(yaml.SafeLoader):
             name = self.construct_object(key, deep=True) if key.tag != "tag:yaml.org,2002:merge" else key
             if not isinstance(name, Hashable) or name in names:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{str(name)[:40]!r} stands twice, or is no name", key.start_mark
+                    None, None, f"{str(name)[:40]!r} occurs twice, or is not a name", key.start_mark
                 )
             names.add(name)
         return super().construct_mapping(node, deep)

@@ -130,8 +130,8 @@ def adaptive_penalty_fits(config: RunConfig, provenance: Mapping[str, str]) -> I
         bound = getattr(algo, name)
         if bound is not None and algo.beta and not SMALLEST <= algo.beta * bound <= LARGEST:
             yield Fault(
-                f"algo.beta x algo.{name} = {algo.beta:g} x {bound:g} = {algo.beta * bound:g} lies outside "
-                f"what float32 holds, {SMALLEST:.2g} to {LARGEST:.2g}.",
+                f"algo.beta x algo.{name} = {algo.beta:g} x {bound:g} = {algo.beta * bound:g} is outside "
+                f"the range of float32, {SMALLEST:.2g} to {LARGEST:.2g}.",
                 frozenset({"algo.beta", f"algo.{name}"}),
             )
 

@@ -166,7 +166,7 @@ class AlgoConfig:
     )
     minibatch_of: str = key(
         "samples",
-        "What a minibatch holds: samples of all environments at any step, or whole sequences of some "
+        "What a minibatch contains: samples of all environments at any step, or whole sequences of some "
         "environments, as networks with memory need (minibatches must divide env.num_envs then).",
         choices=("samples", "sequences"),
     )
@@ -455,9 +455,10 @@ class EnvConfig:
     backend: str = key(
         "auto",
         "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
-        "the library itself; auto: array where there is one; torch: the same equations on `device`, equal "
-        "within a tolerance, for training (evaluation uses array).",
-        choices=("auto", "gymnasium", "array", "torch"),
+        "the library itself; mujoco: MuJoCo stepped without Gymnasium, equal bit for bit; auto: array or "
+        "mujoco where there is one; torch: the same equations on `device`, equal within a tolerance, for "
+        "training (evaluation uses array).",
+        choices=("auto", "gymnasium", "array", "mujoco", "torch"),
         effect="maybe",
     )
     normalize_observation: bool = key(
@@ -507,9 +508,12 @@ class NetworkConfig:
 class EvalConfig:
     """Evaluation on separate environments, with the same episode seeds each time."""
 
-    every: int = key(
-        0, "Evaluate at the first update that reaches a multiple of this; 0: only at the end.",
-        unit="env steps", ge=0, resumable=True,
+    every: int | None = key(
+        None,
+        "Evaluate at the first update that reaches a multiple of this; 0: only at the end; null: a tenth of "
+        "total_steps, or only at the end where the run has fewer than 10 updates or an evaluation could take "
+        "over 5% of its training time. The first evaluation decides, and manifest.json records it.",
+        unit="env steps", ge=0, resumable=True, absent=0,
     )  # fmt: skip
     episodes: int = key(
         10, "Episodes per evaluation; 0 disables evaluation.", ge=0, le=1_000_000, resumable=True
@@ -548,8 +552,17 @@ class CheckpointConfig:
     """Checkpoints: when the full state is saved, and which are kept."""
 
     every: int = key(
-        20_000, "Save at the first update that reaches a multiple of this; 0: only at the end.",
+        20_000,
+        "Save at the first update that reaches a multiple of this, or later (checkpoint.seconds); 0: only at "
+        "the end.",
         unit="env steps", ge=0, effect="nothing", resumable=True,
+    )  # fmt: skip
+    seconds: float | str = key(
+        "auto",
+        "Minimum time from one checkpoint to the next: one that checkpoint.every asks for earlier waits. "
+        "auto: 50 times as long as the last one took, so that checkpoints take at most 2% of the time; 0: "
+        "none waits. The first, the best and the one at the end never wait.",
+        unit="s", ge=0, words=("auto",), effect="nothing", resumable=True, absent=0.0,
     )  # fmt: skip
     keep: int = key(
         0, "Keep every keep-th checkpoint, besides the last two and the best; 0: no others.", ge=0,
@@ -750,6 +763,12 @@ class RunConfig:
         ("console", "jsonl", "wandb"), "Loggers of metric rows.",
         choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
+    profile: bool = key(
+        False,
+        "Measure where the time goes: a table at the end, profile.json in the run directory, and "
+        "time/environment in each row.",
+        effect="nothing", resumable=True,
+    )  # fmt: skip
     algo: AlgoConfig = field(default_factory=AlgoConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     collect: CollectConfig = field(default_factory=CollectConfig)
@@ -784,6 +803,11 @@ class RunConfig:
     def schedule_length(self) -> int:
         """Length of schedules in env steps: `schedule_steps`, by default `total_steps`."""
         return self.schedule_steps or self.total_steps
+
+    @property
+    def tenth(self) -> int:
+        """A tenth of the run in env steps, rounded up."""
+        return -(-self.total_steps // 10)
 
     def resolved(self) -> RunConfig:
         """The config with defaults derived from other keys written out, to keep when those change."""

@@ -158,7 +158,7 @@ def compose_search(command: Command, checks: Iterable[Check] = ()) -> Search | N
     one_by_one = command.launching.name == ONE_BY_ONE
     if one_by_one and job.config.sweep.pruner != "none" and job.config.sweep.replicas > 1:
         raise UserError(
-            f"sweep.pruner={job.config.sweep.pruner} judges a trial by all its seeds at once, which "
+            f"sweep.pruner={job.config.sweep.pruner} compares a trial by all its seeds at once, which "
             f"{CHOICE}={ONE_BY_ONE} trains apart; leave one of them out."
         )
     return dataclasses.replace(search, base=job)

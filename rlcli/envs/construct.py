@@ -137,7 +137,7 @@ def _import_for(env_id: str, module: str) -> None:
             ) from error
         raise UserError(
             f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
-            hint=f"Install the package that holds it, for example: pip install {module.partition('.')[0]}",
+            hint=f"Install the package that contains it, for example: pip install {module.partition('.')[0]}",
         ) from error
     except BaseException as error:
         contained(error, module)

@@ -8,7 +8,6 @@ Shapes: R runs, N environments of one run.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,14 +15,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.envs.boundary import InvalidResult, read_reset, read_step, read_steps
+from rlcli.envs.boundary import read_reset, read_step, read_steps
+from rlcli.envs.episodes import EpisodeLog, split_actions
 from rlcli.envs.failures import Failures, check_finite, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
-from rlcli.envs.untrusted import close, contained, surroundings_kept
+from rlcli.envs.untrusted import close, surroundings_kept
 from rlcli.envs.user_code import definition_of, prefixed
-from rlcli.errors import EnvironmentFault
-from rlcli.text import shown
 
 Env = gymnasium.Env[Any, Any]
 
@@ -44,11 +42,7 @@ class GymnasiumVectorEnv:
         if len(self.failures) == num_runs:
             raise self.failures[0]
         self._current = np.zeros((num_runs, num_envs, *spec.observation.shape), spec.observation.dtype)
-        self._clock = 0
-        """Steps of all environments since they were made."""
-        self._sent: Array | None = None
-        """Actions [R, N, ...] of the last step, as the environments got them."""
-        self._episodes = [[_NO_EPISODE] * num_envs for _ in range(num_runs)]
+        self._log = EpisodeLog(spec, num_runs, num_envs)
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
@@ -56,10 +50,10 @@ class GymnasiumVectorEnv:
         for run, index in zip(*(axis.tolist() for axis in mask.nonzero()), strict=True):
             if run in self.failures:
                 continue
-            number = self._episodes[run][index][0] + 1
-            self._episodes[run][index] = number, self._clock, int(seeds[run, index])
+            seed = int(seeds[run, index])
+            self._log.begin(run, index, seed)
             try:
-                current[run, index] = self._start_episode(run, index)
+                current[run, index] = self._start_episode(run, index, seed)
             except BaseException as error:
                 self._fail(run, index, error)
         check_finite(self.failures, self.spec.id, current, "observation after a reset", self._culprit)
@@ -69,17 +63,17 @@ class GymnasiumVectorEnv:
 
     def step(self, actions: Array) -> Step:
         """Steps every environment of every run that has not failed."""
-        sent = self._sent = self.spec.action.to_env(actions)
+        sent = self.spec.action.to_env(actions)
+        self._log.step(sent)
         observations = np.zeros(self._current.shape, self._current.dtype)
         rewards = np.zeros((self.num_runs, self.num_envs))
         terminated, truncated = np.zeros((2, self.num_runs, self.num_envs), np.bool_)
-        self._clock += 1
         for run in range(self.num_runs):
             if run in self.failures:
                 continue
             rows = (observations[run], rewards[run], terminated[run], truncated[run])
-            run_actions = self._split_actions(sent[run])
-            if self._clock <= CHECKED_STEPS and any(number == 1 for number, _, _ in self._episodes[run]):
+            run_actions = split_actions(self.spec.action, sent[run])
+            if self._log.clock <= CHECKED_STEPS and self._log.any_first(run):
                 with surroundings_kept():
                     results = self._step_run(run, run_actions)
                 self._read(run, results, rows)
@@ -128,41 +122,22 @@ class GymnasiumVectorEnv:
 
     def _fail(self, run: int, index: int, error: BaseException) -> None:
         """Records a run's failure, with environment, episode, step, reset seed and action."""
-        if isinstance(error, InvalidResult):
-            failure: Exception = EnvironmentFault(
-                f"{self._culprit(run, index)} gave what is invalid: {error}."
-            )
-        else:
-            where = self._where(run, index)
-            failure = contained(error, f"{self.spec.id}, {where},")
-            with contextlib.suppress(Exception):
-                failure.add_note(f"In {self.spec.id}, {where}.")
-        self.failures[run] = failure
+        self.failures[run] = self._log.failure(run, index, error, self._place(run, index))
 
     def _culprit(self, run: int, index: int) -> str:
         """The environment that returned an invalid result, after file and line of the user's method."""
-        method = "step" if self._steps(run, index) else "reset"
-        place = definition_of(self._envs[run][index], method)
-        return prefixed(place, f"{self.spec.id}, {self._where(run, index)}")
+        return prefixed(self._place(run, index), f"{self.spec.id}, {self._log.where(run, index)}")
 
-    def _where(self, run: int, index: int) -> str:
-        number, _, seed = self._episodes[run][index]
-        step, given = self._steps(run, index), f"reset seed {seed}"
-        if not step:
-            return f"environment {index}, the reset of its episode {number} ({given})"
-        if self._sent is not None:
-            given += f", action {shown(list(self._split_actions(self._sent[run]))[index])}"
-        return f"environment {index}, step {step} of its episode {number} ({given})"
-
-    def _steps(self, run: int, index: int) -> int:
-        """Steps of an environment's episode so far."""
-        return self._clock - self._episodes[run][index][1]
+    def _place(self, run: int, index: int) -> str | None:
+        """`file:line` of the user's method that an environment ran last."""
+        method = "step" if self._log.length(run, index) else "reset"
+        return definition_of(self._envs[run][index], method)
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order, and closes the environments of the others."""
         self._close(env for run, envs in enumerate(self._envs) if run not in rows for env in envs)
         self._envs = [self._envs[run] for run in rows]
-        self._episodes = [self._episodes[run] for run in rows]
+        self._log.select(rows)
         self._current = self._current[list(rows)]
         self.failures = keep_rows(self.failures, rows)
         self.num_runs = len(rows)
@@ -171,21 +146,11 @@ class GymnasiumVectorEnv:
         """Closes every environment."""
         self._close(env for envs in self._envs for env in envs)
 
-    def _split_actions(self, sent: Array) -> Iterable[Any]:
-        """Splits one run's actions into one per environment."""
-        action = self.spec.action
-        if action.kind == "discrete":
-            # Python's own integers: `Discrete.contains` checks them twice as fast as numpy's.
-            return list(sent.tolist())
-        # An array of rank 1 comes apart into scalars, which a `Box` of shape () does not contain.
-        return map(np.asarray, sent) if action.kind == "box" and not action.shape else sent
-
-    def _start_episode(self, run: int, index: int) -> Any:
-        number, _, seed = self._episodes[run][index]
+    def _start_episode(self, run: int, index: int, seed: int) -> Any:
         if self.spec.fresh_each_episode:
             self._close([self._envs[run][index]])
             self._envs[run][index] = self._create()
-        if number == 1:
+        if self._log.number(run, index) == 1:
             with surroundings_kept():
                 result = self._envs[run][index].reset(seed=seed)
         else:
@@ -197,7 +162,3 @@ class GymnasiumVectorEnv:
     def _close(self, envs: Iterable[Env]) -> None:
         for env in envs:
             close(self.spec.id, env)
-
-
-_NO_EPISODE = (0, 0, 0)
-"""Episode of an environment that has none yet: number from 1, clock at its reset, reset seed."""

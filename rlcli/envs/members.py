@@ -73,7 +73,9 @@ class Member:
         """
         flat = values.reshape(len(values), math.prod(self.shape))
         if self.kind == "multibinary" and ((flat != 0) & (flat != 1)).any():
-            raise ValueError(f"{self._whose} holds {flat[(flat != 0) & (flat != 1)][0]}, which is not 0 or 1")
+            raise ValueError(
+                f"{self._whose} has the value {flat[(flat != 0) & (flat != 1)][0]}, which is not 0 or 1"
+            )
         if self.sizes is None:
             return flat.astype(dtype)
         sizes, begins, start = self._columns
@@ -81,7 +83,7 @@ class Member:
         chosen = given.astype(np.int64)
         wrong = (chosen != given) | (chosen < 0) | (chosen >= sizes)
         if wrong.any():
-            raise ValueError(f"{self._whose} holds {flat[wrong][0]}, which is none of its choices")
+            raise ValueError(f"{self._whose} has the value {flat[wrong][0]}, which is not one of its choices")
         found = np.zeros((len(values), self.width), dtype)
         found[np.arange(len(values))[:, None], begins + chosen] = 1.0
         return found

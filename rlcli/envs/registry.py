@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -22,6 +22,9 @@ from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
+from rlcli.envs.mujoco.vector import MujocoVectorEnv
+from rlcli.envs.probe_clock import status_line
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
@@ -43,6 +46,8 @@ REPLAYED_EXACTLY = ("gymnasium.envs.classic_control", "gymnasium.envs.toy_text")
 
 REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
 """Modules whose physics world outlives the episode, which a probe would not always notice."""
+
+ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
 
 _described: dict[tuple[str, str], EnvSpec] = {}
 
@@ -79,11 +84,11 @@ def describe(config: EnvConfig) -> EnvSpec:
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
     Cached per process for the same id and arguments.
     """
-    _check_array(config)
+    backend, reason = _backend(config)
     key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
     if key not in _described:
         _described[key] = _inspect(config.id, config.kwargs)
-    spec = _described[key]
+    spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if not config.normalize_observation:
         return spec
     # Whitening takes away what observations have in common, so the digits that are left must be there.
@@ -99,15 +104,45 @@ def make(
     """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
-    if config.backend == "torch" and device is not None:
+    if spec.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
 
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
-    if _uses_array(config):
+    if spec.backend in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
-    return GymnasiumVectorEnv(
-        spec, functools.partial(construct.create, config.id, config.kwargs), num_runs, count
-    )
+    create = functools.partial(construct.create, config.id, config.kwargs)
+    if spec.backend == "mujoco":
+        made = create()
+        try:
+            return MujocoVectorEnv(spec, task(config.id, made, config.kwargs), num_runs, count)
+        finally:
+            close(config.id, made)
+    return GymnasiumVectorEnv(spec, create, num_runs, count)
+
+
+def _backend(config: EnvConfig) -> tuple[str, str | None]:
+    """What steps a config's environments, and why Gymnasium does where rlcli has a version of its own.
+
+    Raises:
+        UserError: `env.backend` cannot be honoured.
+    """
+    reason = None
+    if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
+        construct.registration(config.id)  # says which package is missing
+        reason = obstacle(config.id, config.kwargs)
+        if reason is None:
+            return "mujoco", None
+    if config.backend == "mujoco":
+        raise UserError(
+            f"env.backend=mujoco cannot step {config.id}: {reason}."
+            if reason is not None
+            else f"There is no mujoco version of {config.id}. MuJoCo environments: {', '.join(MUJOCO_ENVS)}.",
+            hint=ANY_ENVIRONMENT,
+        )
+    _check_array(config)
+    if _uses_array(config):
+        return "torch" if config.backend == "torch" else "array", None
+    return "gymnasium", reason
 
 
 def _uses_array(config: EnvConfig) -> bool:
@@ -141,20 +176,19 @@ def _check_array(config: EnvConfig) -> None:
             f"The {config.backend} version of {config.id} takes numbers for env.kwargs "
             f"{', '.join(supported_kwargs)}; not {', '.join(others)}."
         )
-    raise UserError(
-        fault, hint="env.backend=gymnasium takes any environment; auto chooses array where it can."
-    )
+    raise UserError(fault, hint=ANY_ENVIRONMENT)
 
 
 def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
     create = functools.partial(construct.create, env_id, kwargs)
-    with interrupts_noticed(), surroundings_kept():
+    checked = f"checking that {env_id} repeats its episodes"
+    with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
             spec = _spec(env_id, env)
         finally:
             close(env_id, env)
-        return dataclasses.replace(spec, **_replay(create, spec)._asdict())
+        return dataclasses.replace(spec, **_replay(create, spec, line.tick)._asdict())
 
 
 def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
@@ -180,10 +214,11 @@ def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
     )
 
 
-def _replay(create: functools.partial[Any], spec: EnvSpec) -> Replay:
+def _replay(create: functools.partial[Any], spec: EnvSpec, tick: Callable[[], None]) -> Replay:
     module = str(construct.registration(spec.id).entry_point)
     if module.startswith(REPLAYED_WHEN_FRESH):
         return EXACT_WHEN_FRESH
     if module.startswith(REPLAYED_EXACTLY):
         return EXACT
-    return probe(create, spec)
+    tick()
+    return probe(create, spec, tick)

@@ -36,43 +36,45 @@ EXACT = Replay(False, True, None)
 EXACT_WHEN_FRESH = Replay(True, True, None)
 
 
-def probe(create: Callable[[], Env], spec: EnvSpec) -> Replay:
+def probe(create: Callable[[], Env], spec: EnvSpec, tick: Callable[[], None] = lambda: None) -> Replay:
     """Plays two episodes, and the second again: in the same instance, and in a fresh one.
 
-    `spec` has the environment's spaces; results are validated against them as in training.
+    `spec` has the environment's spaces; results are validated against them as in training. `tick` is called
+    after each call of the environment.
     """
     try:
         used = create()
+        tick()
         try:
-            _play(used, spec, FIRST_SEED)
-            second = _play(used, spec, SECOND_SEED)
-            again = _play(used, spec, SECOND_SEED)
+            _play(used, spec, FIRST_SEED, tick)
+            second = _play(used, spec, SECOND_SEED, tick)
+            again = _play(used, spec, SECOND_SEED, tick)
         finally:
             close(spec.id, used)
-        fresh = _play_fresh(create, spec)
+        fresh = _play_fresh(create, spec, tick)
         if second == again == fresh:
             return EXACT
-        if fresh == _play_fresh(create, spec):
+        if fresh == _play_fresh(create, spec, tick):
             return EXACT_WHEN_FRESH
     except BaseException as error:
         # The environment will fail in training too, which then fails the run.
         contained(error, spec.id)
         met = str(error) if isinstance(error, InvalidResult) else located(error)
-        return Replay(False, False, f"the replay probe met {met}")
+        return Replay(False, False, f"the replay probe failed: {met}")
     return Replay(
         False, False, "the same reset seed and actions gave another episode, in a fresh instance too"
     )
 
 
-def _play_fresh(create: Callable[[], Env], spec: EnvSpec) -> list[bytes]:
+def _play_fresh(create: Callable[[], Env], spec: EnvSpec, tick: Callable[[], None]) -> list[bytes]:
     env = create()
     try:
-        return _play(env, spec, SECOND_SEED)
+        return _play(env, spec, SECOND_SEED, tick)
     finally:
         close(spec.id, env)
 
 
-def _play(env: Env, spec: EnvSpec, seed: int) -> list[bytes]:
+def _play(env: Env, spec: EnvSpec, seed: int, tick: Callable[[], None]) -> list[bytes]:
     """Every bit of an episode under actions drawn from `seed`.
 
     Raises:
@@ -82,10 +84,12 @@ def _play(env: Env, spec: EnvSpec, seed: int) -> list[bytes]:
     result: Any = env.reset(seed=seed)
     read_reset(spec.observation, result)
     trace = [_bits(result[0])]
+    tick()
     for _ in range(LONGEST):
         result = env.step(_draw(spec.action, draws))
         _, *ended = read_step(spec.observation, result)
         trace += [_bits(result[0]), np.array([float(part) for part in ended]).tobytes()]
+        tick()
         if any(ended[1:]):
             break
     return trace

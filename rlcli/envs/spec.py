@@ -145,6 +145,10 @@ class EnvSpec:
     """Whether reset and replay of the actions restores an episode to the last bit."""
     inexact_reason: str | None = None
     """Why not, when `exact_resume` is false."""
+    backend: str = "gymnasium"
+    """What steps it: gymnasium, array, mujoco or torch."""
+    backend_reason: str | None = None
+    """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
 
 
 def check_network(spec: EnvSpec, network: str) -> None:

@@ -65,3 +65,5 @@ class Operations(NamedTuple):
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
     comparison: Comparison
+    acts_as_in_batches: bool
+    """Whether the outputs of a policy while acting are those in a whole batch, to the last bit."""

@@ -71,7 +71,12 @@ def prepare(
     comparison = algorithm.operations.comparison
     initial = sampled(comparison, model, model.read(state.policy.parameters, inputs), actions)
     values = model.value(state.policy.parameters, inputs)
-    acting = sampled(comparison, model, model.outputs(behaviour(state), observations), actions)
+    if algorithm.operations.acts_as_in_batches and not config.lag:
+        # What they should have been is computed already: the policy at the start.
+        shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
+    else:
+        shown = recomputed = model.outputs(behaviour(state), observations)
+    acting = sampled(comparison, model, shown, actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
     batch = _batch(algorithm, config, hyper, inputs, actions, values, estimator(transitions), initial, acting)
@@ -100,7 +105,7 @@ def prepare(
         epochs,
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
-    sound = _assertions(comparison, config, rollout, acting, initial)
+    sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
     return Prepared(start, values, mu, anchor, initial, epochs, sound)
 
 
@@ -252,11 +257,12 @@ def _assertions(
     comparison: Comparison,
     config: RunConfig,
     rollout: Rollout,
+    recomputed: Outputs,
     acting: SampledPolicy,
     initial: SampledPolicy,
 ) -> dict[str, Tensor]:
     """What must hold before the first step, each [R]: the policy that acted is the one ratios divide by."""
-    error = comparison.acting_error(rollout.outputs, acting.outputs.state)
+    error = comparison.acting_error(rollout.outputs, recomputed.state)
     sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
     if config.lag == 0:
         equal = comparison.equal(initial.log_prob, acting.log_prob)

@@ -160,13 +160,18 @@ def where(chosen: Tensor, left: Any, right: Any) -> Any:
 
 
 def named_leaves(tree: Any, prefix: str = "") -> dict[str, Tensor]:
-    """Every tensor of a nest of NamedTuples by its dotted path."""
-    if isinstance(tree, Tensor):
-        return {prefix.rstrip("."): tree}
+    """Every tensor of a nest of NamedTuples by its dotted path, after a `prefix`."""
     found: dict[str, Tensor] = {}
-    for name, branch in zip(tree._fields, tree, strict=True):
-        found |= named_leaves(branch, f"{prefix}{name}.")
+    _name_leaves(tree, prefix, found)
     return found
+
+
+def _name_leaves(tree: Any, prefix: str, found: dict[str, Tensor]) -> None:
+    for name, branch in zip(tree._fields, tree, strict=True):
+        if isinstance(branch, Tensor):
+            found[prefix + name] = branch
+        else:
+            _name_leaves(branch, f"{prefix}{name}.", found)
 
 
 def with_leaves(tree: Any, leaves: dict[str, Tensor], prefix: str = "") -> Any:

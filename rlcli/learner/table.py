@@ -90,6 +90,7 @@ def _in_c(algo: AlgoConfig) -> Operations:
         moments.scaled_rewards,
         draws.permutation,
         kernel_comparison.comparison(codes.surrogate),
+        acts_as_in_batches=True,
     )
 
 
@@ -204,6 +205,7 @@ TORCH = Operations(
     scaled_rewards,
     permutation,
     comparison.TORCH,
+    acts_as_in_batches=False,
 )
 STEP_RULES: dict[str, StepRule] = {"sgd": sgd, "natural": trust_region, "phasic": ppg}
 BETA_SCHEDULES: dict[str, Schedule] = {

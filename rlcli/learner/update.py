@@ -50,6 +50,7 @@ def update(
     """One update of every run on its rollout; `configs` agree on all but cohort keys."""
     begun = time.perf_counter()
     prepared = prepare(algorithm, configs, seeds, model, state, rollout)
+    estimated = time.perf_counter()
     improvement = algorithm.step_rule(prepared.start)
     learned = time.perf_counter()
     figures = measure(prepared, improvement) | _penalty_figures(prepared, state)
@@ -58,6 +59,7 @@ def update(
     per_epoch = prepared.epochs.seconds
     seconds = {
         "time/learn": learned - begun - per_epoch,
+        "time/estimate": estimated - begun,
         "time/health": time.perf_counter() - learned + per_epoch,
     }
     return Update(

@@ -74,6 +74,14 @@ class Ticking(Protocol):
         """Shows the time; see `Loggers.tick`."""
 
 
+@runtime_checkable
+class Queueing(Protocol):
+    """Logger that keeps rows for a while and hands over many at once."""
+
+    def settle(self) -> None:
+        """Hands over the rows that wait."""
+
+
 class Loggers:
     """Composite of all loggers of a run.
 
@@ -84,6 +92,8 @@ class Loggers:
     def __init__(self, makers: Mapping[str, Callable[[], Logger]], warn: Callable[[str], None]) -> None:
         self._warn = warn
         self._members: dict[str, Logger] = {}
+        # Asking an object for a protocol takes longer than what is asked of it, so each is asked once.
+        self._ticking: dict[str, Ticking] = {}
         for name, make in makers.items():
             self._guarded(name, "start", self._start, name, make)
 
@@ -102,9 +112,14 @@ class Loggers:
 
         `phase`: collecting, learning or evaluating.
         """
+        for name, member in tuple(self._ticking.items()):
+            self._guarded(name, "show the time", member.tick, steps, phase)
+
+    def settle(self) -> None:
+        """Hands over all rows that wait: what a checkpoint follows is not logged again by a resumed run."""
         for name, member in tuple(self._members.items()):
-            if isinstance(member, Ticking):
-                self._guarded(name, "show the time", member.tick, steps, phase)
+            if isinstance(member, Queueing):
+                self._guarded(name, "hand over rows", member.settle)
 
     def message(self, text: str) -> None:
         """Shows a line of text wherever a logger has a reader."""
@@ -117,13 +132,15 @@ class Loggers:
         Raises:
             StorageError: the record could not be written to its end.
         """
-        members, self._members = self._members, {}
+        members, self._members, self._ticking = self._members, {}, {}
         # The record, first in order, is ended last: only its end can raise.
         for name, member in reversed(tuple(members.items())):
             self._guarded(name, "close", member.close, status)
 
     def _start(self, name: str, make: Callable[[], Logger]) -> None:
-        self._members[name] = make()
+        self._members[name] = member = make()
+        if isinstance(member, Ticking):
+            self._ticking[name] = member
 
     def _guarded(self, name: str, action: str, call: Callable[..., None], *arguments: object) -> None:
         try:
@@ -140,6 +157,7 @@ class Loggers:
     def _switch_off(self, name: str) -> None:
         """Removes a member and closes it, so that no terminal or file is left half open."""
         member = self._members.pop(name, None)
+        self._ticking.pop(name, None)
         if member is not None:
             with contextlib.suppress(Exception):
                 member.close("failed")

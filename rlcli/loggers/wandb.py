@@ -28,6 +28,7 @@ from typing import Any, Literal
 
 from rlcli.errors import StorageError, UserError
 from rlcli.loggers.interface import Row, RunInfo
+from rlcli.loggers.wandb_rows import sender
 from rlcli.plain import check_folder
 
 Mode = Literal["online", "offline", "disabled"]
@@ -36,8 +37,8 @@ INIT_TIMEOUT = 10.0
 """Seconds to wait for W&B's server before a run is logged offline."""
 FINISH_TIMEOUT = 60.0
 """Seconds to wait for the last rows to upload; what is left stays on disk for `wandb sync`."""
-FLUSH_EVERY = 1.0
-"""Seconds between batches of rows handed to W&B: one at a time they cost twice as much."""
+FLUSH_EVERY = 0.5
+"""Seconds between batches of rows handed to W&B."""
 
 MODES: dict[str, Mode] = {
     "online": "online", "run": "online", "shared": "online",
@@ -69,7 +70,8 @@ class WandbLogger:
     def __init__(self, info: RunInfo, warn: Callable[[str], None] = lambda _: None) -> None:
         self._run: Any = None
         self._last: dict[str, Any] = {}
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[tuple[Row, float]] = []
+        """Rows, each with its time."""
         self._due = 0.0
         requested = asked_mode(info.config.wandb.mode)
         if requested == "disabled":
@@ -86,41 +88,40 @@ class WandbLogger:
             # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
             summary = {"summary": "none"} if self._offline else {}
             self._run.define_metric("*", step_metric="env_steps", **summary)
+            self._send = sender(self._run, self._offline)
 
     def log(self, row: Row, /) -> None:
         """Queues a row; if due, hands the queue to W&B's process, which writes and uploads it."""
         if self._run is None:
             return
         now = time.time()
-        self._waiting.append({name: _scalar(value) for name, value in row.items() if value != []})
-        self._waiting[-1]["_timestamp"] = now
+        self._waiting.append((dict(row), now))
         if now >= self._due:
-            self._flush(self._run)
-            self._due = now + FLUSH_EVERY
+            self.settle()
+            self._due = time.time() + FLUSH_EVERY
+
+    def settle(self) -> None:
+        """Hands over the rows that wait."""
+        batch, self._waiting = self._waiting, []
+        if batch and self._run is not None:
+            self._send(batch)
+            for row, _ in batch:
+                self._last.update(row)
 
     def message(self, text: str, /) -> None:
         """Does nothing: W&B shows rows only."""
 
     def close(self, status: str, /) -> None:
         """Finishes the W&B run, as failed unless the run finished."""
-        run, self._run = self._run, None
+        run = self._run
         if run is None:
             return
         try:
-            self._flush(run)
+            self.settle()
             run.summary.update({**(self._last if self._offline else {}), "status": status})
         finally:
+            self._run = None
             run.finish(exit_code=EXIT_CODES.get(status, 1))
-
-    def _flush(self, run: Any) -> None:
-        for row in self._waiting:
-            run.log(row, step=row["update"])
-            self._last.update(row)
-        self._waiting.clear()
-
-
-def _scalar(value: Any) -> Any:
-    return value[-1] if isinstance(value, list) else value
 
 
 def asked_mode(configured: str) -> Mode | None:

@@ -21,6 +21,8 @@ from torch.func import functional_call
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network
 from rlcli.nets.observations import Encoder
 
+ROWS = 2
+"""Rows that are passed to count what one needs."""
 FREE = "free"
 """Name of the free policy parameters, which are the network's and not the module's."""
 
@@ -57,6 +59,23 @@ class ModuleNetwork:
     def order(self) -> None:
         """Parameters are declared as they lie."""
         return None
+
+    @cached_property
+    def units(self) -> int:
+        """What automatic differentiation keeps of one row, counted on the meta device."""
+        kept: dict[int, Tensor] = {}
+
+        def keep(tensor: Tensor) -> Tensor:
+            return kept.setdefault(tensor.untyped_storage()._cdata, tensor)
+
+        own = {parameter.untyped_storage()._cdata for parameter in self._module.parameters()}
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        ):
+            self._module(torch.zeros(ROWS, self.encoder.width, device="meta"))
+        return sum(tensor.numel() for storage, tensor in kept.items() if storage not in own) // ROWS
 
     @property
     def auxiliary(self) -> Network | None:

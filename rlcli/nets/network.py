@@ -88,6 +88,10 @@ class Network(Protocol):
         """M; 0 without recurrent memory."""
 
     @property
+    def units(self) -> int:
+        """Numbers that a pass over one row keeps for its derivatives, about; nothing is computed for it."""
+
+    @property
     def auxiliary(self) -> Network | None:
         """The network with a value head on the actor's trunk too, V_aux, as the last of its policy outputs.
 
@@ -137,6 +141,11 @@ def vjp_by_blocks(network: Network, parameters: Tensor, inputs: Tensor, by: Head
         linear = network.linearise(parameters[runs], inputs[runs], part=part)
         pieces.append(linear.vjp(Heads(by.output[runs], by.free[runs], by.value[runs])))
     return torch.cat(pieces)
+
+
+def parameter_count(network: Network) -> int:
+    """P, with the auxiliary head of a network that can have one; nothing is allocated."""
+    return int((network.auxiliary or network).parts[ALL].stop)
 
 
 def in_order(network: Network, parameters: Tensor) -> Tensor:

@@ -1,12 +1,16 @@
-"""Cadence of a run: after which updates it is evaluated, saved and digested.
+"""Cadence of a run: after which updates it is evaluated and digested, and a checkpoint comes due.
 
 `updates` is the number of updates done, of which the last is asked about; `last` says whether it is the run's
-last. After the run's last update it is always evaluated, saved and digested.
+last. After the run's last update it is always evaluated, saved and digested. A checkpoint that has come due
+may wait (`runs/saving_time.py`).
 """
 
 from __future__ import annotations
 
 from rlcli.config.schema import RunConfig
+
+AT_THE_END_ONLY = "Evaluated at the end only"
+"""Beginning of the line that says that eval.every=null was decided against evaluations before the end."""
 
 
 def reached(config: RunConfig, updates: int, every: int) -> bool:
@@ -16,14 +20,9 @@ def reached(config: RunConfig, updates: int, every: int) -> bool:
     return every > 0 and updates > 0 and after // every > before // every
 
 
-def evaluation_due(config: RunConfig, updates: int, last: bool) -> bool:
-    """Whether an evaluation follows the last update."""
-    return config.eval.episodes > 0 and (last or reached(config, updates, config.eval.every))
-
-
-def checkpoint_due(config: RunConfig, updates: int, last: bool) -> bool:
-    """Whether the state after the last update is saved."""
-    return last or reached(config, updates, config.checkpoint.every)
+def evaluation_due(config: RunConfig, updates: int, last: bool, every: int) -> bool:
+    """Whether an evaluation follows the last update; `every` as `EvaluationSchedule` has it."""
+    return config.eval.episodes > 0 and (last or reached(config, updates, every))
 
 
 def digest_due(config: RunConfig, updates: int, last: bool) -> bool:

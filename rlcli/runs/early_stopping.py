@@ -24,6 +24,11 @@ UNREPEATABLE, LISTS = "time/", "epochs/"
 """Prefixes of metrics that differ between equal runs, and of those with one number per epoch."""
 
 
+def by_evaluations(settings: StopAtConfig) -> bool:
+    """Whether evaluations end the run."""
+    return settings.threshold is not None and settings.metric.startswith(EVALUATION)
+
+
 class EarlyStopping:
     """Counter of the consecutive values of a run's `stop_at.metric` that reach its threshold."""
 

@@ -57,4 +57,4 @@ def start_run(
 def _check_unused(run_dir: Path) -> None:
     """Raises `UserError` when a directory contains a run."""
     if is_there(run_dir / FILE):
-        raise UserError(f"{run_dir} already holds a run.")
+        raise UserError(f"{run_dir} already contains a run.")

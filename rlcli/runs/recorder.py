@@ -19,12 +19,15 @@ from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
 from rlcli.runs.early_stopping import EarlyStopping
+from rlcli.runs.evaluation_schedule import Decision, EvaluationSchedule
+from rlcli.runs.profile import Profile
 from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
+from rlcli.runs.saving_time import SavingTime
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
-from rlcli.store.earlier_rows import NOTHING_EARLIER, Earlier
+from rlcli.store.earlier_rows import NOTHING_EARLIER, TRAINING, Earlier
 from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
@@ -33,8 +36,8 @@ from rlcli.text import trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
-MEASURED = ("time/collect", "time/learn", "time/health", "time/evaluate")
-"""Seconds of the parts of an update."""
+MEASURED = (*TRAINING, "time/evaluate", "time/log", "time/save")
+"""Seconds of the parts of an update, without those that are parts of another."""
 
 
 class Recorder:
@@ -61,14 +64,21 @@ class Recorder:
         """The run directory as the user named it."""
         manifest.make_absolute()  # an environment may change the current directory
         self.dir: Final = manifest.path.parent
-        self.reference: Final = reference(manifest, self._given_dir)
+        self.reference: Final = reference(manifest, self._given_dir, config)
         self._manifest, self._lock, self._spec = manifest, lock, spec
         self._updates = updates
         self._pending_row = earlier.pending_row
         self._repeats = False
         """Whether the last update was recorded before, by the process that was interrupted."""
         self._started = time.perf_counter()
-        self._seconds_logging = 0.0
+        self._times: dict[str, float] = {"time/log": 0.0}
+        """Times of recording the last update, which the next row has."""
+        self._profile: Profile | None = None
+        """Of all runs that train together."""
+        self._saving = SavingTime(config.checkpoint.seconds)
+        self._evaluations = EvaluationSchedule.of(config, manifest.content["eval_every"])
+        self._timed_updates, self._timed_seconds = 0, 0.0
+        """Updates of this process, and how long they took."""
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
         self._stop_reason: str | None = None
         """Why a callback ends the run."""
@@ -125,7 +135,17 @@ class Recorder:
     @property
     def evaluation_due(self) -> bool:
         """Whether an evaluation follows the last update."""
-        return cadence.evaluation_due(self.config, self._updates, self.done)
+        return cadence.evaluation_due(self.config, self._updates, self.done, self._evaluations.every)
+
+    @property
+    def evaluation_decides(self) -> bool:
+        """Whether the evaluation due now is the one that decides whether there are more before the end."""
+        return self._evaluations.undecided and not self.done
+
+    @property
+    def training_seconds(self) -> float:
+        """Estimated seconds that all updates of the run take, with the runs it trains together with."""
+        return self._timed_seconds / max(1, self._timed_updates) * self.config.updates
 
     @property
     def evaluation_interrupted(self) -> bool:
@@ -135,7 +155,7 @@ class Recorder:
     @property
     def checkpoint_due(self) -> bool:
         """Whether the state after the last update is saved."""
-        return self._repeats or cadence.checkpoint_due(self.config, self._updates, self.done)
+        return self._repeats or self.done or self._saving.due
 
     @property
     def _resumed(self) -> bool:
@@ -146,19 +166,38 @@ class Recorder:
         """The update of the last checkpoint; 0 if there is none yet."""
         return int(self._manifest.content.get("saved") or 0)
 
-    def begin_update(self, row: Row) -> None:
-        """Counts an update that was trained; all other methods are about it from now on."""
+    def join_profile(self, profile: Profile) -> None:
+        """Adds the times of recording to a profile from now on."""
+        self._profile = profile
+
+    def begin_update(self, row: Row, runs: int = 1) -> None:
+        """Counts an update, of `runs` that train together; all other methods are about it from now on."""
         self._updates = row["update"]
         self._repeats, self._pending_row = self._pending_row is not None, None
         self._evaluation_interrupted = False
+        self._timed_updates += 1
+        self._timed_seconds += sum(row.get(name, 0.0) for name in TRAINING)
         self._early_stopping.add(row)
+        self._saving.update(self._on_schedule(self.config.checkpoint.every), runs)
+
+    def decide_evaluations(self, decision: Decision, aloud: bool) -> None:
+        """Records whether the run is evaluated before its end, where eval.every=null left it open.
+
+        Where it is not, the reason goes to manifest.json, train.log and, with `aloud`, to stderr.
+        """
+        self._evaluations = self._evaluations.decided(decision)
+        self._manifest.update(eval_every=self._evaluations.every, eval_every_reason=decision.reason)
+        if decision.reason is not None:
+            self._write_log(decision.reason)
+            if aloud:
+                streams.say(decision.reason)
 
     def add_evaluation(self, row: Row, evaluation: Evaluation | None, seconds: float) -> None:
         """Adds the evaluation after the update to its row, None if it was interrupted; it took `seconds`."""
         self._evaluation_interrupted = evaluation is None
         if evaluation is not None:
             figures = evaluation.figures()
-            if self._on_schedule(self.config.eval.every):
+            if self._evaluation_on_schedule:
                 self._early_stopping.add(figures)
             else:
                 figures["eval/final"] = 1.0
@@ -166,14 +205,15 @@ class Recorder:
             self._last_return = row["eval/return_mean"]
             self._warn_of_cut(evaluation)
         row["time/evaluate"] = seconds
+        self._add_to_profile("evaluation", seconds)
 
     def add_times(self, row: Row) -> None:
         """Adds the times of the update to its row."""
-        spent = sum(row.get(name, 0.0) for name in MEASURED) + self._seconds_logging
+        row |= self._times
+        spent = sum(row.get(name, 0.0) for name in MEASURED)
         row |= {
             "time/steps_per_second": self.config.batch_size / spent,
             "time/elapsed": time.perf_counter() - self._started,
-            "time/log": self._seconds_logging,
         }
 
     def stop(self, reason: str) -> None:
@@ -186,9 +226,13 @@ class Recorder:
         self._compare_with_earlier(row)
         begun = time.perf_counter()
         self._loggers.log(row)
+        logged = time.perf_counter()
         if cadence.digest_due(self.config, self._updates, self.done):
             self._digests.add(row, views())
-        self._seconds_logging = time.perf_counter() - begun
+        ended = time.perf_counter()
+        self._times = {"time/log": ended - begun, "time/digests": ended - logged}
+        self._add_to_profile("loggers", logged - begun)
+        self._add_to_profile("digests", ended - logged)
 
     def improves(self, evaluation: Evaluation | None) -> bool:
         """Whether the evaluation is higher than all before; of equals the earlier wins."""
@@ -214,7 +258,11 @@ class Recorder:
             StorageError: something could not be written to its end.
         """
         self._write_log(f"{status}: {message}" if message else status)
+        begun = time.perf_counter()
         self._loggers.close(status)
+        self._add_to_profile("loggers", time.perf_counter() - begun)
+        if self.config.profile and self._profile is not None:
+            self._profile.write(self.dir)
         self._manifest.update(
             status=status, finished=now(), exit_code=exit_code, message=message, **self._progress()
         )
@@ -265,6 +313,8 @@ class Recorder:
 
     def _save(self, checkpoint: Checkpoint, best: bool = False, replace: bool = False) -> None:
         """Saves a state; `replace` overwrites the checkpoint of this update if there is one."""
+        self._saving.begin()
+        self._loggers.settle()
         # The rows and digests before a checkpoint reach the disk before it does.
         rows = self._rows.settle()
         settle(self.dir / DIGESTS)
@@ -272,14 +322,20 @@ class Recorder:
             checkpoint,
             checkpoint.update * self.config.batch_size,
             self._best_return if best else None,
-            due=self._on_schedule(self.config.checkpoint.every),
-            final=not self._on_schedule(self.config.eval.every),
+            due=self._saving.due,
+            final=not self._evaluation_on_schedule,
             owed=self._evaluation_interrupted,
             replace=replace,
             rows=rows,
         )
         self._write_log(f"update {checkpoint.update}: saved {path.name}" + (", the best" if best else ""))
         self._manifest.update(**self._progress(), **self._exactness(checkpoint), saved=checkpoint.update)
+        self._times["time/save"] = took = self._saving.end()
+        self._add_to_profile("checkpoints", took)
+
+    def _add_to_profile(self, part: str, seconds: float) -> None:
+        if self._profile is not None:
+            self._profile.add(part, seconds)
 
     def _warn_of_cut(self, evaluation: Evaluation) -> None:
         """Warns that episodes of an evaluation had no end; on stderr the first time only."""
@@ -291,6 +347,10 @@ class Recorder:
                 aloud=not self._warned_of_cut,
             )
             self._warned_of_cut = True
+
+    @property
+    def _evaluation_on_schedule(self) -> bool:
+        return not self._evaluations.undecided and self._on_schedule(self._evaluations.every)
 
     def _on_schedule(self, every: int) -> bool:
         return cadence.reached(self.config, self._updates, every)
@@ -330,7 +390,7 @@ class Recorder:
         names = [] if before is None else differing(before, row)
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            self.warn(f"Update {row['update']} came out otherwise than before it was resumed: {shown}.")
+            self.warn(f"Update {row['update']} differs from before the resume: {shown}.")
             self._earlier_rows.clear()
 
     def _end_unwritten(self, exit_code: int, message: str) -> Result:

@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from rlcli.config.schema import RunConfig
+from rlcli.store import own_runs
 from rlcli.store.directory import runs_root
 from rlcli.store.manifest import Manifest
 
@@ -19,18 +21,22 @@ class Reference(NamedTuple):
     """For the command line."""
 
 
-def reference(manifest: Manifest, run_dir: Path) -> Reference:
+def reference(manifest: Manifest, run_dir: Path, config: RunConfig) -> Reference:
     """The id of a run, or its folder if that is not in the default place; of a job, the folder of its sweep.
 
-    The module of an environment of the user's own is added. `run_dir` is the folder as the user named it.
+    `run_dir` is the folder as the user named it.
     """
     content = manifest.content
     if content["sweep"] is not None:
         return sweep_reference(run_dir.parent)
     default = run_dir.absolute().parent == runs_root().absolute()
-    module = str(content["env"]).rpartition(":")[0]
-    words = [str(content["id"] if default else run_dir), *(["--import", module] if module else [])]
-    return Reference(f"run {run_dir.name}", shlex.join(words))
+    named = shlex.quote(str(content["id"] if default else run_dir))
+    return Reference(f"run {run_dir.name}", " ".join((named, *import_flags(run_dir, config))))
+
+
+def import_flags(run_dir: Path, config: RunConfig) -> list[str]:
+    """`--import MODULE` for each module of a run that the user has to name: none for runs made here."""
+    return [f"--import {shlex.quote(name)}" for name in own_runs.to_import(run_dir, config)]
 
 
 def sweep_reference(directory: Path) -> Reference:

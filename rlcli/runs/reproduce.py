@@ -18,6 +18,7 @@ from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.diff import Differing, provenance, provenance_changes
 from rlcli.runs.early_stopping import EVALUATION
+from rlcli.runs.evaluation_schedule import EvaluationSchedule
 from rlcli.runs.result import Result
 from rlcli.runs.train import Verdict, train
 from rlcli.store.admission import admit
@@ -84,10 +85,12 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
     check_recorded(run_dir, config, manifest["kernel_version"])
     last = _last_compared(run_dir, until)
     steps = config.total_steps if last == config.updates else last * config.batch_size
+    evaluations = EvaluationSchedule.of(config, manifest["eval_every"])
     again = dataclasses.replace(
         config.resolved(),
         total_steps=steps,
         logger=("jsonl",),
+        eval=dataclasses.replace(config.eval, every=0 if evaluations.undecided else evaluations.every),
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
         stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
     )

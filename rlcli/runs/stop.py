@@ -32,7 +32,7 @@ def quitting(what: Reference, saved: int | None = None) -> str:
     """The message after a second signal; `saved`: the update of a run's last checkpoint, 0 without one."""
     kept = f" Its last checkpoint is of update {saved:,}." if saved else ""
     if saved == 0:
-        kept = " It has no checkpoint yet, so it begins again."
+        kept = " It has no checkpoint yet, so it starts again."
     return f"Quit {what.name} at once.{kept}\nResume it with: rlcli resume {what.words}"
 
 

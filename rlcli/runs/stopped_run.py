@@ -25,6 +25,7 @@ from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs import registry
+from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
@@ -154,7 +155,7 @@ class StoppedRun:
         if self._rows.recomputes_all:
             set_aside(self._dir / RECORD)
             set_aside(self._dir / DIGESTS)
-        self._write_manifest_and_config(updates, exact, changed)
+        self._write_manifest_and_config(updates, exact, changed, spec)
         self._restore_files()
         recorder = Recorder(
             self.config, self._manifest, lock, spec, updates=updates, quiet=quiet,
@@ -167,11 +168,11 @@ class StoppedRun:
     def _starting_point(self, updates: int) -> str:
         later = self._rows.count_after
         if self.recovered is None:
-            kept = f"; its {later:,} rows so far stay beside it, as metrics.jsonl.before-N" if later else ""
-            return f"No checkpoint was saved yet: the run begins again{kept}."
+            kept = f"; its {later:,} rows so far are kept as metrics.jsonl.before-N" if later else ""
+            return f"No checkpoint was saved yet: the run starts again{kept}."
         again = f"; {later:,} rows after it are computed again" if later else ""
         steps, total = updates * self.config.batch_size, self.config.updates
-        return f"Going on after update {updates:,} of {total:,}, {steps:,} steps{again}."
+        return f"Resuming after update {updates:,} of {total:,}, {steps:,} steps{again}."
 
     def _warnings(self, exact: bool, reason: str | None, restarted: int, changed: Changed) -> list[str]:
         warnings = [] if self.recovered is None else list(self.recovered.faults)
@@ -179,7 +180,7 @@ class StoppedRun:
         if not self._rows.intact:
             warnings.append(
                 f"{self._dir / RECORD}: the rows up to update {self._done} are not those that were "
-                "written; they stay as they are."
+                "written; they stay unchanged."
             )
         if changed:
             named = ", ".join(
@@ -187,7 +188,7 @@ class StoppedRun:
             )
             warnings.append(f"Packages have changed since the run trained last, numbers may too: {named}.")
         if not exact and self.recovered is not None:
-            why = reason or f"{restarted} environments did not come back to where they had been"
+            why = reason or f"{restarted} environments could not be restored"
             warnings.append(f"Not resumed exactly: unfinished episodes are given up. {why}.")
         return warnings
 
@@ -198,7 +199,7 @@ class StoppedRun:
         versions = {name: [recorded.get(name), current.get(name)] for name in names}
         return {name: pair for name, pair in versions.items() if pair[0] != pair[1]}
 
-    def _write_manifest_and_config(self, updates: int, exact: bool, changed: Changed) -> None:
+    def _write_manifest_and_config(self, updates: int, exact: bool, changed: Changed, spec: EnvSpec) -> None:
         """Records the resume in manifest.json, then replaces config.yaml."""
         config, content = self.config, self._manifest.content
         own_runs.renew(self._dir, config)
@@ -216,7 +217,8 @@ class StoppedRun:
             status="running", finished=None, exit_code=None, message=None, updates=updates,
             env_steps=updates * config.batch_size, total_steps=config.updates * config.batch_size,
             tags=list(config.tags), notes=config.notes, config_sha256=fingerprint(config),
-            resumes=[*content["resumes"], entry],
+            resumes=[*content["resumes"], entry], env_backend=spec.backend,
+            env_backend_reason=spec.backend_reason,
         )  # fmt: skip
         write_atomically(self._dir / CONFIG, to_yaml(config).encode())
 
@@ -249,11 +251,11 @@ def _check_not_lost(run_dir: Path, manifest: Manifest, config: RunConfig, last_u
     if saved is None and last_update <= first:
         return
     folder = Checkpoints(run_dir).dir
-    what = "holds no checkpoint" if folder.exists() else "is missing"
+    what = "has no checkpoint" if folder.exists() else "is missing"
     after = min(first, last_update) if saved is None else saved
     raise StorageError(
-        f"{folder} {what}, but the run saved its state after update {after:,}. To begin again would throw "
-        "away what it has recorded; nothing was changed. Put the folder back, or train the run again beside "
+        f"{folder} {what}, but the run saved its state after update {after:,}. Starting again would lose "
+        "what it has recorded; nothing was changed. Restore the folder, or train the run again beside "
         f"this one: rlcli reproduce {run_dir}"
     )
 

@@ -21,7 +21,9 @@ from rlcli.envs.interface import VectorEnv
 from rlcli.envs.untrusted import folder_kept
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.nets.policy import Model, Snapshot
+from rlcli.runs.evaluation_schedule import Decision, Trial
 from rlcli.runs.new_run import start_run
+from rlcli.runs.profile import Profile
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import schedule_warnings
@@ -95,6 +97,9 @@ def train(
         )  # fmt: skip
         if not spec.exact_resume:  # true of all, printed once
             recorder.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
+        if spec.backend_reason is not None:
+            text = f"Gymnasium steps {spec.id}, which is slower: {spec.backend_reason}"
+            recorder.warn(f"{text}.", aloud=run == 0)
         if reproduces is None:
             for warning in schedule_warnings(frozen[run], done[run], recorder.id):
                 recorder.warn(warning, aloud=run == 0)
@@ -170,7 +175,10 @@ class _Loop:
         self._stop, self._clock = stop, clock
         self._tick_due = 0.0
         self._results: dict[int, Result] = {}
+        self._profile: Profile | None = None
         self._evaluation_env: VectorEnv | None = None
+        self._decision: Decision | None = None
+        """Of the first evaluation of runs with eval.every=null; those of a cohort are treated alike."""
 
     def add(self, recorder: Recorder) -> None:
         """Adds the recorder of the session's next run."""
@@ -178,6 +186,7 @@ class _Loop:
 
     def to_the_end(self) -> list[Result]:
         """Updates until every run has ended; a signal ends them all after the update in progress."""
+        self._begin_profile()
         for run, recorder in tuple(self._recorders.items()):
             if recorder.pending_row is not None:
                 self._conclude(run, recorder.pending_row)
@@ -192,6 +201,8 @@ class _Loop:
             except Exception as error:
                 self.fail_all(error)
                 break
+            if self._profile is not None:
+                self._profile.add_update(row for row in outcome.values() if not isinstance(row, Failure))
             for run, row in outcome.items():
                 if isinstance(row, Failure):
                     self._fail(run, row)
@@ -200,6 +211,13 @@ class _Loop:
         for run in tuple(self._recorders):
             self._interrupt(run)
         return [self._with_signal(self._results[run]) for run in sorted(self._results)]
+
+    def _begin_profile(self) -> None:
+        """Begins the profile of all runs, if one of them asks for it."""
+        if any(recorder.config.profile for recorder in self._recorders.values()):
+            self._profile = Profile(len(self._recorders))
+            for recorder in self._recorders.values():
+                recorder.join_profile(self._profile)
 
     def fail_all(self, error: Exception) -> None:
         """Ends all runs after a failure of the session itself; their state may be wrong and is not saved."""
@@ -221,7 +239,7 @@ class _Loop:
     def _conclude(self, run: int, row: Row) -> None:
         """Evaluates, records and saves a run after an update, and ends it if that was its last."""
         recorder = self._recorders[run]
-        recorder.begin_update(row)
+        recorder.begin_update(row, len(self._recorders))
         try:
             best = recorder.improves(self._evaluate_and_record(run, row))
             if best or recorder.checkpoint_due:
@@ -262,23 +280,44 @@ class _Loop:
     def _evaluate_if_due(self, run: int, row: Row) -> Evaluation | None:
         """The evaluation after the run's last update, added to its row."""
         recorder = self._recorders[run]
+        trial = self._trial(recorder)
         if not recorder.evaluation_due:
             return None
-        evaluation, begun = None, time.perf_counter()
+        evaluation, begun, wanted = None, time.perf_counter(), True
         try:
-            evaluation = self._evaluate(recorder, *self._session.policy(run))
+            evaluation = self._evaluate(recorder, trial, *self._session.policy(run))
+            if trial is not None and not self._stop:
+                self._decision = trial.decision
+                wanted = self._decision.reason is None
+                recorder.decide_evaluations(self._decision, aloud=True)
         finally:
-            recorder.add_evaluation(row, evaluation, time.perf_counter() - begun)
-        return evaluation
+            seconds = time.perf_counter() - begun
+            if wanted:
+                recorder.add_evaluation(row, evaluation, seconds)
+            else:
+                row["time/evaluate"] = seconds
+        return evaluation if wanted else None
 
-    def _evaluate(self, recorder: Recorder, model: Model, snapshot: Snapshot) -> Evaluation | None:
+    def _trial(self, recorder: Recorder) -> Trial | None:
+        """The trial of an evaluation that decides for all runs of the session; None if that is decided."""
+        if not recorder.evaluation_decides:
+            return None
+        if self._decision is not None:
+            recorder.decide_evaluations(self._decision, aloud=False)
+            return None
+        limit = self._session.spec.max_episode_steps
+        return Trial(recorder.config, limit, recorder.training_seconds / len(self._recorders))
+
+    def _evaluate(
+        self, recorder: Recorder, trial: Trial | None, model: Model, snapshot: Snapshot
+    ) -> Evaluation | None:
         config, episodes = recorder.config, recorder.config.eval.episodes
 
         def stopped() -> bool:
             if time.monotonic() >= self._tick_due:
                 self._tick_due = time.monotonic() + REPORT_EVERY
                 recorder.tick(config.batch_size, "evaluating")
-            return bool(self._stop)
+            return bool(self._stop) or (trial is not None and trial.step())
 
         if self._evaluation_env is None:
             self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))

@@ -12,13 +12,14 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 from rlcli.config.schema import RunConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
+from rlcli.nets.kinds import smallest_network
+from rlcli.nets.network import parameter_count
 from rlcli.store import modules, own_runs
 from rlcli.store.bounded_call import exceeded_limit
 from rlcli.text import visible
@@ -46,7 +47,8 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list
     doubtful = [module for module in named if module not in allowed]
     unknown = [module for module in doubtful if module not in own]
     faults = [
-        *(f"{run_dir} names the module {module!r}; none is imported because a run directory says so."
+        *(f"{run_dir} names the module {module!r}; "
+          "no module is imported just because a run directory names it."
           for module in unknown),
         *_inside(named, run_dir),
         *_size(config),
@@ -99,12 +101,12 @@ def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
 
 def _size(config: RunConfig) -> Iterator[str]:
     """Faults of sizes that need more memory than this machine has."""
-    hidden = config.network.hidden
-    parameters = sum(2 * one * other for one, other in pairwise((1, *hidden, 1)))
+    parameters = parameter_count(smallest_network(config.network))
     bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if bytes_needed > memory:
         yield (
-            f"network.hidden={list(hidden)}, lag={config.lag} and {config.algo.rollout_steps} x "
-            f"{config.env.num_envs} steps an update need more memory than the {memory / 2**30:.0f} GiB here."
+            f"network={config.network.name} of {parameters:,} parameters or more, lag={config.lag} and "
+            f"{config.algo.rollout_steps} x "
+            f"{config.env.num_envs} steps per update need more memory than the {memory / 2**30:.0f} GiB here."
         )

@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import math
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from rlcli.backends.session import Checkpoint
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.errors import StorageError
+from rlcli.learner.model import make_model
+from rlcli.nets.network import parameter_count
 from rlcli.store.rows import Span
 from rlcli.store.versions import refusal
 
@@ -84,13 +85,13 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
         place = signed.encode()
         unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
         if hashlib.sha256(unsigned).hexdigest() != signed:
-            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+            raise StorageError(f"{path} is damaged: its content does not match its checksum.")
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
     wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
-        raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+        raise StorageError(f"{path} is damaged: wrong values of {', '.join(wrong)}.")
     del header["version"]
     about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
     return Checkpoint(tensors, about.update), about
@@ -100,12 +101,11 @@ def largest_checkpoint(config: RunConfig) -> int:
     """Bytes that no checkpoint of a run exceeds: eight for each number it may contain, twice over."""
     spec = registry.describe(config.env)
     inputs, outputs = spec.observation.width, 2 * (spec.action.width + sum(spec.action.sizes)) + 1
-    widths = (inputs, *config.network.hidden)
-    trunk = sum((one + 1) * other for one, other in pairwise(widths))
-    parameters = 2 * trunk + 2 * (widths[-1] + 1) * (outputs + 1)
-    history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + 100)
+    network = make_model(config, spec).network
+    memory = network.memory_width
+    history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + memory + 100)
     phases = config.algo.auxiliary_every * config.batch_size * (inputs + outputs)
-    return SPARE + 16 * (parameters * (COPIES + config.lag) + history + phases)
+    return SPARE + 16 * (parameter_count(network) * (COPIES + config.lag) + history + phases)
 
 
 def _is_one(value: Any, types: tuple[type, ...]) -> bool:

@@ -75,7 +75,7 @@ class Index:
         except (KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{path} is damaged: {error}.") from error
         if content.pop(CHECKSUM, None) != checksum(content):
-            raise StorageError(f"{path} is damaged: its content is not what its checksum is of.")
+            raise StorageError(f"{path} is damaged: its content does not match its checksum.")
         return found
 
     def write(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ def _kept(about: dict[str, Any]) -> Kept:
 
 def _update(name: str) -> int:
     if not re.fullmatch(r"[0-9]{1,18}", name):
-        raise TypeError(f"{name!r} is no number of an update")
+        raise TypeError(f"{name!r} is not the number of an update")
     return int(name)
 
 

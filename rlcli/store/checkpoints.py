@@ -135,9 +135,9 @@ class Checkpoints:
         try:
             index = Index.read(self.dir)
             if not index.kept and self._updates():
-                faults.append(f"{self.dir / FILE} is missing: each checkpoint vouches for itself.")
+                faults.append(f"{self.dir / FILE} is missing: each checkpoint has its own checksum.")
         except StorageError as error:
-            faults.append(f"{error} Each checkpoint vouches for itself.")
+            faults.append(f"{error} Each checkpoint has its own checksum.")
             index = Index()
         for update in sorted({*self._updates(), *index.kept}, reverse=True):
             try:

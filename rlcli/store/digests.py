@@ -258,13 +258,21 @@ def _packed(row: Row) -> bytes:
     """The figures of a row that are digested, sorted by name: the names, then all numbers as float64."""
     names: list[str] = []
     numbers: list[float] = []
-    for name in sorted(row):
-        if not name.startswith(LEFT_OUT):
-            value = row[name]
-            values = value if isinstance(value, list) else (value,)
-            names.append(f"{name} {len(values)}")
-            numbers += values
-    return f"{';'.join(names)};".encode() + struct.pack(f"<{len(numbers)}d", *numbers)
+    for name in _digested(tuple(row)):
+        value = row[name]
+        if isinstance(value, list):
+            names.append(f"{name} {len(value)};")
+            numbers += value
+        else:
+            names.append(name + " 1;")
+            numbers.append(value)
+    return "".join(names or ";").encode() + struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+@lru_cache(maxsize=64)  # rows of a run have the same figures most of the time
+def _digested(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The figures of a row that are digested, sorted."""
+    return tuple(name for name in sorted(names) if not name.startswith(LEFT_OUT))
 
 
 @lru_cache(maxsize=1024)

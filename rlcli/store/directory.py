@@ -126,7 +126,7 @@ def require_sweep(reference: str, root: Path) -> Path:
     if not sweeps:
         raise UserError(
             f"There is no sweep {reference!r}: there are none in {root}.",
-            hint="Begin one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
+            hint="Start one: rlcli train -m sweep=ppo, or rlcli train -m seed=0,1,2",
         )
     last = _last_sweep(root) if reference == names.LAST else None
     if last is not None:
@@ -160,7 +160,7 @@ def list_runs(root: Path) -> list[dict[str, Any]]:
     found += [_summary_without_manifest(job, root, "waiting", "not begun") for job in _waiting_jobs(root)]
     return found + [
         _summary_without_manifest(
-            folder, root, "not begun", f"killed before it began; name={folder.name} may be used again"
+            folder, root, "not begun", f"killed before it started; name={folder.name} may be used again"
         )
         for folder in _unstarted_folders(root)
     ]
@@ -253,7 +253,7 @@ def _check_started(folders: Sequence[Path]) -> None:
         with contextlib.suppress(OSError, ValueError):
             if folder.is_dir() and is_unstarted(folder):
                 raise UserError(
-                    f"{folder} holds no run: its process was killed before it began, and there is nothing "
+                    f"{folder} has no run: its process was killed before it started, and there is nothing "
                     "to resume.",
                     hint=f"Start it: rlcli train name={folder.name} ...; the folder is used again.",
                 )

@@ -31,6 +31,10 @@ from rlcli.store.rows import (
     parsed,
 )
 
+TRAINING = ("time/collect", "time/learn", "time/health")
+"""Seconds of the parts of an update."""
+LONGEST_UPDATE = 1e9
+"""Seconds of an update that are believed."""
 EVALUATED = "eval/return_mean"
 FINAL = "eval/final"
 COMPARED = 1000
@@ -177,11 +181,19 @@ class EarlierRows:
         return [float(row[name]) for row in rows if type(row.get(name)) in (int, float)]
 
     def drop_last(self) -> Row:
-        """Removes and returns the row of the checkpoint's update, which is written again."""
+        """Removes and returns the row of the checkpoint's update, which is written again.
+
+        Of its times those stay that training took; anything may stand there, so only sensible numbers do.
+        """
         assert self.last is not None
         kept = self._kept
         self._kept = dataclasses.replace(kept, end=kept.start, last=b"", behind=kept.before)
-        return {name: value for name, value in self.last.items() if not name.startswith(APART)}
+        return {
+            name: value
+            for name, value in self.last.items()
+            if not name.startswith(APART)
+            or (name in TRAINING and type(value) in (int, float) and 0 <= value < LONGEST_UPDATE)
+        }
 
     def truncate(self) -> None:
         """Truncates the file behind the rows that are kept.

@@ -128,7 +128,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}.") from error
     if not isinstance(content, dict):
-        raise StorageError(f"{path} is damaged: it holds no JSON object.")
+        raise StorageError(f"{path} is damaged: it is not a JSON object.")
     if deeper(content, DEEPEST):
         raise StorageError(f"{path} is damaged: it is nested deeper than {DEEPEST} levels.")
     return content

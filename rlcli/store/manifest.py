@@ -40,6 +40,8 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "tags": (list,), "notes": (str,), "exact_resume": (bool,), "resumes": (list,),
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
     "kernel": (str,),
+    "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
+    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -131,10 +133,14 @@ class Manifest:
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
+            "env_backend": spec.backend,
+            "env_backend_reason": spec.backend_reason,
             "resumes": [],
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
             "saved": None,
+            "eval_every": None,
+            "eval_every_reason": None,
         }
         manifest = cls(run_dir, content)
         manifest.write()
@@ -154,12 +160,15 @@ class Manifest:
         # Before there were kernels, a run trained with torch.
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
+        content = {"env_backend": None, "env_backend_reason": None} | content
+        for name in ("eval_every", "eval_every_reason"):  # evaluations were made as eval.every said
+            content.setdefault(name, None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
             raise StorageError(f"{path} is damaged: it lacks {', '.join(missing)}.")
         wrong = _invalid_fields(content)
         if wrong:
-            raise StorageError(f"{path} is damaged: it makes no sense of {', '.join(wrong)}.")
+            raise StorageError(f"{path} is damaged: wrong values of {', '.join(wrong)}.")
         return cls(run_dir, content)
 
     @property
@@ -241,7 +250,7 @@ def now() -> str:
 def _tolerance_reason(config: RunConfig) -> str | None:
     """Why equal runs may differ in their last bits; None if they do not."""
     if config.device != "cpu":
-        return f"{config.device} sums in an order of its own"
+        return f"{config.device} sums in another order"
     if config.env.backend == "torch":
         return "with env.backend=torch sines round by their place among the environments"
     if config.compute.threads > 1:

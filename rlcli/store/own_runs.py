@@ -65,6 +65,13 @@ def remembered(run_dir: Path, names: Sequence[str]) -> list[str]:
     ]
 
 
+def to_import(run_dir: Path, config: RunConfig) -> list[str]:
+    """The modules that a run names and that the user has to name too, with `--import`."""
+    names = _named(config, run_dir)
+    known = remembered(run_dir, names)
+    return [name for name in names if name not in known]
+
+
 def _named(config: RunConfig, run_dir: Path) -> list[str]:
     """The modules that a config names; none if there are too many to look for, which is refused elsewhere."""
     few = len(modules.candidates(config)) <= modules.MOST

@@ -102,7 +102,7 @@ def blocks(file: BinaryIO, path: Path) -> Iterator[bytes]:
         else:
             rest += piece
         if len(rest) > LONGEST_ROW:
-            raise StorageError(f"{path} is damaged: a line of it is longer than any row.")
+            raise StorageError(f"{path} is damaged: one of its lines is longer than any row.")
     if rest:
         yield rest
 

@@ -97,7 +97,8 @@ def _groups(configs: Sequence[RunConfig], on_event: OnEvent) -> list[list[int]]:
     if len(configs) < 2 or exact_together(configs):
         return [everyone] if everyone else []
     message = (
-        f"On this machine {len(configs)} runs together round otherwise than alone: they train one by one."
+        f"On this machine {len(configs)} runs trained together round differently than alone: "
+        "they train one by one."
     )
     on_event(Message(" ".join([message, *mkl_advice()])))
     return [[position] for position in everyone]

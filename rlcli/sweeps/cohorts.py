@@ -9,11 +9,16 @@ from dataclasses import dataclass
 
 from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
+from rlcli.envs import registry
+from rlcli.learner.model import make_model
+from rlcli.nets.network import parameter_count
 
 SMALLEST = 8
 """Minimum runs of a part that is worth a process of its own: fewer are slower apart than together."""
 COPIES = 12
-"""Float32 numbers in memory per sample of an update, for each input and hidden unit."""
+"""Float32 numbers in memory for each unit of the network at each sample of an update, and each parameter."""
+OTHERS = 64
+"""Numbers per sample beside the units of a network."""
 SHARE = 0.5
 """Share of the free memory that cohorts may use."""
 
@@ -94,6 +99,7 @@ def largest(config: RunConfig, machine: Machine) -> int:
 
 def footprint(config: RunConfig) -> int:
     """Estimated bytes that one run uses while it learns."""
-    units = sum(config.network.hidden) * (1 if config.network.shared else 2) + 64
+    network = make_model(config, registry.describe(config.env)).network
     remembered = config.algo.auxiliary_every if config.algo.step_rule == "phasic" else 1
-    return 4 * COPIES * config.batch_size * remembered * units
+    samples = COPIES * config.batch_size * remembered * (network.units + OTHERS)
+    return 4 * (samples + parameter_count(network) * (COPIES + config.lag))

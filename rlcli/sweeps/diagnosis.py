@@ -18,7 +18,7 @@ from rlcli.sweeps import machine_checks
 from rlcli.sweeps.findings import Finding, Status, tilde
 from rlcli.text import described
 
-FAILED = "If the message does not say what to mend, report it with this whole output."
+FAILED = "If the message does not say what to repair, report it with this whole output."
 
 
 def diagnose() -> Iterator[Finding]:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlcli.collect.evaluation import lanes
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
 from rlcli.config.launchers import Launching, Ray
@@ -21,6 +20,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.search import Search
 from rlcli.config.shape import shape
 from rlcli.envs import registry
+from rlcli.runs.evaluation_schedule import Decision, EvaluationSchedule, decision, longest_evaluation
 from rlcli.runs.failures import outcome
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.launchers.table import opened
@@ -198,7 +198,7 @@ def _cost(group: Sequence[RunConfig], found: Measured | Exception | None) -> Coh
         updates=max(one.updates for one in group),
         batch_size=first.batch_size,
         env_steps=sum(one.updates * one.batch_size for one in group),
-        evaluations=sum(map(evaluations, group)),
+        evaluations=_evaluations(group, measured),
         episodes=first.eval.episodes,
         evaluation_seconds=_longest_evaluations(group, measured),
         seconds_per_update=None if measured is None else measured.seconds_per_update,
@@ -212,24 +212,40 @@ def _cost(group: Sequence[RunConfig], found: Measured | Exception | None) -> Coh
 
 def _longest_evaluations(group: Sequence[RunConfig], measured: Measured | None) -> float | None:
     """Seconds of all evaluations of a cohort if every episode reaches its time limit."""
-    config, count = group[0], sum(map(evaluations, group))
+    count = _evaluations(group, measured)
     if count == 0:
         return 0.0
+    longest = _longest_evaluation(group[0], measured)
+    return None if longest is None else count * longest
+
+
+def _longest_evaluation(config: RunConfig, measured: Measured | None) -> float | None:
     limit = registry.describe(config.env).max_episode_steps
-    if measured is None or limit is None:
-        return None
-    one_after_another = -(-config.eval.episodes // lanes(config.eval.episodes))
-    return count * one_after_another * min(limit, config.eval.max_steps) * measured.evaluation_step
+    return None if measured is None else longest_evaluation(config, limit, measured.evaluation_step)
 
 
-def evaluations(config: RunConfig) -> int:
+def _evaluations(group: Sequence[RunConfig], measured: Measured | None) -> int:
+    """Number of evaluations of a cohort; where its first one decides, as the measured times would."""
+    undecided = [one for one in group if EvaluationSchedule.of(one).undecided]
+    chosen = None
+    if undecided and measured is not None:
+        config, longest = undecided[0], _longest_evaluation(undecided[0], measured)
+        training = config.updates * measured.seconds_per_update / len(group)
+        chosen = decision(config, longest or 0.0, training)
+    return sum(evaluations(one, chosen) for one in group)
+
+
+def evaluations(config: RunConfig, chosen: Decision | None = None) -> int:
     """Number of evaluations of a run; see `runs.cadence.evaluation_due`."""
     if config.eval.episodes == 0:
         return 0
-    before_the_last = config.updates - 1
-    if config.eval.every == 0:
+    schedule = EvaluationSchedule.of(config)
+    if schedule.undecided and chosen is not None:
+        schedule = schedule.decided(chosen)
+    if schedule.every == 0:
         return 1
-    return 1 + min(before_the_last, before_the_last * config.batch_size // config.eval.every)
+    before_the_last = config.updates - 1
+    return 1 + min(before_the_last, before_the_last * config.batch_size // schedule.every)
 
 
 def _derived(one: CohortEstimate, costs: Sequence[CohortEstimate]) -> CohortEstimate:

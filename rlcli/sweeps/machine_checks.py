@@ -174,9 +174,9 @@ def exactness() -> Iterator[Finding]:
         yield Finding("cohorts", Status.OK, text, facts=facts)
         return
     text = (
-        f"runs together round otherwise than alone here, in {len(differing)} of {len(SHAPES)} shapes: "
-        f"{'; '.join(differing)}. Sweeps of such shapes train their runs one by one: slower, with the same "
-        "numbers"
+        f"runs trained together round differently than alone here, in {len(differing)} of "
+        f"{len(SHAPES)} shapes: {'; '.join(differing)}. Sweeps of such shapes train their "
+        "runs one by one: slower, with the same numbers"
     )
     advice = (
         [*mkl_advice(), "Then run rlcli doctor again."] if mkl_advice() else ["Nothing; results are right."]

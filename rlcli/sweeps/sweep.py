@@ -217,7 +217,7 @@ def _job(directory: Path, about: dict[str, Any]) -> Job:
     if not (trial is None or (type(trial) is int and trial >= 0)):
         wrong.append("trial")
     if wrong:
-        raise TypeError(f"it makes no sense of a job's {', '.join(wrong)}")
+        raise TypeError(f"wrong values of a job's {', '.join(wrong)}")
     name = about["name"]
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise TypeError(f"{name!r} names no folder of a job")

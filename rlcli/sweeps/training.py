@@ -9,13 +9,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.reference import sweep_reference
+from rlcli.runs.cadence import AT_THE_END_ONLY
 from rlcli.runs.stop import CODES, handle_signals, stopping
 from rlcli.sweeps.cohorts import cohorts, this_machine, workers
 from rlcli.sweeps.events import CohortEnded, Event, Message, OnEvent, RunEnded, RunRow, RunsStarted, Stopping
 from rlcli.sweeps.launchers.launcher import Cohort, Launcher
 from rlcli.sweeps.launchers.stop_file import remove_stop_file
 from rlcli.sweeps.progress import Display, display
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.results import write_results
 from rlcli.sweeps.row_times import RowTimes
 from rlcli.sweeps.sweep import NO_ID, Job, Sweep, now
@@ -43,6 +44,8 @@ class Training:
         self._configs = {job.name: sweep.config(job) for job in jobs}
         self._by_name = {job.name: job for job in sweep.jobs}
         self._row_times = RowTimes()
+        self._at_the_end_only = False
+        """Whether a message said that runs are evaluated at their end only."""
         self._display: Display = display(sweep.jobs, self._totals(jobs), quiet)
 
     def expect(self, jobs: int, steps: int) -> None:
@@ -125,11 +128,9 @@ class Training:
                     self._row_times.ended(name)
                     self._ended(name, result)
                 case Message(text):
-                    self._display.message(text)
+                    self._show(text)
                 case Stopping(left):
-                    self._display.message(
-                        stopping(sweep_reference(self.sweep.dir), left or self._row_times.left())
-                    )
+                    self._display.message(stopping(reference(self.sweep), left or self._row_times.left()))
                 case CohortEnded(names, exit_code):
                     if exit_code is not None:
                         self._fail([name for name in names if name not in ended], exit_code)
@@ -137,12 +138,19 @@ class Training:
 
         return on_event
 
+    def _show(self, text: str) -> None:
+        """Shows a message of a cohort; that runs are evaluated at their end only, once for all."""
+        again = text.startswith(AT_THE_END_ONLY)
+        if not (again and self._at_the_end_only):
+            self._display.message(text)
+        self._at_the_end_only |= again
+
     def _fail(self, names: Sequence[str], exit_code: int) -> None:
         """Ends jobs whose worker process ended without a result of theirs."""
         if names:
             from rlcli.sweeps.cohort_job import failed
 
-            message = f"its process ended with {exit_code}, without a word"
+            message = f"its process ended with {exit_code}, without a message"
             for name in names:
                 self._ended(name, failed(self.sweep.dir / name, EXIT_CRASH, message))
 

@@ -156,7 +156,7 @@ def run_task(task: Task) -> Outcome:
     directory = Path(task.directory)
     if not (directory / FILE).is_file():
         return Outcome(
-            lost=f"{directory} is not to be found on {platform.node()}: workers need the sweep's directory, "
+            lost=f"{directory} was not found on {platform.node()}: workers need the sweep's directory, "
             "on a file system that they share with this machine"
         )
     watcher = StopWatcher(directory, task.launcher)

@@ -64,7 +64,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_sb3_cannot_do_is_refused(row, values, key):
     config = build(flatten(like(row)) | values)
     assert refused(config) == {key}
-    with pytest.raises(UserError, match=key.replace(".", r"\.") + r"=.* cannot be had with backend=sb3: ."):
+    with pytest.raises(UserError, match=key.replace(".", r"\.") + r"=.* is not possible with backend=sb3: ."):
         Sb3Session([config])
 
 

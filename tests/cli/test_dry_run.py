@@ -120,7 +120,7 @@ def test_evaluations_are_those_of_the_schedule(every: int, steps: int) -> None:
     due = [
         update
         for update in range(1, config.updates + 1)
-        if evaluation_due(config, update, update == config.updates)
+        if evaluation_due(config, update, update == config.updates, every)
     ]
     assert estimate.evaluations(config) == len(due)
 

@@ -46,7 +46,7 @@ def test_what_is_said_of_a_metric(rlcli: Rlcli) -> None:
         ("ess", {"behaviour/ess", "update/ess", "epochs/ess", "weights/ess"}),
         ("gamma", {"algo.gamma"}),
         ("clip", {"algo.clip", "update/clip"}),
-        ("checkpoint", {"checkpoint.every", "checkpoint.keep"}),
+        ("checkpoint", {"checkpoint.every", "checkpoint.seconds", "checkpoint.keep"}),
         ("wandb.", {"wandb.mode", "wandb.project", "wandb.entity", "wandb.group"}),
     ],
 )

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
+import typer.main
+
+from rlcli.cli.app import app
+from rlcli.cli.choices import choices
+from rlcli.envs import probe_clock
 from tests.cli.conftest import Rlcli
 from tests.sweeps.conftest import SMALL
 
@@ -75,3 +83,82 @@ def test_a_setting_written_as_a_flag_is_named(words: tuple[str, ...], meant: str
     ended = rlcli("train", *words)
     assert ended.code == 2
     assert meant in " ".join(ended.err.split())
+
+
+def verbs(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every verb with the words that call it."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+CHOICES = [
+    (*path, option.opts[0] if option.param_type_name == "option" else "", valid)
+    for path, command in verbs(typer.main.get_command(app))
+    for name, valid in choices(command).items()
+    for option in command.params
+    if option.name == name
+]
+
+
+def test_flags_with_choices_are_found() -> None:
+    assert {(verb, flag) for verb, flag, _ in CHOICES} == {
+        ("train", "--cfg"), ("runs", "--sort"), ("list", ""),
+    }  # fmt: skip
+
+
+@pytest.mark.broken_by(
+    "mistyped choices without the nearest",
+    "cli/verb.py",
+    "            name_nearest(error, self)\n",
+    "",
+)
+@pytest.mark.parametrize(("verb", "flag", "valid"), CHOICES, ids=[f"{one[0]} {one[1]}" for one in CHOICES])
+def test_a_mistyped_choice_names_the_nearest(verb: str, flag: str, valid: list[str], rlcli: Rlcli) -> None:
+    for right in valid:
+        wrong = right[:-2] + right[-1] + "x" if len(right) > 4 else f"{right}x"
+        for words in ((flag, wrong), (f"{flag}={wrong}",)) if flag else ((wrong,),):
+            ended = rlcli(verb, *words)
+            assert (words, ended.code, ended.out) == (words, 2, "")
+            assert f"Unknown value {wrong!r}. Did you mean " in ended.err
+            assert repr(right) in ended.err
+            assert f"Choose from: {', '.join(valid)}." in ended.err
+            assert "Value error" not in ended.err
+    ended = rlcli(verb, *([flag] if flag else []), "qqqq")
+    assert ended.code == 2
+    assert "Unknown value 'qqqq'. Choose from: " in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [(("runs", "--status", "finishd"), "finished"), (("eval", "last", "--checkpoint", "bset"), "best")],
+)
+def test_other_mistyped_values_name_the_nearest(words: tuple[str, ...], right: str, rlcli: Rlcli) -> None:
+    assert rlcli("train", *TINY).code == 0
+    ended = rlcli(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"Did you mean {right!r}?" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), True), (("-q",), False), (("--json",), False), (("--quiet", "--json"), False),
+    ],
+)  # fmt: skip
+def test_the_status_line_of_a_probe_is_off_with_quiet_and_json(
+    words: tuple[str, ...], wanted: bool, rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    @contextmanager
+    def shown(wanted: bool) -> Iterator[None]:
+        asked.append(wanted)
+        yield
+
+    monkeypatch.setattr(probe_clock, "shown", shown)
+    rlcli("train", "--cfg", "job", *words)
+    rlcli(*words, "train", "--cfg", "job")
+    assert asked == [wanted, wanted]

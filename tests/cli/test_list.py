@@ -36,9 +36,12 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
     } <= configs
     assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
     envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
-    assert envs["CartPole-v1"] == {"name": "CartPole-v1", "array": True, "tuned": TUNED, "cannot_train": ""}
+    assert envs["CartPole-v1"] == {
+        "name": "CartPole-v1", "array": True, "mujoco": False, "tuned": TUNED, "cannot_train": "",
+    }  # fmt: skip
+    assert envs["Ant-v5"]["mujoco"]
     assert envs["MountainCar-v0"] == {
-        "name": "MountainCar-v0", "array": True, "tuned": [], "cannot_train": "",
+        "name": "MountainCar-v0", "array": True, "mujoco": False, "tuned": [], "cannot_train": "",
     }  # fmt: skip
     assert envs["FrozenLake-v1"]["tuned"] == []
     assert not envs["FrozenLake-v1"]["array"]
@@ -46,7 +49,7 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
 
 def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
     lines = rlcli("list", "envs").out.splitlines()
-    assert lines[0].split() == ["name", "array", "tuned", "cannot", "train"]
+    assert lines[0].split() == ["name", "array", "mujoco", "tuned", "cannot", "train"]
     assert lines[1].split() == ["CartPole-v1", "array", *TUNED]
     assert "FrozenLake-v1" in lines
 

@@ -52,10 +52,9 @@ def test_different(one: Path, rlcli: Rlcli) -> None:
     lines = ended.out.splitlines()
     assert (
         lines[0]
-        == "different: update 1 is the first that differs, in parameters, optimiser, collector, metrics"
+        == "different: the runs differ first at update 1, in parameters, optimiser, collector, metrics"
     )
-    assert lines[1] == "no update is the same before it"
-    assert lines[2] == "Packages, machine and code are as recorded."
+    assert lines[1] == "Packages, machine and code are as recorded."
     manifest = json.loads((one / "manifest.json").read_text())
     manifest["packages"]["torch"] = "1.0"
     (one / "manifest.json").write_text(json.dumps(manifest))
@@ -87,7 +86,7 @@ def test_diff(one: Path, rlcli: Rlcli) -> None:
     lines = ended.out.splitlines()
     assert lines[:2] == ["A: runs/one", "B: runs/two"]
     assert lines[3:5] == ["affects results  A  B", "seed             0  1"]
-    assert "different: update 1 is the first that differs, in parameters, optimiser" in ended.out
+    assert "different: the runs differ first at update 1, in parameters, optimiser" in ended.out
     assert any(line.split()[:3] == ["update", "4", "4"] for line in lines)
     (row,) = rlcli("diff", "one", "two", "--json").rows()
     assert row["same"] is False
@@ -101,11 +100,11 @@ def test_diff(one: Path, rlcli: Rlcli) -> None:
 def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:
     rlcli("train", *SMALL, "name=two", "seed=1")
     shown = on_a_terminal("diff", "one", "two", columns=40)
-    table = shown.partition("different: update 1")[2].splitlines()[1:]
+    table = shown.partition("different: the runs differ first at")[2].splitlines()[1:]
     assert max(map(len, table)) <= 40
     assert "behaviour/ess" not in shown, "names are folded, numbers are not"
     assert any(line.split()[1:4] == ["4", "4", "0"] for line in table)
-    assert "different: update 1" in shown
+    assert "different: the runs differ first at" in shown
     shown = on_a_terminal("reproduce", "one", columns=40)
     assert "4 of 4 updates are the same" in shown
     assert "identical: 4 updates, 20 digests" in shown

@@ -47,7 +47,7 @@ def test_more_steps(mine: Path, rlcli: Rlcli) -> None:
     assert "after 160 steps" in ended.out
     ended = rlcli("resume", "mine", "total_steps=192")
     assert ended.code == 0
-    assert "runs/mine: Going on after update 5 of 6, 160 steps.\n" in ended.err
+    assert "runs/mine: Resuming after update 5 of 6, 160 steps.\n" in ended.err
     [row] = rlcli("resume", "runs/mine", "total_steps=224", "--json").rows()
     assert (row["env_steps"], row["updates"]) == (224, 7)
 

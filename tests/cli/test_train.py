@@ -82,7 +82,7 @@ def test_a_resumed_run_that_stops_early_says_why(rlcli: Rlcli) -> None:
 def test_early_stopping_that_cannot_work_is_refused_with_all_mistakes(rlcli: Rlcli) -> None:
     ended = rlcli("train", "stop_at.threshold=475", "stop_at.evaluations=0", "algo.gama=1")
     assert (ended.code, ended.out) == (2, "")
-    ended = rlcli("train", "stop_at.threshold=475")
+    ended = rlcli("train", "stop_at.threshold=475", "eval.every=0")
     assert "needs evaluations during training, and eval.every=0" in ended.err
 
 

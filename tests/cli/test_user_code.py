@@ -127,9 +127,9 @@ def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module:
     ended = rlcli("train", ENV, "env.kwargs.fault=raise", "name=one", *SHORT)
     *_, warning, suggestion = ended.err.splitlines()
     assert warning == (
-        "A resume takes the same steps and fails in the same way, as long as its cause is there."
+        "A resume takes the same steps and fails in the same way, until its cause is corrected."
     )
-    assert suggestion.startswith("Once that is corrected: rlcli resume ")
+    assert suggestion.startswith("After that: rlcli resume ")
     my_module.write_text(SOURCE.replace('{}["speed"]  # raise', "pass"))
     sys.modules.pop("my_faulty_env")
     words = suggestion.partition("rlcli ")[2].split()
@@ -139,7 +139,7 @@ def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module:
 def test_the_failure_of_a_sweep_is_not_met_again_without_a_warning(rlcli: Rlcli, my_module: Path) -> None:
     ended = rlcli("train", "-m", "seed=0,1", ENV, "env.kwargs.fault=raise", "name=two", *SHORT)
     assert ended.err.count(f"failed: {FILE}:{line_of('raise')}: KeyError: 'speed'.") == 2
-    assert "Jobs that failed fail again as long as the cause is there." in ended.err
+    assert "Jobs that failed fail again until the cause is corrected." in ended.err
     assert "Resume with" not in ended.err
 
 
@@ -148,7 +148,7 @@ def test_numbers_of_training_that_are_not_finite_suggest_other_settings(
 ) -> None:
     ended = rlcli("train", "-q", "algo.learning_rate=1e30", "algo.max_grad_norm=null", "name=one", *SHORT)
     assert ended.code == 3
-    assert "train it anew with other settings, such as a smaller learning rate" in ended.err
+    assert "train it again with other settings, such as a smaller learning rate" in ended.err
     assert "rlcli resume" not in ended.err
 
 

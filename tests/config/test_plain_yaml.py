@@ -27,8 +27,8 @@ def merges(levels: int = 40) -> str:
 BOMBS = {
     "laughs": (laughs(), f"more than {MOST:,} values"),
     "merges": (merges(), f"more than {MOST:,} values"),
-    "itself": ("a: &a [*a]", "lies within what it stands for"),
-    "a mapping in itself": ("a: &a {b: *a}", "lies within what it stands for"),
+    "itself": ("a: &a [*a]", "refers to itself"),
+    "a mapping in itself": ("a: &a {b: *a}", "refers to itself"),
     "wide": ("a: [" + "1," * (2 * MOST) + "]", f"more than {MOST:,} values"),
     "many keys": ("".join(f"k{n}: 0\n" for n in range(MOST)), f"more than {MOST:,} values"),
     "deep": ("a: " + "[" * 10_000, f"nested deeper than {DEEPEST}"),
@@ -40,7 +40,7 @@ BOMBS = {
     "long": ("a: " + "x" * LARGEST, "no configuration"),
     "an object": ("a: !!python/object/apply:os.getcwd []", "not readable"),
     "a path": ("a: !!python/object/apply:pathlib.Path [x]", "not readable"),
-    "twice": ("a: 1\na: 2", "stands twice"),
+    "twice": ("a: 1\na: 2", "occurs twice"),
 }
 
 

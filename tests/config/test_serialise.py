@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from rlcli.config.plain_yaml import LARGEST
-from rlcli.config.schema import AlgoConfig, EnvConfig, RunConfig
+from rlcli.config.schema import AlgoConfig, CheckpointConfig, ComputeConfig, EnvConfig, EvalConfig, RunConfig
 from rlcli.config.serialise import from_yaml, to_dict, to_yaml
 from rlcli.errors import StorageError, UserError
 
@@ -28,7 +28,14 @@ def test_every_value_survives() -> None:
 
 def test_absent_keys_have_their_defaults() -> None:
     wanted = AlgoConfig(clip=0.1, beta_min=None, beta_max=None)
-    assert from_yaml("algo: {clip: 1e-1}") == dataclasses.replace(RunConfig(), algo=wanted)
+    before = dataclasses.replace(
+        RunConfig(),
+        algo=wanted,
+        compute=ComputeConfig(kernel="torch"),
+        checkpoint=CheckpointConfig(seconds=0.0),
+        eval=EvalConfig(every=0),
+    )
+    assert from_yaml("algo: {clip: 1e-1}") == before
 
 
 def test_what_came_later_means_what_runs_did_before() -> None:

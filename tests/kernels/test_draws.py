@@ -13,7 +13,6 @@ from rlcli.maths.draws import derive
 from tests.kernels.instruction_sets import same_bits, same_on_each
 from tests.learner.setting import small
 
-
 GAMMA, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 

@@ -13,7 +13,6 @@ from rlcli.learner.batch import Transitions
 from rlcli.maths import estimators
 from tests.kernels.instruction_sets import same_bits, same_on_each
 
-
 SHAPES = [(128, 1, 8), (17, 5, 3), (1, 2, 4), (9, 1, 1), (1, 1, 1), (6, 40, 9), (40, 3, 1)]
 NAMES = [(name, steps) for name in TARGETS for steps in ((1, 4, 1000) if name == "nstep" else (1,))]
 SURROGATES = [(name, "clipped", steps) for name, steps in NAMES] + [("vtrace", "score", 1)]

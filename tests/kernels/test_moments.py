@@ -12,7 +12,6 @@ from rlcli.learner import statistics
 from rlcli.nets.observations import Encoder, Moments, advance, no_moments
 from tests.kernels.instruction_sets import same_bits, same_on_each
 
-
 SHAPES = [(1, 1024, 4), (5, 60, 3), (2, 1, 1), (1, 7, 17), (3, 9, 1), (2, 33, 40)]
 KINDS = [torch.float32, torch.float64, torch.uint8]
 

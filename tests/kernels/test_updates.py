@@ -15,6 +15,7 @@ from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update, update
 from tests.learner.setting import ROWS, Stage, small, stage
 
+NETWORKS: list[dict[str, Any]] = [{}, {"shared": True, "activation": "silu"}, {"hidden": (17, 5, 9)}]
 ENVS = ["CartPole-v1", "Pendulum-v1", "MountainCarContinuous-v0"]
 PPO: dict[str, Any] = {"entropy_coef": 0.01, "max_grad_norm": 0.5, "normalize_advantage": "minibatch"}
 CASES: dict[str, dict[str, Any]] = {
@@ -25,7 +26,9 @@ CASES: dict[str, dict[str, Any]] = {
     "ppo stopped": PPO | {"target_kl": 1e-4, "target_kl_rule": "minibatch_k3"},
     "ppo stopped by epoch": PPO | {"target_kl": 1e-4, "epochs": 4},
     "ppo recomputed": PPO | {"recompute": "epoch"},
-    "impala": {"targets": "vtrace", "surrogate": "score", "optimiser": "rmsprop", "normalize_advantage": "none"},
+    "impala": {
+        "targets": "vtrace", "surrogate": "score", "optimiser": "rmsprop", "normalize_advantage": "none",
+    },
     **{name: row for name, row in ROWS.items() if name != "reinforce"},
 }  # fmt: skip
 
@@ -35,14 +38,12 @@ def in_c(now: Stage, rollout: Any) -> Update:
     config = now.configs[0]
     model = make_model(config, registry.describe(config.env), in_c=True)
     row = algorithm(config, in_c=True)
-    row = replace(row, operations=row.operations._replace(permutation=permutation))
+    row = replace(row, operations=row.operations._replace(permutation=permutation, acts_as_in_batches=False))
     return update(row, now.configs, now.collector.seeds, model, now.state, rollout)
 
 
 @pytest.mark.parametrize("lag", [0, 2])
-@pytest.mark.parametrize(
-    "network", [{}, {"shared": True, "activation": "silu"}, {"hidden": (17, 5, 9)}], ids=str
-)
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("env", ENVS)
 def test_updates_in_c_are_those_of_torch(env, case, network, lag):

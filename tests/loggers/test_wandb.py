@@ -11,6 +11,8 @@ import pytest
 
 from rlcli.errors import UserError
 from rlcli.loggers import wandb as wandb_logger
+from rlcli.loggers import wandb_rows
+from rlcli.loggers.interface import Loggers
 from rlcli.loggers.wandb import WandbLogger
 from tests.loggers.wandb_file import finished, of_type, records_to_the_end, rows
 
@@ -101,11 +103,70 @@ def test_rows_are_handed_over_together_and_keep_their_times(info, make_row, monk
         logger.log(make_row(update))
         handed_over.append(len(run.logged))
         now[0] += 0.375
-    assert handed_over == [1, 1, 1, 4, 4, 4, 7]
+    assert handed_over == [1, 1, 3, 3, 5, 5, 7]
     logger.log(make_row(8))
     logger.close("finished")
     assert run.logged == [(update, 1000.0 + 0.375 * (update - 1)) for update in range(1, 9)]
     assert (run.summary["update"], run.code) == (8, 0)
+
+
+@pytest.mark.broken_by(
+    "a batch loses its last row",
+    "loggers/wandb_rows.py",
+    "for row, at in batch]",
+    "for row, at in batch[:-1]]",
+)
+def test_rows_sent_as_messages_are_stored_as_rows_sent_one_by_one(make_info, make_row, monkeypatch, tmp_path):
+    rows_of = {}
+    for way in ("messages", "log"):
+        if way == "log":
+            monkeypatch.setattr(wandb_rows, "KNOWN", "none")
+        info = make_info(wandb={"mode": "offline"}, dir=tmp_path / way)
+        info.dir.mkdir()
+        logger = WandbLogger(info, pytest.fail)
+        for update in (1, 2, 3):
+            logger.log(make_row(update, loss__policy=0.1 + update / 3, epochs__ess=[], train__episodes=0))
+        logger.close("finished")
+        found = finished(info.dir)
+        steps = [record.step.num for record in of_type(found, "history")]
+        names = {tuple(item.nested_key) for item in of_type(found, "history")[0].item}
+        rows_of[way] = steps, names, [
+            {name: value for name, value in row.items() if name not in ("_timestamp", "_runtime")}
+            for row in rows(found)
+        ]  # fmt: skip
+    assert rows_of["messages"] == rows_of["log"]
+    assert rows_of["messages"][0] == [1, 2, 3]
+    assert [row["loss/policy"] for row in rows_of["messages"][2]] == [0.1 + n / 3 for n in (1, 2, 3)]
+
+
+def test_an_sdk_that_is_not_known_gets_rows_by_its_public_function(monkeypatch):
+    monkeypatch.setattr(wandb_rows, "KNOWN", "0.9.")
+    assert wandb_rows.messages(object()) is None
+    monkeypatch.undo()
+    assert wandb_rows.messages(object()) is None, "nor one without the parts that messages go through"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1.0"), (0.1, "0.1"), (1e-300, "1e-300"), (3, "3"), (float("nan"), '"NaN"'),
+     (float("-inf"), '"-Infinity"')],
+)  # fmt: skip
+def test_numbers_are_written_with_every_digit(value, text):
+    assert wandb_rows.as_json(value) == text
+
+
+@pytest.mark.broken_by("rows wait past a checkpoint", "loggers/interface.py", "member.settle)", "str)")
+def test_rows_before_a_checkpoint_do_not_wait(make_info, make_row):
+    info = make_info(wandb={"mode": "offline"})
+    logger = WandbLogger(info, pytest.fail)
+    loggers = Loggers({"wandb": lambda: logger}, pytest.fail)
+    for update in (1, 2, 3):
+        loggers.log(make_row(update))
+    assert [row["update"] for row, _ in logger._waiting] == [2, 3]
+    loggers.settle()
+    assert logger._waiting == []
+    loggers.close("finished")
+    assert [row["update"] for row in rows(finished(info.dir))] == [1, 2, 3]
 
 
 def test_a_group_named_wins_over_the_sweep(make_info):

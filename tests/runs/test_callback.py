@@ -20,6 +20,7 @@ from tests.runs.tiny import manifest_of, rows_of
 WORDS = (
     "tuned=none", "total_steps=256", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[8]",
     "algo.epochs=2", "algo.minibatches=2", "eval.every=96", "eval.episodes=2", "checkpoint.every=64",
+    "checkpoint.seconds=0",
     "digest.every=4", "logger=[jsonl]",
 )  # fmt: skip
 """Eight updates; the third and the sixth are evaluated, every second is saved, every fourth digested."""

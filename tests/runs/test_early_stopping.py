@@ -273,9 +273,8 @@ def test_a_threshold_that_is_never_reached_changes_nothing(free: Path, trained: 
 @pytest.mark.broken_by(
     "an evaluation off the schedule counted",
     "runs/recorder.py",
-    "if self._on_schedule(self.config.eval.every):\n                self._early_stopping.add(figures)",
-    "self._early_stopping.add(figures)\n            if self._on_schedule(self.config.eval.every):\n"
-    "                pass",
+    "if self._evaluation_on_schedule:\n                self._early_stopping.add(figures)",
+    "self._early_stopping.add(figures)\n            if self._evaluation_on_schedule:\n                pass",
 )
 def test_the_evaluation_at_the_end_does_not_count(trained: Trained) -> None:
     """A longer run does not have it: trained further, the run must not remember it."""
@@ -302,7 +301,7 @@ def fits(*words: str) -> list[str]:
         (("stop_at.threshold=1", "stop_at.metric=epochs/ess"), "is a list"),
         (("stop_at.threshold=1", "stop_at.metric=time/elapsed"), "could not be repeated"),
         (("stop_at.threshold=1", "stop_at.metric=update/entropy"), "neither better high nor low"),
-        (("stop_at.threshold=1",), "eval.every=0"),
+        (("stop_at.threshold=1", "eval.every=0"), "eval.every=0"),
         (("stop_at.threshold=1", "eval.every=1000", "eval.episodes=0"), "eval.episodes=0"),
         (("stop_at.threshold=1", "eval.every=1000", "logger=[console]"), "needs logger jsonl"),
     ],
@@ -314,6 +313,7 @@ def test_settings_that_cannot_work_are_refused(words: tuple[str, ...], expected:
 
 def test_settings_that_work() -> None:
     assert fits() == []
+    assert fits("stop_at.threshold=-200") == []
     assert fits("stop_at.threshold=-200", "eval.every=1000", "stop_at.evaluations=3") == []
     assert fits("stop_at.threshold=195", "stop_at.metric=train/return_100") == []
     assert fits("stop_at.threshold=0.1", "stop_at.metric=loss/value", "eval.episodes=0") == []

@@ -185,10 +185,10 @@ def test_runs_of_different_shape_are_refused_before_anything_is_made(tmp_path: P
 def test_a_directory_is_never_used_twice(trained: Trained, tmp_path: Path) -> None:
     before = trained("run").dir
     rows = rows_of(before)
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match="already contains a run"):
         trained("run", seed=1)
     assert (rows_of(before), manifest_of(before)["seed"]) == (rows, 0)
-    with pytest.raises(UserError, match="already holds a run"):
+    with pytest.raises(UserError, match="already contains a run"):
         train([tiny(), tiny(seed=1)], [tmp_path / "both", tmp_path / "both"])
 
 

@@ -121,7 +121,7 @@ def test_a_run_without_a_checkpoint_begins_again_and_keeps_its_rows(
     said: list[str] = []
     resume(run, notify=said.append, quiet=True)
     assert said == [
-        "No checkpoint was saved yet: the run begins again; its 2 rows so far stay beside it, as "
+        "No checkpoint was saved yet: the run starts again; its 2 rows so far are kept as "
         "metrics.jsonl.before-N."
     ]
     assert (run / "metrics.jsonl.before-1").read_bytes() == rows

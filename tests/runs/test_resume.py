@@ -31,8 +31,8 @@ OWN = {"ppg": ("algo.auxiliary_every=3", "algo.auxiliary_minibatches=8")}
 """Sizes for so small runs: an auxiliary phase before the end, half its memory full at a kill."""
 SMALL = (
     "tuned=none", "total_steps=256", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[8]",
-    "eval.every=64", "eval.episodes=2", "checkpoint.every=64", "env.normalize_observation=true",
-    "env.normalize_reward=true", "logger=[jsonl]",
+    "eval.every=64", "eval.episodes=2", "checkpoint.every=64", "checkpoint.seconds=0",
+    "env.normalize_observation=true", "env.normalize_reward=true", "logger=[jsonl]",
 )  # fmt: skip
 """Eight updates; the fourth is saved."""
 

@@ -128,7 +128,7 @@ def test_rows_that_come_out_otherwise_are_told(tmp_path: Path, capsys: pytest.Ca
     write_rows(killed, [*lines[:2], json.dumps(row | {"behaviour/ess": 0.5})])
     resumed(killed)
     said = capsys.readouterr().err
-    assert "Update 3 came out otherwise than before it was resumed: behaviour/ess." in said
+    assert "Update 3 differs from before the resume: behaviour/ess." in said
 
 
 @pytest.mark.parametrize("torn", ["", '{"update": 5, "env_st', "\n", '{"update": 5}\n', "\0\xff\n"])
@@ -231,7 +231,7 @@ def test_an_episode_too_long_to_replay_is_given_up_and_told(
     config = tiny(env__id="Pendulum-v1", env__replay_limit=20, checkpoint__every=64)
     _, [killed] = train_with_copies(config, tmp_path / "run", (2,))
     resumed(killed)
-    assert "2 environments did not come back" in capsys.readouterr().err
+    assert "2 environments could not be restored" in capsys.readouterr().err
 
 
 def test_tensorboard_leaves_out_what_comes_again(tmp_path: Path) -> None:

@@ -94,9 +94,9 @@ def test_observations_that_are_none_are_refused(trained: Trained) -> None:
             good | {"clock": np.zeros(2)},
             r"its 'clock' has shape \(\), a batch of n \(n\); this one has \(2\)",
         ),
-        (good | {"clock": 40}, "'clock' holds 40, which is none of its choices"),
-        (good | {"clock": 0.5}, "'clock' holds 0.5, which is none of its choices"),
-        (good | {"before": np.zeros((2, 2))}, "'before' holds 0.0, which is none of its choices"),
+        (good | {"clock": 40}, "'clock' has the value 40, which is not one of its choices"),
+        (good | {"clock": 0.5}, "'clock' has the value 0.5, which is not one of its choices"),
+        (good | {"before": np.zeros((2, 2))}, "'before' has the value 0.0, which is not one of its choices"),
     ):
         with pytest.raises(UserError, match=said):
             run.act(wrong)

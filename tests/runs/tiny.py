@@ -17,6 +17,7 @@ from rlcli.runs.train import Result, train
 TINY: dict[str, Any] = {
     "total_steps": 96, "algo.rollout_steps": 16, "algo.epochs": 2, "algo.minibatches": 2, "env.num_envs": 2,
     "network.hidden": (8,), "eval.episodes": 2, "checkpoint.every": 0, "logger": ("jsonl",),
+    "checkpoint.seconds": 0.0,
 }  # fmt: skip
 """Three updates of 32 steps."""
 

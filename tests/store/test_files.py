@@ -89,8 +89,8 @@ def test_a_folder_that_cannot_be_synced_is_no_fault(tmp_path: Path, monkeypatch:
     [
         (b"", "damaged"),
         (b"{", "damaged"),
-        (b"[1, 2]", "holds no JSON object"),
-        (b"null", "holds no JSON object"),
+        (b"[1, 2]", "is not a JSON object"),
+        (b"null", "is not a JSON object"),
         (b"\xff\xfe{}", "damaged"),
         (b"[" * 200_000, "damaged"),
         (b'{"a": ' + b"9" * 10_000 + b"}", "damaged"),

@@ -106,7 +106,7 @@ def with_another_id(run: Path) -> Path:
 def test_a_run_that_was_copied_or_altered_is_not(change: Any, place: Path, finished: Path) -> None:
     run = change(made(place / "run", finished))
     assert own_runs.remembered(run, ["mygame"]) == []
-    with pytest.raises(UserError, match="none is imported because a run directory says so"):
+    with pytest.raises(UserError, match="no module is imported just because a run directory names it"):
         admit(MINE, run)
 
 

@@ -15,7 +15,7 @@ from tests.sweeps.composing import multirun
 SMALL = (
     "total_steps=96", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=2", "algo.minibatches=2",
     "tuned=none", "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]", "checkpoint.every=32",
-    "cohort.workers=1",
+    "checkpoint.seconds=0", "cohort.workers=1",
 )  # fmt: skip
 """Six updates of 16 steps."""
 

@@ -230,7 +230,10 @@ def test_where_the_bits_differ_jobs_train_one_by_one(
     words = [*SMALL, "seed=0,1"]
     command = multirun(words)
     done = run_sweep(plan(command), command)
-    assert "2 runs together round otherwise than alone: they train one by one" in capsys.readouterr().err
+    assert (
+        "2 runs trained together round differently than alone: they train one by one"
+        in capsys.readouterr().err
+    )
     assert [manifest_of(done.dir / job.name)["cohort"] for job in done.jobs] == [[], []]
     assert done.exit_code == 0
 

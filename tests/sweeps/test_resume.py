@@ -281,9 +281,9 @@ def test_a_sweep_that_another_process_trains_is_left_alone(sweep: Sweeping) -> N
         ({"name": "seed=1"}, "two jobs have one name"),
         ({"name": "away"}, "there is no folder 'away'"),
         ({"name": "link"}, "there is no folder 'link'"),
-        ({"name": 3}, "makes no sense of a job's name"),
-        ({"overrides": "x"}, "makes no sense of a job's overrides"),
-        ({"message": [1], "exit_code": "x"}, "makes no sense of a job's exit_code, message"),
+        ({"name": 3}, "wrong values of a job's name"),
+        ({"overrides": "x"}, "wrong values of a job's overrides"),
+        ({"message": [1], "exit_code": "x"}, "wrong values of a job's exit_code, message"),
     ],
 )
 def test_a_record_that_is_none(change: dict[str, Any], said: str, sweep: Sweeping, workplace: Path) -> None:

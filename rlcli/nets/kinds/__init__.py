@@ -1,6 +1,7 @@
 """The kinds of network, one module each: `network.name=NAME` is the module NAME of this folder.
 
-A module has one function, `network(config, encoder, outputs, free) -> Network`. Its yaml is
+A module has one function, `network(config, encoder, outputs, free) -> Network`, which allocates nothing, and
+`SMALLEST`, the encoder of the smallest observations that its networks read. Its yaml is
 conf/network/NAME.yaml.
 """
 
@@ -18,11 +19,22 @@ if TYPE_CHECKING:
 class Kind(Protocol):
     """Makes a network over encoded observations, of D policy outputs and F free policy parameters."""
 
-    def __call__(self, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
+    SMALLEST: Encoder
+
+    def network(self, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
         """The network of a config's section."""
 
 
 def make_network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """The network that `network.name` names."""
-    module = importlib.import_module(f"rlcli.nets.kinds.{config.name}")
-    return cast("Kind", module.network)(config, encoder, outputs, free)
+    return _kind(config).network(config, encoder, outputs, free)
+
+
+def smallest_network(config: NetworkConfig) -> Network:
+    """The network over the smallest observations it reads, with one output: no environment has a smaller."""
+    kind = _kind(config)
+    return kind.network(config, kind.SMALLEST, 1, 0)
+
+
+def _kind(config: NetworkConfig) -> Kind:
+    return cast("Kind", importlib.import_module(f"rlcli.nets.kinds.{config.name}"))

@@ -8,6 +8,8 @@ from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.layout import Initialisation, Layout
 from rlcli.nets.stacked.mlp import MLP
 
+SMALLEST = Encoder("box", 1, normalize=False)
+
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """Stacked multilayer perceptrons with written-out passes."""

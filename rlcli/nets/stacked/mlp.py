@@ -50,6 +50,11 @@ class MLP:
         """Layer by layer, the actor's before the critic's, then the heads."""
         return self.layout.order
 
+    @property
+    def units(self) -> int:
+        """Hidden units of all trunks."""
+        return self.layout.trunks * sum(self.layout.hidden)
+
     @cached_property
     def auxiliary(self) -> MLP:
         """With a value head on the actor's trunk as well, unless that has V's own."""

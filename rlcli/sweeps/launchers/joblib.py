@@ -16,6 +16,7 @@ from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import OnEvent
 from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
 from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
 
@@ -46,7 +47,15 @@ class Processes:
 
     def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
         """See `Launcher`."""
-        return supervise(self, sweep.dir, cohorts, min(count, self._count), on_event, retries=RETRIES)
+        return supervise(
+            self,
+            sweep.dir,
+            cohorts,
+            min(count, self._count),
+            on_event,
+            named=reference(sweep),
+            retries=RETRIES,
+        )
 
     def submit(self, tasks: Sequence[Task]) -> list[Future[Outcome]]:
         """See `Pool`."""
@@ -65,7 +74,7 @@ class Processes:
         try:
             return handle.result()
         except BrokenExecutor as error:
-            raise Lost("a process of joblib was killed, perhaps for want of memory") from error
+            raise Lost("a process of joblib was killed, perhaps for lack of memory") from error
 
     def withdraw(self, handle: Future[Outcome]) -> None:
         """See `Pool`."""

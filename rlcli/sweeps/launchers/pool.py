@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rlcli.runs.reference import sweep_reference
+from rlcli.runs.reference import Reference, sweep_reference
 from rlcli.runs.stop import CODES, quitting, stop_on_signals
 from rlcli.streams import STDERR, say_at_once, show_cursor
 from rlcli.sweeps.cohorts import Machine
@@ -36,6 +36,7 @@ from rlcli.sweeps.events import (
     printed,
 )
 from rlcli.sweeps.launchers.launcher import Cohort
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
 
 CHUNK = 2**16
@@ -59,7 +60,7 @@ class ProcessPool:
 
     def train(self, sweep: Sweep, cohorts: Sequence[Cohort], count: int, on_event: OnEvent) -> int | None:
         """See `Launcher`."""
-        return train_in_processes(sweep.dir, cohorts, count, on_event)
+        return train_in_processes(sweep.dir, cohorts, count, on_event, reference(sweep))
 
     def close(self) -> None:
         """See `Launcher`."""
@@ -78,9 +79,17 @@ Queue = queue.SimpleQueue[Event | _WorkerEnded]
 
 
 def train_in_processes(
-    directory: Path, cohorts: Sequence[Cohort], count: int, on_event: OnEvent
+    directory: Path,
+    cohorts: Sequence[Cohort],
+    count: int,
+    on_event: OnEvent,
+    named: Reference | None = None,
 ) -> int | None:
-    """Trains each cohort of the sweep in `directory` in a process of its own; see `Launcher.train`."""
+    """Trains each cohort of the sweep in `directory` in a process of its own; see `Launcher.train`.
+
+    `named`: the sweep on the command line, its folder by default.
+    """
+    again = named or sweep_reference(directory)
     waiting, running, numbers = list(cohorts), dict[int, _Worker](), itertools.count()
     events: Queue = queue.SimpleQueue()  # its put may be called in a signal handler
 
@@ -96,7 +105,7 @@ def train_in_processes(
     def at_once(code: int) -> None:
         pass_on(code)
         show_cursor()
-        say_at_once(quitting(sweep_reference(directory)))
+        say_at_once(quitting(again))
 
     with contextlib.ExitStack() as left, stop_on_signals(announce, at_once) as stop:
         left.callback(lambda: [_end(worker.process) for worker in running.values()])

@@ -21,6 +21,7 @@ from rlcli.sweeps.cohorts import Machine, this_machine
 from rlcli.sweeps.events import OnEvent
 from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
 from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
 
@@ -73,7 +74,15 @@ class Cluster:
         """See `Launcher`."""
         if not self._own and count >= self._workers:  # queued tasks make the cluster grow
             count = len(cohorts)
-        return supervise(self, sweep.dir, cohorts, count, on_event, retries=self._settings.max_retries)
+        return supervise(
+            self,
+            sweep.dir,
+            cohorts,
+            count,
+            on_event,
+            named=reference(sweep),
+            retries=self._settings.max_retries,
+        )
 
     def submit(self, tasks: Sequence[Task]) -> list[Any]:
         """See `Pool`."""

@@ -28,6 +28,7 @@ from rlcli.sweeps.cohorts import Machine
 from rlcli.sweeps.events import OnEvent
 from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
+from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
 from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task, variable
 
@@ -107,7 +108,7 @@ class Submitted:
         if self._slurm:  # all at once: the others wait in its queue
             self._executor.update_parameters(slurm_array_parallelism=count)
             count = len(cohorts)
-        return supervise(self, sweep.dir, cohorts, count, on_event)
+        return supervise(self, sweep.dir, cohorts, count, on_event, named=reference(sweep))
 
     def _new_executor(self, directory: Path) -> submitit.Executor:
         settings = self._settings
@@ -163,7 +164,7 @@ class Submitted:
             raise self._lost(handle) from error
 
     def _lost(self, handle: Job) -> Lost:
-        return Lost(f"job {handle.job_id} came to no end of its own; its log is {handle.paths.stderr}")
+        return Lost(f"job {handle.job_id} ended without a result; its log is {handle.paths.stderr}")
 
     def withdraw(self, handle: Job) -> None:
         """See `Pool`."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.runs.reference import sweep_reference
+from rlcli.runs.reference import Reference, sweep_reference
 from rlcli.runs.result import Result
 from rlcli.runs.stop import quitting, stop_on_signals
 from rlcli.store.admission import VARIABLE
@@ -79,13 +79,21 @@ class _Submitted:
 
 
 def supervise(
-    pool: Pool, directory: Path, cohorts: Sequence[Cohort], count: int, on_event: OnEvent, *, retries: int = 0
+    pool: Pool,
+    directory: Path,
+    cohorts: Sequence[Cohort],
+    count: int,
+    on_event: OnEvent,
+    *,
+    named: Reference | None = None,
+    retries: int = 0,
 ) -> int | None:
     """Trains cohorts in a pool, `count` submitted at a time; see `Launcher.train`.
 
     A cohort whose worker died is submitted again, up to `retries` times: its runs resume.
+    `named`: the sweep on the command line, its folder by default.
     """
-    named, directory = sweep_reference(directory), directory.resolve()
+    again, directory = named or sweep_reference(directory), directory.resolve()
     poll = RunPoll(directory, on_event)
     submitted: dict[Any, _Submitted] = {}
 
@@ -93,7 +101,7 @@ def supervise(
         pool.kill(list(submitted))
         remove_stop_file(directory)
         show_cursor()
-        say_at_once(quitting(named))
+        say_at_once(quitting(again))
 
     def announce() -> None:
         stop_file.stop()
@@ -167,7 +175,7 @@ def _concluded(
         if result is not None:
             on_event(RunEnded(name, result))
         elif outcome.exit_code is None and not final:
-            message = outcome.lost or "its worker did not tell how it ended"
+            message = outcome.lost or "its worker did not report how it ended"
             on_event(RunEnded(name, failed(directory / name, EXIT_CRASH, message)))
     on_event(CohortEnded(tuple(one.names), None))
     return True

@@ -85,7 +85,7 @@ class Journal(BaseJournalBackend):
             while (line := file.readline(LONGEST_EVENT)).endswith(b"\n"):
                 yield line
             if len(line) == LONGEST_EVENT:
-                raise StorageError(f"{self._path} is damaged: a line of it is too long to be an event.")
+                raise StorageError(f"{self._path} is damaged: one of its lines is too long to be an event.")
 
     def _event(self, line: bytes, number: int) -> dict[str, Any]:
         try:
@@ -93,7 +93,7 @@ class Journal(BaseJournalBackend):
         except (ValueError, RecursionError) as error:
             raise StorageError(f"{self._path} is damaged in line {number}: {error}.") from None
         if not isinstance(event, dict) or deeper(event, DEEPEST):
-            raise StorageError(f"{self._path} is damaged in line {number}: it holds no event.")
+            raise StorageError(f"{self._path} is damaged in line {number}: this is not an event.")
         return event
 
 

@@ -254,8 +254,8 @@ def _composed_again(
     """
     if sweep.config_dir is not None and config_dir is None:
         raise UserError(
-            f"This sweep was begun with --config-dir {sweep.config_dir}; give it again: no folder is "
-            "read because a sweep says so."
+            f"This sweep was started with --config-dir {sweep.config_dir}; give it again: no folder is "
+            "read just because a sweep names it."
         )
     own = ("hydra.", "hydra/")  # settings of Hydra's, and the launcher, are not taken from a directory
     typed = [text for text in sweep.overrides if not key_of(text).startswith(own)]
@@ -276,9 +276,9 @@ def _composed_again(
             return search
     where = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
     raise UserError(
-        f"{sweep.dir}: what it was begun with composes otherwise now, in {where}; its remaining trials would "
-        "not be comparable.",
-        hint=f"{sweep.dir / BASE} has what it was: put the config files back, or begin a new sweep.",
+        f"{sweep.dir}: the settings it was started with are different now, in {where}; its remaining trials "
+        "would not be comparable.",
+        hint=f"{sweep.dir / BASE} has the earlier ones: restore the config files, or start a new sweep.",
     )
 
 

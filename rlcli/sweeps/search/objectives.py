@@ -113,7 +113,7 @@ def search_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
     if sweep.pruner != "none" and len(sweep.objective) > 1:
         yield Fault(
-            f"sweep.pruner={sweep.pruner} judges by one figure; with several objectives use "
+            f"sweep.pruner={sweep.pruner} compares one figure; with several objectives use "
             "sweep.pruner=none.",
             frozenset({"sweep.pruner", "sweep.objective"}),
         )
@@ -121,7 +121,7 @@ def search_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     if sweep.pruner != "none" and sweep.replicas > (config.cohort.max_size or 1) and alone:
         how = f"cohort.max_size={config.cohort.max_size}" if config.backend == "native" else "backend=sb3"
         yield Fault(
-            f"sweep.pruner={sweep.pruner} judges a trial by all its {sweep.replicas} seeds at once, which "
+            f"sweep.pruner={sweep.pruner} compares a trial by all its {sweep.replicas} seeds at once, which "
             f"{how} trains apart; use sweep.pruner=none or sweep.replicas=1.",
             frozenset({"sweep.pruner", "sweep.replicas", "cohort.max_size", "backend"}),
         )
@@ -149,4 +149,4 @@ def _objective_faults(config: RunConfig) -> Iterator[Fault]:
                 f"sweep.objective={name} needs evaluation; eval.episodes=0.", keys | {"eval.episodes"}
             )
         if text != name and sweep.direction:
-            yield Fault(f"sweep.objective={text}: say the direction once, by - or by sweep.direction.", keys)
+            yield Fault(f"sweep.objective={text}: give the direction once, by - or by sweep.direction.", keys)

@@ -20,7 +20,7 @@ from tests.sweeps.test_resume import gone, wait_for
 
 ROOT = Path(rlcli.__file__).parents[1]
 LONG = "total_steps=100000000"
-SHORT = ("total_steps=2048", "checkpoint.every=512")
+SHORT = ("total_steps=2048", "checkpoint.every=512", "checkpoint.seconds=0")
 """Enough for a signal to come before the end."""
 
 

@@ -37,7 +37,7 @@ def test_ctrl_c_stops_jobs_in_order(workplace: Path) -> None:
 @pytest.mark.slow
 def test_a_job_that_is_preempted_goes_on(workplace: Path) -> None:
     """submitit's signal, as Slurm sends it before a time limit, to the job of the second cohort."""
-    process, workers = started(*WORDS, "total_steps=2048", "checkpoint.every=1024")
+    process, workers = started(*WORDS, "total_steps=2048", "checkpoint.every=1024", "checkpoint.seconds=0")
     os.kill(workers[1], signal.SIGUSR2)
     said = process.communicate(timeout=90)[1]
     assert process.returncode == 0, said

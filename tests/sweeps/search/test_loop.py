@@ -267,7 +267,8 @@ def killed(moment: str, *words: str) -> Path:
 )
 @pytest.mark.parametrize("moment", ["asked", "amid a batch", "training", "telling"])
 def test_a_kill_loses_nothing(moment: str, searched: Sweeping) -> None:
-    words = (*TWO[:1], "sweep.trials=5", *TWO[2:3], *TWO[4:], "total_steps=48", "checkpoint.every=16")
+    saved = "checkpoint.every=16", "checkpoint.seconds=0"
+    words = (*TWO[:1], "sweep.trials=5", *TWO[2:3], *TWO[4:], "total_steps=48", *saved)
     found = killed(moment, *words)
     if moment == "asked":
         (found / "study.log").write_bytes((found / "study.log").read_bytes() + b'{"op_code":')
@@ -343,12 +344,14 @@ def test_config_files_that_changed_are_noticed(searched: Sweeping, workplace: Pa
     own(workplace / "mine", 0.5)
     done = searched(*TWO, "algo=own", config_dir="mine")
     before = (done.dir / "study.log").read_bytes()
-    with pytest.raises(UserError, match=r"begun with --config-dir .*/mine; give it again"):
+    with pytest.raises(UserError, match=r"started with --config-dir .*/mine; give it again"):
         resume_search(done.dir, quiet=True)
     assert resume_search(done.dir, config_dir="mine", quiet=True).exit_code == 0
     own(workplace / "mine", 0.6)
     with_tuned.cache_clear()
-    with pytest.raises(UserError, match=r"composes otherwise now, in algo\.gae_lambda"):
+    with pytest.raises(
+        UserError, match=r"settings it was started with are different now, in algo\.gae_lambda"
+    ):
         resume_search(done.dir, config_dir="mine", quiet=True)
     assert (done.dir / "study.log").read_bytes() == before
 
