@@ -1,4 +1,4 @@
-"""Health figures of a policy against a reference in C, as `maths.health` has them: all runs in one call.
+"""Health figures of a policy against a reference in C: those of `maths.health`, of all runs in one call.
 
 Shapes: R runs, B samples.
 """

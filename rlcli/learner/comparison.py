@@ -1,7 +1,7 @@
 """What an update measures of policies and samples, in torch; `kernel_comparison.py` has the same in C.
 
-Shapes: T time, R runs, N environments, B = T N samples, D outputs, S gradient steps.
-Policies are compared in float64.
+Shapes: T time, R runs, N environments, B = T N samples, D outputs, S gradient steps. Policies are compared
+in float64.
 """
 
 from __future__ import annotations
