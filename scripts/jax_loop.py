@@ -1,14 +1,15 @@
 """PPO on CartPole as one jitted JAX program, to compare speeds with: nothing is logged, checked or saved.
 
 The shape is that of conf/experiment/benchmark_shape.yaml: 8 environments x 128 steps, 4 epochs of 4
-minibatches, two tanh networks of 64-64. Environments, acting, advantages and gradient steps of all updates are
-inside one compiled loop, as PureJaxRL (Lu et al. 2022) made known; `--seeds` of them run side by side by
-`jax.vmap`. An episode that reaches its time limit counts as ended, which spares the loop V of its last state.
+minibatches, two tanh networks of 64-64. Environments, acting, advantages and gradient steps of all updates
+are inside one compiled loop, as PureJaxRL (Lu et al. 2022) made known; `--seeds` of them run side by side by
+`jax.vmap`. As in rlcli, V is computed in whole batches, and an episode cut off by its time limit bootstraps it.
 
     python scripts/jax_loop.py --updates 200               seconds of 200 updates, after compilation
     python scripts/jax_loop.py --updates 500 --return      and the mean return of the last episodes
 
-JAX is not among the packages of this project: `make bench ARGS='--python PATH'` names an interpreter that has it.
+JAX is not among the packages of this project: `make bench ARGS='--python PATH'` takes it from an interpreter
+that has it.
 
 Shapes: T steps, N environments, B = T N samples, M minibatches.
 """
@@ -27,7 +28,7 @@ Params = Any
 NUM_ENVS, STEPS, EPOCHS, MINIBATCHES = 8, 128, 4, 4
 BATCH = NUM_ENVS * STEPS
 GAMMA, TRACE_DECAY, CLIP, VALUE_COEF, MAX_NORM, LEARNING_RATE = 0.99, 0.95, 0.2, 0.5, 0.5, 2.5e-4
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-5
 HIDDEN, OBSERVED, ACTIONS, TIME_LIMIT = (64, 64), 4, 2, 500
 
 
@@ -63,10 +64,11 @@ class Samples(NamedTuple):
     """What gradient steps read, [T, N, ...] or [B, ...]."""
 
     observations: Array
+    successors: Array
+    """What each step led to, before a new episode begins."""
     actions: Array
     log_probs: Array
-    values: Array
-    rewards: Array
+    fallen: Array
     ended: Array
 
 
@@ -75,12 +77,12 @@ def begun(key: Array) -> Array:
     return jax.random.uniform(key, (NUM_ENVS, OBSERVED), minval=-0.05, maxval=0.05)
 
 
-def step(envs: Envs, actions: Array, key: Array) -> tuple[Envs, Array]:
-    """The next states, and where episodes ended; those begin anew.
+def step(envs: Envs, actions: Array, key: Array) -> tuple[Envs, Array, Array, Array]:
+    """What is next, what the steps led to, where carts failed, and where episodes ended; those begin anew.
 
     The equations of Barto, Sutton and Anderson (1983) without friction, Euler steps of 0.02 s.
     """
-    position, velocity, angle, spin = envs.state.T
+    _, velocity, angle, spin = envs.state.T
     cart, pole, half_length, gravity, seconds = 1.0, 0.1, 0.5, 9.8, 0.02
     total = cart + pole
     force = jnp.where(actions == 1, 10.0, -10.0)
@@ -93,7 +95,7 @@ def step(envs: Envs, actions: Array, key: Array) -> tuple[Envs, Array]:
     fallen = (jnp.abs(moved[:, 0]) > 2.4) | (jnp.abs(moved[:, 2]) > 12 * jnp.pi / 180)
     ended = fallen | (lengths >= TIME_LIMIT)
     state = jnp.where(ended[:, None], begun(key), moved)
-    return Envs(state, jnp.where(ended, 0, lengths)), ended
+    return Envs(state, jnp.where(ended, 0, lengths)), moved, fallen, ended
 
 
 def layers(key: Array, outputs: int, scale: float) -> list[tuple[Array, Array]]:
@@ -129,47 +131,49 @@ def fresh(key: Array) -> Training:
     return Training(params, Adam(zeros, zeros, jnp.zeros(())), envs, key, jnp.zeros(()))
 
 
-def collected(training: Training) -> tuple[Training, Samples, Array]:
-    """A rollout of T steps [T, N, ...], and V of the states after it."""
+def collected(training: Training) -> tuple[Training, Samples]:
+    """A rollout of T steps [T, N, ...]."""
 
     def one(carried: tuple[Envs, Array], _: None) -> tuple[tuple[Envs, Array], tuple[Samples, Array]]:
         envs, key = carried
         key, acting, starting = jax.random.split(key, 3)
         logits = network(training.params["policy"], envs.state)
         actions = jax.random.categorical(acting, logits)
-        values = network(training.params["critic"], envs.state)[:, 0]
-        following, ended = step(envs, actions, starting)
-        found = Samples(envs.state, actions, log_prob_of(logits, actions), values, jnp.ones(NUM_ENVS), ended)
+        following, moved, fallen, ended = step(envs, actions, starting)
+        log_probs = log_prob_of(logits, actions)
+        found = Samples(envs.state, moved, actions, log_probs, fallen, ended)
         return (following, key), (found, jnp.where(ended, envs.lengths + 1, 0))
 
     (envs, key), (samples, returns) = jax.lax.scan(one, (training.envs, training.key), None, STEPS)
     count, before = samples.ended.sum(), training.mean_return
     mean_return = jnp.where(count == 0, before, 0.9 * before + 0.1 * returns.sum() / jnp.maximum(count, 1))
-    last = network(training.params["critic"], envs.state)[:, 0]
-    return training._replace(envs=envs, key=key, mean_return=mean_return), samples, last
+    return training._replace(envs=envs, key=key, mean_return=mean_return), samples
 
 
-def advantages_of(samples: Samples, last: Array) -> Array:
-    """GAE(lambda), [T, N] (Schulman et al. 2016)."""
+def estimated(params: Params, samples: Samples) -> tuple[Array, Array]:
+    """GAE(lambda) (Schulman et al. 2016) and value targets, [T, N]; every reward is 1."""
+    values, following = (
+        network(params["critic"], rows)[..., 0] for rows in (samples.observations, samples.successors)
+    )
+    deltas = 1.0 + GAMMA * following * (1.0 - samples.fallen) - values
 
-    def one(carried: tuple[Array, Array], sample: Samples) -> tuple[tuple[Array, Array], Array]:
-        advantage, following = carried
-        goes_on = 1.0 - sample.ended
-        delta = sample.rewards + GAMMA * following * goes_on - sample.values
-        advantage = delta + GAMMA * TRACE_DECAY * goes_on * advantage
-        return (advantage, sample.values), advantage
+    def one(advantage: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, ended = step
+        advantage = delta + GAMMA * TRACE_DECAY * (1.0 - ended) * advantage
+        return advantage, advantage
 
-    return jax.lax.scan(one, (jnp.zeros(NUM_ENVS), last), samples, reverse=True)[1]
+    advantages = jax.lax.scan(one, jnp.zeros(NUM_ENVS), (deltas, samples.ended), reverse=True)[1]
+    return advantages, advantages + values
 
 
 def loss(params: Params, samples: Samples, advantages: Array, targets: Array) -> Array:
-    """PPO's clipped surrogate, negated, and half the squared error of V, weighted."""
+    """PPO's clipped surrogate, negated, and the squared error of V, weighted."""
     logits = network(params["policy"], samples.observations)
     ratios = jnp.exp(log_prob_of(logits, samples.actions) - samples.log_probs)
     whitened = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
     surrogate = jnp.minimum(ratios * whitened, jnp.clip(ratios, 1 - CLIP, 1 + CLIP) * whitened)
     values = network(params["critic"], samples.observations)[:, 0]
-    return -surrogate.mean() + VALUE_COEF * 0.5 * ((values - targets) ** 2).mean()
+    return -surrogate.mean() + VALUE_COEF * ((values - targets) ** 2).mean()
 
 
 def stepped(params: Params, adam: Adam, gradient: Params, rate: Array) -> tuple[Params, Adam]:
@@ -188,10 +192,9 @@ def stepped(params: Params, adam: Adam, gradient: Params, rate: Array) -> tuple[
 
 def updated(training: Training, rate: Array) -> Training:
     """One update: a rollout, advantages, E epochs of M minibatches."""
-    training, samples, last = collected(training)
-    advantages = advantages_of(samples, last)
-    targets = advantages + samples.values
-    batch = jax.tree.map(lambda each: each.reshape(BATCH, *each.shape[2:]), (samples, advantages, targets))
+    training, samples = collected(training)
+    data = samples, *estimated(training.params, samples)
+    batch = jax.tree.map(lambda each: each.reshape(BATCH, *each.shape[2:]), data)
 
     def minibatch(carried: tuple[Params, Adam], part: Any) -> tuple[tuple[Params, Adam], None]:
         params, adam = carried
