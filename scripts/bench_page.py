@@ -12,12 +12,12 @@ import machine
 
 NOT_INSTALLED = "not installed"
 METHOD = f"""\
-Two whole processes are measured, from the command to the end, a short run and a long one; the difference of
-their env steps over that of their times is the speed, so start-up, first updates and the end count for nobody.
+Two whole processes are measured, from the command to the end, a short run and a long one; the difference
+of their env steps over that of their times is the speed: start-up, first updates and the end do not count.
 rlcli is `rlcli train` as it is typed, with default loggers and every health figure; evaluation is off, as in
 the peers. The {JAX} (scripts/jax_loop.py) logs, checks and saves nothing; its times are taken in its process,
-after compilation. Contestants take turns on one core; a ratio is the median of the ratios within each round, with
-the extremes. Other load on the machine distorts all this."""
+after compilation. Contestants take turns on one core; a ratio is the median of the ratios within each round,
+with the extremes. Other load on the machine distorts all this."""
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:

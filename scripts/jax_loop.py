@@ -3,7 +3,7 @@
 The shape is that of conf/experiment/benchmark_shape.yaml: 8 environments x 128 steps, 4 epochs of 4
 minibatches, two tanh networks of 64-64. Environments, acting, advantages and gradient steps of all updates
 are inside one compiled loop, as PureJaxRL (Lu et al. 2022) made known; `--seeds` of them run side by side by
-`jax.vmap`. As in rlcli, V is computed in whole batches, and an episode cut off by its time limit bootstraps it.
+`jax.vmap`. As in rlcli, V is computed in whole batches, and episodes cut off by their limit bootstrap it.
 
     python scripts/jax_loop.py --updates 200               seconds of 200 updates, after compilation
     python scripts/jax_loop.py --updates 500 --return      and the mean return of the last episodes
