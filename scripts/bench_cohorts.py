@@ -87,8 +87,8 @@ def _seconds(record: Path) -> float:
 def peer_runs(count: int) -> list[float]:
     """Seconds of importing the peer, then of each of its runs, in this process."""
     begin = time.perf_counter()
-    import torch
     import stable_baselines3  # noqa: F401 -- its import is timed
+    import torch
 
     torch.set_num_threads(1)
     marks = [begin, time.perf_counter()]

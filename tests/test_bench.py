@@ -68,7 +68,8 @@ def test_long_runs_take_about_the_seconds_that_are_asked_for(bench: Any, update:
 
 def test_other_parts_keep_their_numbers(bench: Any, tmp_path: Path) -> None:
     start = {
-        "command": "rlcli train", "date": "today", "rounds": 1, "load_before": 0.5, "with": {"machine": "one"},
+        "command": "rlcli train", "date": "today", "rounds": 1, "load_before": 0.5,
+        "with": {"machine": "one"},
         "first_update_seconds": bench.summary([1.5]), "peak_memory_mb": bench.summary([300.0]),
     }  # fmt: skip
     (tmp_path / "bench.json").write_text(json.dumps({"speed": "of an older version", "start": start}))
