@@ -1,11 +1,14 @@
-"""Benchmark of training speed against Stable-Baselines3, start-up time and peak memory: `make bench`.
+"""Benchmark of training speed against peers, cost in cohorts, start-up time and memory: `make bench`.
 
-Every measurement is a new process on the same core, and the contestants take turns (peer, ours on
-Gymnasium's environment, ours on the array one, peer, ...), so that a machine that slows down slows all of
-them. Speed is that of the steady state: start-up and the first updates are left out. Our runs are
-`rlcli train` as it is typed, with default loggers and every health figure; only evaluation is off, since the
-peer has none. Medians are reported, with the extremes beside them; the comparison is the median of the ratios
-within each round. Other load on the machine distorts the result: the load before the start is reported too.
+    make bench                                               everything: hours
+    make bench ARGS='--only W1,halfcheetah --rounds 7'       some parts; the others keep their numbers
+    make bench ARGS='--python /path/to/python'               an interpreter that has JAX
+    make bench ARGS=--page                                   the page again, from the numbers there are
+
+Speed is the difference of two whole processes, a short and a long run, on one core, where the contestants
+take turns (peer, ours, peer, ...), so that a machine that slows down slows all of them. Medians are reported,
+with the extremes beside them; the comparison is the median of the ratios within each round. Other load on the
+machine distorts the result: the load before the start is reported too.
 """
 
 from __future__ import annotations
@@ -13,182 +16,169 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
+
+from bench_contests import CONTESTS, IN_C, JAX, SETTINGS, Contest
+from bench_page import NOT_INSTALLED, page, ratios, summary
+from bench_parts import COST_STEPS
 
 import machine
 
-if TYPE_CHECKING:
-    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-    from stable_baselines3.common.vec_env import VecEnv
-
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
-NUM_ENVS = 8
-WARM_UP = 5
-"""Updates left out at the start."""
-OURS = ("rlcli, gymnasium", "rlcli, array")
+HERE = Path(__file__).parent
+SHORT = 2
+"""Updates of the short runs."""
+SIZES = {"16x64": 20, "64x512": 4, "64x4096": 1, "256x512": 2, "256x4096": 1}
+"""Runs x environments, and the updates that are timed; the first is what the others are compared with."""
+OTHERS = ("cost", "start", "digests")
 
 
-class Contest(NamedTuple):
-    """The same work, done by a peer and by us."""
+def run(command: Sequence[str]) -> tuple[float, float, str]:
+    """Seconds of a process from its start to its end, its peak memory in MB, and the last line it printed."""
+    begin = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begin
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        printed = said.read().splitlines()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024 / 1e6, printed[-1] if printed else ""
 
-    peer: str
-    rollout_steps: int
-    command: tuple[str, ...]
-    """Ours, without the environment's backend, the length and the place."""
-    make: Callable[[VecEnv], OnPolicyAlgorithm]
-    """The peer's algorithm, with its own defaults where the command has the same."""
 
-    @property
-    def batch(self) -> int:
-        """Steps of an update."""
-        return NUM_ENVS * self.rollout_steps
+def part(*words: str) -> tuple[list[float], float]:
+    """The numbers that a part of bench_parts.py prints, and the peak memory of its process in MB."""
+    _, memory, printed = run([sys.executable, str(HERE / "bench_parts.py"), *words])
+    return [float(word) for word in printed.split()], memory
 
 
-def ppo(envs: VecEnv) -> OnPolicyAlgorithm:
-    """The shape of conf/experiment/benchmark_shape.yaml."""
-    import torch
-    from stable_baselines3 import PPO
+def ours(contest: Contest, contestant: str) -> tuple[str, ...]:
+    """The command of rlcli without its length and its place."""
+    verb, *words = contest.work.command
+    many = ("-m",) if contest.runs > 1 else ()
+    seeds = (f"seed=range({contest.runs})", "cohort.workers=1") if contest.runs > 1 else ()
+    return ("rlcli", verb, *many, *words, *seeds, *SETTINGS[contestant])
 
-    return PPO(
-        "MlpPolicy",
-        envs,
-        n_steps=128,
-        batch_size=256,
-        n_epochs=4,
-        learning_rate=2.5e-4,
-        policy_kwargs={"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "activation_fn": torch.nn.Tanh},
-        device="cpu",
+
+def seconds(name: str, python: str, contestant: str, updates: int) -> float:
+    """Seconds of one process that trains for so many updates; the JAX loop's without its compilation."""
+    contest = CONTESTS[name]
+    if contestant == JAX:
+        loop = str(HERE / "jax_loop.py"), "--updates", str(updates), "--seeds", str(contest.runs)
+        return float(run([python, *loop])[2])
+    if contestant not in SETTINGS:
+        return run([sys.executable, str(HERE / "bench_parts.py"), "peer", name, str(updates)])[0]
+    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
+        length = f"total_steps={updates * contest.work.batch}", f"runs_dir={root}"
+        return run([RLCLI, *ours(contest, contestant)[1:], *length])[0]
+
+
+def more(timed: Callable[[int], float], wanted: float) -> int:
+    """Updates by which a long run exceeds a short one, so that it takes about so many seconds more."""
+    short, updates = timed(SHORT), 4
+    while (spent := timed(SHORT + updates) - short) < min(1.0, wanted / 2):
+        updates *= 4
+    return max(1, math.ceil(updates * wanted / spent))
+
+
+def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One contest, round by round."""
+    contest = CONTESTS[name]
+    present = [one for one in contest.contestants if one != JAX or has_jax(options.python)]
+    timed = partial(seconds, name, options.python)
+    lengths = {one: options.updates or more(partial(timed, one), options.seconds) for one in present}
+    steps = {
+        one: contest.work.batch * (contest.runs if one != contest.contestants[0] else 1) for one in present
+    }
+    found: dict[str, list[float]] = {one: [] for one in present}
+    shares: list[list[float]] = []
+    for number in range(options.rounds):
+        for one, measured in found.items():
+            spent = timed(one, SHORT + lengths[one]) - timed(one, SHORT)
+            measured.append(steps[one] * lengths[one] / spent)
+        if contest.profiled:
+            shares.append(part("outside", name, str(SHORT + lengths[IN_C]))[0])
+        report(number, options, name, {one: f"{measured[-1]:,.0f}" for one, measured in found.items()})
+    result = {
+        "about": contest.about,
+        "command": " ".join(ours(contest, IN_C)),
+        "updates": {one: (SHORT, SHORT + more_updates) for one, more_updates in lengths.items()},
+        "speed": {one: speeds(contest, found, one) for one in contest.contestants},
+    }
+    if shares:
+        names = "environment", "kernels", "neither"
+        columns = zip(*shares, strict=True)
+        result["outside"] = {each: summary(values) for each, values in zip(names, columns, strict=True)}
+    return result
+
+
+def speeds(contest: Contest, found: dict[str, list[float]], contestant: str) -> dict[str, Any] | str:
+    """What is reported of a contestant."""
+    if contestant not in found:
+        return NOT_INSTALLED
+    values = found[contestant]
+    compared = {"times_the_peer": ratios(values, found[contest.contestants[0]])}
+    if JAX in found:
+        compared["times_jax"] = ratios(values, found[JAX])
+    return summary(values) | compared
+
+
+def has_jax(python: str) -> bool:
+    """Whether an interpreter can import it."""
+    return (
+        subprocess.run([python, "-c", "import jax"], stderr=subprocess.DEVNULL, check=False).returncode == 0
     )
 
 
-def trpo(envs: VecEnv) -> OnPolicyAlgorithm:
-    """All defaults but the length of a rollout; conf/algo/trpo.yaml has the same.
-
-    Two networks of 64-64 tanh, 10 epochs of minibatches of 128 for values, at most 15 iterations of conjugate
-    gradients on the whole batch, at most 10 candidates of the line search.
-    """
-    from sb3_contrib import TRPO
-
-    return TRPO("MlpPolicy", envs, n_steps=256, device="cpu")
-
-
-CONTESTS = {
-    "PPO": Contest("stable-baselines3", 128, ("train", "experiment=benchmark_shape"), ppo),
-    "TRPO": Contest(
-        "sb3-contrib",
-        256,
-        ("train", "algo=trpo", "tuned=none", f"env.num_envs={NUM_ENVS}", "eval.every=0", "eval.episodes=0"),
-        trpo,
-    ),
-}
-
-
-def peer(contest: Contest, updates: int) -> float:
-    """Steps a second of the peer in this process."""
-    import torch
-    from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.env_util import make_vec_env
-
-    class Clock(BaseCallback):
-        """The time at which each rollout starts."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.starts: list[float] = []
-
-        def _on_rollout_start(self) -> None:
-            self.starts.append(time.perf_counter())
-
-        def _on_step(self) -> bool:
-            return True
-
-    torch.set_num_threads(1)
-    clock = Clock()
-    algorithm = contest.make(make_vec_env("CartPole-v1", NUM_ENVS))
-    algorithm.learn(updates * contest.batch, callback=clock)
-    starts = clock.starts[WARM_UP:]
-    return contest.batch * (len(starts) - 1) / (starts[-1] - starts[0])
+def cost(options: argparse.Namespace) -> dict[str, Any]:
+    """Microseconds per env step at each size."""
+    found: dict[str, list[float]] = {size: [] for size in options.sizes}
+    memory = dict.fromkeys(options.sizes, 0.0)
+    for number in range(options.rounds):
+        for size, measured in found.items():
+            (microseconds,), peak = part("cost", *size.split("x"), str(options.updates or SIZES[size]))
+            measured.append(microseconds)
+            memory[size] = max(memory[size], peak)
+        report(number, options, "cost", {size: f"{values[-1]:.2f} µs" for size, values in found.items()})
+    first = found[options.sizes[0]]
+    return {
+        "command": "scripts/bench_parts.py cost RUNS ENVIRONMENTS UPDATES",
+        "rollout_steps": COST_STEPS,
+        "sizes": {
+            size: {
+                "microseconds_a_step": summary(values),
+                "times_the_first": ratios(values, first),
+                "memory_mb": memory[size],
+            }
+            for size, values in found.items()
+        },
+    }
 
 
-def digests(updates: int) -> tuple[float, float]:
-    """Seconds of an update and of its digests, medians, of our session alone in this process."""
-    from rlcli.backends.native import NativeSession
-    from rlcli.config.compose import compose
-    from rlcli.store.digests import Digests
-
-    session = NativeSession([compose(CONTESTS["PPO"].command[1:]).config])
-    spent: list[tuple[float, float]] = []
-    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
-        chain = Digests(Path(root))
-        for _ in range(updates):
-            begin = time.perf_counter()
-            row = session.update()[0]
-            done = time.perf_counter()
-            assert isinstance(row, dict)
-            chain.add(row, session.views(0))
-            spent.append((done - begin, time.perf_counter() - done))
-        chain.close()
-    session.close()
-    update, digest = zip(*spent[WARM_UP:], strict=True)
-    return statistics.median(update), statistics.median(digest)
+def rows_in(root: Path) -> bool:
+    """Whether the one run under `root` has written a whole row."""
+    return any("\n" in path.read_text() for path in root.glob("*/metrics.jsonl"))
 
 
-def rows_of(root: Path) -> list[dict[str, Any]]:
-    """The rows of the one run under `root`; none while it has written no whole line."""
-    return [
-        json.loads(line)
-        for path in root.glob("*/metrics.jsonl")
-        for line in path.read_text().splitlines(keepends=True)
-        if line.endswith("\n")
-    ]
-
-
-def ours(contest: Contest, backend: str, updates: int) -> float:
-    """Steps a second of `rlcli train`, by the times in its own record."""
-    with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
-        overrides = (f"env.backend={backend}", f"total_steps={updates * contest.batch}", f"runs_dir={root}")
-        subprocess.run(
-            [RLCLI, *contest.command, *overrides],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        rows = rows_of(Path(root))[WARM_UP:]
-    steps = rows[-1]["env_steps"] - rows[0]["env_steps"]
-    return float(steps / (rows[-1]["time/elapsed"] - rows[0]["time/elapsed"]))
-
-
-def measure(name: str, contestant: str, updates: int) -> float:
-    """One measurement, in a process of its own."""
-    if contestant in OURS:
-        return ours(CONTESTS[name], contestant.split(", ")[1], updates)
-    (speed,) = alone("--peer", name, "--updates", str(updates))
-    return speed
-
-
-def alone(*words: str) -> list[float]:
-    """What one part of this script prints, run in a process of its own."""
-    command = [sys.executable, __file__, *words]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return [float(word) for word in done.stdout.splitlines()[-1].split()]
-
-
-def cold_start() -> tuple[float, float]:
+def first_row() -> tuple[float, float]:
     """Seconds from typing `rlcli train` to its first row, and peak memory of the whole run in MB."""
     with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
         begin = time.perf_counter()
         process = subprocess.Popen(
             [RLCLI, "train", f"runs_dir={root}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        while not rows_of(Path(root)):
+        while not rows_in(Path(root)):
             if process.poll() is not None:
                 sys.exit("rlcli train ended before its first row")
             time.sleep(0.01)
@@ -198,94 +188,99 @@ def cold_start() -> tuple[float, float]:
     return first, usage.ru_maxrss * 1024 / 1e6
 
 
-def ratio(values: list[float], base: list[float]) -> float:
-    """The median over rounds of one contestant's speed over the peer's."""
-    return statistics.median(value / peers for value, peers in zip(values, base, strict=True))
+def start(options: argparse.Namespace) -> dict[str, Any]:
+    """Time until the first update is recorded, and memory."""
+    found = []
+    for number in range(options.rounds):
+        found.append(first_row())
+        report(number, options, "start", {"first update": f"{found[-1][0]:.2f} s"})
+    first, memory = zip(*found, strict=True)
+    return {
+        "command": "rlcli train",
+        "first_update_seconds": summary(first),
+        "peak_memory_mb": summary(memory),
+    }
 
 
-def summary(values: list[float]) -> dict[str, Any]:
-    """The median with its extremes, and every value."""
-    return {"median": statistics.median(values), "least": min(values), "most": max(values), "all": values}
+def digests(options: argparse.Namespace) -> dict[str, Any]:
+    """The cost of the digests of an update."""
+    found = [part("digests", str(options.updates or 40))[0] for _ in range(options.rounds)]
+    return {
+        "command": "scripts/bench_parts.py digests UPDATES",
+        "digest_microseconds": summary([digest * 1e6 for _, digest in found]),
+        "digest_share": summary([digest / update for update, digest in found]),
+    }
 
 
-def table(result: dict[str, Any]) -> str:
-    """The result as a page of markdown."""
-    lines = ["| | | steps/s, median | least | most | times the peer |", "|---|---|---:|---:|---:|---:|"]
-    for name, speeds in result["speed"].items():
-        for contestant, speed in speeds.items():
-            figures = " | ".join(f"{speed[key]:,.0f}" for key in ("median", "least", "most"))
-            lines.append(f"| {name} | {contestant} | {figures} | {speed['times_the_peer']:.2f} |")
-    lines += [
-        "",
-        f"First update finished {result['first_update_seconds']['median']:.2f} s after `rlcli train` was "
-        f"typed; peak memory {result['peak_memory_mb']['most']:.0f} MB. The digests of an update take "
-        f"{result['digest_microseconds']['median']:.0f} µs, {result['digest_share']['median']:.1%} of it.",
-        "",
-        f"One core; {result['repeats']} rounds of {result['updates']} updates each, alternating; load before "
-        f"the start {result['load_before']:.2f}; {result['date']}.",
-        "",
-        *machine.table(result["with"]),
-        "",
-    ]
-    return "\n".join(lines)
+def report(number: int, options: argparse.Namespace, name: str, found: dict[str, str]) -> None:
+    """Prints what a round gave."""
+    shown = ", ".join(f"{one} {value}" for one, value in found.items())
+    print(f"{name} {number + 1}/{options.rounds}: {shown}", flush=True)
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One part with what tells when and on what it was measured."""
+    load = os.getloadavg()[0]
+    others: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+        "cost": cost,
+        "start": start,
+        "digests": digests,
+    }
+    result = others[name](options) if name in others else compete(name, options)
+    described = machine.description()
+    if isinstance(result.get("speed", {}).get(JAX), dict):
+        described |= {"jax": run([options.python, "-c", "import jax; print(jax.__version__)"])[2]}
+    when = {"date": datetime.date.today().isoformat(), "rounds": options.rounds, "load_before": load}
+    return result | when | {"with": described}
+
+
+def known(names: Sequence[str], text: str) -> list[str]:
+    """Names separated by commas."""
+    found = text.split(",")
+    if unknown := [name for name in found if name not in names]:
+        raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; choose from {', '.join(names)}")
+    return found
+
+
+def merged(path: Path, measurements: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a file with these in the place of the older of the same names."""
+    before = json.loads(path.read_text()) if path.exists() else {}
+    kept = {name: before[name] for name in (*CONTESTS, *OTHERS) if name in before}
+    return kept | measurements
+
+
+def save(folder: Path, measurements: dict[str, Any]) -> None:
+    """Writes bench.json, in which other parts keep their numbers, and bench.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = merged(folder / "bench.json", measurements)
+    (folder / "bench.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "bench.md").write_text(page(results))
 
 
 def main() -> None:
-    """Measure, print the table, write it and its numbers under docs/results/."""
+    """Measure part by part; what is measured is saved at once."""
+    names = (*CONTESTS, *OTHERS)
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--updates", type=int, default=60, help="updates of each run")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each contestant")
-    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where bench.md and bench.json go")
-    parser.add_argument("--algos", nargs="+", choices=CONTESTS, default=list(CONTESTS), help="the contests")
-    parser.add_argument("--peer", choices=CONTESTS, help=argparse.SUPPRESS)
-    parser.add_argument("--digests", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--only", type=lambda text: known(names, text), default=names, metavar="NAMES",
+                        help=f"parts, separated by commas: {', '.join(names)}")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant")
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="by which long runs are longer than short ones"
+    )
+    parser.add_argument("--updates", type=int, help="updates by which they are longer, instead of seconds")
+    parser.add_argument("--sizes", type=lambda text: known(tuple(SIZES), text), default=tuple(SIZES),
+                        help=f"of cost: {', '.join(SIZES)}")  # fmt: skip
+    parser.add_argument("--python", default=sys.executable, help="an interpreter that has JAX")
+    parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where bench.md and bench.json are")
+    parser.add_argument("--page", action="store_true", help="only write bench.md again")
     options = parser.parse_args()
-    if options.peer:
-        print(peer(CONTESTS[options.peer], options.updates))
+    if options.page:
+        save(options.out, {})
         return
-    if options.digests:
-        print(*digests(options.updates))
-        return
-    load = os.getloadavg()[0]
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
-    speeds: dict[str, dict[str, list[float]]] = {
-        name: {contestant: [] for contestant in (CONTESTS[name].peer, *OURS)} for name in options.algos
-    }
-    starts, shares = [], []
-    for repeat in range(options.repeats):
-        said = []
-        for name, found in speeds.items():
-            for contestant, measured in found.items():
-                measured.append(measure(name, contestant, options.updates))
-                said.append(f"{contestant} {measured[-1]:,.0f}")
-        starts.append(cold_start())
-        shares.append(alone("--digests", "--updates", str(options.updates)))
-        shown = f"{', '.join(said)} steps/s; first update {starts[-1][0]:.2f} s"
-        print(f"{repeat + 1}/{options.repeats}: {shown}", flush=True)
-    result = {
-        "commands": {name: "rlcli " + " ".join(CONTESTS[name].command) for name in options.algos},
-        "date": datetime.date.today().isoformat(),
-        "updates": options.updates,
-        "repeats": options.repeats,
-        "load_before": load,
-        "speed": {
-            name: {
-                contestant: summary(measured)
-                | {"times_the_peer": ratio(measured, found[CONTESTS[name].peer])}
-                for contestant, measured in found.items()
-            }
-            for name, found in speeds.items()
-        },
-        "first_update_seconds": summary([first for first, _ in starts]),
-        "peak_memory_mb": summary([memory for _, memory in starts]),
-        "digest_microseconds": summary([digest * 1e6 for _, digest in shares]),
-        "digest_share": summary([digest / update for update, digest in shares]),
-        "with": machine.description(),
-    }
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "bench.json").write_text(json.dumps(result, indent=1) + "\n")
-    (options.out / "bench.md").write_text("# Speed\n\n" + table(result))
-    print("\n" + table(result))
+    for name in options.only:
+        save(options.out, {name: measured(name, options)})
+    print("\n" + (options.out / "bench.md").read_text())
 
 
 if __name__ == "__main__":

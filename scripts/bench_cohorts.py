@@ -9,8 +9,8 @@ Three measurements, each on one core in new processes that take turns:
 
 Ours is `rlcli train -m` as it is typed, with one worker, default loggers and every health figure; only
 evaluation is off, since the peer has none. Speeds are those of the steady state, all members together, by
-the times in their records. Other load on the machine distorts the result: the load before the start is
-reported too.
+the times in their records, and the peer's the difference of a short and a long run. Other load on the machine
+distorts the result: the load before the start is reported too.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import bench
+from bench_contests import BENCHMARK_SHAPE, CONTESTS, IN_C, SB3, SETTINGS
+from bench_page import ratios, summary
+from bench_parts import WARM_UP
 
 import machine
 
@@ -38,7 +41,7 @@ STEPS = 100_000
 SIZES = (1, 4, 16, 64, 256)
 PEER_RUNS = 2
 """Runs of the peer that are timed in a round; the others would take as long."""
-PEER = bench.CONTESTS["PPO"].peer
+WORKS = {"PPO": BENCHMARK_SHAPE, "TRPO": CONTESTS["trpo-cartpole"].work}
 OURS = {"rlcli, cohort": (), "rlcli, cohort, without W&B": ("logger=[console,jsonl]",)}
 COUNTED = 320
 """Updates after the first ones that all members of a measured cohort make together, within bounds."""
@@ -57,41 +60,40 @@ class Cohort(NamedTuple):
 
 def cohort(name: str, members: int, updates: int, settings: Sequence[str] = ()) -> Cohort:
     """Trains so many seeds of a contest as one cohort."""
-    contest = bench.CONTESTS[name]
+    work = WORKS[name]
     with tempfile.TemporaryDirectory(prefix="rlcli-cohorts-") as root:
         begin = time.perf_counter()
         process = subprocess.Popen(
-            [bench.RLCLI, contest.command[0], "-m", *contest.command[1:], f"seed=range({members})",
-             f"total_steps={updates * contest.batch}", "cohort.workers=1", f"runs_dir={root}", *settings],
+            [bench.RLCLI, work.command[0], "-m", *work.command[1:], *SETTINGS[IN_C], f"seed=range({members})",
+             f"total_steps={updates * work.batch}", "cohort.workers=1", f"runs_dir={root}", *settings],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - begin
         if process.returncode:
-            sys.exit(f"{contest.command} of {members} seeds ended with {process.returncode}")
+            sys.exit(f"{work.command} of {members} seeds ended with {process.returncode}")
         spent = statistics.median(_seconds(path) for path in Path(root).glob("*/*/metrics.jsonl"))
-    steps = members * contest.batch * (updates - bench.WARM_UP)
+    steps = members * work.batch * (updates - WARM_UP)
     return Cohort(steps / spent, usage.ru_maxrss * 1024 / 1e6, seconds)
 
 
 def _seconds(record: Path) -> float:
     """Of one member, from the last of the first updates to the end."""
     elapsed = [json.loads(line)["time/elapsed"] for line in record.read_text().splitlines()]
-    return float(elapsed[-1] - elapsed[bench.WARM_UP - 1])
+    return float(elapsed[-1] - elapsed[WARM_UP - 1])
 
 
 def peer_runs(count: int) -> list[float]:
     """Seconds of importing the peer, then of each of its runs, in this process."""
     begin = time.perf_counter()
+    import stable_baselines3  # noqa: F401 -- its import is timed
     import torch
-    from stable_baselines3.common.env_util import make_vec_env
 
     torch.set_num_threads(1)
     marks = [begin, time.perf_counter()]
-    for seed in range(count):
-        envs = make_vec_env("CartPole-v1", bench.NUM_ENVS, seed=seed)
-        bench.CONTESTS["PPO"].make(envs).learn(STEPS)
+    for _ in range(count):
+        BENCHMARK_SHAPE.peer().learn(STEPS)
         marks.append(time.perf_counter())
     return [after - before for before, after in itertools.pairwise(marks)]
 
@@ -106,27 +108,28 @@ def peer_sweep() -> float:
 
 def speeds(repeats: int, updates: int) -> dict[str, Any]:
     """Steps a second of the peer's run and of our cohort."""
-    found: dict[str, list[float]] = {name: [] for name in (PEER, *OURS)}
+    found: dict[str, list[float]] = {name: [] for name in (SB3, *OURS)}
     for _ in range(repeats):
-        found[PEER].append(bench.measure("PPO", PEER, 2 * updates))
+        short, long = (
+            bench.seconds("W1", sys.executable, SB3, length) for length in (bench.SHORT, 2 * updates)
+        )
+        found[SB3].append(BENCHMARK_SHAPE.batch * (2 * updates - bench.SHORT) / (long - short))
         for name, settings in OURS.items():
             found[name].append(cohort("PPO", MEMBERS, updates, settings).steps_per_second)
         print(", ".join(f"{name} {values[-1]:,.0f} steps/s" for name, values in found.items()), flush=True)
     return {
-        name: bench.summary(values) | {"times_the_peer": bench.ratio(values, found[PEER])}
+        name: summary(values) | {"times_the_peer": ratios(values, found[SB3])["median"]}
         for name, values in found.items()
     }
 
 
 def costs(repeats: int) -> dict[str, Any]:
     """For each algorithm and size: microseconds per env step, and memory."""
-    found: dict[str, dict[str, list[Cohort]]] = {
-        name: {str(size): [] for size in SIZES} for name in bench.CONTESTS
-    }
+    found: dict[str, dict[str, list[Cohort]]] = {name: {str(size): [] for size in SIZES} for name in WORKS}
     for _ in range(repeats):
         for name, sizes in found.items():
             for size, measured in sizes.items():
-                updates = bench.WARM_UP + max(3, min(20, COUNTED // int(size)))
+                updates = WARM_UP + max(3, min(20, COUNTED // int(size)))
                 measured.append(cohort(name, int(size), updates))
                 one = measured[-1]
                 print(
@@ -136,7 +139,7 @@ def costs(repeats: int) -> dict[str, Any]:
     return {
         name: {
             size: {
-                "microseconds_a_step": bench.summary([1e6 / one.steps_per_second for one in measured]),
+                "microseconds_a_step": summary([1e6 / one.steps_per_second for one in measured]),
                 "memory_mb": max(one.memory_mb for one in measured),
             }
             for size, measured in sizes.items()
@@ -147,20 +150,20 @@ def costs(repeats: int) -> dict[str, Any]:
 
 def sweeps(repeats: int) -> dict[str, Any]:
     """Seconds of the whole sweep, ours and the peer's."""
-    updates = -(-STEPS // bench.CONTESTS["PPO"].batch)
-    found: dict[str, list[float]] = {PEER: [], "rlcli": []}
+    updates = -(-STEPS // BENCHMARK_SHAPE.batch)
+    found: dict[str, list[float]] = {SB3: [], "rlcli": []}
     for _ in range(repeats):
-        found[PEER].append(peer_sweep())
+        found[SB3].append(peer_sweep())
         found["rlcli"].append(cohort("PPO", MEMBERS, updates).seconds)
         print(", ".join(f"{name} {values[-1]:,.1f} s" for name, values in found.items()), flush=True)
-    shares = [ours / peers for ours, peers in zip(found["rlcli"], found[PEER], strict=True)]
-    return {name: bench.summary(values) for name, values in found.items()} | {"share": bench.summary(shares)}
+    shares = [ours / peers for ours, peers in zip(found["rlcli"], found[SB3], strict=True)]
+    return {name: summary(values) for name, values in found.items()} | {"share": summary(shares)}
 
 
 def table(result: dict[str, Any]) -> str:
     """The result as a page of markdown."""
     lines = [
-        f"CartPole-v1, {bench.NUM_ENVS} environments, two networks of 64-64, one core.",
+        f"CartPole-v1, {BENCHMARK_SHAPE.num_envs} environments, two networks of 64-64, one core.",
         "",
         "## Beside Stable-Baselines3",
         "",
@@ -194,7 +197,7 @@ def table(result: dict[str, Any]) -> str:
         "## A sweep, from the command to the prompt",
         "",
         f"{MEMBERS} seeds of {STEPS:,} steps of the same PPO: {sweep['rlcli']['median']:.1f} s, beside "
-        f"{sweep[PEER]['median']:.0f} s of {PEER} ({PEER_RUNS} of its runs are timed in each round, in one "
+        f"{sweep[SB3]['median']:.0f} s of {SB3} ({PEER_RUNS} of its runs are timed in each round, in one "
         f"process, and stand for all {MEMBERS}): {sweep['share']['median']:.1%} "
         f"({sweep['share']['least']:.1%} to {sweep['share']['most']:.1%}).",
         "",
@@ -251,7 +254,7 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # inherited by every process started here
     result = {
         "command": "rlcli train -m 'seed=range(R)' cohort.workers=1 "
-        + " ".join(bench.CONTESTS["PPO"].command[1:]),
+        + " ".join([*BENCHMARK_SHAPE.command[1:], *SETTINGS[IN_C]]),
         "date": datetime.date.today().isoformat(),
         "updates": options.updates,
         "repeats": options.repeats,
