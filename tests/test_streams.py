@@ -211,5 +211,7 @@ def test_a_write_elsewhere_is_found(source: str) -> None:
 
 
 def test_one_module_alone_writes_to_the_standard_streams() -> None:
-    found = {name: writes(path.read_text()) for name, path in modules().items()}
+    # The build of the kernels is run before anything else of rlcli is there.
+    others = {name: path for name, path in modules().items() if name != "rlcli.kernels.build"}
+    found = {name: writes(path.read_text()) for name, path in others.items()}
     assert {name: places for name, places in found.items() if places and name != "rlcli.streams"} == {}

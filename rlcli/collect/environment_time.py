@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-METHODS = ("step", "reset", "move", "begin", "observed")
-"""Methods of vector environments that are timed; the last three are of those on a device."""
+METHODS = ("step", "reset", "rolled", "move", "begin", "observed")
+"""Methods that are timed; `rolled` has the time of the actor, too, and the last three are on a device."""
 
 
 class EnvironmentTime:

@@ -9,6 +9,7 @@ Shapes: T time, R runs, N environments of one run, D policy outputs, E episodes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -64,7 +65,7 @@ class KernelCollector(Collector):
         together = max(1, AT_ONCE // operations)
         for first in range(0, self.rollout_steps, together):
             last = min(first + together, self.rollout_steps)
-            rolling.steps(first, last)
+            env.rolled(partial(rolling.steps, first, last))
             self._report(last)
         check_finite(env.failures, env.spec.id, carried.failing, "observation")
         return self._recorded(recorded, ongoing)

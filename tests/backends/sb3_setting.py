@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +12,8 @@ import torch
 from rlcli.backends import sb3
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
-from rlcli.learner import prepare
 from rlcli.learner import state as states
+from rlcli.learner import table
 from rlcli.learner import update as learner
 from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update
@@ -67,7 +68,7 @@ def both(config: RunConfig, updates: int = 0, ddof: int = 1) -> Both:
         for name in ("advantages", "returns", "values", "log_probs")
     }
     orders: list[np.ndarray] = []
-    draw, whiten = np.random.permutation, prepare.whiten
+    draw, plain = np.random.permutation, table.TORCH
 
     def noted(samples: int) -> np.ndarray:
         orders.append(draw(samples))
@@ -75,9 +76,9 @@ def both(config: RunConfig, updates: int = 0, ddof: int = 1) -> Both:
 
     def as_sb3(advantages: torch.Tensor) -> torch.Tensor:
         count = advantages.shape[-1]
-        return whiten(advantages) * ((count - ddof) / count) ** 0.5
+        return plain.whiten(advantages) * ((count - ddof) / count) ** 0.5
 
-    def order(_: object, __: object, epoch: int, samples: int) -> torch.Tensor:
+    def order(_: object, __: object, epoch: int, samples: int, ___: str) -> torch.Tensor:
         passes = orders[1:] if config.algo.step_rule == "natural" else orders
         lane, time = np.divmod(passes[epoch], steps)
         return torch.from_numpy(time * lanes + lane).unsqueeze(0)
@@ -85,9 +86,9 @@ def both(config: RunConfig, updates: int = 0, ddof: int = 1) -> Both:
     given = [config], [config.seed], member._model, state, rollout
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(np.random, "permutation", noted)
-        patch.setattr(prepare, "whiten", as_sb3)
-        theirs = learner.update(member._algorithm, *given)
-        patch.setattr(prepare, "permutation", order)
+        whitened = replace(member._algorithm, operations=plain._replace(whiten=as_sb3))
+        theirs = learner.update(whitened, *given)
+        patch.setattr(table, "TORCH", plain._replace(whiten=as_sb3, permutation=order))
         patch.setattr("rlcli.learner.sgd.whiten", as_sb3)
         ours = learner.update(algorithm(config), *given)
     member.close()

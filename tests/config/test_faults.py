@@ -56,7 +56,7 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
         ("~algo.target_kl", "set it to null: algo.target_kl=null"),
         ("~brand", "Unknown key 'brand'"),
         ("algo@other=ppo", "leave out '@other'"),
-        ("wandb=offline", "wandb holds wandb.mode"),
+        ("wandb=offline", "wandb contains wandb.mode"),
         ("wandb={mod:offline}", "Did you mean 'wandb.mode'"),
         ("algo.clip", "write key=value"),
         ("algo.clip=[0.1", "Cannot read the override 'algo.clip=[0.1'"),

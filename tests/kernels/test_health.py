@@ -48,7 +48,7 @@ def test_log_probabilities_and_entropies(family, shape, size):
     "kernels/health.py",
     '"ratio_mean", "ratio_min"',
     '"ratio_min", "ratio_mean"',
-    case="1e-01-None-(3, 7)-categorical",
+    case="categorical-(3, 7)-None-1e-01",
 )
 @pytest.mark.parametrize("moved", [1e-7, 1e-1, 2.0], ids="{:.0e}".format)
 @pytest.mark.parametrize("weighted", [None, "weighted"])

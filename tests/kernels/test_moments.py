@@ -62,7 +62,7 @@ def test_odd_samples_stay_in_their_column(odd):
     "kernels/moments.py",
     "return _whitened(rows, moments, encoder.measured)",
     "return _whitened(rows, moments, None)",
-    case="dtype0-measured1-shape1",
+    case="dtype0-True-shape1",
 )
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("measured", [False, True])

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
+from rlcli.learner import table
 from rlcli.learner.comparison import TorchPolicy
 from rlcli.learner.draws import permutation
 from rlcli.learner.figures import health_figures, reference
@@ -258,11 +259,11 @@ def test_every_epoch_has_its_own_order_of_the_batch(monkeypatch):
     rollout = before.collect()
     orders = []
 
-    def spy(seeds, updates, epoch, samples):
-        orders.append(permutation(seeds, updates, epoch, samples))
+    def spy(*given):
+        orders.append(permutation(*given))
         return orders[-1]
 
-    monkeypatch.setattr("rlcli.learner.prepare.permutation", spy)
+    monkeypatch.setattr(table, "TORCH", table.TORCH._replace(permutation=spy))
     before.learn(rollout)
     assert len(orders) == 3
     assert all(order.sort().values.tolist() == [list(range(64))] for order in orders)

@@ -180,7 +180,7 @@ def test_an_index_changed_by_a_digit_is_seen(tmp_path: Path) -> None:
     checkpoints.save(state(1), 100, 5.0)
     path = tmp_path / "checkpoints" / "index.json"
     path.write_text(path.read_text().replace('"best_return": 5.0', '"best_return": 9.0'))
-    with pytest.raises(StorageError, match=r"index\.json is damaged: its content is not what"):
+    with pytest.raises(StorageError, match=r"index\.json is damaged: its content does not match"):
         checkpoints.load()
 
 

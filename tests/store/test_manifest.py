@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from rlcli.backends.kernel import with_kernel
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result, train
 from rlcli.store import provenance
@@ -51,7 +52,7 @@ def test_what_was_typed_is_kept(tmp_path: Path) -> None:
     assert manifest["overrides"] == ["seed=0", "total_steps=70"]
     assert (manifest["tags"], manifest["notes"]) == (["a", "b"], "with\n\u00fcmlaut")
     assert (manifest["sweep"], manifest["total_steps"]) == ("sweep", 96)
-    assert read_config(sweep / "job") == config
+    assert with_kernel(read_config(sweep / "job"), "auto") == config
 
 
 def test_it_says_what_is_not_exact_and_why(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_what_a_kill_left_is_known_and_free_again(leave: Callable[[Path], object
     [listed] = list_runs(root)
     assert (listed["name"], listed["status"]) == ("mine", "not begun")
     for reference in ("mine", str(root / "mine")):
-        with pytest.raises(UserError, match="killed before it began") as caught:
+        with pytest.raises(UserError, match="killed before it started") as caught:
             find_run(reference, root)
         assert "rlcli train name=mine" in str(caught.value.hint)
     assert new_run_dir(tiny(name="mine"), root) == root / "mine"

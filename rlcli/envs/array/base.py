@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,6 +87,10 @@ class ArrayEnv(ABC):
             check_finite(self.failures, self.spec.id, step.observations, "observation")
             clear_rows(self.failures, *step)
         return step
+
+    def rolled(self, steps: Callable[[], None]) -> None:
+        """Has them stepped by what acts for the policy as well, in one call."""
+        steps()
 
     def select(self, rows: Sequence[int]) -> None:
         """Keeps only these runs, in this order."""
