@@ -7,7 +7,7 @@ the functions of `learner.draws`, with which they share seeds but not numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import c_long
+from ctypes import Array, c_long, c_uint64
 from typing import Any
 
 import torch
@@ -28,9 +28,7 @@ def permutation(
     _check_count("samples", samples)
     order = torch.empty(len(seeds), samples, dtype=torch.int64)
     derived = _seeds(seeds, updates, epoch, stream)
-    function("permutations", c_long, c_long, POINTER, POINTER)(
-        len(seeds), samples, derived.data_ptr(), order.data_ptr()
-    )
+    function("permutations", c_long, c_long, POINTER, POINTER)(len(seeds), samples, derived, order.data_ptr())
     return order
 
 
@@ -48,15 +46,15 @@ def sequences(seeds: Sequence[int], updates: Sequence[int], epoch: int, config: 
     order = torch.empty(len(seeds), steps * envs, dtype=torch.int64)
     derived = _seeds(seeds, updates, epoch, "permutation")
     function("sequences", c_long, c_long, c_long, c_long, POINTER, POINTER, POINTER)(
-        len(seeds), parts, steps, envs, derived.data_ptr(), chosen.data_ptr(), order.data_ptr()
+        len(seeds), parts, steps, envs, derived, chosen.data_ptr(), order.data_ptr()
     )
     return order
 
 
-def _seeds(seeds: Sequence[int], updates: Sequence[int], epoch: int, stream: str) -> Tensor:
-    """[R] int64, which C reads as unsigned: a derived seed is below 2^63."""
+def _seeds(seeds: Sequence[int], updates: Sequence[int], epoch: int, stream: str) -> Array[c_uint64]:
+    """[R]."""
     pairs = zip(seeds, updates, strict=True)
-    return torch.tensor([derive(seed, stream, update, epoch) for seed, update in pairs], dtype=torch.int64)
+    return (c_uint64 * len(seeds))(*(derive(seed, stream, update, epoch) for seed, update in pairs))
 
 
 def _check_count(name: str, count: int) -> None:
