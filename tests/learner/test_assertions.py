@@ -43,7 +43,7 @@ def test_they_hold_on_an_ordinary_update(pair):
 
 @pytest.mark.broken_by(
     "the acting assertion blind",
-    "learner/prepare.py",
+    "learner/comparison.py",
     "ACTING_TOLERANCE = 1e-4",
     "ACTING_TOLERANCE = 1e4",
 )
