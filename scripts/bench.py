@@ -37,6 +37,7 @@ RLCLI = str(Path(sys.executable).with_name("rlcli"))
 HERE = Path(__file__).parent
 SHORT = 2
 """Updates of the short runs."""
+TRIES = 3
 SIZES = {"16x64": 20, "64x512": 4, "64x4096": 1, "256x512": 2, "256x4096": 1}
 """Runs x environments, and the updates that are timed; the first is what the others are compared with."""
 OTHERS = ("cost", "start", "digests")
@@ -45,15 +46,16 @@ OTHERS = ("cost", "start", "digests")
 def run(command: Sequence[str]) -> tuple[float, float, str]:
     """Seconds of a process from its start to its end, its peak memory in MB, and the last line it printed."""
     begin = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(command, stdout=said, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         printed = said.read().splitlines()
-    if process.returncode:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+        if process.returncode:
+            errors.seek(0)
+            sys.exit(f"{errors.read()[-2000:]}\n{' '.join(command)} ended with {process.returncode}")
     return seconds, usage.ru_maxrss * 1024 / 1e6, printed[-1] if printed else ""
 
 
@@ -92,6 +94,14 @@ def more(timed: Callable[[int], float], wanted: float) -> int:
     return max(1, math.ceil(updates * wanted / spent))
 
 
+def longer(timed: Callable[[int], float], updates: int) -> float:
+    """Seconds by which a long run takes longer than a short one; measured again where noise exceeds them."""
+    for _ in range(TRIES):
+        if (spent := timed(SHORT + updates) - timed(SHORT)) > 0.0:
+            return spent
+    sys.exit("A short run took longer than a long one: leave the machine alone, or give more --seconds.")
+
+
 def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One contest, round by round."""
     contest = CONTESTS[name]
@@ -105,8 +115,7 @@ def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
     shares: list[list[float]] = []
     for number in range(options.rounds):
         for one, measured in found.items():
-            spent = timed(one, SHORT + lengths[one]) - timed(one, SHORT)
-            measured.append(steps[one] * lengths[one] / spent)
+            measured.append(steps[one] * lengths[one] / longer(partial(timed, one), lengths[one]))
         if contest.profiled:
             shares.append(part("outside", name, str(SHORT + lengths[IN_C]))[0])
         report(number, options, name, {one: f"{measured[-1]:,.0f}" for one, measured in found.items()})

@@ -6,7 +6,7 @@ are inside one compiled loop, as PureJaxRL (Lu et al. 2022) made known; `--seeds
 `jax.vmap`. As in rlcli, V is computed in whole batches, and episodes cut off by their limit bootstrap it.
 
     python scripts/jax_loop.py --updates 200               seconds of 200 updates, after compilation
-    python scripts/jax_loop.py --updates 500 --return      and the mean return of the last episodes
+    python scripts/jax_loop.py --updates 500 --return      and mean returns, the last and the highest
 
 JAX is not among the packages of this project: `make bench ARGS='--python PATH'` takes it from an interpreter
 that has it.
@@ -58,6 +58,8 @@ class Training(NamedTuple):
     key: Array
     mean_return: Array
     """Of the episodes that ended in the last updates, an older update counting 0.9 of the next."""
+    best: Array
+    """The highest of these so far."""
 
 
 class Samples(NamedTuple):
@@ -128,7 +130,7 @@ def fresh(key: Array) -> Training:
     params = {"policy": layers(policy, ACTIONS, 0.01), "critic": layers(critic, 1, 1.0)}
     zeros = jax.tree.map(jnp.zeros_like, params)
     envs = Envs(begun(first), jnp.zeros(NUM_ENVS, jnp.int32))
-    return Training(params, Adam(zeros, zeros, jnp.zeros(())), envs, key, jnp.zeros(()))
+    return Training(params, Adam(zeros, zeros, jnp.zeros(())), envs, key, jnp.zeros(()), jnp.zeros(()))
 
 
 def collected(training: Training) -> tuple[Training, Samples]:
@@ -147,7 +149,8 @@ def collected(training: Training) -> tuple[Training, Samples]:
     (envs, key), (samples, returns) = jax.lax.scan(one, (training.envs, training.key), None, STEPS)
     count, before = samples.ended.sum(), training.mean_return
     mean_return = jnp.where(count == 0, before, 0.9 * before + 0.1 * returns.sum() / jnp.maximum(count, 1))
-    return training._replace(envs=envs, key=key, mean_return=mean_return), samples
+    best = jnp.maximum(training.best, mean_return)
+    return training._replace(envs=envs, key=key, mean_return=mean_return, best=best), samples
 
 
 def estimated(params: Params, samples: Samples) -> tuple[Array, Array]:
@@ -211,12 +214,13 @@ def updated(training: Training, rate: Array) -> Training:
 
 
 def trained(key: Array, updates: Array) -> Array:
-    """A whole run, its learning rate annealed to 0; the mean return of its last episodes."""
+    """A whole run, its learning rate annealed to 0; the mean return of its last episodes, and the highest."""
 
     def one(number: Array, training: Training) -> Training:
         return updated(training, LEARNING_RATE * (1.0 - number / updates))
 
-    return jax.lax.fori_loop(0, updates, one, fresh(key)).mean_return
+    last = jax.lax.fori_loop(0, updates, one, fresh(key))
+    return jnp.stack((last.mean_return, last.best))
 
 
 def main() -> None:
@@ -227,7 +231,7 @@ def main() -> None:
         "--seeds", type=int, default=1, help="runs side by side, by vmap where there are several"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--return", dest="returns", action="store_true", help="print the mean return too")
+    parser.add_argument("--return", dest="returns", action="store_true", help="print mean returns too")
     options = parser.parse_args()
     keys = jax.random.split(jax.random.key(options.seed), options.seeds)
     alone = options.seeds == 1
@@ -235,7 +239,7 @@ def main() -> None:
     run(keys[0] if alone else keys, jnp.int32(1)).block_until_ready()
     begin = time.perf_counter()
     found = run(keys[0] if alone else keys, jnp.int32(options.updates)).block_until_ready()
-    print(time.perf_counter() - begin, *([float(found.mean())] if options.returns else []))
+    print(time.perf_counter() - begin, *(found.reshape(-1, 2).mean(0).tolist() if options.returns else []))
 
 
 if __name__ == "__main__":

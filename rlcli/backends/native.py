@@ -306,8 +306,13 @@ def _rows(
 def _episode_figures(ended: Episodes, collector: CollectorState) -> Row:
     figures: Row = {"train/episodes": len(ended.returns)}
     if ended.returns:
-        figures["train/return_mean"] = float(np.mean(ended.returns))
-        figures["train/length_mean"] = float(np.mean(ended.lengths))
+        figures["train/return_mean"] = _mean(ended.returns)
+        figures["train/length_mean"] = _mean(ended.lengths)
     if len(collector.recent):
-        figures["train/return_100"] = float(np.mean(collector.recent))
+        figures["train/return_100"] = _mean(collector.recent)
     return figures
+
+
+def _mean(values: Sequence[float] | Array) -> float:
+    """As `np.mean`, which takes several times as long on a few numbers."""
+    return float(np.add.reduce(np.asarray(values, np.float64))) / len(values)

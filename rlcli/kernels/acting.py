@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlcli.kernels.arguments import optional, rows
+from rlcli.kernels.arguments import optional, place, rows
 from rlcli.kernels.library import function
 from rlcli.kernels.network import Description
 
@@ -92,13 +92,13 @@ class Acting:
             net.address,
             FAMILIES.index(choice.family),
             len(self._sizes),
-            self._sizes.ctypes.data,
+            place(self._sizes),
             self.runs,
             stride,
-            self._packed.ctypes.data,
+            place(self._packed),
             optional("mean", mean, torch.float64, shape),
             optional("scale", scale, torch.float64, shape),
-            self._room.ctypes.data,
+            place(self._room),
             max(lines),
         )
         address, step = rows("parameters", parameters, torch.float32, (self.runs, parameters.shape[1]))
@@ -106,7 +106,7 @@ class Acting:
             raise ValueError(f"parameters must be [R, {net.size}], not {tuple(parameters.shape)}")
         self._reference = byref(self.struct)
         pack = function("pack", c_void_p, c_void_p, c_int64, c_void_p, isa=isa)
-        pack(self._reference, address, step, self._packed.ctypes.data)
+        pack(self._reference, address, step, self.struct.packed)
         kind = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_void_p, c_void_p)
         self._act = function("act", *kind, isa=isa)
         self._checked: Any = None
@@ -161,7 +161,7 @@ class Acting:
 def aligned(count: int) -> npt.NDArray[np.float32]:
     """Room for `count` numbers, from a multiple of 64 bytes on."""
     room = np.empty(count + 16, np.float32)
-    skipped = -room.ctypes.data % 64 // 4
+    skipped = -place(room) % 64 // 4
     return room[skipped : skipped + count]
 
 

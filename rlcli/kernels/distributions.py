@@ -9,7 +9,6 @@ from __future__ import annotations
 from ctypes import c_int64
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,14 +61,13 @@ def read(kind: ActionKind, outputs: Tensor, free: Tensor, actions: Tensor) -> Ex
     kept = runs * (samples * (1 + outcomes) + (2 * columns if real else samples * outcomes) + 1)
     found = ExactPolicy(kind, runs, samples, torch.empty(kept, dtype=torch.float64))
     factors = len(kind.sizes)
-    sizes = np.array(kind.sizes, np.int64)
     shape = (runs, samples) if actions.ndim == 2 and factors == 1 else (runs, samples, factors)
     function("read_policy", *(c_int64,) * 4, POINTER, c_int64, *(POINTER,) * 5)(
         runs,
         samples,
         kind.family,
         factors,
-        sizes.ctypes.data,
+        kind.address,
         columns,
         pointer("outputs", outputs, torch.float32, (runs, samples, columns)),
         pointer("free", free, torch.float32, (runs, 1, columns)) if real else None,

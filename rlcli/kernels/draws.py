@@ -6,7 +6,7 @@ Shapes: R runs, B samples. Those of `learner.draws` have the same seeds, but oth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import c_long
+from ctypes import Array, c_long, c_uint64
 
 import torch
 from torch import Tensor
@@ -26,16 +26,14 @@ def permutation(
     _check_count("samples", samples)
     order = torch.empty(len(seeds), samples, dtype=torch.int64)
     derived = _seeds(seeds, updates, epoch, stream)
-    function("permutations", c_long, c_long, POINTER, POINTER)(
-        len(seeds), samples, derived.data_ptr(), order.data_ptr()
-    )
+    function("permutations", c_long, c_long, POINTER, POINTER)(len(seeds), samples, derived, order.data_ptr())
     return order
 
 
-def _seeds(seeds: Sequence[int], updates: Sequence[int], epoch: int, stream: str) -> Tensor:
-    """[R] int64, which C reads as unsigned: a derived seed is below 2^63."""
+def _seeds(seeds: Sequence[int], updates: Sequence[int], epoch: int, stream: str) -> Array[c_uint64]:
+    """[R]."""
     pairs = zip(seeds, updates, strict=True)
-    return torch.tensor([derive(seed, stream, update, epoch) for seed, update in pairs], dtype=torch.int64)
+    return (c_uint64 * len(seeds))(*(derive(seed, stream, update, epoch) for seed, update in pairs))
 
 
 def _check_count(name: str, count: int) -> None:

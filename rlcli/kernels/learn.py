@@ -5,12 +5,13 @@ Shapes: R runs, B samples of a batch, M minibatches, D policy outputs, A factors
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from ctypes import Structure, byref, c_int, c_int64, c_void_p
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -43,6 +44,18 @@ class ActionKind(NamedTuple):
     def columns(self) -> int:
         """D."""
         return sum(self.sizes)
+
+    @property
+    def address(self) -> int:
+        """Of the sizes, as int64."""
+        return _sizes(self)[1]
+
+
+@cache
+def _sizes(kind: ActionKind) -> tuple[npt.NDArray[np.int64], int]:
+    """The sizes as C reads them, which stay where they are, and their address."""
+    sizes = np.array(kind.sizes or (0,), np.int64)
+    return sizes, int(sizes.ctypes.data)
 
 
 class Samples(NamedTuple):
@@ -89,7 +102,7 @@ class Rule:
             raise ValueError(f"{columns} deviations are needed, not {free}")
 
 
-class _Lesson(Structure):
+class _Struct(Structure):
     _fields_: ClassVar[Any] = [
         *((name, c_int64) for name in (
             "samples", "minibatches", "columns", "factors", "family", "surrogate", "penalty", "optimiser",
@@ -102,47 +115,59 @@ class _Lesson(Structure):
     ]  # fmt: skip
 
 
-def epoch(
-    rule: Rule,
-    samples: Samples,
-    order: Tensor | None,
-    numbers: Tensor,
-    parameters: Tensor,
-    first: Tensor,
-    second: Tensor,
-    steps: Tensor,
-    active: Tensor,
-) -> Tensor:
-    """Steps, in place, of the runs of the mask `active` [R]; figures [M, R, 7] float64, by `FIGURES`.
+class Lesson:
+    """What the epochs of a rule learn from: samples that are checked once and read by each.
 
-    parameters, first and second [R, Q] may be columns of wider buffers; `order` [R, B]; `numbers` [R, 13].
+    Raises:
+        ValueError: an argument has another type or shape.
     """
-    runs, batch, inputs = samples.inputs.shape
-    if batch % rule.minibatches or inputs != rule.net.inputs:
-        raise ValueError(f"{batch} samples of {inputs} inputs do not fit")
-    lesson, kept = _lesson(rule, samples, order, runs, batch)
-    figures = torch.empty(rule.minibatches, runs, len(FIGURES), dtype=torch.float64)
-    shape = (runs, rule.net.size)
-    place, stride = rows("parameters", parameters, torch.float32, shape)
-    places = [rows("moments", moment, torch.float32, shape) for moment in (first, second)]
-    if places[0][1] != places[1][1]:
-        raise ValueError("moments lie differently")
-    function("epoch", *_TYPES, result=c_int)(
-        rule.net.address,
-        byref(lesson),
-        runs,
-        pointer("numbers", numbers, torch.float32, (runs, len(NUMBERS))),
-        place,
-        stride,
-        places[0][0],
-        places[1][0],
-        places[0][1],
-        pointer("steps", steps, torch.float32, (runs,)),
-        pointer("active", active, torch.bool, (runs,)),
-        figures.data_ptr(),
-    )
-    del kept
-    return figures
+
+    def __init__(self, rule: Rule, samples: Samples) -> None:
+        runs, batch, inputs = samples.inputs.shape
+        if batch % rule.minibatches or inputs != rule.net.inputs:
+            raise ValueError(f"{batch} samples of {inputs} inputs do not fit")
+        self._rule, self._samples, self._runs, self._batch = rule, samples, runs, batch
+        self._struct = _struct(rule, samples, runs, batch)
+        self._call = function("epoch", *_TYPES, result=c_int)
+
+    def epoch(
+        self,
+        order: Tensor | None,
+        numbers: Tensor,
+        parameters: Tensor,
+        first: Tensor,
+        second: Tensor,
+        steps: Tensor,
+        active: Tensor,
+    ) -> Tensor:
+        """Steps, in place, of the runs of the mask `active` [R]; figures [M, R, 7] float64, by `FIGURES`.
+
+        parameters, first and second [R, Q] may be columns of wider buffers; `order` [R, B]; `numbers`
+        [R, 13].
+        """
+        rule, runs = self._rule, self._runs
+        self._struct.order = optional("order", order, torch.int64, (runs, self._batch))
+        figures = torch.empty(rule.minibatches, runs, len(FIGURES), dtype=torch.float64)
+        shape = (runs, rule.net.size)
+        place, stride = rows("parameters", parameters, torch.float32, shape)
+        places = [rows("moments", moment, torch.float32, shape) for moment in (first, second)]
+        if places[0][1] != places[1][1]:
+            raise ValueError("moments lie differently")
+        self._call(
+            rule.net.address,
+            byref(self._struct),
+            runs,
+            pointer("numbers", numbers, torch.float32, (runs, len(NUMBERS))),
+            place,
+            stride,
+            places[0][0],
+            places[1][0],
+            places[0][1],
+            pointer("steps", steps, torch.float32, (runs,)),
+            pointer("active", active, torch.bool, (runs,)),
+            figures.data_ptr(),
+        )
+        return figures
 
 
 def gradient(rule: Rule, samples: Samples, numbers: Tensor, parameters: Tensor) -> Tensor:
@@ -173,20 +198,17 @@ _TYPES = (
 )  # fmt: skip
 
 
-def _lesson(
-    rule: Rule, samples: Samples, order: Tensor | None, runs: int, batch: int
-) -> tuple[_Lesson, Sequence[object]]:
-    """The struct, and what must stay while it is read."""
+def _struct(rule: Rule, samples: Samples, runs: int, batch: int) -> _Struct:
+    """What C reads; the samples must stay meanwhile."""
     actions = rule.actions or ActionKind(CATEGORICAL, ())
     columns, factors, acts = actions.columns, len(actions.sizes), rule.actions is not None
-    sizes = np.array(actions.sizes or (0,), np.int64)
     each, singles = (runs, batch), torch.float32
     outputs = (runs, batch, columns)
-    lesson = _Lesson(
+    lesson = _Struct(
         batch, rule.minibatches, columns, factors, actions.family, rule.surrogate, rule.penalty,
         rule.optimiser, rule.sums, rule.whitens, acts, rule.judges, rule.stops, rule.entropies,
     )  # fmt: skip
-    lesson.sizes = sizes.ctypes.data
+    lesson.sizes = actions.address
     lesson.inputs = pointer("inputs", samples.inputs, singles, tuple(samples.inputs.shape))
     needed = {"advantages": acts, "log_anchor": acts, "targets": rule.judges}
     for name in ("advantages", "targets", "log_anchor", "values", "weights"):
@@ -204,11 +226,10 @@ def _lesson(
             lesson.anchor_free = pointer("anchor_free", samples.anchor_free, singles, (runs, 1, columns))
     if acts:
         _set_actions(lesson, actions, samples.actions, runs, batch)
-    lesson.order = optional("order", order, torch.int64, each)
-    return lesson, (sizes, samples, order)
+    return lesson
 
 
-def _set_actions(lesson: _Lesson, kind: ActionKind, actions: Tensor | None, runs: int, batch: int) -> None:
+def _set_actions(lesson: _Struct, kind: ActionKind, actions: Tensor | None, runs: int, batch: int) -> None:
     if actions is None:
         raise ValueError("actions are missing")
     if kind.family == GAUSSIAN:

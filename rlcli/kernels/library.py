@@ -68,8 +68,11 @@ def remedy() -> str:
 def available() -> tuple[str, ...]:
     """The instruction sets that this processor runs, widest first; none without a library."""
     found = library()
-    if found is None:
-        return ()
+    return () if found is None else _runs(found)
+
+
+@cache
+def _runs(found: ctypes.CDLL) -> tuple[str, ...]:
     level = found.rlcli_level()
     return tuple(name for name in _built(found) if LEVELS.get(name, 0) <= level)
 

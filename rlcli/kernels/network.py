@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ctypes import c_int, c_int64, c_void_p
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,17 +68,17 @@ class Description:
         self._check()
         object.__setattr__(self, "_struct", np.array(numbers, np.int64))
 
-    @property
+    @cached_property
     def address(self) -> int:
         """Of the struct `Network` of network.h."""
         return int(self.__dict__["_struct"].ctypes.data)
 
-    @property
+    @cached_property
     def inputs(self) -> int:
         """I."""
         return self.towers[0].inputs
 
-    @property
+    @cached_property
     def outputs(self) -> int:
         """D."""
         return max(tower.outputs for tower in self.towers)

@@ -6,7 +6,7 @@ Shapes: T steps, R runs, C numbers of one step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import c_int64, c_void_p
+from ctypes import c_int64, c_uint64, c_void_p
 
 import torch
 from torch import Tensor
@@ -26,10 +26,8 @@ def noise(kind: str, seeds: Sequence[int], steps: int, count: int, isa: str | No
     """
     if not all(0 <= seed <= MAX_SEED for seed in seeds) or steps < 0 or count < 0:
         raise ValueError(f"no noise of {steps} steps of {count} numbers for the seeds {list(seeds)}")
-    keys = torch.tensor(list(seeds), dtype=torch.uint64)
+    keys = (c_uint64 * len(seeds))(*seeds)
     made = torch.empty(steps, len(keys), count)
     types = (c_int64, c_int64, c_void_p, c_int64, c_int64, c_void_p)
-    function("noise", *types, isa=isa)(
-        KINDS.index(kind), len(keys), keys.data_ptr(), steps, count, made.data_ptr()
-    )
+    function("noise", *types, isa=isa)(KINDS.index(kind), len(keys), keys, steps, count, made.data_ptr())
     return made

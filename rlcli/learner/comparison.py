@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
+import torch
 from torch import Tensor
 
 from rlcli.learner.batch import by_run
@@ -64,7 +65,7 @@ class Comparison(NamedTuple):
     over_columns: Callable[[Tensor], Tensor]
     """Sums [R] of float64 [R, K]."""
     over_steps: Callable[[Tensor], Tensor]
-    """Sums [R] of float64 [S, R]."""
+    """Sums [K, R] of float64 [K, S, R]."""
     acting_error: Callable[[Tensor, Tensor], Tensor]
     """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
     equal: Callable[[Tensor, Tensor], Tensor]
@@ -147,7 +148,7 @@ TORCH = Comparison(
     gain=gain,
     explained_variance=lambda values, targets: explained_variance(values.double(), targets.double()),
     over_columns=lambda values: values.sum(-1),
-    over_steps=lambda values: values.sum(0),
+    over_steps=lambda values: torch.stack([each.sum(0) for each in values]),
     acting_error=acting_error,
     equal=equal,
 )

@@ -67,9 +67,7 @@ class EpochFigures:
         """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""
         if not self._rows:
             return {}
-        return {
-            name: [
-                torch.where(mask, row[name], math.nan) for mask, row in zip(active, self._rows, strict=True)
-            ]
-            for name in self._rows[0]
-        }
+        rows = torch.stack([torch.stack(tuple(row.values())) for row in self._rows])
+        masked = torch.where(torch.stack(tuple(active)).unsqueeze(1), rows, math.nan)
+        columns = zip(self._rows[0], masked.unbind(1), strict=True)
+        return {name: list(column.unbind(0)) for name, column in columns}

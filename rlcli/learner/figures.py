@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rlcli.config.schema import RunConfig
-from rlcli.learner.algorithm import Algorithm, Improvement
+from rlcli.learner.algorithm import Algorithm, Improvement, Losses
 from rlcli.learner.comparison import TORCH, Comparison, Measured
 from rlcli.learner.hyperparameters import Hyperparameters
 
@@ -46,13 +47,13 @@ def health_figures(
 ) -> dict[str, Tensor]:
     """Every figure of `group/...`; `advantages` are for clip_active, `clip` ε [R, 1]."""
     figures = policy.health(against.policy, against.weights, advantages, clip)
-    return {f"{group}/{_named(name, against.name)}": value for name, value in figures.items()}
+    return {_named(group, name, against.name): value for name, value in figures.items()}
 
 
 def epoch_figures(against: Reference, policy: Measured) -> dict[str, Tensor]:
     """The figures of each epoch of an update (`epochs/...`)."""
     figures = policy.divergence(against.policy, against.weights)
-    return {f"epochs/{_named(name, against.name)}": value for name, value in figures.items()}
+    return {_named("epochs", name, against.name): value for name, value in figures.items()}
 
 
 def step_figures(
@@ -63,16 +64,13 @@ def step_figures(
     kl: Tensor,
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
-    over_steps = algorithm.operations.comparison.over_steps
-    accepted = improvement.accepted.double()
-    count = over_steps(accepted)
-    norms = improvement.gradient_norms.double()
-    figures = {
-        f"loss/{name}": over_steps(accepted * loss) / count
-        for name, loss in improvement.losses._asdict().items()
-    }
+    accepted, norms = improvement.accepted.double(), improvement.gradient_norms.double()
+    of_steps = accepted * torch.stack((*improvement.losses, norms, torch.ones_like(norms)))
+    *sums, count = algorithm.operations.comparison.over_steps(of_steps).unbind(0)
+    *losses, norm = (torch.stack(sums) / count).unbind(0)
+    figures = {f"loss/{name}": loss for name, loss in zip(Losses._fields, losses, strict=True)}
     figures |= {
-        "update/grad_norm_mean": over_steps(accepted * norms) / count,
+        "update/grad_norm_mean": norm,
         "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
@@ -84,14 +82,18 @@ def step_figures(
         figures["update/clip"] = hyper.clip.squeeze(-1).double()
     if algorithm.penalty is None:
         del figures["loss/penalty"]
-    return {name: torch.where(value.isfinite(), value, math.nan) for name, value in figures.items()}
+    table = torch.stack(tuple(figures.values()))
+    table = torch.where(table.isfinite(), table, math.nan)
+    return dict(zip(figures, table.unbind(0), strict=True))
 
 
+@cache
 def as_update(name: str) -> str:
     """The name under `update/` of a figure of `behaviour/`: at lag 0 they are equal."""
     return name.replace("behaviour/", "update/").replace("mu", "anchor")
 
 
-def _named(figure: str, reference: str) -> str:
-    """kl_ref_pi -> kl_mu_pi."""
-    return figure.replace("ref", reference) if figure.startswith("kl_") else figure
+@cache
+def _named(group: str, figure: str, reference: str) -> str:
+    """GROUP/kl_ref_pi -> GROUP/kl_mu_pi."""
+    return f"{group}/{figure.replace('ref', reference) if figure.startswith('kl_') else figure}"

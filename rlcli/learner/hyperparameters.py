@@ -36,6 +36,7 @@ class Hyperparameters:
     """
 
     def __init__(self, exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> None:
+        """Tensors by name: exact ones [R], rounded ones [R, 1]."""
         self._exact, self._rounded = exact, rounded
 
     def __getattr__(self, name: str) -> Tensor:
@@ -68,13 +69,10 @@ def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device
     """The values in force during the update that follows `updates[r]` done ones."""
     rows = [_row(config, done) for config, done in zip(configs, updates, strict=True)]
     table = torch.tensor(rows, dtype=torch.float64).to(device)
-    return Hyperparameters(
-        dict(zip(NAMES, table.T.contiguous().unbind(0), strict=True)),
-        {
-            name: column.unsqueeze(1).contiguous()
-            for name, column in zip(NAMES, table.float().unbind(1), strict=True)
-        },
-    )
+    columns = table.T.contiguous()
+    exact = zip(NAMES, columns.unbind(0), strict=True)
+    rounded = zip(NAMES, columns.float().unsqueeze(2).unbind(0), strict=True)
+    return Hyperparameters(dict(exact), dict(rounded))
 
 
 def _row(config: RunConfig, done: int) -> list[float]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rlcli.kernels import learn
-from rlcli.kernels.learn import ActionKind, Rule, Samples
+from rlcli.kernels.learn import ActionKind, Lesson, Rule, Samples
 from rlcli.kernels.whiten import whiten
 from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.batch import Batch
@@ -69,12 +69,10 @@ class _Moving:
         )
         return cls(parameters.clone(), block, first, second, state.steps.clone())
 
-    def epoch(
-        self, rule: Rule, samples: Samples, order: Tensor | None, numbers: Tensor, active: Tensor
-    ) -> Tensor:
+    def epoch(self, lesson: Lesson, order: Tensor | None, numbers: Tensor, active: Tensor) -> Tensor:
         """One epoch; its figures [M, R, ...], and `active` changed in place."""
         moving = self.parameters[:, self.block]
-        return learn.epoch(rule, samples, order, numbers, moving, self.first, self.second, self.steps, active)
+        return lesson.epoch(order, numbers, moving, self.first, self.second, self.steps, active)
 
     def state(self) -> OptimiserState:
         """Moments and step counts to carry on."""
@@ -90,6 +88,7 @@ class KernelDescent:
         self._numbers = _numbers(start)
         self._moving = _Moving.of(start.parameters, start.optimiser, start.model.network.parts[part])
         self._figures: list[Tensor] = []
+        self._last: tuple[Batch, Lesson] | None = None
 
     @property
     def parameters(self) -> Tensor:
@@ -99,9 +98,14 @@ class KernelDescent:
     def epoch(self, batch: Batch, number: int, active: Tensor) -> Tensor:
         """See `Descent`."""
         active, order = active.clone(), _order(self._start, number)
-        samples = _samples(self._start, batch)
-        self._figures.append(self._moving.epoch(self._rule, samples, order, self._numbers, active))
+        self._figures.append(self._moving.epoch(self._lesson(batch), order, self._numbers, active))
         return active
+
+    def _lesson(self, batch: Batch) -> Lesson:
+        """Of a batch, which most epochs share."""
+        if self._last is None or self._last[0] is not batch:
+            self._last = batch, Lesson(self._rule, _samples(self._start, batch))
+        return self._last[1]
 
     def improvement(self, epochs: list[Tensor]) -> Improvement:
         """See `Descent`."""
@@ -130,9 +134,9 @@ def fit(codes: Codes, start: Start, parameters: Tensor, state: OptimiserState, e
     rule, numbers = _rule(codes, start, CRITIC), _numbers(start)
     inputs = start.model.network.entering(parameters, start.batch.inputs, CRITIC)
     samples = _samples(start, start.batch)._replace(inputs=inputs)
-    active = torch.ones(len(parameters), dtype=torch.bool)
+    lesson, active = Lesson(rule, samples), torch.ones(len(parameters), dtype=torch.bool)
     figures = torch.cat(
-        [moving.epoch(rule, samples, _order(start, epoch), numbers, active) for epoch in range(epochs)]
+        [moving.epoch(lesson, _order(start, epoch), numbers, active) for epoch in range(epochs)]
     ).float()
     error, norm = (figures[..., learn.FIGURES.index(name)] for name in ("error", "norm"))
     return Fit(moving.parameters, state.with_part(own, moving.state()), error, norm)

@@ -73,10 +73,15 @@ def comparison(surrogate: int) -> Comparison:
         gain=partial(_gain, surrogate),
         explained_variance=figures.explained_variance,
         over_columns=lambda values: figures.row_sums(values.contiguous()),
-        over_steps=lambda values: figures.row_sums(values.T.contiguous()),
+        over_steps=_over_steps,
         acting_error=lambda *outputs: figures.acting_error(*(each.contiguous() for each in outputs)),
         equal=figures.unit_ratios,
     )
+
+
+def _over_steps(values: Tensor) -> Tensor:
+    by_row = values.transpose(1, 2).flatten(0, 1).contiguous()
+    return figures.row_sums(by_row).view(len(values), -1)
 
 
 def kind_of(distribution: Distribution) -> ActionKind:

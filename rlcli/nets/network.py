@@ -136,8 +136,10 @@ class Network(Protocol):
 
 def vjp_by_blocks(network: Network, parameters: Tensor, inputs: Tensor, by: Heads, part: str) -> Tensor:
     """The gradient [R, Q] of any function of the heads at a whole batch, a few runs at a time."""
-    pieces = []
-    for runs in network.blocks(inputs):
+    pieces, blocks = [], network.blocks(inputs)
+    if len(blocks) == 1:
+        return network.linearise(parameters, inputs, part=part).vjp(by)
+    for runs in blocks:
         linear = network.linearise(parameters[runs], inputs[runs], part=part)
         pieces.append(linear.vjp(Heads(by.output[runs], by.free[runs], by.value[runs])))
     return torch.cat(pieces)

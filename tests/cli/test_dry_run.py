@@ -13,6 +13,7 @@ from rlcli.config.compose import compose
 from rlcli.runs.cadence import evaluation_due
 from rlcli.sweeps import estimate
 from rlcli.sweeps.launchers import table
+from rlcli.sweeps.measure import Measured
 from tests.cli.conftest import Rlcli
 from tests.runs.tiny import manifest_of
 
@@ -123,6 +124,16 @@ def test_evaluations_are_those_of_the_schedule(every: int, steps: int) -> None:
         if evaluation_due(config, update, update == config.updates, every)
     ]
     assert estimate.evaluations(config) == len(due)
+
+
+@pytest.mark.parametrize(("runs", "seconds_per_update", "wanted"), [(1, 10.0, 10), (3, 10.0, 3), (1, 4.9, 1)])
+def test_evaluations_are_counted_as_the_first_would_decide(
+    runs: int, seconds_per_update: float, wanted: int
+) -> None:
+    """500 steps of an evaluation take 5 s; 5% of 20 updates of 10 s are 10 s, shared by the runs."""
+    config = compose([*SMALL, "total_steps=320"]).config
+    measured = Measured(1, seconds_per_update, 0.01, 0, None)
+    assert estimate._evaluations([config] * runs, measured) == wanted
 
 
 @pytest.mark.broken_by(

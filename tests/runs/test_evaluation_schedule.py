@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from rlcli.runs.evaluation_schedule import Decision, EvaluationSchedule, Trial, 
 from rlcli.runs.reproduce import plan, reproduce
 from rlcli.runs.train import Result, train
 from rlcli.store.config_file import read_config
+from rlcli.sweeps.training import Training
 from tests.runs.resuming import (
     assert_same_run,
     assert_same_states,
@@ -337,3 +339,24 @@ def test_a_tuned_config_leaves_it_open() -> None:
     assert (config.tuned, config.eval.every, config.eval.episodes) == ("ppo/CartPole-v1", None, 10)
     assert EvaluationSchedule.of(config) == EvaluationSchedule(10_000, undecided=True)
     assert dataclasses.replace(config, total_steps=95).tenth == 10
+
+
+def test_runs_of_stable_baselines3_decide_too(
+    cheap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sb3 = {"backend": "sb3", "total_steps": 10 * BATCH, "health__epochs": True}
+    whole, [killed] = train_with_copies(left_open(**sb3), tmp_path / "run", (4,))
+    assert evaluated(whole.dir) == ([*range(1, 11)] if cheap else [10])
+    allowed(monkeypatch, not cheap)
+    resumed(killed)
+    assert_same_run(killed, whole.dir)
+
+
+def test_a_sweep_shows_the_line_once() -> None:
+    shown: list[str] = []
+    training = Training.__new__(Training)
+    training._at_the_end_only = False
+    training._display = SimpleNamespace(message=shown.append)  # type: ignore[assignment]
+    for text in ("a", f"{AT_THE_END_ONLY}: 1", "a", f"{AT_THE_END_ONLY}: 2", "b"):
+        training._show(text)
+    assert shown == ["a", f"{AT_THE_END_ONLY}: 1", "a", "b"]
