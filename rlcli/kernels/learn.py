@@ -169,27 +169,23 @@ class Lesson:
         )
         return figures
 
-
-def gradient(rule: Rule, samples: Samples, numbers: Tensor, parameters: Tensor) -> Tensor:
-    """The gradient [R, Q] of the loss of the whole batch at parameters [R, Q]."""
-    runs, batch, inputs = samples.inputs.shape
-    if inputs != rule.net.inputs:
-        raise ValueError(f"samples of {inputs} inputs do not fit")
-    lesson, kept = _lesson(rule, samples, None, runs, batch)
-    found = torch.empty(runs, rule.net.size)
-    place, stride = rows("parameters", parameters, torch.float32, (runs, rule.net.size))
-    types = (c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_void_p)
-    function("gradient", *types, result=c_int)(
-        rule.net.address,
-        byref(lesson),
-        runs,
-        pointer("numbers", numbers, torch.float32, (runs, len(NUMBERS))),
-        place,
-        stride,
-        found.data_ptr(),
-    )
-    del kept
-    return found
+    def gradient(self, numbers: Tensor, parameters: Tensor) -> Tensor:
+        """The gradient [R, Q] of the loss of the whole batch at parameters [R, Q], samples as they lie."""
+        rule, runs = self._rule, self._runs
+        self._struct.order = None
+        found = torch.empty(runs, rule.net.size)
+        place, stride = rows("parameters", parameters, torch.float32, (runs, rule.net.size))
+        types = (c_void_p, c_void_p, c_int64, c_void_p, c_void_p, c_int64, c_void_p)
+        function("gradient", *types, result=c_int)(
+            rule.net.address,
+            byref(self._struct),
+            runs,
+            pointer("numbers", numbers, torch.float32, (runs, len(NUMBERS))),
+            place,
+            stride,
+            found.data_ptr(),
+        )
+        return found
 
 
 _TYPES = (

@@ -151,7 +151,7 @@ def objective_gradient(codes: Codes, start: Start, _: object) -> Tensor:
     )  # fmt: skip
     samples = _samples(start, start.batch)._replace(advantages=start.objective_advantages)
     parameters = start.parameters[:, network.parts[ACTOR]]
-    return -learn.gradient(rule, samples, _numbers(start), parameters)
+    return -Lesson(rule, samples).gradient(_numbers(start), parameters)
 
 
 def root(values: Tensor) -> Tensor:
