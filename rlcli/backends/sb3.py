@@ -21,6 +21,7 @@ from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from torch import Tensor, nn
 
 from rlcli.backends import sb3_mapping as mapping
+from rlcli.backends.kernel import TORCH, with_kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3_env import SteppedBySb3, VectorEnvironment
 from rlcli.backends.sb3_hooks import EpochBuffer, GradientNorms
@@ -121,6 +122,8 @@ class _Member(NativeSession):
     _collectors = SteppedBySb3
 
     def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None) -> None:
+        # SB3 acts in torch, and kernels in C would compute its policy with other last digits.
+        configs = [with_kernel(config, TORCH) for config in configs]
         super().__init__(configs, checkpoints)
         (self._config,) = configs
         refused = mapping.unobserved(self.spec)
