@@ -111,7 +111,7 @@ same-speed: $(DEV) $(KERNELS) ## time per update at REV=... and here, in turns o
 	@test -n "$(REV)" || { echo "Name the revision to compare with: make same-speed REV=main" >&2; exit 2; }
 	$(QUIET) $(BIN)/python scripts/bench_revisions.py $(REV) $(ARGS)
 
-bench: $(DEV) $(KERNELS) ## steps per second compared with Stable-Baselines3, start-up time, memory
+bench: $(DEV) $(KERNELS) ## steps per second compared with Stable-Baselines3 and JAX, start-up time, memory: hours
 	$(QUIET) $(BIN)/python scripts/bench.py $(ARGS)
 
 cohorts: $(DEV) $(KERNELS) ## cost per run of a cohort, and time of a sweep, compared with Stable-Baselines3: an hour

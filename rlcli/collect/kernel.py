@@ -33,6 +33,7 @@ NOISE = {
     "gaussian": "normal",
     "bernoulli": "logistic",
 }
+HOST = "cpu"
 AT_ONCE = 2**32
 """About the operations between two reports of progress: some tenths of a second."""
 STEPPING = 1000
@@ -127,7 +128,7 @@ class KernelCollector(Collector):
             torch.from_numpy(recorded.outputs),
             self._counted(torch.from_numpy(ended)),
         )
-        return rollout.to(self.device), ongoing.ended
+        return rollout if self.device == HOST else rollout.to(self.device), ongoing.ended
 
 
 def _rules(env: ArrayEnv) -> Rules:

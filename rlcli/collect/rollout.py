@@ -279,9 +279,10 @@ class Ongoing:
     """The unfinished episodes of R x N environments during a rollout."""
 
     def __init__(self, states: Sequence[CollectorState]) -> None:
-        self.episodes = np.stack([state.episodes for state in states])
-        self.lengths = np.stack([state.lengths for state in states])
-        self.returns = np.stack([state.returns for state in states])
+        # Several times as fast as `np.stack` on a few rows.
+        self.episodes = np.array([state.episodes for state in states])
+        self.lengths = np.array([state.lengths for state in states])
+        self.returns = np.array([state.returns for state in states])
         self.ended = [Episodes([], []) for _ in states]
 
     def add(self, rewards: npt.NDArray[np.float64]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import NoReturn
 
 import torch
@@ -27,6 +28,8 @@ SCHEDULED = tuple(
     if (key := KEYS.get(f"{SECTION}{name}_schedule")) and key.declaration.choices == ("constant", "linear")
 )
 """Those that may fall to 0 over `schedule_steps`."""
+_VALUES = attrgetter(*NAMES)
+_PLACES = {name: NAMES.index(name) for name in SCHEDULED}
 
 
 class Hyperparameters:
@@ -76,18 +79,17 @@ def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device
 
 
 def _row(config: RunConfig, done: int) -> list[float]:
-    row = []
-    for name in NAMES:
-        value = getattr(config.algo, name)
-        if value is None:
-            row.append(math.inf)
-        elif isinstance(value, str):
-            row.append(math.nan)
-        elif name in SCHEDULED and getattr(config.algo, f"{name}_schedule") == "linear":
-            row.append(value * remaining(config, done))
-        else:
-            row.append(float(value))
+    row = [value if type(value) is float else _number(value) for value in _VALUES(config.algo)]
+    for name, place in _PLACES.items():
+        if getattr(config.algo, f"{name}_schedule") == "linear":
+            row[place] *= remaining(config, done)
     return row
+
+
+def _number(value: float | str | None) -> float:
+    if value is None:
+        return math.inf
+    return math.nan if isinstance(value, str) else float(value)
 
 
 def _unknown(name: str) -> NoReturn:
