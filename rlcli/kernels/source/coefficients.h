@@ -120,3 +120,19 @@ INLINE double erfcx_d(double x) {
   sum = fused_d(sum, x, 0x1.6e9827d229d2dp-3);
   return sum;
 }
+
+
+// P(z)/Q(z) next to tanh(x)/x, z = x² <= 9²: error at most 2.1e-8 of it.
+INLINE float tanh_ratio_f(float z) {
+  float over = 0x1.cd1abe0000000p-27f;
+  over = fused_f(over, z, 0x1.5aa3be0000000p-16f);
+  over = fused_f(over, z, 0x1.ca9efa0000000p-9f);
+  over = fused_f(over, z, 0x1.121aa00000000p-3f);
+  over = fused_f(over, z, 0x1.0000000000000p+0f);
+  float under = 0x1.a303e40000000p-21f;
+  under = fused_f(under, z, 0x1.5917540000000p-12f);
+  under = fused_f(under, z, 0x1.a82f780000000p-6f);
+  under = fused_f(under, z, 0x1.de629e0000000p-2f);
+  under = fused_f(under, z, 0x1.0000000000000p+0f);
+  return over / under;
+}

@@ -30,3 +30,11 @@ typedef uint64_t bits_d;
 #define LEAST -746.0
 #define MOST 710.0
 #include "functions.h"
+
+INLINE double tanh_of_d(double x) { return tanh_by_exp_d(x); }
+
+// In float, for every hidden unit, by a rational function: some digits less than by exp, in half of the time.
+INLINE float tanh_of_f(float x) {
+  float held = between_f(x, -9, 9);
+  return between_f(held * tanh_ratio_f(held * held), -1, 1);
+}

@@ -64,7 +64,7 @@ INLINE REAL F(expm1_of)(REAL x) {
 
 // tanh(x) = sign(x) E/(E + 2), E = exp(2 |x|) - 1. What E and E + 2 lost by rounding is put right to first order:
 // 1/(E + 2) is half of 1 less the result.
-INLINE REAL F(tanh_of)(REAL x) {
+INLINE REAL F(tanh_by_exp)(REAL x) {
   REAL left, factor, size = F(size_of)(x), twice = size > DIGITS ? 2 * DIGITS : 2 * size;
   REAL grown = F(growth)(twice, &left, &factor), sum = grown + 2, ratio = grown / sum;
   REAL sum_left = grown < 2 ? 2 - sum + grown : 0, missing = (REAL)0.5 - (REAL)0.5 * ratio;
