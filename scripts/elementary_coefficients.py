@@ -1,9 +1,9 @@
 """Writes rlcli/kernels/source/coefficients.h: the polynomials and constants of the elementary functions.
 
 Each polynomial is the Chebyshev interpolant of its function, computed in 120 digits and rounded; its error is
-within a small factor of the best possible. The rational function is fitted by weighted least squares, whose
-weights grow where the error is large (Lawson 1961) and whose denominator is that of the fit before (Sanathanan
-and Koerner 1963). After a change: python scripts/elementary_coefficients.py
+within a small factor of the best possible. The rational function is fitted by weighted least squares: weights
+grow where the error is large (Lawson 1961), and the denominator is that of the fit before (Sanathanan and
+Koerner 1963). After a change: python scripts/elementary_coefficients.py
 """
 
 from __future__ import annotations
