@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rlcli.backends.kernel import with_kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.collect.evaluation import evaluate
@@ -125,9 +126,10 @@ def assert_same_state(session: NativeSession, run: int, other: NativeSession, it
     "    norms = torch.linalg.vector_norm(gradients if summed is None else summed, dim=-1, keepdim=True)",
     "    norms = torch.linalg.vector_norm(gradients).expand(len(gradients), 1)",
 )
+@pytest.mark.parametrize("kernel", ["torch", "auto"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_three_runs_together_are_the_three_alone(shape):
-    configs = members(shape)
+def test_three_runs_together_are_the_three_alone(shape, kernel):
+    configs = [with_kernel(config, kernel) for config in members(shape)]
     together = NativeSession(configs)
     found = rows(together, 4)
     for run, config in enumerate(configs):

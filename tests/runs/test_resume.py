@@ -242,7 +242,9 @@ def test_schedules_are_frozen_at_the_first_start(tmp_path: Path) -> None:
 )
 def test_everything_on_goes_on(tmp_path: Path) -> None:
     for name in ("CartPole gymnasium", "Pendulum"):
-        config = case(name, checkpoint__every=64, eval__every=96, lag=3)
+        # Noise of the kernels in C has no generator to carry on.
+        torch = {"compute__kernel": "torch"} if name == "Pendulum" else {}
+        config = case(name, checkpoint__every=64, eval__every=96, lag=3, **torch)
         whole, [killed] = train_with_copies(config, tmp_path / name, (5,))
         resumed(killed)
         assert_same_run(killed, whole.dir)
