@@ -13,7 +13,7 @@ from typing import Any
 from rlcli.config import names
 from rlcli.config.schema import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
-from rlcli.store.files import read_json
+from rlcli.store.files import read_json, storage_error
 from rlcli.store.lock import holder
 from rlcli.store.manifest import FIELDS, FILE, STATUSES, Manifest
 from rlcli.store.unstarted import is_unstarted, take_over
@@ -319,6 +319,6 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
 def _unwritable(root: Path, error: OSError) -> StorageError:
     """Error that no run can be saved to a folder, with how another one is chosen."""
     return StorageError(
-        f"Runs cannot be saved to {root.absolute()}: {error.strerror}. Choose another folder: "
+        f"Runs cannot be saved to {storage_error(root.absolute(), error)} Choose another folder: "
         "runs_dir=FOLDER, or RLCLI_RUNS=FOLDER in the environment."
     )

@@ -12,7 +12,7 @@ from tests.sweeps.conftest import SMALL
 
 @pytest.mark.broken_by(
     "small divergences are all 0.0000",
-    "rlcli/cli/outcome.py",
+    "cli/outcome.py",
     '"behaviour/kl_mu_pi", None',
     '"behaviour/kl_mu_pi", 4',
 )
