@@ -7,7 +7,7 @@ Codes: 0 success, 1 a crash (or a failed job of a sweep), 2 a user error, 3 non-
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 EXIT_DONE = 0
 EXIT_CRASH = 1
@@ -61,12 +61,17 @@ def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
     return [by_folded[name] for name in found]
 
 
-def unknown(kind: str, word: str, choices: Sequence[str], shown: int = 12) -> str:
-    """'Unknown <kind> 'word'. Did you mean 'x'? Choose from: ...' in one line."""
+def unknown(
+    kind: str, word: str, choices: Sequence[str], shown: int = 12, written: Callable[[str], str] = str
+) -> str:
+    """'Unknown <kind> 'word'. Did you mean 'x'? Choose from: ...' in one line.
+
+    `written` gives the form in which a similar choice is to be typed.
+    """
     message = f"Unknown {kind} {word!r}."
     similar = nearest(word, choices)
     if similar:
-        message += " Did you mean " + " or ".join(repr(name) for name in similar) + "?"
+        message += " Did you mean " + " or ".join(repr(written(name)) for name in similar) + "?"
     if choices and len(choices) <= shown:
         message += " Choose from: " + ", ".join(choices) + "."
     return message

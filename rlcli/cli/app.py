@@ -29,7 +29,7 @@ app = typer.Typer(
     cls=Verbs,
     help="Train, compare and inspect trust-region policy optimisation.\n\n"
     "\b\nExamples:\n"
-    "  rlcli train                            PPO on CartPole-v1, about half a minute\n"
+    "  rlcli train                            PPO on CartPole-v1\n"
     "  rlcli train algo=ppo env=Pendulum-v1   another environment\n"
     "  rlcli train -m seed=0,1,2              three runs, trained together\n"
     "  rlcli resume last                      resume from the last checkpoint\n"

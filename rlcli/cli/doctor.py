@@ -22,12 +22,13 @@ TO_DO = "-> "
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check the installation and this machine; paste the output into a bug report.
+    """Check the installation and this machine.
 
     Shows versions, extras that are missing, the kernels in C, the GPU, the Weights & Biases login and where
-    runs would be uploaded, where runs are saved, disk, memory and threads, and whether runs of a cohort have
-    the same numbers as lone runs here. A line that begins with -> says what to do. Nothing is saved, no
-    server is contacted, and no key is shown. A few updates are trained in memory, which takes some seconds.
+    runs would be uploaded, where runs are saved, disk, memory and threads, and whether runs of a cohort
+    have the same numbers as lone runs here. A line that begins with -> says what to do. The output belongs
+    in a bug report. Nothing is saved, no server is contacted, and no key is shown. A few updates are
+    trained in memory, which takes some seconds.
 
     Exit code 1 if something is broken, else 0.
 

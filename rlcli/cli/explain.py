@@ -35,6 +35,7 @@ def explain(
       rlcli explain algo.gae_lambda
       rlcli explain clip_fraction
       rlcli explain KL                every key and metric with this word in its name
+      rlcli explain ppo               an algorithm
       rlcli explain batch_size        counterparts of a name of another library
       rlcli explain                   every key and metric in one line each
     """
@@ -108,14 +109,17 @@ def _metrics() -> dict[str, dict[str, Any]]:
 
 
 def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """The entry of that name; else those with that last part, of that section, with that name in another
-    library, with those words in their names, or in their definitions.
+    """The entry of that name, or the algorithm; else those with that last part, of that section, with that
+    name in another library, with those words in their names, or in their definitions.
 
     Raises:
         UserError: there is none; the nearest are named.
     """
     if name in entries:
         return [entries[name]]
+    algorithm = _algorithm(name)
+    if algorithm is not None:
+        return [algorithm]
     by_leaf = [entry for full, entry in entries.items() if _leaf(full) == name.lower()]
     section = (f"{name.rstrip('.')}.", f"{name.rstrip('/')}/")
     by_section = [entry for full, entry in entries.items() if full.startswith(section)]
@@ -129,6 +133,23 @@ def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str
     ]
     guess = " Did you mean " + " or ".join(map(repr, alike)) + "?" if alike else ""
     raise UserError(f"Unknown metric or key {name!r}.{guess}", hint="All of them: rlcli explain")
+
+
+def _algorithm(name: str) -> dict[str, Any] | None:
+    """Entry of an algorithm, in either case and also written `algo=ppo`; None where there is none."""
+    from rlcli.config.groups import files, summary
+
+    wanted = name.lower().removeprefix("algo=")
+    found = files("algo", None).get(wanted)
+    if found is None:
+        return None
+    return {
+        "name": f"algo={wanted}",
+        "kind": "algorithm",
+        "definition": summary(found),
+        "settings": f"rlcli train algo={wanted} --cfg job",
+        "page": "docs/algorithms.md",
+    }
 
 
 def _elsewhere(

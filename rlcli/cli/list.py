@@ -28,12 +28,12 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List algorithms, environments, configs, networks, or launchers of sweeps with their settings.
+    """List algorithms, environments, networks, or configs.
 
-    Environments marked `array` have a batched numpy version, and those marked `mujoco` are stepped without
-    Gymnasium: faster, and bit for bit equal. Any other Gymnasium id, also `module:Id`, works as well. The
-    last column has why one cannot be trained yet: a package to install, or observations that no network
-    reads.
+    Also launchers of sweeps, with their settings. Environments marked `array` have a batched numpy version,
+    and those marked `mujoco` are stepped without Gymnasium: faster, and bit for bit equal. Any other
+    Gymnasium id, also `module:Id`, works as well. The last column has why one cannot be trained yet: a
+    package to install, or observations that no network reads.
 
     Examples:
       rlcli list algos

@@ -6,7 +6,8 @@ import os
 import sys
 
 from rlcli.cli.app import app
-from rlcli.cli.output import exit_code
+from rlcli.cli.output import exit_code, reason, say
+from rlcli.errors import EXIT_STORAGE
 from rlcli.streams import prepare
 
 COMPLETE = "_RLCLI_COMPLETE"
@@ -23,5 +24,8 @@ def main() -> None:
         sys.exit(answer(asked.removeprefix("complete_"), os.environ))
     try:
         app(prog_name="rlcli")
+    except OSError as error:  # of --install-completion: those of verbs are theirs
+        say(f"Error: {error.filename or 'a file'} cannot be written: {reason(error)}.")
+        sys.exit(EXIT_STORAGE)
     except SystemExit as end:
         sys.exit(exit_code(end.code))

@@ -17,11 +17,14 @@ HEALTH = (
     ("training", "train/return_100", 1),
     ("ESS", "behaviour/ess", 3),
     ("clip", "behaviour/clip_fraction", 3),
-    ("KL", "behaviour/kl_mu_pi", 4),
+    ("KL", "behaviour/kl_mu_pi", None),
     ("entropy", "update/entropy", 3),
     ("expl.var", "update/explained_variance", 3),
 )
-"""Metrics in a sweep's table with their digits; the last are left out where there is no room."""
+"""Metrics in a sweep's table with their digits; the last are left out where there is no room.
+
+None: of any size, as in the lines of a run, so that small divergences are not all 0.0000.
+"""
 
 
 def conclude(outcome: Result, title: str, reference: object, as_json: bool, profiled: bool = False) -> int:
@@ -132,6 +135,7 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
 
 def print_sweep(sweep: Sweep) -> None:
     """Print one row per job: status, last and best evaluation, health at its last update."""
+    from rlcli.loggers.progress import figure
     from rlcli.sweeps.results import health
 
     trial = ("trial",) if sweep.searches else ()
@@ -147,7 +151,10 @@ def print_sweep(sweep: Sweep) -> None:
                 count(job.env_steps),
                 number(job.eval_return_mean),
                 number(job.best_return_mean),
-                *(number(figures[name], digits) for _, name, digits in HEALTH),
+                *(
+                    figure(figures[name]) if digits is None else number(figures[name], digits)
+                    for _, name, digits in HEALTH
+                ),
             )
         )
     table(headings, rows, right=(*trial, *headings[len(trial) + 2 :]), optional=len(HEALTH))

@@ -39,7 +39,7 @@ def resume(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Resume a run or a sweep that was killed, interrupted, failed, or finished.
+    """Resume a run or a sweep, or train a finished run further.
 
     Training continues in the run's own directory from the last valid checkpoint, and the result is that of an
     uninterrupted run: the same weights and the same rows, to the last bit. Rows after the checkpoint are

@@ -63,7 +63,8 @@ def _settings(line: Line) -> str:
     settings = differing(line.members, line.title.rstrip("/"))
     if not line.is_sweep:
         return settings
-    return f"{len(line.members)} runs" + (f": {settings}" if settings else "")
+    amount = len(line.members)
+    return f"{amount} run{'s' if amount > 1 else ''}" + (f": {settings}" if settings else "")
 
 
 def _widest(place: int, rows: Sequence[Sequence[str]]) -> int:

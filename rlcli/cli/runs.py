@@ -40,10 +40,11 @@ def runs(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List runs with their results and the settings that differ from the default.
+    """List runs with their results and settings.
 
-    A sweep is one line, with the median return of its runs; `rlcli runs SWEEP` lists them one by one.
-    Reproductions are marked with the id of the original. Damaged folders are listed too, and explained.
+    The settings are those that differ from the default. A sweep is one line, with the median return of its
+    runs; `rlcli runs SWEEP` lists them one by one. Reproductions are marked with the id of the original.
+    Damaged folders are listed too, and explained.
 
     Filters take several values with commas, and `*` for any characters. With --json, --last counts a sweep as
     one and prints all of its runs.
@@ -76,6 +77,8 @@ def runs(
     from rlcli.cli.run_table import print_table
 
     print_table(chosen)
+    for field, text in {"algo": algo, "env": env}.items():
+        _name_unmatched(field, text, found)
     _explain_faults(members)
 
 
@@ -122,6 +125,14 @@ def _nothing_matches(root: Path, found: Sequence[Mapping[str, Any]], wanted: Map
         for field in asked
     ]
     return f"No run in {root} has {texts}. There are: {'; '.join(there)}"
+
+
+def _name_unmatched(field: str, wanted: str | None, found: Sequence[Mapping[str, Any]]) -> None:
+    """Say which of several wanted values no run has: the others' runs are listed without a sign of it."""
+    missing = [one for one in (wanted or "").split(",") if one and not matching(found, **{field: one})]
+    if missing:
+        there = ", ".join(sorted({str(run[field]) for run in found if run[field] is not None}))
+        say(f"No run has {field} {', '.join(missing)}. There are: {there}.")
 
 
 def _explain_faults(members: Sequence[Mapping[str, Any]]) -> None:

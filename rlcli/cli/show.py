@@ -24,7 +24,7 @@ RunOrSweep = Annotated[
 
 
 def show(run: RunOrSweep, as_json: AsJson = False) -> None:
-    """Show a run's result, health and settings, or the jobs of a sweep.
+    """Show a run, or the jobs of a sweep.
 
     Of a run: its result, its health at the last update, the settings that are not defaults, and where the
     time went if it was trained with profile=true. Of a sweep: one line per job. Figures are rounded and times

@@ -231,7 +231,7 @@ def _interval(override: Override) -> Interval | None:
 def _unreadable(text: str, error: Exception) -> str:
     key, separator, value = text.partition("=")
     if not separator:
-        return f"{text!r} is no override: write key=value, such as algo.clip=0.1."
+        return f"{text!r} is no setting: write key=value, such as algo.clip=0.1."
     cause = _cause(key, value, error)
     return f"Cannot read the override {text!r}: {cause}{'' if cause.endswith('?') else '.'}"
 

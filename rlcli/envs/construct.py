@@ -64,13 +64,23 @@ def registration(env_id: str) -> Registration:
     found = gymnasium.registry.get(name)
     if found is None:
         raise UserError(
-            unknown("environment", name, known_ids()),
+            _unknown_id(name, module),
             hint="List them with: rlcli list envs. One of your own: env=module:Id imports the module first.",
         )
     missing = missing_package(found)
     if missing is not None:
         raise _missing(env_id, *missing)
     return found
+
+
+def _unknown_id(name: str, module: str) -> str:
+    """Message that no environment has this id; ids that the module brought are given with it, as to write."""
+
+    def written(known: str) -> str:
+        foreign = not module_of(gymnasium.registry[known]).startswith("gymnasium.")
+        return f"{module}:{known}" if module and foreign else known
+
+    return unknown("environment", name, known_ids(), written=written)
 
 
 def missing_package(found: Registration) -> tuple[str, str] | None:

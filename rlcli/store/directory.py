@@ -296,7 +296,7 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
     except (FileExistsError, NotADirectoryError):
         raise UserError(f"Runs cannot be saved to {root}: it is not a folder.") from None
     except OSError as error:
-        raise storage_error(root, error) from error
+        raise _unwritable(root, error) from error
     for number in range(1, 10_000):
         candidate = root / (base if number == 1 else f"{base}-{number}")
         try:
@@ -310,7 +310,15 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
                     f"name={base} is taken: {candidate} exists.", hint="Choose another name, or none."
                 ) from None
         except OSError as error:
-            raise storage_error(candidate, error) from error
+            raise _unwritable(root, error) from error
         else:
             return candidate
     raise StorageError(f"{root} has no free name for {base}.")
+
+
+def _unwritable(root: Path, error: OSError) -> StorageError:
+    """Error that no run can be saved to a folder, with how another one is chosen."""
+    return StorageError(
+        f"Runs cannot be saved to {storage_error(root.absolute(), error)} Choose another folder: "
+        "runs_dir=FOLDER, or RLCLI_RUNS=FOLDER in the environment."
+    )

@@ -103,7 +103,7 @@ def gpu() -> Iterator[Finding]:
 def processor() -> Iterator[Finding]:
     """The processor, and the cores this process may use."""
     cpu, cores = name_of_processor(), this_machine().cores
-    text = f"{cpu}, {cores} cores for this process"
+    text = f"{cpu}, {cores} core{'s' if cores > 1 else ''} for this process"
     yield Finding("processor", Status.OK, text, facts={"cpu": cpu, "cores": cores})
 
 
@@ -135,9 +135,9 @@ def threads() -> Iterator[Finding]:
     """Threads of a run, and variables that set them."""
     threads, cores = RunConfig().compute.threads, this_machine().cores
     chosen = {name: os.environ[name] for name in VARIABLES if name in os.environ}
-    text = (
-        f"{threads} per run (compute.threads); sweeps train up to {max(1, cores // threads)} cohorts at once"
-    )
+    at_once = max(1, cores // threads)
+    cohorts = "1 cohort" if at_once == 1 else f"up to {at_once} cohorts"
+    text = f"{threads} per run (compute.threads); sweeps train {cohorts} at once"
     text += "".join(f", {name}={value}" for name, value in chosen.items())
     yield Finding("threads", Status.OK, text, facts={"threads": threads, "environment": chosen})
 

@@ -47,6 +47,9 @@ def test_what_is_said_of_a_metric(rlcli: Rlcli) -> None:
         ("gamma", {"algo.gamma"}),
         ("clip", {"algo.clip", "update/clip"}),
         ("checkpoint", {"checkpoint.every", "checkpoint.seconds", "checkpoint.keep"}),
+        ("trpo", {"algo=trpo"}),
+        ("PPO", {"algo=ppo"}),
+        ("algo=a2c", {"algo=a2c"}),
         ("wandb.", {"wandb.mode", "wandb.project", "wandb.entity", "wandb.group"}),
     ],
 )

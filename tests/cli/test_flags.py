@@ -162,3 +162,9 @@ def test_the_status_line_of_a_probe_is_off_with_quiet_and_json(
     rlcli("train", "--cfg", "job", *words)
     rlcli(*words, "train", "--cfg", "job")
     assert asked == [wanted, wanted]
+
+
+def test_what_each_verb_does_is_shown_whole_in_80_columns(rlcli: Rlcli) -> None:
+    ended = rlcli("--help")
+    assert "..." not in ended.out.partition("Commands:")[2]
+    assert max(map(len, ended.out.splitlines())) <= 80

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import pty
 import subprocess
@@ -153,3 +154,16 @@ def test_a_sweep_on_a_terminal_that_goes_away(workplace: Path) -> None:
     assert process.wait(60) == 0
     for seed in range(2):
         assert manifest_of(Path(f"runs/two/seed={seed}"))["status"] == "finished"
+
+
+def test_completion_for_a_home_that_cannot_be_written_is_a_message(
+    command: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Path("file").absolute()
+    home.touch()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    said = io.StringIO()
+    assert command("--install-completion", "bash", out=io.StringIO(), err=said) == 4
+    assert said.getvalue().startswith("Error: ")
+    assert "cannot be written: " in said.getvalue()

@@ -72,7 +72,8 @@ def test_a_module_is_imported_before_its_id_is_looked_up() -> None:
     validate_id(PROBE)
     assert describe(EnvConfig(id=PROBE)).id == PROBE
     with pytest.raises(
-        UserError, match=r"Unknown environment 'ProbeConstan-v0'. Did you mean 'ProbeConstant-v0'"
+        UserError,
+        match=r"Unknown environment 'ProbeConstan-v0'. Did you mean 'tests.envs.probes:ProbeConstant-v0'",
     ):
         validate_id("tests.envs.probes:ProbeConstan-v0")
     with pytest.raises(UserError, match=r"no module 'no_such_package.envs'.*\n.*pip install no_such_package"):

@@ -104,7 +104,8 @@ def test_a_refusing_folder_is_a_storage_error(root: Path, monkeypatch: pytest.Mo
             raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(StorageError, match="Read-only file system"):
+    advice = "Runs cannot be saved to /.*: Read-only file system. Choose another folder: runs_dir=FOLDER"
+    with pytest.raises(StorageError, match=advice):
         new_run_dir(tiny(), root)
 
 
