@@ -150,7 +150,7 @@ def _search(search: Search, quiet: bool, as_json: bool) -> int:
 def _announce_tuned(jobs: Sequence[Composed]) -> None:
     applied = dict.fromkeys(job.config.tuned for job in jobs if job.config.tuned != "none")
     if applied:
-        say(f"Using tuned settings of {', '.join(applied)} (without: tuned=none; shown by --cfg job).")
+        say(f"Using tuned settings of {', '.join(applied)} (tuned=none: without; see --cfg job).")
 
 
 def _show_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:
