@@ -44,7 +44,10 @@ def outputs(policy: Policy, observations: list[float]) -> torch.Tensor:
 ALGORITHMS: dict[str, tuple[int, dict]] = {
     "a2c": (150, ROWS["a2c"] | {"learning_rate": 0.1}),
     "ppo_kl": (40, ROWS["ppo_kl"] | {"kl_target": 0.05}),
-    "mdpo": (40, ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01}),
+    "mdpo": (
+        40,
+        ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01, "learning_rate_schedule": "linear"},
+    ),
     "trpo": (40, ROWS["trpo"] | {"delta": 0.05, "epochs": 8, "minibatches": 2}),
     "reinforce": (60, ROWS["reinforce"] | {"epochs": 4, "learning_rate": 0.01}),
     "ppg": (
