@@ -13,6 +13,8 @@
 #define PANEL (BLOCK_BYTES / VECTOR_BYTES)
 #endif
 
+#define FEW_ROWS 12  // registers of FEW numbers
+
 // `rows` x `across` registers of C = start + A B; A's element (r, k) is at a[r along + k down].
 INLINE void F(block)(const int rows, const int across, int count, const REAL *a, long along, long down,
                      const REAL *b, long next, const int from, const REAL *bias, REAL *c, long line) {
@@ -67,3 +69,30 @@ PRODUCT(multiply, FROM_ZERO)
 PRODUCT(affine, FROM_BIAS)
 PRODUCT(add_product, FROM_TOTAL)
 #undef PRODUCT
+
+// `rows` rows of the first FEW columns of C = start + A B, A's element (r, k) at a[r along + k].
+INLINE void F(few_block)(const int rows, int count, const REAL *a, long along, const REAL *b, long next,
+                         const int from, const REAL *bias, REAL *c, long line) {
+  F(few) sum[FEW_ROWS];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) sum[r] = *(const F(loose_few) *)(from == FROM_BIAS ? bias : c + r * line);
+  for (int k = 0; k < count; k++) {
+    F(few) right = *(const F(loose_few) *)(b + k * next);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) sum[r] = F(fused_few)(a[r * along + k], right, sum[r]);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) *(F(loose_few) *)(c + r * line) = sum[r];
+}
+
+#define FEW_PRODUCT(name, from)                                                                               \
+  static void F(name)(int rows, int count, const REAL *a, long along, const REAL *b, long next,               \
+                      const REAL *bias, REAL *c, long line) {                                                 \
+    int r = 0;                                                                                                \
+    for (; r + FEW_ROWS <= rows; r += FEW_ROWS)                                                               \
+      F(few_block)(FEW_ROWS, count, a + r * along, along, b, next, from, bias, c + r * line, line);           \
+    for (; r < rows; r++) F(few_block)(1, count, a + r * along, along, b, next, from, bias, c + r * line, line); \
+  }
+FEW_PRODUCT(affine_of_few, FROM_BIAS)
+FEW_PRODUCT(add_product_of_few, FROM_TOTAL)
+#undef FEW_PRODUCT

@@ -4,7 +4,7 @@
 // fused multiply-add a row, a gradient of a bias one addition a row, from the first row of the batch to the
 // last; a gradient of an input one fused multiply-add an output. Tiles change no bit.
 
-#define TILE 128
+#define TILE 96
 
 // One run's tower, its matrices padded to LANES columns, and room for a tile.
 typedef struct {
@@ -17,8 +17,9 @@ typedef struct {
   REAL *pre[MAX_DEPTH], *post[MAX_DEPTH];  // [TILE, line]
   REAL *out, *by_out;                      // [TILE, head_line]
   REAL *delta, *other;                     // [TILE, widest line]
-  REAL *inputs;                            // [TILE, padded inputs]: where there are no layers
-  REAL *by_weight[MAX_DEPTH], *by_bias[MAX_DEPTH], *by_head, *by_head_bias;
+  REAL *inputs;                            // [TILE, feature_line]: where there are no layers
+  REAL *by_weight[MAX_DEPTH], *by_bias[MAX_DEPTH];
+  REAL *by_head, *by_head_bias;  // by_head [columns, feature_line]: transposed, as features are many
 } F(Work);
 
 INLINE int F(padded)(int64_t columns) { return (int)((columns + LANES - 1) / LANES * LANES); }
@@ -56,8 +57,9 @@ static size_t F(lay_out)(const Network *net, const Tower *tower, int gradients, 
   if (gradients) {
     work->head_back = F(take)(base, &used, (size_t)work->columns * work->feature_line);
     work->by_out = F(take)(base, &used, (size_t)TILE * work->head_line);
-    work->by_head = F(take)(base, &used, (size_t)inputs * work->head_line);
+    work->by_head = F(take)(base, &used, (size_t)work->columns * work->feature_line);
     work->by_head_bias = F(take)(base, &used, work->head_line);
+    work->inputs = tower->layers ? NULL : F(take)(base, &used, (size_t)TILE * work->feature_line);
   }
   work->delta = F(take)(base, &used, (size_t)TILE * widest);
   work->other = F(take)(base, &used, (size_t)TILE * widest);
@@ -158,6 +160,20 @@ static void F(through)(int64_t kind, int count, const REAL *pre, const REAL *pos
   }
 }
 
+// The heads of `work` at A [rows, inputs], lines of `next`: out = their bias + A B, or out + A B.
+INLINE void F(through_heads)(const F(Work) *work, int rows, int inputs, const REAL *a, long next, const int from,
+                             REAL *out) {
+  int line = work->head_line;
+  if (work->columns <= FEW && from == FROM_BIAS)
+    F(affine_of_few)(rows, inputs, a, next, work->head, line, work->head_bias, out, line);
+  else if (work->columns <= FEW)
+    F(add_product_of_few)(rows, inputs, a, next, work->head, line, NULL, out, line);
+  else if (from == FROM_BIAS)
+    F(affine)(rows, line, inputs, a, next, 1, work->head, line, work->head_bias, out, line);
+  else
+    F(add_product)(rows, line, inputs, a, next, 1, work->head, line, NULL, out, line);
+}
+
 // Outputs of `rows` <= TILE rows, lines of `next`, into work->out.
 static void F(forward)(const Network *net, const Tower *tower, F(Work) *work, int rows, const REAL *x, long next) {
   int inputs = (int)tower->inputs;
@@ -169,8 +185,7 @@ static void F(forward)(const Network *net, const Tower *tower, F(Work) *work, in
     next = line;
     inputs = (int)tower->width[l];
   }
-  F(affine)(rows, work->head_line, inputs, x, next, 1, work->head, work->head_line, work->head_bias, work->out,
-            work->head_line);
+  F(through_heads)(work, rows, inputs, x, next, FROM_BIAS, work->out);
 }
 
 static void F(no_gradients)(const Tower *tower, F(Work) *work) {
@@ -180,7 +195,7 @@ static void F(no_gradients)(const Tower *tower, F(Work) *work) {
     memset(work->by_bias[l], 0, work->line[l] * sizeof(REAL));
     inputs = tower->width[l];
   }
-  memset(work->by_head, 0, inputs * work->head_line * sizeof(REAL));
+  memset(work->by_head, 0, (size_t)work->columns * work->feature_line * sizeof(REAL));
   memset(work->by_head_bias, 0, work->head_line * sizeof(REAL));
 }
 
@@ -192,9 +207,9 @@ INLINE void F(add_rows)(int rows, int columns, const REAL *from, REAL *total) {
 // Adds the gradients of a tile that `forward` has passed, from work->by_out, whose padding is 0.
 static void F(backward)(const Network *net, const Tower *tower, F(Work) *work, int rows, const REAL *x, long next) {
   int layers = (int)tower->layers, width = features(tower), line = work->feature_line, heads = work->head_line;
-  const REAL *read = layers ? work->post[layers - 1] : x;
-  long along = layers ? line : next;
-  F(add_product)(width, heads, rows, read, 1, along, work->by_out, heads, NULL, work->by_head, heads);
+  if (!layers) F(widen)(rows, width, line, x, work->inputs);
+  const REAL *read = layers ? work->post[layers - 1] : work->inputs;
+  F(add_product)(work->columns, line, rows, work->by_out, 1, heads, read, line, NULL, work->by_head, line);
   F(add_rows)(rows, heads, work->by_out, work->by_head_bias);
   if (!layers) return;
   REAL *by = work->delta, *free = work->other;
@@ -233,7 +248,7 @@ static void F(unpack)(const Tower *tower, const F(Work) *work, REAL *gradient) {
     int columns = (int)tower->columns[h];
     for (int i = 0; i < inputs; i++)
       for (int j = 0; j < columns; j++)
-        gradient[tower->head_weight[h] + i * columns + j] = work->by_head[(size_t)i * work->head_line + first + j];
+        gradient[tower->head_weight[h] + i * columns + j] = work->by_head[(size_t)(first + j) * work->feature_line + i];
     memcpy(gradient + tower->head_bias[h], work->by_head_bias + first, columns * sizeof(REAL));
     first += columns;
   }
@@ -243,7 +258,7 @@ static void F(unpack)(const Tower *tower, const F(Work) *work, REAL *gradient) {
 // tangent of the parameters.
 static void F(push)(const Network *net, const Tower *tower, const F(Work) *work, F(Work) *along, int rows,
                     const REAL *x, long next) {
-  int inputs = (int)tower->inputs, below = 0, heads = work->head_line;
+  int inputs = (int)tower->inputs, below = 0;
   const REAL *moved = NULL;
   for (int l = 0; l < tower->layers; l++) {
     int line = work->line[l];
@@ -256,6 +271,6 @@ static void F(push)(const Network *net, const Tower *tower, const F(Work) *work,
     next = below = line;
     inputs = (int)tower->width[l];
   }
-  F(affine)(rows, heads, inputs, x, next, 1, along->head, heads, along->head_bias, along->out, heads);
-  if (moved) F(add_product)(rows, heads, inputs, moved, below, 1, work->head, heads, NULL, along->out, heads);
+  F(through_heads)(along, rows, inputs, x, next, FROM_BIAS, along->out);
+  if (moved) F(through_heads)(work, rows, inputs, moved, below, FROM_TOTAL, along->out);
 }

@@ -39,3 +39,19 @@ INLINE F(vec) F(fused_vec)(F(vec) a, F(vec) b, F(vec) c) {
   return sum;
 #endif
 }
+
+// FEW numbers, for products that are so narrow: processors do more of such registers at a time than of wide ones.
+#define FEW 4
+typedef REAL F(few) __attribute__((vector_size(FEW * sizeof(REAL))));
+typedef REAL F(loose_few)
+    __attribute__((vector_size(FEW * sizeof(REAL)), aligned(8 < sizeof(REAL) ? 8 : sizeof(REAL)), may_alias));
+
+INLINE F(few) F(fused_few)(REAL a, F(few) b, F(few) c) {
+#ifdef FUSED_FEW
+  return (F(few))FUSED_FEW(a - (F(few)){0}, b, c);
+#else
+  F(few) sum;
+  for (int lane = 0; lane < FEW; lane++) sum[lane] = F(fused)(a, b[lane], c[lane]);
+  return sum;
+#endif
+}
