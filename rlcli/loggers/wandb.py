@@ -68,51 +68,65 @@ class WandbLogger:
     """
 
     def __init__(self, info: RunInfo, warn: Callable[[str], None] = lambda _: None) -> None:
+        self._info, self._warn = dataclasses.replace(info, dir=info.dir.absolute()), warn
         self._run: Any = None
         self._last: dict[str, Any] = {}
         self._waiting: list[tuple[Row, float]] = []
         """Rows, each with its time."""
-        self._due = 0.0
-        requested = asked_mode(info.config.wandb.mode)
-        if requested == "disabled":
+        self._due: float | None = None
+        """When they are handed over; W&B takes a second to start, which the first update need not wait for."""
+        self._requested = asked_mode(info.config.wandb.mode)
+        self._started = self._requested == "disabled"
+        if self._started:
             return
         if missing := available():
             raise UserError(missing)
         _check_links(info.dir)
-        info = dataclasses.replace(info, dir=info.dir.absolute())
-        with _contained(info.dir):
-            mode = _resolve(requested, warn)
-            if mode != "disabled":
-                self._run, self._offline = _start(info, mode, warn)
-        if self._run is not None:
-            # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
-            summary = {"summary": "none"} if self._offline else {}
-            self._run.define_metric("*", step_metric="env_steps", **summary)
-            self._send = sender(self._run, self._offline)
 
     def log(self, row: Row, /) -> None:
         """Queues a row; if due, hands the queue to W&B's process, which writes and uploads it."""
-        if self._run is None:
+        if self._started and self._run is None:
             return
         now = time.time()
         self._waiting.append((dict(row), now))
-        if now >= self._due:
+        if self._due is None:
+            self._due = now + FLUSH_EVERY
+        elif now >= self._due:
             self.settle()
             self._due = time.time() + FLUSH_EVERY
 
     def settle(self) -> None:
         """Hands over the rows that wait."""
+        if not self._waiting:
+            return
+        if not self._started:
+            self._start()
         batch, self._waiting = self._waiting, []
-        if batch and self._run is not None:
+        if self._run is not None:
             self._send(batch)
             for row, _ in batch:
                 self._last.update(row)
+
+    def _start(self) -> None:
+        """Starts W&B's process and its run, unless W&B's own settings disable it."""
+        self._started = True
+        with _contained(self._info.dir):
+            mode = _resolve(self._requested, self._warn)
+            if mode == "disabled":
+                return
+            self._run, self._offline = _start(self._info, mode, self._warn)
+        # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
+        summary = {"summary": "none"} if self._offline else {}
+        self._run.define_metric("*", step_metric="env_steps", **summary)
+        self._send = sender(self._run, self._offline)
 
     def message(self, text: str, /) -> None:
         """Does nothing: W&B shows rows only."""
 
     def close(self, status: str, /) -> None:
         """Finishes the W&B run, as failed unless the run finished."""
+        if not self._started:
+            self._start()
         run = self._run
         if run is None:
             return

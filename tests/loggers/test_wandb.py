@@ -103,7 +103,7 @@ def test_rows_are_handed_over_together_and_keep_their_times(info, make_row, monk
         logger.log(make_row(update))
         handed_over.append(len(run.logged))
         now[0] += 0.375
-    assert handed_over == [1, 1, 3, 3, 5, 5, 7]
+    assert handed_over == [0, 0, 3, 3, 5, 5, 7]
     logger.log(make_row(8))
     logger.close("finished")
     assert run.logged == [(update, 1000.0 + 0.375 * (update - 1)) for update in range(1, 9)]
@@ -162,7 +162,7 @@ def test_rows_before_a_checkpoint_do_not_wait(make_info, make_row):
     loggers = Loggers({"wandb": lambda: logger}, pytest.fail)
     for update in (1, 2, 3):
         loggers.log(make_row(update))
-    assert [row["update"] for row, _ in logger._waiting] == [2, 3]
+    assert [row["update"] for row, _ in logger._waiting] == [1, 2, 3]
     loggers.settle()
     assert logger._waiting == []
     loggers.close("finished")
