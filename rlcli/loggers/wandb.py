@@ -74,7 +74,7 @@ class WandbLogger:
         self._waiting: list[tuple[Row, float]] = []
         """Rows, each with its time."""
         self._due: float | None = None
-        """When they are handed over; W&B takes a second to start, which the first update need not wait for."""
+        """When they are handed over: not at once, as W&B takes a second to start."""
         self._requested = asked_mode(info.config.wandb.mode)
         self._started = self._requested == "disabled"
         if self._started:
