@@ -73,14 +73,20 @@ def compose_jobs(command: Command, checks: Iterable[Check] = ()) -> list[Compose
         if job is not None:
             jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
     known = _numbers(jobs[0].config, varied) if jobs else {}
-    everything = texts(fault.given(known) for fault in command.faults) + _by_job(
-        faults, [chosen for chosen, _ in command.jobs()], varied
-    )
+    general = [fault.given(known) for fault in command.faults]
+    raise_faults(general, faults, [chosen for chosen, _ in command.jobs()], varied)
+    return jobs
+
+
+def raise_faults(
+    general: Sequence[Fault], faults: list[list[Fault]], jobs: list[Chosen], varied: list[str]
+) -> None:
+    """Raises one `UserError` with the faults of a command and those of each of its jobs, if there are any."""
+    everything = texts(general) + _by_job(faults, jobs, varied)
     if everything:
         hidden = len(everything) - MOST_FAULTS
         more = [f"and {hidden} more."] if hidden > 0 else []
         raise UserError(*everything[:MOST_FAULTS], *more)
-    return jobs
 
 
 def _numbers(config: RunConfig, varied: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from rlcli.store.files import is_there
 
 GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
 """Files of a run that are written in place."""
-REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json")
+REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json",
+            "start.safetensors")  # fmt: skip
 """Files of a run that are replaced atomically."""
 FOLDERS = ("checkpoints", "wandb", "wandb/cache")
 SWEEP = ("sweep.json", "results.csv", "base.yaml", "study.log", "study.log.again", "launch", "lock")

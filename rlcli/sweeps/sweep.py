@@ -27,6 +27,7 @@ from rlcli.store import own_runs
 from rlcli.store.directory import summary
 from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
 from rlcli.store.manifest import FILE as MANIFEST
+from rlcli.store.start_file import Beginning, write_beginning
 from rlcli.store.versions import migrated
 
 VERSION = 2
@@ -92,15 +93,22 @@ class Sweep:
 
     @classmethod
     def begin(
-        cls, directory: Path, typed: Sequence[str], names: Sequence[str], composed: Sequence[Composed]
+        cls,
+        directory: Path,
+        typed: Sequence[str],
+        names: Sequence[str],
+        composed: Sequence[Composed],
+        beginnings: Sequence[Beginning] = (),
     ) -> Sweep:
-        """A new sweep, every job's config frozen.
+        """A new sweep, every job's config frozen; `beginnings` are what the jobs begin from, if forks.
 
         Raises:
             StorageError: its directory cannot be written to.
         """
         sweep = cls(directory, tuple(typed), [], started=now())
         sweep.add(names, composed)
+        for name, beginning in zip(names, beginnings, strict=bool(beginnings)):
+            write_beginning(directory / name, beginning)
         sweep.record()
         return sweep
 
