@@ -6,6 +6,7 @@ folder, ends the command while the directory is unchanged.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rlcli.errors import StorageError
@@ -22,6 +23,8 @@ SWEEP = ("sweep.json", "results.csv", "base.yaml", "study.log", "study.log.again
 """Files of a sweep."""
 NEW = ".new"
 """Suffix of a file while it is written."""
+NUMBERED = re.compile(r"(metrics\.jsonl|digests\.txt)\.before-[0-9]+|events\.out\.tfevents\..+")
+"""Files of a run whose names have a number."""
 
 
 def check_run(run_dir: Path) -> None:
@@ -48,6 +51,12 @@ def check_sweep(directory: Path) -> None:
     for name in SWEEP:
         check_file(directory / name, in_place=name in ("study.log", "lock"))
         check_file(directory / f"{name}{NEW}")
+
+
+def is_of_run(name: str) -> bool:
+    """Whether rlcli writes a file or folder of this name directly into a run directory."""
+    known = (*GROWING, *REPLACED, *FOLDERS)
+    return name.removesuffix(NEW) in known or NUMBERED.fullmatch(name) is not None
 
 
 def remove_leftovers(run_dir: Path) -> None:

@@ -16,7 +16,7 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlcli.backends.kernel import decided
 from rlcli.config.compose import Composed
@@ -27,8 +27,10 @@ from rlcli.store import own_runs
 from rlcli.store.directory import summary
 from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
 from rlcli.store.manifest import FILE as MANIFEST
-from rlcli.store.start_file import Beginning, write_beginning
 from rlcli.store.versions import migrated
+
+if TYPE_CHECKING:
+    from rlcli.store.start_file import Beginning
 
 VERSION = 2
 FILE = "sweep.json"
@@ -105,6 +107,8 @@ class Sweep:
         Raises:
             StorageError: its directory cannot be written to.
         """
+        from rlcli.store.start_file import write_beginning  # needs torch, and reading a sweep does not
+
         sweep = cls(directory, tuple(typed), [], started=now())
         sweep.add(names, composed)
         for name, beginning in zip(names, beginnings, strict=bool(beginnings)):

@@ -16,9 +16,10 @@ def test_a_fork_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
     assert f"Fork of {parent['id']} at update 4: takes its parameters and optimiser;" in ended.err
     assert "Next: rlcli eval" in ended.out
     assert f"fork of {parent['id']}@4 learning_rate=0" in rlcli("runs").out
-    assert f"fork of: {parent['id']} at update 4 (runs/parent): parameters, optimiser" in rlcli(
-        "show", "child"
-    ).out
+    assert (
+        f"fork of: {parent['id']} at update 4 (runs/parent): parameters, optimiser"
+        in rlcli("show", "child").out
+    )
     [about] = rlcli("show", "child", "--json").rows()
     assert about["parent"]["update"] == 4
     differing = rlcli("diff", "parent", "child")

@@ -118,7 +118,7 @@ def test_tuned_settings_are_announced_unless_quiet(rlcli: Rlcli) -> None:
 
 
 def test_tuned_settings_of_a_family_are_announced_and_listed(rlcli: Rlcli, workplace: Path) -> None:
-    import rlcli.envs.registry  # noqa: F401 (environments are registered first)
+    import rlcli.envs.registry
 
     folder = workplace / "own" / "tuned" / "a2c"
     (folder / "gym").mkdir(parents=True)

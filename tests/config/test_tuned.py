@@ -52,7 +52,11 @@ def test_continuous_control_is_tuned_with_its_source_named(algo: str, env: str) 
 def test_settings_of_the_zoo_are_translated_to_our_units() -> None:
     """By hand, of four entries of RL Baselines3 Zoo: 512 steps in minibatches of 64 are 8 of them."""
     cheetah = flatten(composed("ppo/HalfCheetah-v5").config)
-    assert (cheetah["algo.rollout_steps"], cheetah["algo.minibatches"], cheetah["env.num_envs"]) == (512, 8, 1)
+    assert (cheetah["algo.rollout_steps"], cheetah["algo.minibatches"], cheetah["env.num_envs"]) == (
+        512,
+        8,
+        1,
+    )
     assert (cheetah["network.hidden"], cheetah["network.log_std_init"]) == ([256, 256], -2.0)
     walker = flatten(composed("ppo/BipedalWalker-v3").config)
     assert (walker["env.num_envs"], walker["algo.minibatches"]) == (32, 2048 * 32 // 64)

@@ -135,7 +135,9 @@ def test_a_fork_of_a_fork_is_reproduced_without_its_parents(finished: Path, tmp_
 
 
 def test_a_sweep_of_forks_is_the_forks_alone(finished: Path, tmp_path: Path) -> None:
-    command = parse_command([f"runs_dir={tmp_path}", "seed=0,1", "algo.clip=0.1", "name=sweep"], multirun=True)
+    command = parse_command(
+        [f"runs_dir={tmp_path}", "seed=0,1", "algo.clip=0.1", "name=sweep"], multirun=True
+    )
     planned = plan_forks(read_source(finished), command)
     sweep = run_sweep(planned.jobs, command, quiet=True, beginnings=planned.beginnings)
     assert sweep.status == "finished"
