@@ -52,7 +52,7 @@ def fork(
       rlcli fork last seed=1
       rlcli fork runs/my-run --at best algo.learning_rate=1e-4 total_steps=50000
       rlcli fork 73973d4e --at 40 algo=trpo
-      rlcli fork last -m seed=0,1,2 algo.clip=0.1,0.2
+      rlcli fork last -m seed=0,1,2 algo.gamma=0.98,0.99
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
     which = which_checkpoint("--at", at)
