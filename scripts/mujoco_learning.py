@@ -2,7 +2,8 @@
 
 Each row is a sweep of five seeds over a million env steps, and 100 deterministic episodes of each last
 checkpoint. Writes docs/results/learning.json and learning.md after each row. A second call resumes the sweep
-that was interrupted, and leaves rows alone that were measured with the same command; --again measures them anew.
+that was interrupted, and leaves rows alone that were measured with the same command; --again measures them
+anew.
 """
 
 from __future__ import annotations

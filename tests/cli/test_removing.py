@@ -5,15 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rlcli.errors import StorageError
-from rlcli.store import removal
 from rlcli.store.lock import Lock
-from rlcli.store.removal import obstacles, remove
 from tests.cli.conftest import Rlcli
 
 SMALL = ("total_steps=32", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
@@ -125,78 +121,9 @@ def test_a_run_in_use_needs_force(rlcli: Rlcli, runs: Path) -> None:
     lock.release()
 
 
-@pytest.mark.broken_by(
-    "what rlcli did not write is removed with a run",
-    "store/layout.py",
-    "name.removesuffix(NEW) in known or",
-    "True or",
-    case="<lambda>-holds notes.md, which rlcli did not write",
-)
-@pytest.mark.parametrize(
-    ("harm", "told"),
-    [
-        (lambda run: (run / "notes.md").touch(), "holds notes.md, which rlcli did not write"),
-        (lambda run: (run / "inner").mkdir(), "holds inner"),
-        (lambda run: (run / "manifest.json").write_text("{"), "it may be no run"),
-        (lambda run: (run / "manifest.json").unlink(), "is no run: it has no manifest.json"),
-    ],
-)
-def test_a_folder_that_is_not_clearly_a_run(
-    made: Path, tmp_path: Path, harm: Callable[[Path], None], told: str
-) -> None:
-    run = shutil.copytree(made / "child", tmp_path / "child")
-    harm(run)
-    before = sorted(run.rglob("*"))
-    assert told in " ".join(obstacles(run))
-    assert sorted(run.rglob("*")) == before
-
-
 def test_a_damaged_run_goes_by_force(rlcli: Rlcli, runs: Path) -> None:
     (runs / "child" / "manifest.json").write_text("{")
     assert "--force removes it" in rlcli("runs", "--rm", "runs/child", "--yes").err
     assert "rlcli runs --rm --force runs/child" in rlcli("runs").err
     assert rlcli("runs", "--rm", "--force", "runs/child", "--yes").code == 0
     assert "child" not in names(runs)
-
-
-def test_links_are_not_followed(made: Path, tmp_path: Path) -> None:
-    run = shutil.copytree(made / "child", tmp_path / "child")
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "precious").touch()
-    (tmp_path / "link").symlink_to(run)
-    assert "is a link" in " ".join(obstacles(tmp_path / "link"))
-    shutil.rmtree(run / "checkpoints")
-    (run / "checkpoints").symlink_to(elsewhere)
-    remove(run)
-    assert not run.exists()
-    assert (elsewhere / "precious").exists()
-
-
-@pytest.mark.broken_by(
-    "the manifest goes first",
-    "store/removal.py",
-    "key=lambda path: path.name == last",
-    "key=lambda path: path.name != last",
-)
-def test_an_interrupted_removal_can_be_repeated(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sweep = shutil.copytree(made / "many", tmp_path / "many")
-    real, left = Path.unlink, [0]
-
-    def failing(path: Path, missing_ok: bool = False) -> None:
-        if path.name == "metrics.jsonl":
-            left[0] += 1
-            if left[0] == 2:
-                raise OSError(5, "Input/output error")
-        real(path, missing_ok=missing_ok)
-
-    monkeypatch.setattr(removal.Path, "unlink", failing)
-    with pytest.raises(StorageError, match="Input/output error"):
-        remove(sweep)
-    assert not (sweep / "seed=0").exists()
-    assert (sweep / "seed=1" / "manifest.json").is_file()
-    assert not list(obstacles(sweep))
-    remove(sweep)
-    assert not sweep.exists()
