@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures bounds parity elementary faults picture docs clean
+.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -128,6 +128,9 @@ mujoco-bits: $(DEV) ## 10,000 steps of each MuJoCo environment, bit for bit thos
 
 figures: $(DEV) $(KERNELS) ## the figures of docs/results/figures.md: every algorithm, 5 or 10 seeds each
 	$(QUIET) $(BIN)/python scripts/figures.py $(ARGS)
+
+learning: $(DEV) $(KERNELS) ## returns on MuJoCo with the tuned settings, 5 seeds each: hours; a second call resumes
+	$(QUIET) $(BIN)/python scripts/mujoco_learning.py $(ARGS)
 
 bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)

@@ -2,6 +2,7 @@
 
 `rlcli.train("env=CartPole-v1 total_steps=20000")` trains as the command line would and returns a `Result`;
 `rlcli.sweep("seed=0,1,2")` trains a sweep; `rlcli.evaluate("last", episodes=100)` evaluates a trained policy;
+`rlcli.fork("last", "algo.clip=0.1")` trains a new run from its parameters;
 `rlcli.load("last")` reads it: `.act(observation)` gives its action, `.metrics()` the rows of its training.
 """
 
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
     from rlcli.runs.api import LoadedRun, evaluate, load
     from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
-    from rlcli.sweeps.api import SweepResult, sweep, train
+    from rlcli.sweeps.api import SweepResult, fork, sweep, train
 
 __all__ = [
     "STOP", "LoadedRun", "Result", "RlcliError", "StopTraining", "SweepResult", "UserError", "evaluate",
-    "load", "sweep", "train",
+    "fork", "load", "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -30,6 +31,7 @@ _HOMES = {
     "SweepResult": "rlcli.sweeps.api",
     "UserError": "rlcli.errors",
     "evaluate": "rlcli.runs.api",
+    "fork": "rlcli.sweeps.api",
     "load": "rlcli.runs.api",
     "sweep": "rlcli.sweeps.api",
     "train": "rlcli.sweeps.api",

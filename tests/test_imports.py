@@ -16,7 +16,7 @@ PACKAGE = ROOT / "rlcli"
 
 LAYERS = (
     ("errors", "text"),
-    ("streams", "plain"),
+    ("streams", "plain", "extras"),
     ("config", "catalog"),
     ("maths",),
     ("kernels",),

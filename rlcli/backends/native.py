@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
-from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.kernel import KernelCollector
@@ -50,7 +50,13 @@ class NativeSession:
     _collectors: type[Collector] | None = None
     """The collector's class; None: chosen by where the environments are, host or device."""
 
-    def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        checkpoints: Sequence[Checkpoint] | None = None,
+        starts: Sequence[Initial | None] | None = None,
+    ) -> None:
+        """`starts`, without `checkpoints`: what each run begins from; None begins afresh."""
         prepare(configs[0].compute.threads)
         self.spec = registry.describe(configs[0].env)
         configs = [decided(one, self.spec) for one in configs]
@@ -67,6 +73,10 @@ class NativeSession:
                 *(_unpack(blank, self._model, saved) for saved in checkpoints), strict=True
             )
             blank = states.stack(trained)
+        elif starts is not None:
+            blank = states.stack(
+                [_begun(states.take(blank, run), self._model, start) for run, start in enumerate(starts)]
+            )
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         env = registry.make(config.env, len(configs), device=config.device)
@@ -226,21 +236,51 @@ def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[Tr
         saved = checkpoint.tensors.get(f"train.{name}")
         if name == REMEMBERED and saved is not None and (saved.dtype, leaf.dtype) == WIDENED:
             saved = saved.double()
-        if saved is None or saved.shape != leaf.shape or saved.dtype != leaf.dtype:
-            found = "missing" if saved is None else f"{tuple(saved.shape)} {saved.dtype}"
-            raise StorageError(
-                f"The checkpoint does not fit this run's config: {name} is {found}, "
-                f"expected {tuple(leaf.shape)} {leaf.dtype}."
-            )
-        if saved.is_floating_point() and not bool(saved.isfinite().all()):
-            raise StorageError(f"The checkpoint is not one of rlcli: {name} has values that are not finite.")
-        trained[name] = saved
+        trained[name] = _fitting(name, saved, leaf)
     fields = {}
     num_envs = expected["discounted"].shape[0]
     for name, saved in _collected(checkpoint, num_envs, model.network.memory_width).items():
         fields[name] = saved.numpy()
     state: TrainState = from_declared(states.with_leaves(states.take(blank, 0), trained), model.network)
     return state, CollectorState(**fields)
+
+
+def _begun(blank: TrainState, model: Model, start: Initial | None) -> TrainState:
+    """One run's state before its first update, `blank`, with the tensors of `start` in their places.
+
+    The policies of a queue are those it begins with.
+
+    Raises:
+        StorageError: a tensor has no place, or does not fit it.
+    """
+    if start is None:
+        return blank
+    declared = to_declared(blank, model.network)
+    leaves = states.named_leaves(declared, "train.")
+    unknown = [name for name in start if name not in leaves]
+    if unknown:
+        raise StorageError(f"A run does not begin from {', '.join(unknown)}.")
+    fitting = {name: _fitting(name, saved, leaves[name]) for name, saved in start.items()}
+    state: TrainState = from_declared(states.with_leaves(declared, leaves | fitting, "train."), model.network)
+    queue = states.map_leaves(lambda old, new: new.expand(old.shape).clone(), state.queue, state.policy)
+    return state._replace(queue=queue)
+
+
+def _fitting(name: str, saved: Tensor | None, leaf: Tensor) -> Tensor:
+    """A saved tensor that has the place of `leaf`.
+
+    Raises:
+        StorageError: it is missing, of another shape or type, or not finite.
+    """
+    if saved is None or saved.shape != leaf.shape or saved.dtype != leaf.dtype:
+        found = "missing" if saved is None else f"{tuple(saved.shape)} {saved.dtype}"
+        raise StorageError(
+            f"The checkpoint does not fit this run's config: {name} is {found}, "
+            f"expected {tuple(leaf.shape)} {leaf.dtype}."
+        )
+    if saved.is_floating_point() and not bool(saved.isfinite().all()):
+        raise StorageError(f"The checkpoint is not one of rlcli: {name} has values that are not finite.")
+    return saved
 
 
 def _collected(checkpoint: Checkpoint, num_envs: int, memory_width: int) -> dict[str, Tensor]:

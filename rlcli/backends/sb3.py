@@ -34,7 +34,7 @@ from rlcli.backends.sb3_state import (
     read_optimiser,
     read_parameters,
 )
-from rlcli.backends.session import Array, Checkpoint, Failure, OnCollected, Policy, Row
+from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
 from rlcli.config.schema import RunConfig
 from rlcli.errors import UserError
 from rlcli.learner.algorithm import Improvement, Losses, Start
@@ -60,15 +60,21 @@ class Sb3Session:
         UserError: SB3 cannot do what a config asks for, or a package is missing.
     """
 
-    def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None = None) -> None:
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        checkpoints: Sequence[Checkpoint] | None = None,
+        starts: Sequence[Initial | None] | None = None,
+    ) -> None:
         wrong = {fault.text: None for config in configs for fault in mapping.refusals(config)}
         wrong |= {fault.text: None for config in configs if (fault := mapping.missing(config)) is not None}
         if wrong:
             raise UserError(*wrong)
         saved = [None] * len(configs) if checkpoints is None else [[one] for one in checkpoints]
+        begun = [None] * len(configs) if starts is None else [[one] for one in starts]
         self._members = {
-            run: _Member([config], state)
-            for run, (config, state) in enumerate(zip(configs, saved, strict=True))
+            run: _Member([config], state, start)
+            for run, (config, state, start) in enumerate(zip(configs, saved, begun, strict=True))
         }
         self.spec = self._members[0].spec
 
@@ -121,10 +127,15 @@ class _Member(NativeSession):
 
     _collectors = SteppedBySb3
 
-    def __init__(self, configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None) -> None:
+    def __init__(
+        self,
+        configs: Sequence[RunConfig],
+        checkpoints: Sequence[Checkpoint] | None,
+        starts: Sequence[Initial | None] | None = None,
+    ) -> None:
         # SB3 acts in torch, and kernels in C would compute its policy with other last digits.
         configs = [with_kernel(config, TORCH) for config in configs]
-        super().__init__(configs, checkpoints)
+        super().__init__(configs, checkpoints, starts)
         (self._config,) = configs
         refused = mapping.unobserved(self.spec)
         if refused is not None:

@@ -45,6 +45,10 @@ class Checkpoint(NamedTuple):
     update: int
 
 
+Initial = Mapping[str, Tensor]
+"""What a run begins from in the place of fresh values, by the names of a checkpoint."""
+
+
 class Session(Protocol):
     """Runs that train together; a run is known by its index in the configs the session started with."""
 

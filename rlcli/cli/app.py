@@ -13,6 +13,7 @@ from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
 from rlcli.cli.flags import Verbs
+from rlcli.cli.fork import fork
 from rlcli.cli.list import list_
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
@@ -44,6 +45,7 @@ app = typer.Typer(
 _VERBS: dict[str, Callable[..., None]] = {
     "train": train,
     "resume": resume,
+    "fork": fork,
     "eval": evaluate,
     "runs": runs,
     "show": show,

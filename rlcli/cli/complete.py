@@ -73,6 +73,7 @@ _AFTER_FLAG = {
     "--cfg": ("job", "hydra", "all"),
     "-c": ("job", "hydra", "all"),
     "--checkpoint": ("last", "best"),
+    "--at": ("last", "best"),
     "--config-dir": (),
     "--last": (),
     "--sort": tuple(Sort),
@@ -181,6 +182,17 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
     yield from ((f"{key.name}=", key.declaration.doc) for key in names)
 
 
+def _forked(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    """The run first, then the keys a fork may change."""
+    if len([word for word in words if not word.startswith("-")]) < 2:
+        yield from _runs(words, current)
+        return
+    kept = ("network", "tuned", "experiment", "sweep", "schedule_past")
+    yield from (
+        pair for pair in _overrides(words, current) if re.split(r"[.=]", pair[0].lstrip("+~"))[0] not in kept
+    )
+
+
 def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The subcommand first, then the sweep."""
     if len([word for word in words if not word.startswith("-")]) < 2:
@@ -212,6 +224,7 @@ def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
 _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = {
     "train": _overrides,
     "resume": _resumed,
+    "fork": _forked,
     "eval": _runs,
     "runs": _swept,
     "show": _runs,

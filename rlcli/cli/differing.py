@@ -37,7 +37,14 @@ def differing(members: Sequence[Mapping[str, Any]], title: str) -> str:
         for key, found in values.items()
         if not _is_cosmetic(key) and list(found) != [_default(key)]
     ]
-    return " ".join(text for text in shown if text not in named)
+    return " ".join([*_forked(members), *(text for text in shown if text not in named)])
+
+
+def _forked(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """`fork of 73973d4e@40` where runs are forks; of several parents the number."""
+    parents = [f"{run['parent']['id']}@{run['parent']['update']}" for run in members if run.get("parent")]
+    found = list(dict.fromkeys(parents))
+    return [f"fork of {_joined(found)}"] if found else []
 
 
 def _given(run: Mapping[str, Any]) -> dict[str, str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from rlcli.cli.checkpoint_name import which_checkpoint
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
 from rlcli.cli.output import count, emit, number, result
-from rlcli.errors import UserError, nearest
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
       rlcli eval last --checkpoint best --episodes 1000
       rlcli eval runs/my-run --stochastic --json
     """
-    which = _checkpoint(checkpoint)
+    which = which_checkpoint("--checkpoint", checkpoint)
 
     from rlcli.runs.evaluate import evaluate_run
 
@@ -73,14 +73,3 @@ def evaluate(
             f"{count(figures['max_steps'])} steps"
         )
     result(f"checkpoint {figures['checkpoint']} of {found}, seed {figures['seed']}")
-
-
-def _checkpoint(text: str) -> int | Literal["last", "best"]:
-    if text == "last":
-        return "last"
-    if text == "best":
-        return "best"
-    if not text.isdecimal():
-        similar = "".join(f" Did you mean {word!r}?" for word in nearest(text, ("last", "best"), 1))
-        raise UserError(f"--checkpoint {text}: give last, best or the number of an update.{similar}")
-    return int(text)

@@ -89,6 +89,12 @@ def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     for name in files("tuned", config_dir):
         algo, _, env = name.partition("/")
         tuned.setdefault(env, []).append(algo)
+
+    def algos(name: str) -> list[str]:
+        """Algorithms with tuned settings of an environment, or of its family."""
+        family = name.rpartition("/")[0]
+        return list(dict.fromkeys([*tuned.get(family, []), *tuned.get(name, [])]))
+
     reasons = obstacles()
     names = dict.fromkeys([*files("env", config_dir), *known_ids(), *reasons])
     return [
@@ -96,7 +102,7 @@ def _envs(config_dir: str | None) -> list[dict[str, Any]]:
             "name": name,
             "array": name in ARRAY_ENVS,
             "mujoco": name in MUJOCO_ENVS,
-            "tuned": tuned.get(name, []),
+            "tuned": algos(name),
             "cannot_train": reasons.get(name, ""),
         }
         for name in names

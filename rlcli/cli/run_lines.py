@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from rlcli.cli.times import between
+from rlcli.errors import UserError
 
 Run = Mapping[str, Any]
 """Summary of a run, as `rlcli.store.directory.list_runs` gives it."""
@@ -97,6 +101,33 @@ _KEYS: Mapping[Sort, Callable[[Line], Any]] = {
     Sort.steps: lambda line: line.steps,
     Sort.return_: lambda line: line.result,
 }
+
+
+AGE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([mhdw])")
+SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def seconds_of(age: str) -> float:
+    """Seconds of an age such as 90m, 12h, 30d or 2w.
+
+    Raises:
+        UserError: it is none.
+    """
+    found = AGE.fullmatch(age)
+    if found is None:
+        raise UserError(f"--older {age}: give a number and m, h, d or w for minutes to weeks, such as 30d.")
+    return float(found.group(1)) * SECONDS[found.group(2)]
+
+
+def older(found: Sequence[Run], seconds: float) -> list[Run]:
+    """Runs that ended, or without an end were started, more than this long ago; none of unknown time."""
+    chosen = []
+    for run in found:
+        ended = run["finished"] or run["started"]
+        age = None if ended is None else between(str(ended), None)
+        if age is not None and age > seconds:
+            chosen.append(run)
+    return chosen
 
 
 def matching(found: Sequence[Run], **wanted: str | None) -> list[Run]:

@@ -1,9 +1,9 @@
-"""`rlcli runs`: lists runs and sweeps."""
+"""`rlcli runs`: lists runs and sweeps, and removes them."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,8 @@ import typer
 
 from rlcli.cli.options import AsJson
 from rlcli.cli.output import emit, result, say
-from rlcli.cli.run_lines import Sort, lines, matching
+from rlcli.cli.run_lines import Sort, lines, matching, seconds_of
+from rlcli.cli.run_lines import older as older_than
 from rlcli.errors import UserError, unknown
 
 EXPLAINED = 5
@@ -19,9 +20,11 @@ EXPLAINED = 5
 
 
 def runs(
-    directory: Annotated[
-        str | None,
-        typer.Argument(metavar="[DIR]", help="A folder of runs, a sweep, or last: a sweep's runs."),
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DIR]", help="A folder of runs, a sweep, or last: a sweep's runs. With --rm: RUN..."
+        ),
     ] = None,
     algo: Annotated[
         str | None, typer.Option("--algo", metavar="NAME", help="Only runs of this algorithm.")
@@ -32,15 +35,26 @@ def runs(
     status: Annotated[
         str | None, typer.Option("--status", metavar="STATUS", help="Only runs with this status.")
     ] = None,
+    older: Annotated[
+        str | None,
+        typer.Option("--older", metavar="AGE", help="Only runs that ended longer ago: 90m, 12h, 30d, 2w."),
+    ] = None,
     last: Annotated[
         int | None, typer.Option("--last", min=1, metavar="N", help="Only the N runs or sweeps started last.")
     ] = None,
     sort: Annotated[
         Sort | None, typer.Option("--sort", help="Order of the lines, the highest last; default: started.")
     ] = None,
+    rm: Annotated[
+        bool, typer.Option("--rm", help="Remove the runs and sweeps named, or those that the filters choose.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --rm: do not ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --rm: also runs that train, and parents of forks.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List runs with their results and settings.
+    """List runs with their results and settings, or remove some.
 
     The settings are those that differ from the default. A sweep is one line, with the median return of its
     runs; `rlcli runs SWEEP` lists them one by one. Reproductions are marked with the id of the original.
@@ -49,19 +63,42 @@ def runs(
     Filters take several values with commas, and `*` for any characters. With --json, --last counts a sweep as
     one and prints all of its runs.
 
+    --rm shows what would be removed and how much disk it takes, and asks. A sweep is removed whole. Only what
+    rlcli writes is removed: a folder that holds anything else stays, and links are not followed. Runs that
+    train, and parents of forks that stay, are refused unless --force is given. A removal that was interrupted
+    can be repeated.
+
     Examples:
       rlcli runs
       rlcli runs --algo ppo,trpo --status finished --sort return
       rlcli runs --env 'Cart*' --last 5
       rlcli runs last
       rlcli runs --json
+      rlcli runs --rm 73973d4e runs/my-sweep
+      rlcli runs --older 30d --status failed,interrupted --rm --yes
     """
     from rlcli.store.directory import LISTED, list_runs, runs_root
 
     _check_status(status, LISTED)
-    root = _folder(directory, runs_root())
+    _check_flags(folders or [], rm=rm, yes=yes, force=force)
+    age = None if older is None else seconds_of(older)
+    root = runs_root() if rm else _folder(folders[0] if folders else None, runs_root())
     found = list_runs(root)
-    chosen = lines(matching(found, algo=algo, env=env, status=status), root.name, last, sort)
+
+    def matched(runs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        among = matching(runs, algo=algo, env=env, status=status)
+        return among if age is None else older_than(among, age)
+
+    wanted = {"algo": algo, "env": env, "status": status, "older": older}
+    if rm:
+        filters = any(value is not None for value in (*wanted.values(), last))
+        code = _remove(
+            folders or [], root, found, matched, last, filters, yes=yes, force=force, as_json=as_json
+        )
+        if code:
+            raise typer.Exit(code)
+        return
+    chosen = lines(matched(found), root.name, last, sort)
     members = [run for line in chosen for run in line.members]
     if as_json:
         for run in members:
@@ -71,7 +108,7 @@ def runs(
         result(f"No runs in {root}. Make one: rlcli train")
         return
     if not chosen:
-        result(_nothing_matches(root, found, {"algo": algo, "env": env, "status": status}))
+        result(_nothing_matches(root, found, wanted))
         return
 
     from rlcli.cli.run_table import print_table
@@ -80,6 +117,46 @@ def runs(
     for field, text in {"algo": algo, "env": env}.items():
         _name_unmatched(field, text, found)
     _explain_faults(members)
+
+
+def _check_flags(folders: Sequence[str], *, rm: bool, yes: bool, force: bool) -> None:
+    """Raises `UserError` where flags or arguments have a meaning with --rm alone."""
+    given = [flag for flag, value in (("--yes", yes), ("--force", force)) if value]
+    if given and not rm:
+        raise UserError(f"{' and '.join(given)}: only with --rm.")
+    if len(folders) > 1 and not rm:
+        raise UserError(f"One folder is listed at a time, not {len(folders)}; with --rm give any number.")
+
+
+def _remove(
+    names: Sequence[str],
+    root: Path,
+    found: Sequence[Mapping[str, Any]],
+    matched: Callable[[Sequence[Mapping[str, Any]]], list[Mapping[str, Any]]],
+    last: int | None,
+    filters: bool,
+    *,
+    yes: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Removes the runs and sweeps that are named, or that the filters choose, or of those named these."""
+    from rlcli.cli.removing import doomed_by_filter, doomed_by_name, remove_runs
+
+    if not names and not filters:
+        raise UserError(
+            "--rm: name runs or sweeps, or choose some with --status, --older, --algo, --env or --last."
+        )
+    doomed = doomed_by_name(names, root) if names else []
+    if filters:
+        within = [run for one in doomed for run in one.members] if names else found
+        chosen = [run for line in lines(matched(within), root.name, last, None) for run in line.members]
+        doomed, parts = doomed_by_filter(chosen, within, root)
+        for text in parts:
+            say(text)
+        if not doomed:
+            raise UserError("No run or whole sweep matches: nothing was removed.")
+    return remove_runs(doomed, found, yes=yes, force=force, as_json=as_json)
 
 
 def _check_status(given: str | None, known: Sequence[str]) -> None:
@@ -123,8 +200,10 @@ def _nothing_matches(root: Path, found: Sequence[Mapping[str, Any]], wanted: Map
     there = [
         f"{field} {', '.join(sorted({str(run[field]) for run in found if run[field] is not None}))}"
         for field in asked
+        if field != "older"
     ]
-    return f"No run in {root} has {texts}. There are: {'; '.join(there)}"
+    known = f" There are: {'; '.join(there)}" if there else ""
+    return f"No run in {root} has {texts}.{known}"
 
 
 def _name_unmatched(field: str, wanted: str | None, found: Sequence[Mapping[str, Any]]) -> None:
@@ -141,8 +220,8 @@ def _explain_faults(members: Sequence[Mapping[str, Any]]) -> None:
     for run in faulty[:EXPLAINED]:
         if run["status"] == "damaged":
             say(
-                f"{run['dir']}: {run['message']} Restore the file from a copy, or delete the run: "
-                f"rm -r {shlex.quote(str(run['dir']))}"
+                f"{run['dir']}: {run['message']} Restore the file from a copy, or remove the run: "
+                f"rlcli runs --rm --force {shlex.quote(str(run['dir']))}"
             )
         else:
             say(f"{run['dir']}: {run['message']}.")

@@ -83,6 +83,10 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "id", str(about["id"])
     yield "dir", str(about["dir"])
     yield "status", str(about["status"])
+    if about["parent"]:
+        parent = about["parent"]
+        taken = ", ".join(parent["carried"])
+        yield "fork of", f"{parent['id']} at update {count(parent['update'])} ({parent['dir']}): {taken}"
     if about["message"]:
         yield "message", str(about["message"])
     if about["exit_code"]:

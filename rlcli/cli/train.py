@@ -112,7 +112,7 @@ def train(
         (_emit_config if as_json else _show_config)(cfg, jobs, words, config_dir)
         return
     if not quiet:
-        _announce_tuned(jobs)
+        _announce_tuned(jobs, config_dir)
     if dry_run:
         code = print_cost(jobs, command, search, quiet, as_json)
     elif search is not None:
@@ -147,8 +147,11 @@ def _search(search: Search, quiet: bool, as_json: bool) -> int:
     return conclude_sweep(run_search(search, quiet=quiet), as_json)
 
 
-def _announce_tuned(jobs: Sequence[Composed]) -> None:
-    applied = dict.fromkeys(job.config.tuned for job in jobs if job.config.tuned != "none")
+def _announce_tuned(jobs: Sequence[Composed], config_dir: str | None) -> None:
+    from rlcli.config.compose import tuned_files
+
+    chosen = dict.fromkeys(job.config.tuned for job in jobs)
+    applied = dict.fromkeys(name for choice in chosen for name in tuned_files(choice, config_dir))
     if applied:
         say(f"Using tuned settings of {', '.join(applied)} (tuned=none: without; see --cfg job).")
 

@@ -73,14 +73,20 @@ def compose_jobs(command: Command, checks: Iterable[Check] = ()) -> list[Compose
         if job is not None:
             jobs.append(dataclasses.replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
     known = _numbers(jobs[0].config, varied) if jobs else {}
-    everything = texts(fault.given(known) for fault in command.faults) + _by_job(
-        faults, [chosen for chosen, _ in command.jobs()], varied
-    )
+    general = [fault.given(known) for fault in command.faults]
+    raise_faults(general, faults, [chosen for chosen, _ in command.jobs()], varied)
+    return jobs
+
+
+def raise_faults(
+    general: Sequence[Fault], faults: list[list[Fault]], jobs: list[Chosen], varied: list[str]
+) -> None:
+    """Raises one `UserError` with the faults of a command and those of each of its jobs, if there are any."""
+    everything = texts(general) + _by_job(faults, jobs, varied)
     if everything:
         hidden = len(everything) - MOST_FAULTS
         more = [f"and {hidden} more."] if hidden > 0 else []
         raise UserError(*everything[:MOST_FAULTS], *more)
-    return jobs
 
 
 def _numbers(config: RunConfig, varied: Sequence[str]) -> dict[str, Any]:
@@ -136,19 +142,38 @@ def compose_job(
 
 @lru_cache(maxsize=256)
 def with_tuned(groups: tuple[str, ...], config_dir: str | None) -> tuple[Layers, str]:
-    """The layers of some group choices and the tuned file among them, found by algorithm and environment."""
+    """The layers of some group choices and the tuned file among them, found by algorithm and environment.
+
+    Beneath the file of an environment lies that of its family, if there is one; see `tuned_files`.
+    """
     from rlcli.config.hydra_bridge import layers
 
     base = layers(groups, config_dir)
     choice = base.chosen.get("tuned") or "none"
-    if choice != "auto":
-        return base, choice
-    untuned = base.with_values([])
-    wanted = f"{untuned['algo']['name']}/{untuned['env']['id']}"
-    if wanted not in files("tuned", config_dir):
+    if choice == "auto":
+        untuned = base.with_values([])
+        choice = f"{untuned['algo']['name']}/{untuned['env']['id']}"
+        applied = tuned_files(choice, config_dir)
+    else:
+        applied = tuned_files(choice, config_dir)
+        if len(applied) < 2:
+            return base, choice
+    if not applied:
         return base, "none"
     kept = tuple(group for group in groups if not group.startswith("tuned="))
-    return layers((*kept, f"tuned={wanted}"), config_dir), wanted
+    text = applied[0] if len(applied) == 1 else f"[{','.join(applied)}]"
+    return layers((*kept, f"tuned={text}"), config_dir), applied[-1]
+
+
+def tuned_files(choice: str, config_dir: str | None) -> list[str]:
+    """The tuned files that apply to `<algo>/<env>`, the later over the earlier.
+
+    The id of an environment with a namespace, `ALE/Pong-v5`, belongs to the family `ALE`, whose file
+    `<algo>/ALE` comes first.
+    """
+    family = choice.rpartition("/")[0]
+    known = files("tuned", config_dir)
+    return [name for name in (family, choice) if "/" in name and name in known]
 
 
 def _provenance(base: Layers, typed: Sequence[str], tuned: str) -> dict[str, str]:

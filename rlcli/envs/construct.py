@@ -22,6 +22,7 @@ from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
 from rlcli.envs.untrusted import contained, surroundings_kept
 from rlcli.envs.user_code import located
 from rlcli.errors import UserError, unknown
+from rlcli.extras import OF_REQUIREMENT, install_command
 from rlcli.text import message_of, shown
 
 PACKAGES = {
@@ -165,9 +166,10 @@ def _import(module: str) -> None:
 
 
 def _missing(env_id: str, module: str, package: str) -> UserError:
+    extra = f" of the extra {OF_REQUIREMENT[package]}" if package in OF_REQUIREMENT else ""
     return UserError(
-        f"Environment {env_id} needs the package {module}, which is not installed.",
-        hint=f'Install it with: pip install "{package}"',
+        f"Environment {env_id} needs the package {module}{extra}, which is not installed.",
+        hint=f"Install it with: {install_command(package)}",
     )
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import gymnasium
 
 from rlcli.envs.construct import NAMESPACES, known_ids, missing_package, module_of
+from rlcli.extras import install_command
 
 IMAGE_MODULES = {
     "gymnasium.envs.box2d.car_racing": "images: no convolutional network yet",
@@ -43,4 +44,4 @@ def _obstacle(env_id: str) -> str | None:
 
 
 def _needs(module: str, package: str) -> str:
-    return f'needs {module}: pip install "{package}"'
+    return f"needs {module}: {install_command(package)}"

@@ -84,8 +84,17 @@ def _settings(left: Path, right: Path) -> Iterator[Differing]:
     """Differences between the configs, and between the typed overrides."""
     effects = {name: key.declaration.effect for name, key in KEYS.items()}
     yield from _differing(flatten(read_config(left)), flatten(read_config(right)), effects)
+    yield from _differing(_parent(left), _parent(right), {"fork of": "results"})
     typed, other = ({"overrides": Manifest.read(run_dir).content["overrides"]} for run_dir in (left, right))
     yield from _differing(typed, other, {"overrides": "nothing"})
+
+
+def _parent(run_dir: Path) -> dict[str, Any]:
+    """Of a fork, its parent with the start of the digest of what was taken."""
+    parent = Manifest.read(run_dir).content["parent"]
+    if parent is None:
+        return {}
+    return {"fork of": f"{parent['id']} at update {parent['update']}, {parent['digest'][:8]}"}
 
 
 def _differing(

@@ -15,6 +15,7 @@ from rlcli.store.files import has_content, is_there, storage_error, write_atomic
 from rlcli.store.layout import check_run
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import FILE, Manifest
+from rlcli.store.parent import Parent
 
 
 def start_run(
@@ -27,8 +28,9 @@ def start_run(
     updates: int = 0,
     quiet: bool = False,
     reproduces: str | None = None,
+    parent: Parent | None = None,
 ) -> Recorder:
-    """The recorder of a new run in its directory; `updates` were done elsewhere.
+    """The recorder of a new run in its directory; `updates` were done elsewhere; `parent` is that of a fork.
 
     Raises:
         UserError: the directory contains a run, or another process uses it.
@@ -46,7 +48,9 @@ def start_run(
         text = to_yaml(config).encode()
         if not has_content(run_dir / "config.yaml", text):  # a sweep has frozen its jobs' configs
             write_atomically(run_dir / "config.yaml", text)
-        manifest = Manifest.begin(run_dir, config, overrides, spec, cohort, reproduces)
+        manifest = Manifest.begin(
+            run_dir, config, overrides, spec, cohort, reproduces, None if parent is None else parent.row()
+        )
         own_runs.remember(run_dir, config, manifest.content["id"])
         return Recorder(config, manifest, lock, spec, updates=updates, quiet=quiet)
     except BaseException:

@@ -35,6 +35,7 @@ from rlcli.store.digests import (
     version,
 )
 from rlcli.store.manifest import Manifest
+from rlcli.store.start_file import Beginning, recorded_beginning, write_beginning
 from rlcli.store.versions import refusal
 
 
@@ -52,6 +53,8 @@ class Plan:
     """The run's config with other loggers; its total_steps end with the last update compared."""
     provenance: Mapping[str, Any]
     """Its packages, machine and code."""
+    beginning: Beginning | None
+    """What the original began from; None if it is no fork."""
     notes: tuple[str, ...]
     """Assumptions, and reasons why the two may differ."""
 
@@ -94,8 +97,9 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
         stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
     )
+    beginning = recorded_beginning(run_dir, config, Manifest.read(run_dir))
     notes = tuple(_notes(run_dir, manifest, config, last, until))
-    return Plan(run_dir, manifest, again, provenance(run_dir), notes)
+    return Plan(run_dir, manifest, again, provenance(run_dir), beginning, notes)
 
 
 def reproduce(
@@ -126,6 +130,9 @@ def reproduce(
         on_update(row["update"], planned.config.updates)
         return Verdict.CONTINUE
 
+    if planned.beginning is not None:
+        into.mkdir(parents=True, exist_ok=True)
+        write_beginning(into, planned.beginning)
     [result] = train(
         [planned.config],
         [into],

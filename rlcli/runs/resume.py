@@ -105,5 +105,6 @@ def _train_further(
         lambda place, row: on_row(runs[place], row),
         on_signal,
         lambda place, result: on_end(runs[place], result),
+        starts=[None if one.beginning is None else one.beginning.tensors for one in stopped.values()],
     )
     return dict(zip(runs, found, strict=True))

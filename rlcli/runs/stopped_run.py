@@ -47,6 +47,7 @@ from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, fingerprint, now
 from rlcli.store.provenance import packages
 from rlcli.store.rows import RECORD
+from rlcli.store.start_file import recorded_beginning
 
 Notify = Callable[[str], None]
 Changed = dict[str, list[str | None]]
@@ -77,6 +78,8 @@ class StoppedRun:
         check_digests(run_dir)
         self.recovered = _recovered(run_dir, before)
         """Its newest whole checkpoint; None if none was ever saved."""
+        self.beginning = recorded_beginning(run_dir, before, self._manifest)
+        """What it began from; None if it is no fork."""
         about = None if self.recovered is None else self.recovered.about
         self._rows = EarlierRows(run_dir, about, before.updates)
         self._done = 0 if about is None else about.update

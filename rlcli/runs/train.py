@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rlcli.backends.kernel import decided
 from rlcli.backends.native import NativeSession
-from rlcli.backends.session import Checkpoint, Failure, Row, Session
+from rlcli.backends.session import Checkpoint, Failure, Initial, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
 from rlcli.collect.rollout import REPORT_EVERY
 from rlcli.config.schema import RunConfig
@@ -29,15 +29,20 @@ from rlcli.runs.result import Result
 from rlcli.runs.schedules import schedule_warnings
 from rlcli.runs.stop import Stop, quitting, stop_on_signals, stopping
 from rlcli.runs.update_time import UpdateTime
+from rlcli.store.start_file import read_beginning
 from rlcli.streams import say_at_once
 
 __all__ = ["Result", "Verdict", "train"]
 
 
-def _sb3(configs: Sequence[RunConfig], checkpoints: Sequence[Checkpoint] | None) -> Session:
+def _sb3(
+    configs: Sequence[RunConfig],
+    checkpoints: Sequence[Checkpoint] | None = None,
+    starts: Sequence[Initial | None] | None = None,
+) -> Session:
     from rlcli.backends.sb3 import Sb3Session
 
-    return Sb3Session(configs, checkpoints)
+    return Sb3Session(configs, checkpoints, starts)
 
 
 BACKENDS: dict[str, Callable[..., Session]] = {"native": NativeSession, "sb3": _sb3}
@@ -76,7 +81,8 @@ def train(
     """Trains runs of one shape together, each in its directory; results in the order of the configs.
 
     A run that fails, is pruned or is done is dropped; the others' numbers do not change. With `checkpoints`
-    each run starts from the state given. `reproduces` is the id of the run that is reproduced. `on_signal` is
+    each run starts from the state given. A directory with start.safetensors becomes a fork, which begins from
+    that. `reproduces` is the id of the run that is reproduced. `on_signal` is
     called at the first signal with the time that the update in progress still takes ('' if unknown).
 
     Raises:
@@ -86,6 +92,8 @@ def train(
     check_one_shape(configs)
     spec = registry.describe(configs[0].env)
     frozen = [decided(config.resolved(), spec) for config in configs]
+    beginnings = [read_beginning(one, config) for one, config in zip(dirs, frozen, strict=True)]
+    parents = [None if one is None else one.parent for one in beginnings]
     words = overrides or [()] * len(frozen)
     done = [0] * len(frozen) if checkpoints is None else [saved.update for saved in checkpoints]
     names = [directory.name for directory in dirs] if len(dirs) > 1 else []
@@ -93,7 +101,7 @@ def train(
     def start(run: int, restarted: int) -> Recorder:
         recorder = start_run(
             frozen[run], dirs[run], spec, overrides=words[run], cohort=names, updates=done[run], quiet=quiet,
-            reproduces=reproduces,
+            reproduces=reproduces, parent=parents[run],
         )  # fmt: skip
         if not spec.exact_resume:  # true of all, printed once
             recorder.warn(f"This run cannot be resumed exactly: {spec.inexact_reason}", aloud=run == 0)
@@ -107,7 +115,8 @@ def train(
             recorder.warn(f"{restarted} environments begin a new episode: theirs could not be restored.")
         return recorder
 
-    return train_all(frozen, start, checkpoints, on_row, on_signal, on_end, should_stop)
+    starts = [None if one is None else one.tensors for one in beginnings]
+    return train_all(frozen, start, checkpoints, on_row, on_signal, on_end, should_stop, starts)
 
 
 def train_all(
@@ -118,8 +127,12 @@ def train_all(
     on_signal: Callable[[str], None] = lambda _: None,
     on_end: OnEnd = lambda run, result: None,
     should_stop: ShouldStop = lambda run, row: None,
+    starts: Sequence[Initial | None] | None = None,
 ) -> list[Result]:
-    """Trains a session of runs to their end; `start` is called for each once the session has its state."""
+    """Trains a session of runs to their end; `start` is called for each once the session has its state.
+
+    Without `checkpoints` forks begin from `starts`.
+    """
     recorders: dict[int, Recorder] = {}
 
     clock = UpdateTime(configs[0].batch_size)
@@ -141,7 +154,7 @@ def train_all(
 
     with folder_kept(), stop_on_signals(announce, abandon) as stop:
         with folder_kept():
-            session = BACKENDS[configs[0].backend](configs, checkpoints)
+            session = BACKENDS[configs[0].backend](configs, checkpoints, starts)
         loop = _Loop(session, recorders, on_row, should_stop, on_end, stop, clock)
         try:
             for run in range(len(configs)):

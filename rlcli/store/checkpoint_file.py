@@ -10,11 +10,13 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from rlcli.backends.session import Checkpoint
 from rlcli.config.schema import RunConfig
@@ -66,9 +68,7 @@ class About:
 
 def pack(checkpoint: Checkpoint, about: About) -> bytes:
     """The file of a checkpoint."""
-    content = {"version": VERSION, **dataclasses.asdict(about), "sha256": UNSIGNED}
-    unsigned = save(checkpoint.tensors, metadata={"rlcli": json.dumps(content)})
-    return unsigned.replace(UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+    return signed(checkpoint.tensors, {"version": VERSION, **dataclasses.asdict(about)})
 
 
 def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
@@ -77,24 +77,40 @@ def unpack(content: bytes, path: Path) -> tuple[Checkpoint, About]:
     Raises:
         StorageError: they are not what `pack` made, or of another version.
     """
-    try:
-        header = _header(content)
-        if (version := header["version"]) != VERSION:
-            raise StorageError(refusal(path, version, (VERSION,)))
-        signed = header.pop("sha256")
-        place = signed.encode()
-        unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
-        if hashlib.sha256(unsigned).hexdigest() != signed:
-            raise StorageError(f"{path} is damaged: its content does not match its checksum.")
-        tensors = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StorageError(f"{path} is damaged: {error}.") from error
+    tensors, header = checked(content, path, VERSION)
     wrong = [name for name, types in TYPES.items() if not _is_one(header.get(name), types)]
     if wrong:
         raise StorageError(f"{path} is damaged: wrong values of {', '.join(wrong)}.")
     del header["version"]
     about = About(**{field.name: header[field.name] for field in dataclasses.fields(About)})
     return Checkpoint(tensors, about.update), about
+
+
+def signed(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> bytes:
+    """A safetensors file with a header of plain data and its own checksum."""
+    content = {**header, "sha256": UNSIGNED}
+    unsigned = save(dict(tensors), metadata={"rlcli": json.dumps(content)})
+    return unsigned.replace(UNSIGNED.encode(), hashlib.sha256(unsigned).hexdigest().encode(), 1)
+
+
+def checked(content: bytes, path: Path, known: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and header of a file of version `known` that `signed` made.
+
+    Raises:
+        StorageError: it is not, or of another version.
+    """
+    try:
+        header = _header(content)
+        if (version := header["version"]) != known:
+            raise StorageError(refusal(path, version, (known,)))
+        checksum = header.pop("sha256")
+        place = checksum.encode()
+        unsigned = content.replace(place, UNSIGNED.encode(), 1) if len(place) == len(UNSIGNED) else b""
+        if hashlib.sha256(unsigned).hexdigest() != checksum:
+            raise StorageError(f"{path} is damaged: its content does not match its checksum.")
+        return load(content), header
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageError(f"{path} is damaged: {error}.") from error
 
 
 def largest_checkpoint(config: RunConfig) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -109,11 +109,7 @@ class Checkpoints:
             StorageError: it is damaged.
         """
         index = Index.read(self.dir)
-        if not index.kept and any(self.dir.glob("*.safetensors")):
-            raise StorageError(
-                f"{self.dir / FILE} is missing: without it no checkpoint can be trusted; "
-                "`rlcli resume` makes it again."
-            )
+        self._check_listed(index.kept)
         update = which if isinstance(which, int) else {"last": index.last, "best": index.best}[which]
         if update is None or update not in index.kept:
             updates = ", ".join(map(str, sorted(index.kept)))
@@ -160,9 +156,28 @@ class Checkpoints:
         self._delete(path for path in (*ours, *half) if path not in listed)
 
     @property
+    def updates(self) -> list[int]:
+        """Updates whose checkpoints are kept.
+
+        Raises:
+            StorageError: the index is damaged, or missing although there are checkpoints.
+        """
+        kept = Index.read(self.dir).kept
+        self._check_listed(kept)
+        return sorted(kept)
+
+    @property
     def best_return(self) -> float | None:
         """The evaluation return of the best checkpoint."""
         return Index.read(self.dir).best_return
+
+    def _check_listed(self, kept: Mapping[int, Kept]) -> None:
+        """Raises `StorageError` where there are checkpoints, and the index lists none."""
+        if not kept and any(self.dir.glob("*.safetensors")):
+            raise StorageError(
+                f"{self.dir / FILE} is missing: without it no checkpoint can be trusted; "
+                "`rlcli resume` makes it again."
+            )
 
     def _write(self, content: bytes, about: About, replaced: bool) -> Kept:
         """Writes a file; the entry of one that is replaced leaves the index first, else it looked damaged."""

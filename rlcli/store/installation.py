@@ -14,6 +14,7 @@ from typing import NamedTuple
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rlcli.extras import extra_command
 from rlcli.store.provenance import checkout
 
 OURS = "rlcli"
@@ -55,7 +56,7 @@ class Extra(NamedTuple):
     @property
     def command(self) -> str:
         """The command that installs it."""
-        return f"pip install 'rlcli[{self.name}]'"
+        return extra_command(self.name)
 
 
 def core_packages() -> list[Package]:

@@ -6,6 +6,7 @@ folder, ends the command while the directory is unchanged.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rlcli.errors import StorageError
@@ -14,13 +15,16 @@ from rlcli.store.files import is_there
 
 GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
 """Files of a run that are written in place."""
-REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json")
+REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json",
+            "start.safetensors")  # fmt: skip
 """Files of a run that are replaced atomically."""
 FOLDERS = ("checkpoints", "wandb", "wandb/cache")
 SWEEP = ("sweep.json", "results.csv", "base.yaml", "study.log", "study.log.again", "launch", "lock")
 """Files of a sweep."""
 NEW = ".new"
 """Suffix of a file while it is written."""
+NUMBERED = re.compile(r"(metrics\.jsonl|digests\.txt)\.before-[0-9]+|events\.out\.tfevents\..+")
+"""Files of a run whose names have a number."""
 
 
 def check_run(run_dir: Path) -> None:
@@ -47,6 +51,12 @@ def check_sweep(directory: Path) -> None:
     for name in SWEEP:
         check_file(directory / name, in_place=name in ("study.log", "lock"))
         check_file(directory / f"{name}{NEW}")
+
+
+def is_of_run(name: str) -> bool:
+    """Whether rlcli writes a file or folder of this name directly into a run directory."""
+    known = (*GROWING, *REPLACED, *FOLDERS)
+    return name.removesuffix(NEW) in known or NUMBERED.fullmatch(name) is not None
 
 
 def remove_leftovers(run_dir: Path) -> None:

@@ -19,6 +19,7 @@ from rlcli.config.serialise import to_yaml
 from rlcli.errors import StorageError
 from rlcli.kernels import library
 from rlcli.store.files import read_json, write_atomically, write_json
+from rlcli.store.parent import is_parent
 from rlcli.store.provenance import Code, code, machine, packages
 from rlcli.store.versions import migrated
 
@@ -41,7 +42,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "config_sha256": (str, NoneType), "reproduces": (str, NoneType), "overrides": (list,),
     "kernel": (str,),
     "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
-    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType),
+    "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType), "parent": (dict, NoneType),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -89,10 +90,12 @@ class Manifest:
         spec: EnvSpec,
         cohort: Sequence[str],
         reproduces: str | None = None,
+        parent: dict[str, Any] | None = None,
     ) -> Manifest:
         """Writes the manifest of a run that is about to start.
 
-        `cohort` are the names of the runs trained together, `reproduces` is the id of the run it reproduces.
+        `cohort` are the names of the runs trained together, `reproduces` is the id of the run it reproduces,
+        `parent` is the run that it is a fork of.
         """
         sweep = run_dir.parent if (run_dir.parent / "sweep.json").is_file() else None
         tolerance = _tolerance_reason(config)
@@ -138,6 +141,7 @@ class Manifest:
             "resumes": [],
             "config_sha256": fingerprint(config),
             "reproduces": reproduces,
+            "parent": parent,
             "saved": None,
             "eval_every": None,
             "eval_every_reason": None,
@@ -161,7 +165,8 @@ class Manifest:
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
         content = {"env_backend": None, "env_backend_reason": None} | content
-        for name in ("eval_every", "eval_every_reason"):  # evaluations were made as eval.every said
+        # Evaluations were made as eval.every said, and there were no forks.
+        for name in ("eval_every", "eval_every_reason", "parent"):
             content.setdefault(name, None)
         missing = [name for name in (*FIELDS, *DETAILS) if name not in content]
         if missing:
@@ -209,6 +214,8 @@ def _invalid_fields(content: dict[str, Any]) -> list[str]:
         wrong.add("status")
     if "resumes" not in wrong and not all(map(_is_resume, content["resumes"])):
         wrong.add("resumes")
+    if content["parent"] is not None and not is_parent(content["parent"]):
+        wrong.add("parent")
     if "code" not in wrong and not _is_code(content["code"]):
         wrong.add("code")
     return [name for name in types if name in wrong]

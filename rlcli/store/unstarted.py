@@ -14,11 +14,14 @@ from rlcli.store.files import read_text, storage_error
 from rlcli.store.lock import Lock, holder
 
 CONFIG = "config.yaml"
-MADE = ("code.diff", "base.yaml", "study.log")
+START = "start.safetensors"
+MADE = ("code.diff", "base.yaml", "study.log", START)
 """Other files written before manifest.json or sweep.json."""
 FIRST = frozenset(
     {"lock", CONFIG, *MADE, *(f"{name}.new" for name in (CONFIG, "manifest.json", "sweep.json", *MADE))}
 )
+OF_A_JOB = (CONFIG, f"{CONFIG}.new", START, f"{START}.new")
+"""Files of a sweep's job written before it starts."""
 MOST = 20_000
 """Maximum number of entries in a folder; a sweep may have thousands of jobs."""
 
@@ -64,7 +67,7 @@ def _within(folder: Path) -> list[Path]:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             inside = list(path.iterdir())
-            if any(one.name not in (CONFIG, f"{CONFIG}.new") or not _is_ours(one) for one in inside):
+            if any(one.name not in OF_A_JOB or not _is_ours(one) for one in inside):
                 raise StorageError(f"{path} holds something.")
             found += [*inside, path]
         elif path.name in FIRST and _is_ours(path):

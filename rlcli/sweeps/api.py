@@ -14,8 +14,11 @@ from rlcli.sweeps.plan import plan, plan_search
 from rlcli.sweeps.run import run_one
 
 if TYPE_CHECKING:
+    from rlcli.config.compose import Composed
     from rlcli.runs.callback import OnRow
     from rlcli.runs.result import Result
+    from rlcli.store.checkpoints import Which
+    from rlcli.store.start_file import Beginning
     from rlcli.sweeps.sweep import Job, Sweep
 
 Overrides = str | Sequence[str]
@@ -56,14 +59,46 @@ def train(
         UserError: an override is wrong; nothing was written to disk.
         Exception: what `on_row` raised; the run has ended as failed.
     """
-    job = plan(_command(overrides, config_dir))[0]
+    return _trained(plan(_command(overrides, config_dir))[0], on_row, quiet)
+
+
+def fork(
+    run: str | Path = "last",
+    overrides: Overrides = (),
+    *,
+    at: Which = "last",
+    on_row: OnRow | None = None,
+    runs_dir: str | None = None,
+    quiet: bool = True,
+) -> Result:
+    """Train a fork of a run as `rlcli fork` would: a new run that begins with its parameters.
+
+    `run` is a path, the beginning of an id, a name, or 'last'; `at` is the update of a checkpoint, 'last' or
+    'best'. `overrides` and `on_row` are as for `train`.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or an override is wrong; nothing was written to disk.
+        StorageError: the files of the run are damaged.
+        Exception: what `on_row` raised; the fork has ended as failed.
+    """
+    from rlcli.runs.fork import read_source
+    from rlcli.store.directory import find_run, runs_root
+    from rlcli.sweeps.fork import plan_forks
+
+    source = read_source(find_run(str(run), runs_root(runs_dir)), at)
+    planned = plan_forks(source, _command(overrides, None))
+    return _trained(planned.jobs[0], on_row, quiet, planned.beginnings[0])
+
+
+def _trained(job: Composed, on_row: OnRow | None, quiet: bool, beginning: Beginning | None = None) -> Result:
+    """The result of one run; raises what `on_row` raises."""
     if on_row is None:
-        return run_one(job, quiet=quiet)
+        return run_one(job, quiet=quiet, beginning=beginning)
 
     from rlcli.runs.callback import RowCallback
 
     callback = RowCallback(on_row)
-    result = run_one(job, quiet=quiet, callback=callback)
+    result = run_one(job, quiet=quiet, callback=callback, beginning=beginning)
     callback.raise_error()
     return result
 

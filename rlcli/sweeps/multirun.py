@@ -14,6 +14,7 @@ from rlcli.store.admission import VARIABLE, admit
 from rlcli.store.directory import new_sweep_dir
 from rlcli.store.layout import check_sweep
 from rlcli.store.lock import Lock
+from rlcli.store.start_file import Beginning
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.names import job_names, jobs_are_named
 from rlcli.sweeps.preflight import check, checks
@@ -22,8 +23,16 @@ from rlcli.sweeps.sweep import OVER, Job, Sweep
 from rlcli.sweeps.training import Training
 
 
-def run_sweep(composed: Sequence[Composed], command: Command, *, quiet: bool = False) -> Sweep:
+def run_sweep(
+    composed: Sequence[Composed],
+    command: Command,
+    *,
+    quiet: bool = False,
+    beginnings: Sequence[Beginning] = (),
+) -> Sweep:
     """Train the checked jobs of a command, each in its own directory, by the launcher it chooses.
+
+    `beginnings` are what each begins from, if they are forks.
 
     A failed job does not stop the others; a signal stops them all.
 
@@ -36,7 +45,7 @@ def run_sweep(composed: Sequence[Composed], command: Command, *, quiet: bool = F
             composed[0].config, root_of(composed[0]), jobs_named=jobs_are_named(composed)
         )
         with locked(directory):
-            sweep = Sweep.begin(directory, command.typed, names, composed)
+            sweep = Sweep.begin(directory, command.typed, names, composed, beginnings)
             with Training(sweep, sweep.jobs, quiet, launcher) as training:
                 training.train(sweep.jobs)
     return sweep

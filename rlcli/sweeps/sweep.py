@@ -16,7 +16,7 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlcli.backends.kernel import decided
 from rlcli.config.compose import Composed
@@ -28,6 +28,9 @@ from rlcli.store.directory import summary
 from rlcli.store.files import read_json, read_text, storage_error, write_all, write_json
 from rlcli.store.manifest import FILE as MANIFEST
 from rlcli.store.versions import migrated
+
+if TYPE_CHECKING:
+    from rlcli.store.start_file import Beginning
 
 VERSION = 2
 FILE = "sweep.json"
@@ -92,15 +95,24 @@ class Sweep:
 
     @classmethod
     def begin(
-        cls, directory: Path, typed: Sequence[str], names: Sequence[str], composed: Sequence[Composed]
+        cls,
+        directory: Path,
+        typed: Sequence[str],
+        names: Sequence[str],
+        composed: Sequence[Composed],
+        beginnings: Sequence[Beginning] = (),
     ) -> Sweep:
-        """A new sweep, every job's config frozen.
+        """A new sweep, every job's config frozen; `beginnings` are what the jobs begin from, if forks.
 
         Raises:
             StorageError: its directory cannot be written to.
         """
+        from rlcli.store.start_file import write_beginning  # needs torch, and reading a sweep does not
+
         sweep = cls(directory, tuple(typed), [], started=now())
         sweep.add(names, composed)
+        for name, beginning in zip(names, beginnings, strict=bool(beginnings)):
+            write_beginning(directory / name, beginning)
         sweep.record()
         return sweep
 

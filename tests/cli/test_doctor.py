@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rlcli.config.schema import RunConfig
+from rlcli.extras import extra_command
 from rlcli.store import installation
 from rlcli.sweeps import cohort_job, diagnosis, machine_checks
 from rlcli.sweeps.findings import Finding, Status
@@ -243,7 +244,7 @@ def test_an_extra_that_is_missing_has_its_command(monkeypatch: pytest.MonkeyPatc
     lacking = {extra.name: extra for extra in installation.extras() if extra.unmet}
     assert {"box2d", "ray"} <= set(lacking)
     assert lacking["box2d"].unmet == ("box2d (not installed)",)
-    assert lacking["ray"].command == "pip install 'rlcli[ray]'"
+    assert lacking["ray"].command == extra_command("ray")
 
 
 def test_every_extra_says_what_it_adds() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from rlcli import __version__
 from rlcli.config.compose import compose, from_yaml
+from rlcli.extras import extra_command
 from tests.cli.conftest import ALGORITHMS, Rlcli
 from tests.cli.test_environments import SHORT
 
@@ -72,8 +73,8 @@ def test_what_cannot_be_trained_yet_is_marked_with_the_reason(
     reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
     assert reasons["CartPole-v1"] == ""
     assert reasons["phys2d/CartPole-v1"] == 'needs jax: pip install "gymnasium[jax]"'
-    assert reasons["LunarLander-v3"] == 'needs Box2D: pip install "gymnasium[box2d]"'
-    assert reasons["ALE/..."] == 'needs ale_py: pip install "ale-py"'
+    assert reasons["LunarLander-v3"] == f"needs Box2D: {extra_command('box2d')}"
+    assert reasons["ALE/..."] == f"needs ale_py: {extra_command('atari')}"
     for name in ("phys2d/CartPole-v1", "LunarLander-v3"):
         assert rlcli("train", f"env={name}").code == 2
 

@@ -125,7 +125,9 @@ def test_damaged_folders_are_explained_with_their_path(runs: Path, rlcli: Rlcli)
     assert ended.code == 0
     damaged, begun = ended.err.splitlines()
     assert damaged.startswith("runs/bad one: runs/bad one/manifest.json is damaged: ")
-    assert damaged.endswith("Restore the file from a copy, or delete the run: rm -r 'runs/bad one'")
+    assert damaged.endswith(
+        "Restore the file from a copy, or remove the run: rlcli runs --rm --force 'runs/bad one'"
+    )
     assert begun == "runs/killed: killed before it started; name=killed may be used again."
     assert [line.split()[:3] for line in ended.out.splitlines()[1:2]] == [["bad", "one", "damaged"]]
     assert rlcli("runs", "--status", "finished").err == ""

@@ -117,6 +117,23 @@ def test_tuned_settings_are_announced_unless_quiet(rlcli: Rlcli) -> None:
     assert "tuned settings" not in rlcli("train", *SMALL).err
 
 
+def test_tuned_settings_of_a_family_are_announced_and_listed(rlcli: Rlcli, workplace: Path) -> None:
+    import rlcli.envs.registry
+
+    folder = workplace / "own" / "tuned" / "a2c"
+    (folder / "gym").mkdir(parents=True)
+    for name in ("gym.yaml", "gym/Probe-v0.yaml"):
+        (folder / name).write_text("# @package _global_\n# Short.\ntotal_steps: 10\n")
+    gymnasium.register("gym/Probe-v0", entry_point="gymnasium.envs.classic_control:CartPoleEnv")
+    try:
+        words = ("--config-dir", "own", "algo=a2c", "env=gym/Probe-v0", "eval.episodes=0", "logger=[jsonl]")
+        assert "settings of a2c/gym, a2c/gym/Probe-v0 (tuned=none: without" in rlcli("train", *words).err
+        listed = rlcli("list", "envs", "--config-dir", "own", "--json").rows()
+        assert [row["tuned"] for row in listed if row["name"] == "gym/Probe-v0"] == [["a2c"]]
+    finally:
+        del gymnasium.registry["gym/Probe-v0"]
+
+
 def test_where_runs_go(rlcli: Rlcli, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLCLI_RUNS", "elsewhere")
     assert "Saved to elsewhere/a" in rlcli("train", *SMALL, "name=a").out

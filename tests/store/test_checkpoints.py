@@ -228,7 +228,7 @@ def test_without_an_index_checkpoints_vouch_for_themselves(kind: str, tmp_path: 
 @pytest.mark.broken_by(
     "a checkpoint's own checksum not looked at",
     "store/checkpoint_file.py",
-    "hashlib.sha256(unsigned).hexdigest() != signed",
+    "hashlib.sha256(unsigned).hexdigest() != checksum",
     "len(unsigned) != len(content)",
 )
 def test_a_flip_of_any_bit_is_found_without_an_index(tmp_path: Path) -> None:

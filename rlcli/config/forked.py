@@ -1,0 +1,179 @@
+"""Settings of a fork: those of its parent, with others on top; nothing is read from config files anew.
+
+`algo=NAME` and `env=ID` take the settings of that algorithm or environment, without tuned ones. What belongs
+to one run alone (its name, notes, schedules, sweep) is not inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rlcli.config.command import Chosen, Command
+from rlcli.config.compose import Composed, raise_faults
+from rlcli.config.faults import Check, Fault
+from rlcli.config.launchers import CHOICE
+from rlcli.config.rules import RULES
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import build, flatten, leaves
+from rlcli.config.setting import Element, Setting
+from rlcli.config.values import RejectedValue, convert, display
+from rlcli.errors import UserError
+
+OWN = (
+    "name", "notes", "schedule_steps", "schedule_past", "tuned", "runs_dir", "compute.kernel", "wandb.group",
+)  # fmt: skip
+"""Keys that a fork does not inherit; nor does it the sections `sweep` and `cohort`."""
+PARENT = "parent"
+"""Origin of an inherited value."""
+
+
+def fork_jobs(
+    parent: RunConfig, typed: Sequence[str], command: Command, checks: Iterable[Check] = ()
+) -> list[Composed]:
+    """The configuration of every fork of a command, one unless it is a multirun, all of them checked.
+
+    `typed` are the overrides that the parent was started with.
+
+    Raises:
+        UserError: everything that is wrong, at once.
+    """
+    inherited = _inherited(parent, typed)
+    faults = [*command.faults, *(fault for one in command.settings for fault in _refused(one, command))]
+    broken = frozenset(key for fault in faults for key in fault.keys)
+    if faults:
+        command = _without(command, broken)
+    jobs: list[Composed] = []
+    found: list[list[Fault]] = []
+    varied = command.varied()
+    for chosen, lines in command.jobs():
+        job, wrong = _job(inherited, chosen, lines, tuple(checks), command.config_dir)
+        found.append([fault for fault in wrong if not fault.touches(set(broken))])
+        if job is not None:
+            jobs.append(replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
+    raise_faults(faults, found, [chosen for chosen, _ in command.jobs()], varied)
+    return jobs
+
+
+def _inherited(parent: RunConfig, typed: Sequence[str]) -> dict[str, Any]:
+    """The parent's values by key, as plain data, without what belongs to it alone."""
+    flat = flatten(parent)
+    kernel = any(text.lstrip("+~").startswith("compute.kernel=") for text in typed)
+    own = [name for name in OWN if not (kernel and name == "compute.kernel")]
+    fresh = {name for name in KEYS if name in own or name.startswith(("sweep.", "cohort."))}
+    kept = {name: value for name, value in flat.items() if name not in fresh}
+    return kept | {"tuned": "none"}
+
+
+def _refused(setting: Setting, command: Command) -> Iterator[Fault]:
+    """What is wrong with a setting of a fork."""
+    keys, text = frozenset({setting.key}), ",".join(setting.texts)
+    if setting.kind == "hydra":
+        if not command.multirun:
+            yield Fault(f"{CHOICE} is for sweeps: add -m, or leave it out.", keys)
+    elif setting.key in ("tuned", "experiment"):
+        yield Fault(
+            f"{setting.key}={text}: a fork has the settings of its parent and those you give as keys; none "
+            "are read from files.",
+            keys,
+        )
+    elif setting.key == "sweep" or setting.key.startswith("sweep."):
+        yield Fault(f"{setting.key}={text}: forks are not searched over; with -m give values.", keys)
+    elif setting.key == "schedule_past":
+        yield Fault(f"{setting.key}={text}: the schedules of a fork begin anew and have no past.", keys)
+    elif setting.interval is not None:
+        yield Fault(f"{setting.key}: an interval has no list of values; use range() or choice().", keys)
+    elif any("${" in one for one in setting.texts):
+        yield Fault(f"{setting.key}={text}: give a value, nothing is composed when a run is forked.", keys)
+
+
+def _without(command: Command, broken: frozenset[str]) -> Command:
+    """The command without the settings that have faults."""
+    sound = tuple(one for one in command.settings if one.key not in broken)
+    return Command(
+        command.typed, sound, launching=command.launching, multirun=command.multirun,
+        config_dir=command.config_dir,
+    )  # fmt: skip
+
+
+def _job(
+    inherited: Mapping[str, Any],
+    chosen: Chosen,
+    lines: tuple[str, ...],
+    checks: tuple[Check, ...],
+    config_dir: str | None,
+) -> tuple[Composed | None, list[Fault]]:
+    """One fork's configuration, and what is wrong with it."""
+    flat, provenance = dict(inherited), dict.fromkeys(KEYS, PARENT)
+    provenance["runs_dir"] = "default"
+    try:
+        for group in ("algo", "env"):
+            if group in chosen:
+                flat |= _of_group(group, chosen[group], flat, config_dir)
+    except UserError as error:
+        return None, [Fault(text) for text in error.faults]
+    faults = list(_of_network(inherited, chosen))
+    for key, value in chosen.items():
+        if key in KEYS:
+            flat[key] = value.data
+            provenance[key] = "command line"
+        elif key.startswith("env.kwargs."):
+            flat["env.kwargs"] = _with_argument(flat["env.kwargs"], key, value.data)
+            provenance["env.kwargs"] = "command line"
+    converted = {}
+    for name, value in flat.items():
+        try:
+            converted[name] = convert(KEYS[name], value)
+        except RejectedValue as error:
+            faults.append(Fault(f"{name}={display(value)}: {error}.", frozenset({name})))
+    if faults:
+        return None, faults
+    config = build(converted).resolved()
+    faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
+    return Composed(config, lines, provenance), faults
+
+
+def _of_group(group: str, choice: Element, flat: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
+    """The values that another algorithm or environment brings; none for the one that the parent has."""
+    from rlcli.config.hydra_bridge import layers
+
+    if choice.data == flat[f"{group}.{'name' if group == 'algo' else 'id'}"]:
+        return {}
+    base = layers((f"{group}={choice.text}", "tuned=none"), config_dir)
+    values = dict(leaves(base.with_values([])))
+    if group == "env":
+        label = f"env/{base.chosen['env']}"
+        return {"env.kwargs": {}} | {name: values[name] for name, of in base.labels.items() if of == label}
+    return {name: value for name, value in values.items() if name == "lag" or name.startswith("algo.")}
+
+
+def _of_network(inherited: Mapping[str, Any], chosen: Chosen) -> Iterator[Fault]:
+    """A fault for each setting of the network that is not the parent's."""
+    for key, value in chosen.items():
+        name = "network.name" if key == "network" else key
+        if name.startswith("network.") and not _same(name, value.data, inherited[name]):
+            yield Fault(
+                f"{key}={value.text}: a fork keeps its parent's network, {key}={display(inherited[name])}, "
+                "since it begins with the parameters of that.",
+                frozenset({key}),
+            )
+
+
+def _same(name: str, given: Any, inherited: Any) -> bool:
+    if name == "network.name":  # the choice of a file, whose name may be another
+        return bool(given == inherited)
+    return bool(convert(KEYS[name], given) == convert(KEYS[name], inherited))
+
+
+def _with_argument(kwargs: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Constructor arguments with one more, `env.kwargs.a.b`."""
+    *sections, leaf = key.removeprefix("env.kwargs.").split(".")
+    changed: dict[str, Any] = dict(kwargs)
+    node = changed
+    for section in sections:
+        inner = node.get(section)
+        node[section] = dict(inner) if isinstance(inner, Mapping) else {}
+        node = node[section]
+    node[leaf] = value
+    return changed
