@@ -44,8 +44,8 @@ COVERED = (
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
     Limit(
         "algo.surrogate",
-        lambda c, _: c.algo.surrogate in ("clipped", "ratio", "score"),
-        "clipped, ratio and score",
+        lambda c, _: c.algo.surrogate in ("clipped", "ratio", "score", "spo"),
+        "clipped, ratio, score and spo",
     ),
     Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),
     Limit("algo.clip_dual", lambda c, _: c.algo.clip_dual is None, "null"),

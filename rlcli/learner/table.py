@@ -82,7 +82,7 @@ def _in_c(algo: AlgoConfig) -> Operations:
     from rlcli.kernels import draws, estimators, learn, moments, whiten
     from rlcli.learner import kernel, kernel_comparison
 
-    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
+    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE, "spo": learn.SPO}
     optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
     codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
     return Operations(

@@ -42,7 +42,7 @@ def clipped_apart(
     losing = advantages < 0.0
     limit = torch.addcmul(advantages, torch.where(losing, clip, clip_high), advantages.abs())
     floor = torch.where(losing, dual * advantages, -torch.inf)
-    flat = (weighted >= limit) | (weighted <= floor)
+    flat = (weighted >= limit) | ((weighted <= floor) & (floor > -torch.inf))
     value = torch.maximum(torch.minimum(weighted, limit), floor)
     return Objective(value, torch.where(flat, 0.0, weighted))
 

@@ -48,7 +48,7 @@ def slope(values: Tensor, log_ratio: Tensor) -> Tensor:
 @pytest.mark.broken_by(
     "the dual clip without its flat part",
     "maths/surrogates.py",
-    "flat = (weighted >= limit) | (weighted <= floor)",
+    "flat = (weighted >= limit) | ((weighted <= floor) & (floor > -torch.inf))",
     "flat = weighted >= limit",
 )
 def test_ends_that_differ_and_a_floor() -> None:
@@ -131,6 +131,8 @@ def test_the_weighted_score_has_the_gradient_of_a_constant_weight_times_log_pi()
 def test_none_of_them_is_undefined_where_a_ratio_overflows() -> None:
     infinite, advantages = torch.tensor([math.inf] * 3), torch.tensor([0.0, 1.0, -1.0])
     clip = torch.tensor(0.25)
+    # Without a floor an infinite slope shows, as it does in the clip alone.
+    assert clipped_apart(infinite, advantages, clip, clip, math.inf).slope[2].item() == -math.inf
     for found in (
         clipped_apart(infinite, advantages, clip, clip, 3.0),
         penalised_ratio(infinite, advantages, clip),
