@@ -160,9 +160,16 @@ def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
 
 
-def clip_ends_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """A schedule moves both ends of a clip range, or none."""
+def clip_ends_fit(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """A schedule moves both ends of a clip range, or none; weights have one cap."""
     algo = config.algo
+    given = [provenance.get(f"algo.{name}") == "command line" for name in ("clip", "clip_high")]
+    if algo.surrogate == "cispo" and algo.clip_high is not None and all(given):
+        yield Fault(
+            f"algo.clip={algo.clip:g} has no effect with algo.surrogate=cispo and algo.clip_high="
+            f"{algo.clip_high:g}, which caps its weights.",
+            frozenset({"algo.clip", "algo.clip_high"}),
+        )
     if (
         algo.clip_high is not None
         and algo.surrogate in ("clipped", "cispo")

@@ -235,7 +235,7 @@ class AlgoConfig:
     clip: float = key(
         0.2,
         "Clip range eps: the ratio pi/anchor gains nothing outside [1 - eps, 1 + eps]; with surrogate=spo "
-        "the best ratio is one of these ends, with cispo the ratio as a weight is clipped to them.",
+        "the best ratio is one of these ends, with cispo the ratio as a weight is at most 1 + eps.",
         gt=0,
         lt=1,
         cohort=True,

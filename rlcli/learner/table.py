@@ -168,13 +168,13 @@ def _spo(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperp
 
 
 def _cispo(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Objective:
-    return surrogates.weighted_score(log_prob - log_anchor, advantages, hyper.clip, hyper.clip)
+    return surrogates.weighted_score(log_prob - log_anchor, advantages, hyper.clip)
 
 
 def _cispo_apart(
     algo: AlgoConfig, log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters
 ) -> Objective:
-    return surrogates.weighted_score(log_prob - log_anchor, advantages, hyper.clip, _clip_high(algo, hyper))
+    return surrogates.weighted_score(log_prob - log_anchor, advantages, _clip_high(algo, hyper))
 
 
 def _clip_high(algo: AlgoConfig, hyper: Hyperparameters) -> Tensor:

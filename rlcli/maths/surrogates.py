@@ -58,14 +58,15 @@ def penalised_ratio(ratio: Tensor, advantages: Tensor, clip: Tensor) -> Objectiv
     return Objective(times(value, size), times(ratio * (side - move / clip), size))
 
 
-def weighted_score(log_ratio: Tensor, advantages: Tensor, clip: Tensor, clip_high: Tensor) -> Objective:
-    """w (1 + log ρ - log w) A with w = clip(ρ, 1-ε, 1+ε'), elementwise: its slope is w A everywhere.
+def weighted_score(log_ratio: Tensor, advantages: Tensor, clip: Tensor) -> Objective:
+    """w (1 + log ρ - log w) A with w = min(ρ, 1+ε), elementwise: its slope is w A everywhere.
 
     CISPO ascends sg(w) A log π, sg the stop of the gradient, whose gradient is the same; as a value it would
-    say nothing, since w differs from step to step. Within the range both this and its slope are ρ A. Source:
-    MiniMax 2025, 'MiniMax-M1', equations 4 and 5.
+    say nothing, since w differs from step to step. Up to the cap both this and its slope are ρ A. Source:
+    MiniMax 2025, 'MiniMax-M1', equations 4 and 5, without a lower end of w, as in their experiments: where
+    A < 0 a weight held above 0 pushes at an unlikely action for ever.
     """
-    held = torch.maximum(torch.minimum(log_ratio, torch.log1p(clip_high)), torch.log1p(-clip))
+    held = torch.minimum(log_ratio, torch.log1p(clip))
     weight = held.exp()
     return Objective(times(weight * (1.0 + (log_ratio - held)), advantages), times(weight, advantages))
 

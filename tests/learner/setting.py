@@ -56,7 +56,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "dppo_divergence": "kl", "normalize_advantage": "minibatch",
     },
     "cispo": {
-        "targets": "gae", "surrogate": "cispo", "step_rule": "sgd", "clip": 0.99, "clip_high": 0.2,
+        "targets": "gae", "surrogate": "cispo", "step_rule": "sgd", "clip": 0.2,
         "normalize_advantage": "minibatch",
     },
 }  # fmt: skip

@@ -218,7 +218,8 @@ class SlowLearner:
             case "spo":
                 return ratio * advantages - advantages.abs() / (2 * clip) * (ratio - 1) ** 2
             case "cispo":
-                # From the end of the range on, the line in log pi that continues it.
+                # From the cap on, the line in log pi that continues it.
+                held = ratio.clamp(max=1 + (algo.clip_high or clip))
                 return held * (1 + (ratio / held).log()) * advantages
         return log_prob * advantages
 

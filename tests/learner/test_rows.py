@@ -61,6 +61,8 @@ REFUSED = {
     "algo=ppo algo.dppo_threshold=0.1": "algo.dppo_threshold has no effect with algo.surrogate=clipped",
     "algo=dppo algo.dppo_divergence=tvv": "did you mean 'tv'",
     "algo=dppo algo.step_rule=natural": "where no sample is masked; use algo.surrogate=ratio",
+    "algo=cispo tuned=none algo.clip=0.3 algo.clip_high=3": "algo.clip=0.3 has no effect with "
+    "algo.surrogate=cispo and algo.clip_high=3",
     "algo=cispo algo.clip_dual=3": "algo.clip_dual has no effect with algo.surrogate=cispo",
     "algo=ppo algo.clip_dual=1": "algo.clip_dual=1: must be > 1",
     "algo=ppo tuned=none algo.clip_high=0.3 algo.clip_schedule=linear": "would lower algo.clip to 0 and "
@@ -112,7 +114,7 @@ PHASES = "algo=ppg algo.auxiliary_every=2 algo.auxiliary_minibatches=4"
         f"{PHASES} algo.loss_reduction=sum algo.value_clip=0.2 algo.target_kl=0.01",
         "algo=spo lag=2 algo.penalty=kl_pi_anchor algo.beta=0.5",
         "algo=trpo algo.surrogate=spo",
-        "algo=trpo algo.surrogate=cispo algo.clip=0.9 algo.clip_high=2",
+        "algo=trpo algo.surrogate=cispo algo.clip_high=2",
         "algo=dppo algo.dppo_divergence=tv lag=2",
         "algo=dppo algo.anchor=update algo.penalty=kl_anchor_pi lag=1",
         f"{PHASES} algo.surrogate=dppo network.shared=true",
