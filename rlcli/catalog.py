@@ -148,13 +148,15 @@ def _ratios(group: str, ref: str, note: str) -> Iterator[Metric]:
     yield one(
         "clip_fraction_own",
         "mean 1[|ρ - 1| > ε]",
-        "Share of samples outside the algorithm's own, scheduled clip range ε. Absent without a clip.",
+        "Share of samples outside the algorithm's own, scheduled clip range ε (above 1: algo.clip_high). "
+        "Absent without a clip.",
         source=PPO,
     )
     yield one(
         "clip_active",
         "mean 1[(ρ > 1+ε ∧ A > 0) ∨ (ρ < 1-ε ∧ A < 0)]",
-        "Share of samples whose policy gradient the clip makes 0; A is whitened over the batch "
+        "Share of samples whose policy gradient the clip makes 0, or algo.surrogate=spo turns back; ε above "
+        "1 is algo.clip_high where that is set. A is whitened over the batch "
         "unless algo.normalize_advantage=none. Absent without a clip.",
         source=PPO,
     )
@@ -236,9 +238,12 @@ def _update() -> Iterator[Metric]:
         "fraction",
         "mean_s KL(anchor‖π) / budget",
         "Share of the KL budget this update spent; above 1 it was exceeded. The budget is -½ ln(1 - ε²) for "
-        "a clip ε (which KL cannot exceed while every ratio is within the clip: 0.0204 at 0.2), algo.delta "
-        "of a natural step, algo.kl_target of an adaptive penalty, else health.kl_reference. An adaptive "
-        "penalty=kl_pi_anchor spends KL(π‖anchor), which is what it penalises and adapts to.",
+        "a clip ε (which KL cannot exceed while every ratio is within the clip: 0.0204 at 0.2) and for spo, "
+        "whose best ratios are the ends of that range; -(ε ln(1+ε') + ε' ln(1-ε)) / (ε+ε') with an "
+        "algo.clip_high ε', for the same reason; for dppo algo.dppo_threshold δ, or 2δ² of a total "
+        "variation, within which it cannot exceed δ; algo.delta of a natural step, algo.kl_target of an "
+        "adaptive penalty, else health.kl_reference, for cispo too, which bounds weights and not moves. An "
+        "adaptive penalty=kl_pi_anchor spends KL(π‖anchor), which is what it penalises and adapts to.",
     )
     yield one(
         "entropy",
@@ -281,7 +286,7 @@ def _update() -> Iterator[Metric]:
     )
     yield one("gradient_steps", "steps", "k", "Gradient steps taken before an early stop, if any.", "neither")
     yield one("epochs", "epochs", "", "Passes over the batch begun before an early stop, if any.")
-    yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled.")
+    yield one("learning_rate", "1", "", "Learning rate of this update, as scheduled or adapted.")
     yield one("clip", "ratio", "ε", "Clip range of this update, as scheduled. Absent without a clip.")
     yield one("beta", "1", "β", "Coefficient of the KL penalty in this update. Absent without a penalty.")
     yield one(

@@ -35,7 +35,7 @@ SMALL = (
 WHERE_KNOWN = ("compute.kernel=torch", "checkpoint.seconds=0")
 """Set where a side has the key, so that both sides compute with torch and keep every checkpoint."""
 
-ALGORITHMS = ("ppo", "ppo_kl", "trpo", "mdpo", "a2c", "impala", "reinforce", "ppg")
+ALGORITHMS = ("ppo", "ppo_kl", "trpo", "mdpo", "a2c", "impala", "reinforce", "spo", "dppo", "cispo", "ppg")
 PHASES = "algo.auxiliary_every=4 algo.auxiliary_epochs=2 algo.auxiliary_minibatches=4"
 DISCRETE, CONTINUOUS = "env=CartPole-v1", "env=Pendulum-v1"
 RUNS: dict[str, str] = {
@@ -64,6 +64,11 @@ RUNS: dict[str, str] = {
     ),
     "gymnasium's environment": f"algo=ppo {DISCRETE} env.backend=gymnasium",
     "observations that are choices": "algo=ppo env=FrozenLake-v1",
+    "clip-higher, dual clip": f"algo=ppo {CONTINUOUS} algo.clip_high=0.3 algo.clip_dual=3",
+    "a rate that adapts": f"algo=ppo {DISCRETE} algo.learning_rate_schedule=adaptive_kl",
+    "V-trace that mixes": (
+        f"algo=impala {DISCRETE} algo.vtrace_bootstrap=lambda_mix algo.gae_lambda=0.9 algo.rho_bar_pg=2"
+    ),
     "cohort of 3": f"-m algo=ppo {CONTINUOUS} seed=0,1,2 cohort.workers=1",
     "cohort of 3, trpo": f"-m algo=trpo {DISCRETE} algo.delta=0.01,0.02,0.03 cohort.workers=1",
     "sb3 ppo": f"algo=ppo {CONTINUOUS} backend=sb3",

@@ -42,7 +42,15 @@ COVERED = (
     Limit("env.backend", lambda c, _: c.env.backend != "torch", "environments on the CPU"),
     Limit("network.name", lambda c, _: c.network.name == "mlp", "mlp"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
-    Limit("algo.surrogate", lambda c, _: c.algo.surrogate != "weighted", "clipped, ratio and score"),
+    Limit(
+        "algo.surrogate",
+        lambda c, _: c.algo.surrogate in ("clipped", "ratio", "score", "spo"),
+        "clipped, ratio, score and spo",
+    ),
+    Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),
+    Limit("algo.clip_dual", lambda c, _: c.algo.clip_dual is None, "null"),
+    Limit("algo.rho_bar_pg", lambda c, _: c.algo.rho_bar_pg is None, "null"),
+    Limit("algo.vtrace_bootstrap", lambda c, _: c.algo.vtrace_bootstrap == "v", "v"),
 )
 """All limits; none reads a key that may differ within a cohort."""
 

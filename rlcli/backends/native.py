@@ -225,6 +225,7 @@ def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: Env
         config.lag,
         phases,
         row.optimiser.initial_second,
+        adapts_rate=row.adapts_rate,
     )
 
 
@@ -234,6 +235,8 @@ def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[Tr
     trained = {}
     for name, leaf in expected.items():
         saved = checkpoint.tensors.get(f"train.{name}")
+        if saved is None and not leaf.numel():
+            saved = leaf  # of a row that does not use it, by an rlcli that had none
         if name == REMEMBERED and saved is not None and (saved.dtype, leaf.dtype) == WIDENED:
             saved = saved.double()
         trained[name] = _fitting(name, saved, leaf)

@@ -112,6 +112,11 @@ ALWAYS = (
         lambda c: c.algo.value_clip is not None,
         "SB3 clips the prediction alone, without taking the larger of both losses",
     ),
+    Refusal(
+        "algo.learning_rate_schedule",
+        lambda c: c.algo.learning_rate_schedule == "adaptive_kl",
+        "SB3's rates depend on progress alone",
+    ),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

@@ -250,6 +250,7 @@ _OF_RLLIB = (
         RLLIB, "ImpalaConfig.training",
         ("vtrace", "algo.targets", "algo=impala uses algo.targets=vtrace"),
         ("vtrace_clip_rho_threshold", "algo.rho_bar"),
+        ("vtrace_clip_pg_rho_threshold", "algo.rho_bar_pg"),
         ("vf_loss_coeff", "algo.value_coef", _HALF.format("vf_loss_coeff"), to.half("algo.value_coef")),
         ("broadcast_interval", "lag", "lag is the exact age of the behaviour policy, in updates", as_it_is),
         ("opt_type", "algo.optimiser"),

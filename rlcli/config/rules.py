@@ -146,11 +146,70 @@ def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
             f"algo.c_bar={algo.c_bar:g} exceeds algo.rho_bar={algo.rho_bar:g}; V-trace forbids it.",
             frozenset({"algo.c_bar", "algo.rho_bar"}),
         )
+    if algo.rho_bar_pg is not None and algo.surrogate != "score":
+        yield Fault(
+            f"algo.rho_bar_pg={algo.rho_bar_pg:g} has no effect with algo.surrogate={algo.surrogate}, which "
+            "brings the ratio itself; it needs algo.surrogate=score.",
+            frozenset({"algo.rho_bar_pg", "algo.surrogate"}),
+        )
     if algo.surrogate == "score" and algo.anchor == "update" and config.lag > 0:
         yield Fault(
             f"algo.targets=vtrace with algo.surrogate=score and lag={config.lag} corrects for the behaviour "
             "policy itself; algo.anchor=update would weigh each sample again: use algo.anchor=behaviour.",
             frozenset({"algo.targets", "algo.surrogate", "algo.anchor", "lag"}),
+        )
+
+
+def clip_ends_fit(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """A schedule moves both ends of a clip range, or none; weights have one cap."""
+    algo = config.algo
+    given = [provenance.get(f"algo.{name}") == "command line" for name in ("clip", "clip_high")]
+    if algo.surrogate == "cispo" and algo.clip_high is not None and all(given):
+        yield Fault(
+            f"algo.clip={algo.clip:g} has no effect with algo.surrogate=cispo and algo.clip_high="
+            f"{algo.clip_high:g}, which caps its weights.",
+            frozenset({"algo.clip", "algo.clip_high"}),
+        )
+    if (
+        algo.clip_high is not None
+        and algo.surrogate in ("clipped", "cispo")
+        and algo.clip_schedule == "linear"
+    ):
+        yield Fault(
+            f"algo.clip_schedule=linear would lower algo.clip to 0 and leave algo.clip_high="
+            f"{algo.clip_high:g}; use algo.clip_schedule=constant, or algo.clip_high=null.",
+            frozenset({"algo.clip_high", "algo.clip_schedule"}),
+        )
+
+
+def mask_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A mask by the divergence from the anchor is of steps away from it."""
+    algo = config.algo
+    if algo.surrogate == "dppo" and algo.step_rule == "natural":
+        yield Fault(
+            "algo.surrogate=dppo has no effect with algo.step_rule=natural: a natural step starts at the "
+            "anchor, where no sample is masked; use algo.surrogate=ratio.",
+            frozenset({"algo.surrogate", "algo.step_rule"}),
+        )
+
+
+def adaptive_rate_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A learning rate that adapts to the KL moves the policy, and starts within its bounds."""
+    algo = config.algo
+    if algo.learning_rate_schedule != "adaptive_kl":
+        return
+    if algo.step_rule == "natural":
+        yield Fault(
+            "algo.learning_rate_schedule=adaptive_kl has no meaning with algo.step_rule=natural, whose "
+            "learning rate moves the value function alone; use constant or linear.",
+            frozenset({"algo.learning_rate_schedule", "algo.step_rule"}),
+        )
+    if not algo.learning_rate_min <= algo.learning_rate <= algo.learning_rate_max:
+        yield Fault(
+            f"algo.learning_rate={algo.learning_rate:g} is outside algo.learning_rate_min="
+            f"{algo.learning_rate_min:g} and algo.learning_rate_max={algo.learning_rate_max:g}, between "
+            "which algo.learning_rate_schedule=adaptive_kl keeps it.",
+            frozenset({"algo.learning_rate", "algo.learning_rate_min", "algo.learning_rate_max"}),
         )
 
 
@@ -216,6 +275,9 @@ RULES: tuple[Check, ...] = (
     keys_have_effect,
     natural_step_fits,
     adaptive_penalty_fits,
+    clip_ends_fit,
+    mask_fits,
+    adaptive_rate_fits,
     vtrace_fits,
     weights_fit,
     name_is_a_folder,

@@ -83,14 +83,16 @@ class AlgoConfig:
         "gae",
         "Estimator of advantages and value targets: generalised advantage estimation, n-step returns, Monte "
         "Carlo returns to the end of the episode or rollout, or V-trace, which corrects for an older "
-        "behaviour policy (its advantages bootstrap from its targets, whatever gae_lambda is).",
+        "behaviour policy.",
         choices=("gae", "nstep", "monte_carlo", "vtrace"),
     )
     surrogate: str = key(
         "clipped",
-        "Objective that the policy maximises: the ratio pi/anchor times the advantage, clipped or not, or "
-        "the score function log pi times the advantage, plain or importance-weighted.",
-        choices=("clipped", "ratio", "score", "weighted"),
+        "Objective that the policy maximises: the ratio pi/anchor times the advantage, clipped or not, less "
+        "a quadratic penalty on the ratio (spo), or without the gradient of samples whose state's divergence "
+        "from the anchor exceeds a threshold (dppo); or the score function log pi times the advantage, "
+        "plain, times the clipped ratio (cispo), or importance-weighted.",
+        choices=("clipped", "ratio", "score", "weighted", "spo", "dppo", "cispo"),
     )
     weights: str = key(
         "none",
@@ -174,8 +176,33 @@ class AlgoConfig:
     learning_rate: float = key(2.5e-4, "Learning rate of the optimiser.", ge=0, cohort=True)
     learning_rate_schedule: str = key(
         "linear",
-        "constant, or linear: from learning_rate to 0 over schedule_steps.",
-        choices=("constant", "linear"),
+        "constant; linear: from learning_rate to 0 over schedule_steps; adaptive_kl: divided by 1.5 after an "
+        "update whose mean KL exceeds 2 learning_rate_kl, multiplied by 1.5 below learning_rate_kl / 2, "
+        "within learning_rate_min and learning_rate_max.",
+        choices=("constant", "linear", "adaptive_kl"),
+    )
+    learning_rate_kl: float = key(
+        0.01,
+        "Target of the mean KL of an update with learning_rate_schedule=adaptive_kl; the KL is the one of "
+        "update/budget_used.",
+        unit="nats",
+        gt=0,
+        cohort=True,
+        used_by=("learning_rate_schedule", ("adaptive_kl",)),
+    )
+    learning_rate_min: float = key(
+        1e-5,
+        "Minimum of the learning rate with learning_rate_schedule=adaptive_kl.",
+        gt=0,
+        cohort=True,
+        used_by=("learning_rate_schedule", ("adaptive_kl",)),
+    )
+    learning_rate_max: float = key(
+        1e-2,
+        "Maximum of the learning rate with learning_rate_schedule=adaptive_kl.",
+        gt=0,
+        cohort=True,
+        used_by=("learning_rate_schedule", ("adaptive_kl",)),
     )
     adam_eps: float = key(
         1e-5,
@@ -207,24 +234,52 @@ class AlgoConfig:
     )
     clip: float = key(
         0.2,
-        "Clip range eps: the ratio pi/anchor gains nothing outside [1 - eps, 1 + eps].",
+        "Clip range eps: the ratio pi/anchor gains nothing outside [1 - eps, 1 + eps]; with surrogate=spo "
+        "the best ratio is one of these ends, with cispo the ratio as a weight is at most 1 + eps.",
         gt=0,
         lt=1,
         cohort=True,
-        used_by=("surrogate", ("clipped",)),
+        used_by=("surrogate", ("clipped", "spo", "cispo")),
     )
     clip_schedule: str = key(
         "constant",
         "constant, or linear: from clip to 0 over schedule_steps.",
         choices=("constant", "linear"),
+        used_by=("surrogate", ("clipped", "spo", "cispo")),
+    )
+    clip_high: float | None = key(
+        None,
+        "Upper clip range: the ratio's upper end is 1 + clip_high instead of 1 + clip, so that unlikely "
+        "actions may become more likely faster (clip-higher); null: clip.",
+        gt=0,
+        used_by=("surrogate", ("clipped", "cispo")),
+    )
+    clip_dual: float | None = key(
+        None,
+        "Dual clip: a sample with negative advantage A counts clip_dual A at least, so that a large ratio no "
+        "longer pushes; null: off.",
+        gt=1,
         used_by=("surrogate", ("clipped",)),
+    )
+    dppo_divergence: str = key(
+        "kl",
+        "Exact divergence of a sample's state from the anchor that surrogate=dppo compares with "
+        "dppo_threshold: the total variation, for Discrete actions alone, or KL(anchor||pi).",
+        choices=("tv", "kl"),
+        used_by=("surrogate", ("dppo",)),
+    )
+    dppo_threshold: float = key(
+        0.02,
+        "Divergence of a state beyond which surrogate=dppo drops the gradient of a sample that would move "
+        "the policy further away.",
+        gt=0,
+        cohort=True,
+        used_by=("surrogate", ("dppo",)),
     )
     gamma: float = key(0.99, "Discount per step.", ge=0, le=1, cohort=True)
     gae_lambda: float = key(
         0.95,
-        "Trace decay lambda of GAE and V-trace. Below 1 V-trace's advantage, r + gamma v_{s+1} - V, still "
-        "bootstraps from the target v_{s+1}, as in the paper; rlax bootstraps from "
-        "lambda v_{s+1} + (1 - lambda) V_{s+1}. At 1 both are the same.",
+        "Trace decay lambda of GAE and V-trace.",
         ge=0,
         le=1,
         cohort=True,
@@ -242,6 +297,20 @@ class AlgoConfig:
         "V-trace's cap of the ratios in the traces; at most rho_bar.",
         gt=0,
         cohort=True,
+        used_by=("targets", ("vtrace",)),
+    )
+    rho_bar_pg: float | None = key(
+        None,
+        "V-trace's cap of the ratio pi/mu that weighs the policy gradient of surrogate=score; null: rho_bar.",
+        gt=0,
+        used_by=("targets", ("vtrace",)),
+    )
+    vtrace_bootstrap: str = key(
+        "v",
+        "What V-trace's advantage r + gamma x - V bootstraps from: x = v_{s+1}, the target, as in the paper, "
+        "or lambda_mix: gae_lambda v_{s+1} + (1 - gae_lambda) V_{s+1}, as in rlax. At gae_lambda=1 both are "
+        "the same.",
+        choices=("v", "lambda_mix"),
         used_by=("targets", ("vtrace",)),
     )
     recompute: str = key(

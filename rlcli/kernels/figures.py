@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlcli.kernels.arguments import POINTER, optional, pointer
 from rlcli.kernels.elementary import elementary
-from rlcli.kernels.learn import CLIPPED
+from rlcli.kernels.learn import CLIPPED, SPO
 from rlcli.kernels.library import function
 
 
@@ -40,7 +40,7 @@ def gain(
         pointer("after", after, torch.float64, (runs, samples)),
         pointer("base", base, torch.float64, (runs, samples)),
         pointer("advantages", advantages, torch.float32, (runs, samples)),
-        pointer("clip", clip, torch.float32, (runs, 1)) if surrogate == CLIPPED else None,
+        pointer("clip", clip, torch.float32, (runs, 1)) if surrogate in (CLIPPED, SPO) else None,
         optional("weights", weights, torch.float32, (runs, samples)),
         mean.data_ptr(),
     )

@@ -20,7 +20,7 @@ from rlcli.kernels.library import function
 from rlcli.kernels.network import Description
 
 CATEGORICAL, BERNOULLI, GAUSSIAN = range(3)
-CLIPPED, RATIO, SCORE = range(3)
+CLIPPED, RATIO, SCORE, SPO = range(4)
 NO_PENALTY, FROM_ANCHOR, TO_ANCHOR = range(3)
 ADAM, RMSPROP, SGD = range(3)
 """As slopes.h and learn.h number them."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch, Transitions
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.mask import Mask, MaskTerm
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import Optimiser
 from rlcli.learner.penalty import Penalty, PenaltyTerm
@@ -33,6 +34,8 @@ WeightingRule = Callable[[Hyperparameters, Transitions, Tensor, Tensor, Tensor],
 """(hyper, transitions, advantages [R, B], log mu [R, B], counted [T, R, N]) -> what weighs advantages."""
 Budget = Callable[[Sequence[RunConfig], Hyperparameters], Tensor]
 """-> the KL that an update may spend, [R] float64."""
+ClipRange = Callable[[Hyperparameters], Tensor]
+"""-> the clip range ε [R, 1], or ε below 1 and ε' above it [R, 2]."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,16 @@ class Algorithm:
     weighting: WeightingRule | None
     """Where advantages are weighed by the importance of whole rollouts."""
     penalty: Penalty | None
+    mask: Mask | None
+    """Which samples have no gradient, for a surrogate that drops some."""
     step_rule: StepRule
     optimiser: type[Optimiser]
     operations: Operations
     budget: Budget
-    clips: bool
-    """Whether the surrogate is clipped, so that there is a clip range to report."""
+    clip_range: ClipRange | None
+    """The range of ratios of a surrogate that has one, to report."""
+    adapts_rate: bool
+    """Whether the learning rate adapts to the KL."""
     from_behaviour: bool
     """Whether the anchor is the policy that acted, mu, and not the one at the start of the update."""
     whitens_batch: bool
@@ -73,6 +80,11 @@ class Algorithm:
     def whitens(self) -> bool:
         """Whether advantages are whitened at all."""
         return self.whitens_batch or self.whitens_minibatches
+
+    @property
+    def compares_outputs(self) -> bool:
+        """Whether gradient steps compare the policy's outputs with the anchor's."""
+        return self.penalty is not None or self.mask is not None
 
     @property
     def spent(self) -> str:
@@ -116,6 +128,7 @@ class Start(NamedTuple):
     """[R, B]: the advantages of the whole batch's objective."""
     weighting: Weighting | None
     penalty: PenaltyTerm | None
+    mask: MaskTerm | None
     permutations: Callable[[int], Tensor]
     """Epoch -> each run's order of its samples, [R, B]."""
     estimate: Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
     """[R, B]: the constant weight of each sample, min(weight_bar, anchor/μ); None: 1, as at lag 0."""
     anchor_outputs: Tensor | None = None
-    """[R, B, D]: the policy head's outputs under the anchor, where there is a penalty."""
+    """[R, B, D]: the policy head's outputs under the anchor, where there is a penalty or a mask."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with `function` applied to every field there is."""

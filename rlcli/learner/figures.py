@@ -78,7 +78,7 @@ def step_figures(
         "update/learning_rate": hyper.learning_rate.squeeze(-1).double(),
         "update/lag": torch.full_like(count, configs[0].lag),
     }
-    if algorithm.clips:
+    if algorithm.clip_range is not None:
         figures["update/clip"] = hyper.clip.squeeze(-1).double()
     if algorithm.penalty is None:
         del figures["loss/penalty"]

@@ -22,10 +22,12 @@ NAMES = tuple(
     if name.startswith(SECTION) and key.declaration.cohort
 )
 """Every hyperparameter, by its key below `algo`."""
+FALLING = ("constant", "linear")
+"""First choices of a schedule that may fall to 0."""
 SCHEDULED = tuple(
     name
     for name in NAMES
-    if (key := KEYS.get(f"{SECTION}{name}_schedule")) and key.declaration.choices == ("constant", "linear")
+    if (key := KEYS.get(f"{SECTION}{name}_schedule")) and (key.declaration.choices or ())[:2] == FALLING
 )
 """Those that may fall to 0 over `schedule_steps`."""
 _VALUES = attrgetter(*NAMES)
@@ -49,6 +51,12 @@ class Hyperparameters:
     def exact(self, name: str) -> Tensor:
         """A hyperparameter as [R] float64."""
         return self._exact[name]
+
+    def scaled(self, name: str, factor: Tensor) -> Hyperparameters:
+        """With one hyperparameter multiplied by a factor [R] float64."""
+        exact = self._exact[name] * factor
+        rounded = {name: exact.float().unsqueeze(-1)}
+        return Hyperparameters({**self._exact, name: exact}, {**self._rounded, **rounded})
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Hyperparameters:
         """With `function` applied to every tensor."""

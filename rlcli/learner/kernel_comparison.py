@@ -106,6 +106,6 @@ def _gain(surrogate: int, start: Start, before: Tensor, after: Tensor, base: Ten
         after,
         base,
         start.objective_advantages,
-        start.hyper.clip if surrogate == learn.CLIPPED else torch.empty(0),
+        start.hyper.clip if surrogate in (learn.CLIPPED, learn.SPO) else torch.empty(0),
         start.batch.weights,
     )

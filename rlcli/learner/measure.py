@@ -43,7 +43,8 @@ def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     """Health against mu and against the anchor, which are one at lag 0."""
     start = prepared.start
     advantages = start.objective_advantages
-    clip = start.hyper.clip if start.algorithm.clips else None
+    within = start.algorithm.clip_range
+    clip = None if within is None else within(start.hyper)
     figures = health_figures("behaviour", prepared.mu, policy, advantages, clip)
     if start.configs[0].lag:
         return figures | health_figures("update", prepared.anchor, policy, advantages, clip)

@@ -20,7 +20,9 @@ from rlcli.learner.draws import PERMUTATION, sequences
 from rlcli.learner.epoch_figures import EpochFigures
 from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
+from rlcli.learner.rate import adapted_rate
 from rlcli.learner.state import TrainState, behaviour
 from rlcli.learner.successors import InOneBatch, RowByRow, Successors
 from rlcli.learner.weighting import Weighting
@@ -67,6 +69,8 @@ def prepare(
     """Everything an update's step starts from; `configs` agree on all but cohort keys."""
     config, done = configs[0], state.update.tolist()
     hyper = hyperparameters(configs, done, config.device)
+    if algorithm.adapts_rate:
+        hyper = adapted_rate(hyper, state.rate)
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
     comparison = algorithm.operations.comparison
@@ -90,6 +94,7 @@ def prepare(
         weighting = algorithm.weighting(
             hyper, transitions, batch.advantages, acting.log_prob, rollout.counted
         )
+    compared = acting if algorithm.from_behaviour else initial
     start = Start(
         algorithm,
         configs,
@@ -100,7 +105,8 @@ def prepare(
         batch,
         _objective_advantages(algorithm, batch, weighting, initial),
         weighting,
-        _penalty(algorithm, configs, hyper, state, acting if algorithm.from_behaviour else initial),
+        _penalty(algorithm, configs, hyper, state, compared),
+        None if algorithm.mask is None else MaskTerm(algorithm.mask, compared.outputs.free),
         _orders(algorithm, config, seeds, done),
         estimator.under,
         epochs,
@@ -190,7 +196,7 @@ def _batch(
         weights=_weights(algorithm.operations.comparison.ratios, hyper, initial, acting)
         if config.lag and not algorithm.from_behaviour
         else None,
-        anchor_outputs=None if algorithm.penalty is None else anchor.outputs.state,
+        anchor_outputs=anchor.outputs.state if algorithm.compares_outputs else None,
     )
 
 

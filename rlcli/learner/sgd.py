@@ -131,6 +131,7 @@ class _Gradient:
             part,
         )
         self._penalty = None if start.penalty is None else _PenaltyGradient(start.model, start.penalty)
+        self._mask = start.mask
         self._weighting, self._value_clip = start.weighting, start.configs[0].algo.value_clip
         self._rewards_entropy = any(config.algo.entropy_coef for config in start.configs)
 
@@ -149,7 +150,13 @@ class _Gradient:
         if self._part != ACTOR:
             error, slope = value_error(self._value_clip, heads.value, minibatch)
             by_value = self._hyper.value_coef * slope * scale
-        by_log_prob = minibatch.weighted(surrogate.slope) * -scale
+        log_ratio, slope_by_log_prob = log_prob - minibatch.log_anchor, surrogate.slope
+        if self._mask is not None and minibatch.anchor_outputs is not None:
+            dropped = self._mask.dropped(
+                self._model.family, minibatch.anchor_outputs, policy, log_ratio, advantages, self._hyper
+            )
+            slope_by_log_prob = torch.where(dropped, 0.0, slope_by_log_prob)
+        by_log_prob = minibatch.weighted(slope_by_log_prob) * -scale
         by_entropy = None
         if self._rewards_entropy:
             by_entropy = (self._hyper.entropy_coef * -scale).expand_as(by_log_prob)
@@ -158,7 +165,6 @@ class _Gradient:
             pulled_output, pulled_free = self._penalty(heads, minibatch.anchor_outputs, scale)
             for_output, for_free = for_output + pulled_output, for_free + pulled_free
         gradient = linear.vjp(Heads(for_output, for_free, by_value))
-        log_ratio = log_prob - minibatch.log_anchor
         objective = minibatch.weighted(surrogate.value if ascended is None else ascended.float())
         return gradient, _Samples(log_ratio, objective, error, policy.entropy())
 

@@ -69,6 +69,8 @@ class TrainState(NamedTuple):
     """The `lag` policies before this one, oldest first; leaves [R, lag, ...]."""
     coefficient: Tensor
     """[R] float64: the factor of an adaptive penalty's beta (`learner/penalty.py`)."""
+    rate: Tensor
+    """[R, 1] float64: the factor of an adaptive learning rate (`learner/rate.py`); [R, 0] without one."""
     phases: Phases
     update: Tensor
     """[R] int64: updates done."""
@@ -81,6 +83,8 @@ def fresh(
     lag: int,
     phases: Phases,
     second_moment: float = 0.0,
+    *,
+    adapts_rate: bool = False,
 ) -> TrainState:
     """The state before the first update, from initial parameters [R, P]."""
     runs = parameters.shape[0]
@@ -92,6 +96,7 @@ def fresh(
         discounted=torch.zeros(runs, num_envs, dtype=torch.float64),
         queue=map_leaves(lambda leaf: torch.stack([leaf] * lag, 1) if lag else leaf[:, None][:, :0], policy),
         coefficient=torch.ones(runs, dtype=torch.float64),
+        rate=torch.ones(runs, int(adapts_rate), dtype=torch.float64),
         phases=phases,
         update=torch.zeros(runs, dtype=torch.int64),
     )

@@ -14,11 +14,12 @@ from torch import Tensor
 
 from rlcli.config.schema import AlgoConfig, RunConfig
 from rlcli.learner import comparison
-from rlcli.learner.algorithm import Algorithm, Budget, StepRule, Surrogate
+from rlcli.learner.algorithm import Algorithm, Budget, ClipRange, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
 from rlcli.learner.critic import fit
 from rlcli.learner.draws import permutation
 from rlcli.learner.hyperparameters import Hyperparameters
+from rlcli.learner.mask import Mask
 from rlcli.learner.measure import objective_gradient
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
@@ -30,7 +31,7 @@ from rlcli.learner.trust_region import trust_region
 from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
 from rlcli.maths.differentiate import derivative, outside
-from rlcli.maths.surrogates import Objective, clip_budget
+from rlcli.maths.surrogates import Objective, clip_budget, clip_budget_apart, tv_budget
 from rlcli.nets.observations import advance
 
 Estimate = Callable[[AlgoConfig, Hyperparameters, Transitions], tuple[Tensor, Tensor]]
@@ -43,14 +44,16 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
     algo = config.algo
     return Algorithm(
         targets=partial(_targets_in_c(algo.targets) if in_c else TARGETS[algo.targets], algo),
-        surrogate=with_slope(SURROGATES[algo.surrogate]),
+        surrogate=with_slope(_surrogate(algo)),
         weighting=_weighting(algo) if algo.surrogate == "weighted" else None,
         penalty=_penalty(algo),
+        mask=Mask(algo.dppo_divergence == "tv") if algo.surrogate == "dppo" else None,
         step_rule=STEP_RULES[algo.step_rule],
         optimiser=OPTIMISERS[algo.optimiser],
         operations=_in_c(algo) if in_c else TORCH,
         budget=_budget(algo, in_c=in_c),
-        clips=algo.surrogate == "clipped",
+        clip_range=_clip_range(algo),
+        adapts_rate=algo.learning_rate_schedule == "adaptive_kl",
         from_behaviour=algo.anchor == "behaviour",
         whitens_batch=algo.normalize_advantage == "batch",
         whitens_minibatches=algo.normalize_advantage == "minibatch",
@@ -79,7 +82,7 @@ def _in_c(algo: AlgoConfig) -> Operations:
     from rlcli.kernels import draws, estimators, learn, moments, whiten
     from rlcli.learner import kernel, kernel_comparison
 
-    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE}
+    surrogates = {"clipped": learn.CLIPPED, "ratio": learn.RATIO, "score": learn.SCORE, "spo": learn.SPO}
     optimisers = {"adam": learn.ADAM, "rmsprop": learn.RMSPROP, "sgd": learn.SGD}
     codes = kernel.Codes(surrogates[algo.surrogate], optimisers[algo.optimiser])
     return Operations(
@@ -141,6 +144,8 @@ def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) 
         hyper.gae_lambda,
         hyper.rho_bar,
         hyper.c_bar,
+        None if algo.rho_bar_pg is None else torch.full_like(hyper.rho_bar, algo.rho_bar_pg),
+        mixes=algo.vtrace_bootstrap == "lambda_mix",
     )
     # A ratio surrogate brings the ratio itself; the score function has it from its advantage.
     advantages = found.ratios * found.advantages if algo.surrogate == "score" else found.advantages
@@ -151,12 +156,53 @@ def _clipped(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hy
     return surrogates.clipped((log_prob - log_anchor).exp(), advantages, hyper.clip)
 
 
+def _clipped_apart(
+    algo: AlgoConfig, log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters
+) -> Objective:
+    ratio, dual = (log_prob - log_anchor).exp(), algo.clip_dual or torch.inf
+    return surrogates.clipped_apart(ratio, advantages, hyper.clip, _clip_high(algo, hyper), dual)
+
+
+def _spo(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Objective:
+    return surrogates.penalised_ratio((log_prob - log_anchor).exp(), advantages, hyper.clip)
+
+
+def _cispo(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Objective:
+    return surrogates.weighted_score(log_prob - log_anchor, advantages, hyper.clip)
+
+
+def _cispo_apart(
+    algo: AlgoConfig, log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters
+) -> Objective:
+    return surrogates.weighted_score(log_prob - log_anchor, advantages, _clip_high(algo, hyper))
+
+
+def _clip_high(algo: AlgoConfig, hyper: Hyperparameters) -> Tensor:
+    return hyper.clip if algo.clip_high is None else torch.full_like(hyper.clip, algo.clip_high)
+
+
 def _ratio(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, _: Hyperparameters) -> Objective:
     return surrogates.importance_ratio((log_prob - log_anchor).exp(), advantages)
 
 
 def _score(log_prob: Tensor, _: Tensor, advantages: Tensor, __: Hyperparameters) -> Objective:
     return surrogates.score(log_prob, advantages)
+
+
+def _surrogate(algo: AlgoConfig) -> Formula:
+    """The formula of a name; another where the range has an upper end or a floor of its own."""
+    if algo.surrogate not in APART or (algo.clip_high is None and algo.clip_dual is None):
+        return SURROGATES[algo.surrogate]
+    return partial(APART[algo.surrogate], algo)
+
+
+def _clip_range(algo: AlgoConfig) -> ClipRange | None:
+    """Within which ratios a surrogate gains; cispo's weights are clipped, not its gains."""
+    if algo.surrogate not in ("clipped", "spo"):
+        return None
+    if algo.surrogate == "spo" or algo.clip_high is None:
+        return lambda hyper: hyper.clip
+    return lambda hyper: torch.cat((hyper.clip, _clip_high(algo, hyper)), -1)
 
 
 def _weighting(algo: AlgoConfig) -> Callable[..., Weighting]:
@@ -181,12 +227,22 @@ def _budget(algo: AlgoConfig, *, in_c: bool) -> Budget:
     """The KL that the row declares, else `health.kl_reference`."""
     if algo.step_rule == "natural":
         return lambda _, hyper: hyper.delta.squeeze(-1).double()
-    if algo.surrogate == "clipped":
+    if algo.surrogate in ("clipped", "spo"):
+        if algo.surrogate == "clipped" and algo.clip_high is not None:
+            return lambda _, hyper: _budget_apart(hyper.clip, _clip_high(algo, hyper))
         budget = _clip_budget(in_c=in_c)
         return lambda _, hyper: budget(hyper.clip.squeeze(-1).double())
+    if algo.surrogate == "dppo":
+        if algo.dppo_divergence == "tv":
+            return lambda _, hyper: tv_budget(hyper.exact("dppo_threshold"))
+        return lambda _, hyper: hyper.exact("dppo_threshold")
     if algo.penalty != "none" and algo.beta_schedule == "adaptive":
         return lambda _, hyper: hyper.exact("kl_target")
     return _reference
+
+
+def _budget_apart(clip: Tensor, clip_high: Tensor) -> Tensor:
+    return clip_budget_apart(clip.squeeze(-1).double(), clip_high.squeeze(-1).double())
 
 
 def _clip_budget(*, in_c: bool) -> Callable[[Tensor], Tensor]:
@@ -207,7 +263,12 @@ SURROGATES: dict[str, Formula] = {
     "ratio": _ratio,
     "score": _score,
     "weighted": _score,  # of coefficients in place of advantages: weighting.py
+    "spo": _spo,
+    "dppo": _ratio,  # without the gradients that its mask drops: mask.py
+    "cispo": _cispo,
 }
+APART: dict[str, Callable[..., Objective]] = {"clipped": _clipped_apart, "cispo": _cispo_apart}
+"""Of a clip range whose ends differ, and a floor; they take the config first."""
 TORCH = Operations(
     TorchDescent,
     fit,

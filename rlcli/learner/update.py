@@ -19,6 +19,7 @@ from rlcli.learner.algorithm import Algorithm, Improvement
 from rlcli.learner.batch import Batch
 from rlcli.learner.measure import measure
 from rlcli.learner.prepare import Prepared, prepare
+from rlcli.learner.rate import next_factor
 from rlcli.learner.state import TrainState, pushed
 from rlcli.learner.statistics import advanced_statistics
 from rlcli.nets.policy import Model, Snapshot
@@ -92,15 +93,18 @@ def _after(
     observed, returned, carried = advanced_statistics(
         start.algorithm.operations, config, start.hyper, start.model, state, rollout
     )
-    coefficient = state.coefficient
+    coefficient, rate, spent = state.coefficient, state.rate, figures[start.algorithm.spent]
     if penalty is not None:
-        coefficient = penalty.adapted(start.hyper, coefficient, figures[start.algorithm.spent])
+        coefficient = penalty.adapted(start.hyper, coefficient, spent)
+    if start.algorithm.adapts_rate:
+        rate = next_factor(start.hyper, rate, spent)
     return TrainState(
         policy=Snapshot(improvement.parameters, observed),
         optimiser=improvement.optimiser,
         reward_moments=returned,
         discounted=carried,
         coefficient=coefficient,
+        rate=rate,
         queue=pushed(state.queue, state.policy),
         phases=state.phases if improvement.phases is None else improvement.phases,
         update=state.update + 1,

@@ -114,9 +114,9 @@ class VTrace(NamedTuple):
     targets: Tensor
     """v_s: value targets."""
     advantages: Tensor
-    """r_s + γ v_{s+1} - V(s_s), not multiplied by ρ: what a ratio surrogate takes."""
+    """r_s + γ x_{s+1} - V(s_s), not multiplied by ρ: what a ratio surrogate takes."""
     ratios: Tensor
-    """ρ_s = min(ρ̄, π/μ): what the score function multiplies its advantage by."""
+    """min(ρ̄_pg, π/μ): what the score function multiplies its advantage by."""
 
 
 def capped(ratios: Tensor, cap: Tensor) -> Tensor:
@@ -135,6 +135,9 @@ def vtrace(
     trace_decay: Tensor,
     rho_bar: Tensor,
     c_bar: Tensor,
+    rho_bar_pg: Tensor | None = None,
+    *,
+    mixes: bool = False,
 ) -> VTrace:
     """v_s = V(s_s) + Σ_{t≥s} γ^{t-s} (Π_{s≤i<t} c_i) ρ_t (r_t + γ V(s_{t+1}) - V(s_t)), `log_rhos` log π/μ.
 
@@ -142,6 +145,9 @@ def vtrace(
     v_{s+1} is V(s_{s+1}), and 0 beyond a termination. The targets' fixed point is the value of the policy
     proportional to min(ρ̄ μ, π). At π = μ (and ρ̄, c̄ ≥ 1) the targets are GAE(λ) + V, and the advantages
     δ_s + γ GAE(λ)_{s+1}. Source: Espeholt et al. 2018, 'IMPALA', equation 1 and section 4.2; λ by remark 2.
+    Advantages bootstrap from x = v (q_s = r_s + γ v_{s+1} of section 4.2), or with `mixes` from
+    x = λ v + (1 - λ) V, as rlax's `vtrace_td_error_and_advantage` does; that is GAE(λ) at π = μ. The policy
+    gradient's own cap `rho_bar_pg`, ρ̄ by default, is rlax's too (`clip_pg_rho_threshold`).
     Munos et al. 2016's Retrace(λ) is not a case of it: it corrects the values of actions, which no critic
     here has, and ends its products one factor later.
     """
@@ -155,9 +161,11 @@ def vtrace(
         correction = torch.addcmul(delta, decay, correction)
         reversed_corrections.append(correction)
     corrections = torch.stack(reversed_corrections[::-1])
-    following = torch.where((terminated | truncated)[:-1], 0.0, gamma * corrections[1:])
+    share = gamma * trace_decay if mixes else gamma
+    following = torch.where((terminated | truncated)[:-1], 0.0, share * corrections[1:])
     advantages = deltas + torch.cat((following, torch.zeros_like(deltas[:1])))
-    return VTrace(values + corrections, advantages, ratios)
+    for_policy = ratios if rho_bar_pg is None else capped(rhos, rho_bar_pg)
+    return VTrace(values + corrections, advantages, for_policy)
 
 
 def discounted_returns(

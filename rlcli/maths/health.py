@@ -118,13 +118,13 @@ def clip_figures(
 ) -> dict[str, Tensor]:
     """Figures of an algorithm that clips: shares of samples outside its range, and where the clip is active.
 
-    `clip` ε is [R, 1]; `advantages` are whitened over the batch. The clip is active for a sample when
-    (ρ > 1+ε and A > 0) or (ρ < 1-ε and A < 0).
+    `clip` is ε [R, 1], or ε below 1 and ε' above it [R, 2]; `advantages` are whitened over the batch. The
+    clip is active for a sample when (ρ > 1+ε' and A > 0) or (ρ < 1-ε and A < 0).
     """
-    excess = log_ratio.exp() - 1.0
-    active = ((excess > clip) & (advantages > 0.0)) | ((excess < -clip) & (advantages < 0.0))
+    excess, below, above = log_ratio.exp() - 1.0, clip[..., :1], clip[..., -1:]
+    active = ((excess > above) & (advantages > 0.0)) | ((excess < -below) & (advantages < 0.0))
     return {
-        "clip_fraction_own": _mean((excess.abs() > clip).double(), weights),
+        "clip_fraction_own": _mean(((excess > above) | (excess < -below)).double(), weights),
         "clip_active": _mean(active.double(), weights),
     }
 

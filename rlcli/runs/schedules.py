@@ -12,7 +12,7 @@ def ending_schedules(config: RunConfig) -> list[str]:
     algo = config.algo
     linear = {
         "algo.learning_rate": algo.learning_rate_schedule == "linear" and algo.learning_rate > 0,
-        "algo.clip": algo.surrogate == "clipped" and algo.clip_schedule == "linear",
+        "algo.clip": algo.surrogate in ("clipped", "spo", "cispo") and algo.clip_schedule == "linear",
         "algo.beta": algo.penalty != "none" and algo.beta_schedule == "linear",
     }
     return [name for name, has_end in linear.items() if has_end]

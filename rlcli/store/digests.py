@@ -36,6 +36,7 @@ QUANTITY_OF = {
     "train.queue.parameters": "parameters",
     "train.optimiser": "optimiser",
     "train.coefficient": "optimiser",
+    "train.rate": "optimiser",
     "train.update": "optimiser",
     "train.policy.moments": "normaliser",
     "train.queue.moments": "normaliser",

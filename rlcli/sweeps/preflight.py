@@ -51,6 +51,24 @@ def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
         )
 
 
+def divergence_is_closed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """The divergence that a mask compares has a closed form for the environment's actions."""
+    from rlcli.envs.registry import describe
+
+    algo = config.algo
+    if algo.surrogate != "dppo" or algo.dppo_divergence != "tv":
+        return
+    with contextlib.suppress(UserError):  # a fault of `environment_exists`
+        kind = describe(config.env).action.kind
+        if kind != "discrete":
+            names = {"multidiscrete": "MultiDiscrete", "multibinary": "MultiBinary", "box": "Box"}
+            yield Fault(
+                f"algo.dppo_divergence=tv has no closed form for the {names[kind]} actions of "
+                f"{config.env.id}; use algo.dppo_divergence=kl.",
+                frozenset({"algo.dppo_divergence", "env.id"}),
+            )
+
+
 def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Packages of the chosen loggers are installed."""
     from rlcli.loggers import tensorboard, wandb
@@ -121,6 +139,7 @@ def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
 CHECKS: tuple[Check, ...] = (
     environment_exists,
     whole_episodes_fit,
+    divergence_is_closed,
     loggers_are_installed,
     device_exists,
     backend_takes_it,

@@ -56,6 +56,10 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "env.backend": {"env__backend": "torch"},
     "network.hidden": {"network__hidden": (4,) * 9},
     "algo.surrogate": {"algo__surrogate": "weighted"},
+    "algo.clip_high": {"algo__clip_high": 0.3},
+    "algo.clip_dual": {"algo__clip_dual": 3.0},
+    "algo.rho_bar_pg": {"algo__targets": "vtrace", "algo__rho_bar_pg": 2.0},
+    "algo.vtrace_bootstrap": {"algo__targets": "vtrace", "algo__vtrace_bootstrap": "lambda_mix"},
 }
 
 
@@ -88,6 +92,14 @@ def test_what_is_not_covered_trains_in_torch_and_c_is_refused_with_the_key(key: 
     assert "is not covered, only" in str(found)
     with pytest.raises(UserError, match=rf"compute\.kernel=c: {key}=.*compute\.kernel=auto"):
         chosen(tiny(**UNCOVERED[key], compute__kernel="c"))
+
+
+@pytest.mark.parametrize("surrogate", ["dppo", "cispo"])
+def test_surrogates_that_torch_alone_has(surrogate: str) -> None:
+    found = chosen(tiny(algo__surrogate=surrogate))
+    assert str(found) == (
+        f"torch, because algo.surrogate={surrogate} is not covered, only clipped, ratio, score and spo"
+    )
 
 
 @pytest.mark.usefixtures("missing")

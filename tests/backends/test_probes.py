@@ -49,6 +49,9 @@ ALGORITHMS: dict[str, tuple[int, dict]] = {
         ROWS["mdpo"] | {"epochs": 10, "learning_rate": 0.01, "learning_rate_schedule": "linear"},
     ),
     "trpo": (40, ROWS["trpo"] | {"delta": 0.05, "epochs": 8, "minibatches": 2}),
+    "spo": (30, ROWS["spo"]),
+    "dppo": (30, ROWS["dppo"]),
+    "cispo": (30, ROWS["cispo"]),
     "reinforce": (60, ROWS["reinforce"] | {"epochs": 4, "learning_rate": 0.01}),
     "ppg": (
         40,
@@ -87,6 +90,23 @@ def test_any_algorithm_learns_the_best_real_number(name):
 def test_any_algorithm_discounts_a_reward_one_step_ahead_once(name):
     updates, row = ALGORITHMS[name]
     assert values(trained("Discounted", updates, **row), [0.0, 1.0]) == pytest.approx([0.9, 1.0], abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ROWS["dppo"] | {"dppo_divergence": "tv", "dppo_threshold": 0.1},
+        {"clip_high": 0.28, "clip_dual": 3.0},
+        {"learning_rate_schedule": "adaptive_kl", "learning_rate_max": 0.02, "learning_rate_kl": 0.02},
+        {"targets": "vtrace", "surrogate": "score", "rho_bar_pg": 2.0, "vtrace_bootstrap": "lambda_mix",
+         "epochs": 1, "minibatches": 1},
+    ],
+    ids=["total variation", "both clips", "adaptive rate", "V-trace that mixes"],
+)  # fmt: skip
+def test_any_option_learns_the_right_action_for_what_is_seen(options):
+    policy = trained("Match", 60 if options.get("epochs") == 1 else 25, **options)
+    assert (outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal() > 0.95).all()
+    assert values(policy, [-1.0, 1.0]) == pytest.approx([1.0, 1.0], abs=0.1)
 
 
 def test_phases_learn_on_one_trunk_too():

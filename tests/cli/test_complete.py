@@ -55,7 +55,12 @@ def words(line: str, current: str) -> list[str]:
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),
         ("train", "tuned=ppo/P", ["tuned=ppo/Pendulum-v1"]),
         ("train", "env=CartPole-v1", ["env=CartPole-v1"]),
-        ("train", "algo.cl", ["algo.clip=", "algo.clip_schedule="]),
+        ("train", "algo.clip_s", ["algo.clip_schedule="]),
+        (
+            "train",
+            "algo.cl",
+            ["algo.clip=", "algo.clip_schedule=", "algo.clip_high=", "algo.clip_dual="],
+        ),
         ("train", "algo.anch", ["algo.anchor=update", "algo.anchor=behaviour", "algo.anchor="]),
         ("train seed=1", "network.shared=", ["network.shared=true", "network.shared=false"]),
         ("train", "algo.gamma=", ["algo.gamma=0.99"]),

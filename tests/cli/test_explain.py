@@ -26,7 +26,11 @@ def test_each_by_its_name(name: str, rlcli: Rlcli) -> None:
 
 def test_what_is_said_of_a_key(rlcli: Rlcli) -> None:
     (row,) = rlcli("explain", "algo.clip", "--json").rows()
-    assert (row["default"], row["range"], row["used_by"]) == (0.2, "> 0, < 1", "algo.surrogate=clipped")
+    assert (row["default"], row["range"], row["used_by"]) == (
+        0.2,
+        "> 0, < 1",
+        "algo.surrogate=clipped|spo|cispo",
+    )
     out = rlcli("explain", "algo.rollout_steps").out
     for said in ("unit: steps per environment", "default: 128", "range: >= 1", "type: whole number"):
         assert said in out

@@ -37,7 +37,7 @@ def numbers(runs: int, dtype: torch.dtype = torch.float32) -> SimpleNamespace:
 
 
 def choices(n_step: int = 4, surrogate: str = "clipped") -> SimpleNamespace:
-    return SimpleNamespace(n_step=n_step, surrogate=surrogate)
+    return SimpleNamespace(n_step=n_step, surrogate=surrogate, rho_bar_pg=None, vtrace_bootstrap="v")
 
 
 @pytest.mark.broken_by(

@@ -21,6 +21,10 @@ SURROGATES = {
         learn.RATIO,
         lambda log, base, given, _: surrogates.importance_ratio((log - base).exp(), given),
     ),
+    "spo": (
+        learn.SPO,
+        lambda log, base, given, clip: surrogates.penalised_ratio((log - base).exp(), given, clip),
+    ),
     "score": (learn.SCORE, lambda log, _, given, __: surrogates.score(log, given)),
 }
 

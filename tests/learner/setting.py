@@ -50,6 +50,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "learning_rate_schedule": "constant", "entropy_coef": 0.01, "beta_clone": 1.0,
         "normalize_advantage": "batch", "max_grad_norm": None,
     },
+    "spo": {"targets": "gae", "surrogate": "spo", "step_rule": "sgd", "normalize_advantage": "minibatch"},
+    "dppo": {
+        "targets": "gae", "surrogate": "dppo", "anchor": "behaviour", "step_rule": "sgd",
+        "dppo_divergence": "kl", "normalize_advantage": "minibatch",
+    },
+    "cispo": {
+        "targets": "gae", "surrogate": "cispo", "step_rule": "sgd", "clip": 0.2,
+        "normalize_advantage": "minibatch",
+    },
 }  # fmt: skip
 """What makes each algorithm what it is, apart from sizes and rates; conf/algo/ has the whole rows."""
 
@@ -118,6 +127,7 @@ def stage(*configs: RunConfig) -> Stage:
         config.lag,
         phases or no_phases(len(configs)),
         row.optimiser.initial_second,
+        adapts_rate=row.adapts_rate,
     )
     return Stage(configs, model, collector, state)
 

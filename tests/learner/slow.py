@@ -46,6 +46,8 @@ class SlowLearner:
         self.optimiser = {"adam": self.adam, "rmsprop": self.rmsprop, "sgd": self.sgd}[algo.optimiser]()
         self.updates = 0
         self.coefficient = 1.0
+        self.rate = config.algo.learning_rate
+        self.masks: list[float] = []
         self.observed: list[np.ndarray] = []
         self.returned: list[np.ndarray] = []
         self.accumulated = np.zeros(config.env.num_envs)
@@ -122,7 +124,7 @@ class SlowLearner:
         run = OneRun(rollout)
         ahead = max(0.0, 1 - self.updates * config.batch_size / (config.schedule_steps or config.total_steps))
         clip = algo.clip * (ahead if algo.clip_schedule == "linear" else 1.0)
-        rate = algo.learning_rate * (ahead if algo.learning_rate_schedule == "linear" else 1.0)
+        rate = self.rate * (ahead if algo.learning_rate_schedule == "linear" else 1.0)
         beta = self.beta()
         x = self.whitened(run.observations)
         rewards = run.rewards
@@ -162,6 +164,11 @@ class SlowLearner:
             self.coefficient /= 2 if divergence < algo.kl_target / 1.5 else 1
             self.coefficient = max(self.coefficient, algo.beta_min or 0.0)
             self.coefficient = min(self.coefficient, algo.beta_max or float("inf"))
+        if algo.learning_rate_schedule == "adaptive_kl":
+            divergence = kl_divergence(mu, pi).mean()
+            self.rate /= 1.5 if divergence > 2 * algo.learning_rate_kl else 1
+            self.rate *= 1.5 if divergence < algo.learning_rate_kl / 2 else 1
+            self.rate = min(max(self.rate, algo.learning_rate_min), algo.learning_rate_max)
         found = (
             health(mu, pi, actions)
             | self.judgement(mu, pi, actions, judged, clip)
@@ -198,12 +205,22 @@ class SlowLearner:
 
     def objective(self, log_prob: Tensor, log_mu: Tensor, advantages: Tensor, clip: float) -> Tensor:
         """What the policy ascends, a number a sample."""
-        ratio = (log_prob - log_mu).exp()
-        match self.config.algo.surrogate:
+        algo, ratio = self.config.algo, (log_prob - log_mu).exp()
+        held = ratio.clamp(1 - clip, 1 + (algo.clip_high or clip))
+        match algo.surrogate:
             case "clipped":
-                return torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-            case "ratio":
+                found = torch.minimum(ratio * advantages, held * advantages)
+                if algo.clip_dual is None:
+                    return found
+                return torch.where(advantages < 0, torch.maximum(found, algo.clip_dual * advantages), found)
+            case "ratio" | "dppo":
                 return ratio * advantages
+            case "spo":
+                return ratio * advantages - advantages.abs() / (2 * clip) * (ratio - 1) ** 2
+            case "cispo":
+                # From the cap on, the line in log pi that continues it.
+                held = ratio.clamp(max=1 + (algo.clip_high or clip))
+                return held * (1 + (ratio / held).log()) * advantages
         return log_prob * advantages
 
     def judgement(self, mu: Any, pi: Any, actions: Tensor, judged: Tensor, clip: float) -> dict[str, Any]:
@@ -213,11 +230,18 @@ class SlowLearner:
         after, before = (self.objective(one, log_mu, judged, clip) for one in (log_pi, log_mu))
         found = {"update/gain_realised": (after - before).mean()}
         allowed = algo.kl_target if algo.beta_schedule == "adaptive" else self.config.health.kl_reference
-        if algo.surrogate == "clipped":
-            ratio, allowed = (log_pi - log_mu).exp(), -0.5 * np.log(1 - clip**2)
-            held = ((ratio > 1 + clip) & (judged > 0)) | ((ratio < 1 - clip) & (judged < 0))
+        if algo.surrogate == "dppo":
+            allowed = algo.dppo_threshold
+            if algo.dppo_divergence == "tv":
+                allowed = 2 * algo.dppo_threshold**2
+        if algo.surrogate in ("clipped", "spo"):
+            ratio, high = (log_pi - log_mu).exp(), algo.clip_high or clip
+            up = clip / (clip + high)
+            allowed = -up * np.log(1 + high) - (1 - up) * np.log(1 - clip)
+            held = ((ratio > 1 + high) & (judged > 0)) | ((ratio < 1 - clip) & (judged < 0))
+            outside = (ratio > 1 + high) | (ratio < 1 - clip)
             found |= {
-                "behaviour/clip_fraction_own": ((ratio - 1).abs() > clip).double().mean(),
+                "behaviour/clip_fraction_own": outside.double().mean(),
                 "behaviour/clip_active": held.double().mean(),
                 "update/clip": clip,
             }
@@ -273,7 +297,10 @@ class SlowLearner:
         elif algo.normalize_advantage == "batch":
             advantages = judged
         policy, value = self.policy(x), self.value(x)
-        gain = self.objective(policy.log_prob(actions), log_mu, advantages, clip).mean()
+        gain = self.objective(policy.log_prob(actions), log_mu, advantages, clip)
+        if algo.surrogate == "dppo":
+            gain = torch.where(self.masked(policy, anchor(), actions, advantages), gain.detach(), gain)
+        gain = gain.mean()
         error = (value - targets) ** 2
         if algo.value_clip is not None:
             held = values + (value - values).clamp(-algo.value_clip, algo.value_clip)
@@ -299,6 +326,18 @@ class SlowLearner:
             "policy": -gain.item(), "value": error.mean().item(), "entropy": entropy.item(),
             "penalty": penalty.item(), "total": total.item(), "norm": norm.item(),
         }  # fmt: skip
+
+    def masked(self, policy: Any, anchor: Any, actions: Tensor, advantages: Tensor) -> Tensor:
+        """Samples of states too far from the anchor, that would go further."""
+        if self.config.algo.dppo_divergence == "tv":
+            divergence = (policy.probs - anchor.probs).abs().sum(-1) / 2
+        else:
+            divergence = kl_divergence(anchor, policy)
+        ratio = (policy.log_prob(actions) - anchor.log_prob(actions)).exp()
+        outward = ((ratio > 1) & (advantages > 0)) | ((ratio < 1) & (advantages < 0))
+        found = outward & (divergence > self.config.algo.dppo_threshold)
+        self.masks.append(found.double().mean().item())
+        return found
 
     def remember(self, run: Rollout) -> None:
         """Statistics advance once, after the update, from the raw data."""

@@ -41,6 +41,10 @@ def move(env: str, **algo) -> torch.Tensor:
         {"surrogate": "ratio", "penalty": "kl_pi_anchor", "beta": 50.0},
         {"surrogate": "ratio", "penalty": "kl_pi_anchor", "beta_schedule": "linear"},
         {"surrogate": "clipped", "penalty": "kl_pi_anchor", "beta_schedule": "inverse"},
+        {"surrogate": "clipped", "clip_high": 0.3, "clip_dual": 3.0},
+        {"surrogate": "spo"},
+        {"surrogate": "dppo"},
+        {"surrogate": "cispo", "clip_high": 1.0},
     ],
     ids=lambda other: " ".join(map(str, other.values())),
 )

@@ -55,6 +55,26 @@ REFUSED = {
     "algo=a2c algo.weights=per_step": "algo.weights has no effect with algo.surrogate=score",
     "algo=a2c collect.whole_episodes=true": "it needs algo.surrogate=weighted",
     "algo=ppo algo.surrogate=cliped": "did you mean 'clipped'",
+    "algo=spo algo.clip_high=0.3": "algo.clip_high has no effect with algo.surrogate=spo; it needs "
+    "algo.surrogate=clipped|cispo",
+    "algo=dppo algo.clip=0.3": "algo.clip has no effect with algo.surrogate=dppo",
+    "algo=ppo algo.dppo_threshold=0.1": "algo.dppo_threshold has no effect with algo.surrogate=clipped",
+    "algo=dppo algo.dppo_divergence=tvv": "did you mean 'tv'",
+    "algo=dppo algo.step_rule=natural": "where no sample is masked; use algo.surrogate=ratio",
+    "algo=cispo tuned=none algo.clip=0.3 algo.clip_high=3": "algo.clip=0.3 has no effect with "
+    "algo.surrogate=cispo and algo.clip_high=3",
+    "algo=cispo algo.clip_dual=3": "algo.clip_dual has no effect with algo.surrogate=cispo",
+    "algo=ppo algo.clip_dual=1": "algo.clip_dual=1: must be > 1",
+    "algo=ppo tuned=none algo.clip_high=0.3 algo.clip_schedule=linear": "would lower algo.clip to 0 and "
+    "leave algo.clip_high=0.3",
+    "algo=ppo algo.learning_rate_kl=0.1": "algo.learning_rate_kl has no effect with "
+    "algo.learning_rate_schedule=linear; it needs algo.learning_rate_schedule=adaptive_kl",
+    "algo=trpo algo.learning_rate_schedule=adaptive_kl": "whose learning rate moves the value function alone",
+    "algo=ppo algo.learning_rate_schedule=adaptive_kl algo.learning_rate=1": "algo.learning_rate=1 is "
+    "outside algo.learning_rate_min=1e-05 and algo.learning_rate_max=0.01",
+    "algo=a2c algo.rho_bar_pg=2": "algo.rho_bar_pg has no effect with algo.targets=gae",
+    "algo=ppo algo.targets=vtrace algo.rho_bar_pg=2": "it needs algo.surrogate=score",
+    "algo=ppo algo.vtrace_bootstrap=v": "algo.vtrace_bootstrap has no effect with algo.targets=gae",
 }
 
 
@@ -92,6 +112,16 @@ PHASES = "algo=ppg algo.auxiliary_every=2 algo.auxiliary_minibatches=4"
         f"{PHASES} network.shared=true algo.penalty=kl_pi_anchor algo.beta=0.5",
         f"{PHASES} algo.epochs=3 algo.recompute=epoch algo.targets=vtrace lag=1",
         f"{PHASES} algo.loss_reduction=sum algo.value_clip=0.2 algo.target_kl=0.01",
+        "algo=spo lag=2 algo.penalty=kl_pi_anchor algo.beta=0.5",
+        "algo=trpo algo.surrogate=spo",
+        "algo=trpo algo.surrogate=cispo algo.clip_high=2",
+        "algo=dppo algo.dppo_divergence=tv lag=2",
+        "algo=dppo algo.anchor=update algo.penalty=kl_anchor_pi lag=1",
+        f"{PHASES} algo.surrogate=dppo network.shared=true",
+        "algo=ppo algo.clip_high=0.28 algo.clip_dual=3 lag=1",
+        "algo=ppo algo.learning_rate_schedule=adaptive_kl lag=1",
+        f"{PHASES} algo.learning_rate_schedule=adaptive_kl",
+        "algo=impala algo.rho_bar_pg=2 algo.vtrace_bootstrap=lambda_mix algo.gae_lambda=0.9",
         "algo=a2c algo.step_rule=phasic algo.auxiliary_every=2 algo.auxiliary_minibatches=4",
     ],
 )

@@ -17,6 +17,8 @@ from tests.learner.setting import ROWS, Stage, hold, small, stage
 from tests.learner.slow import SlowLearner
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}
+FAST = {"learning_rate": 0.02, "epochs": 3, "learning_rate_schedule": "constant"}
+"""Far enough from the anchor for every bound to bind."""
 VARIANTS = {
     "cartpole": small(seed=1, algo={"entropy_coef": 0.02}, envs=SHORT),
     "pendulum": small(
@@ -79,6 +81,31 @@ VARIANTS = {
         "Pendulum-v1", seed=17, envs=SHORT,
         algo=ROWS["trpo"] | {"cg_iterations": 60, "line_search": False, "normalize_advantage": "none"},
     ),
+    "spo": small(seed=20, envs=SHORT, algo=ROWS["spo"] | FAST | {"clip_schedule": "linear"}),
+    "dppo, kl": small(
+        "Pendulum-v1", seed=21, envs=SHORT, algo=ROWS["dppo"] | FAST | {"dppo_threshold": 1e-3}
+    ),
+    "dppo, tv": small(
+        seed=22, envs=SHORT, algo=ROWS["dppo"] | FAST | {"dppo_divergence": "tv", "dppo_threshold": 0.01}
+    ),
+    "cispo": small("Pendulum-v1", seed=23, envs=SHORT, algo=ROWS["cispo"] | FAST | {"clip": 0.05}),
+    "cispo, higher": small(seed=24, envs=SHORT, algo=ROWS["cispo"] | FAST | {"clip": 0.05, "clip_high": 0.1}),
+    "clip-higher": small(seed=25, envs=SHORT, algo=FAST | {"clip": 0.02, "clip_high": 0.08}),
+    "dual clip": small(
+        "Pendulum-v1", seed=26, envs=SHORT, algo=FAST | {"learning_rate": 0.05, "clip": 0.1, "clip_dual": 1.1}
+    ),
+    "spo in a natural step": small(
+        seed=27, envs=SHORT, algo=ROWS["trpo"] | {"surrogate": "spo", "cg_iterations": 60, "delta": 0.05}
+    ),
+    "a rate that rises": small(
+        seed=28, envs=SHORT,
+        algo={"learning_rate_schedule": "adaptive_kl", "learning_rate_kl": 1.0, "learning_rate_max": 0.004},
+    ),
+    "a rate that falls": small(
+        "Pendulum-v1", seed=29, envs=SHORT,
+        algo=FAST | {"learning_rate_schedule": "adaptive_kl", "learning_rate_kl": 1e-6,
+                     "learning_rate_max": 1.0},
+    ),
     "a ball of parameters": small(
         seed=18, envs=SHORT,
         algo=ROWS["trpo"] | {"metric": "euclidean", "surrogate": "score", "delta": 0.003},
@@ -112,6 +139,41 @@ VARIANTS = {
     'return Penalty(algo.penalty != "kl_pi_anchor", schedule, adapts)',
     case="the second step of mdpo",
 )
+@pytest.mark.broken_by(
+    "a mask that is not applied",
+    "learner/sgd.py",
+    "slope_by_log_prob = torch.where(dropped, 0.0, slope_by_log_prob)",
+    "slope_by_log_prob = torch.where(dropped, slope_by_log_prob, slope_by_log_prob)",
+    case="dppo, kl",
+)
+@pytest.mark.broken_by(
+    "the KL for the total variation",
+    "learner/mask.py",
+    "if not self.total_variation:",
+    "if self.total_variation:",
+    case="dppo, tv",
+)
+@pytest.mark.broken_by(
+    "an adaptive rate that falls where it should rise",
+    "learner/rate.py",
+    "raised = torch.where(kl < target / BAND, rate * STEP, rate)",
+    "raised = torch.where(kl < target / BAND, rate / STEP, rate)",
+    case="a rate that rises",
+)
+@pytest.mark.broken_by(
+    "an adaptive rate without its maximum",
+    "learner/rate.py",
+    'torch.maximum(moved, hyper.exact("learning_rate_min")), hyper.exact("learning_rate_max")',
+    'torch.maximum(moved, hyper.exact("learning_rate_min")), moved',
+    case="a rate that rises",
+)
+@pytest.mark.broken_by(
+    "an adaptive rate that does not fall",
+    "learner/rate.py",
+    "moved = torch.where(kl > BAND * target, rate / STEP, raised)",
+    "moved = raised",
+    case="a rate that falls",
+)
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 def test_updates_come_to_where_the_slow_learner_comes(config):
     ours = stage(config)
@@ -131,6 +193,7 @@ def test_updates_come_to_where_the_slow_learner_comes(config):
                 part[0].double(), slow.parts[name].detach(), rtol=0, atol=1e-5, msg=name
             )
     assert (ours.state.policy.parameters - start).abs().max() > 5e-3
+    assert config.algo.surrogate != "dppo" or 0.0 < max(slow.masks) < 1.0
 
 
 def leaves(before: Stage, rollout: Rollout) -> list[torch.Tensor]:

@@ -218,7 +218,7 @@ def test_what_holds_while_every_ratio_lies_within_the_clip(clip, edges):
     ratio = 1 + clip * ((samples < share).double() if edges else samples).mul(2).sub(1)
     policy = Categorical(torch.zeros(64, 200, 2, dtype=torch.float64))
     figures = health(policy, policy, ratio.log())
-    own = clip_figures(ratio.log(), samples, torch.tensor(clip + 1e-12, dtype=torch.float64))
+    own = clip_figures(ratio.log(), samples, torch.tensor([clip + 1e-12], dtype=torch.float64))
     assert (own["clip_fraction_own"] == 0).all()
     assert (figures["ess"] >= 1 - clip**2 - 1e-12).all()
     assert (figures["tv_sampled"] <= clip / 2 + 1e-12).all()

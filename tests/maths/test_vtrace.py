@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -57,6 +58,60 @@ def test_vtrace_is_the_double_sum(steps, runs, envs, ends, rho_bar, c_bar):
         numbers = (float(part[column[0], 0]) for part in (gamma, trace_decay, *bars))
         for part, wanted in zip(found, corrected(given, logs, *numbers, column), strict=True):
             assert part[:, *column].tolist() == pytest.approx(wanted, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.broken_by(
+    "the policy gradient by V-trace's cap of values",
+    "maths/estimators.py",
+    "for_policy = ratios if rho_bar_pg is None else capped(rhos, rho_bar_pg)",
+    "for_policy = ratios",
+)
+def test_the_policy_gradient_has_a_cap_of_its_own():
+    """Nothing else depends on it: not the targets, not the advantages before they are weighed."""
+    given, logs = rollout(17, 2, 4, 0.15), log_ratios(17, 2, 4)
+    numbers = [per_run(2, *ends) for ends in ((0.99, 0.8), (0.95, 0.9), (1.0, 1.5), (1.0, 0.8))]
+    own = per_run(2, 2.0, 3.0)
+    found, plain = vtrace(logs, *given, *numbers, own), vtrace(logs, *given, *numbers)
+    assert torch.equal(found.targets, plain.targets)
+    assert torch.equal(found.advantages, plain.advantages)
+    for run, cap in enumerate((2.0, 3.0)):
+        assert torch.equal(found.ratios[:, run], logs[:, run].exp().clamp(max=cap))
+    assert not torch.equal(found.ratios, plain.ratios)
+    same = vtrace(logs, *given, *numbers, numbers[2])
+    assert all(torch.equal(one, two) for one, two in zip(same, plain, strict=True))
+
+
+@pytest.mark.broken_by(
+    "a mixture that bootstraps from the target alone",
+    "maths/estimators.py",
+    "share = gamma * trace_decay if mixes else gamma",
+    "share = gamma",
+)
+@pytest.mark.parametrize("ends", [0.0, 0.15, 0.6])
+def test_the_bootstrap_that_mixes_target_and_value(ends):
+    """r + γ (λ v_{s+1} + (1 - λ) V_{s+1}) - V_s, step by step; cut, it bootstraps from V alone."""
+    given, logs = rollout(17, 2, 4, ends), log_ratios(17, 2, 4)
+    gamma, decay, one = per_run(2, 0.99, 0.8), per_run(2, 0.9, 0.4), per_run(2, 1.0, 1.0)
+    found = vtrace(logs, *given, gamma, decay, one, one, mixes=True)
+    plain = vtrace(logs, *given, gamma, decay, one, one)
+    assert torch.equal(found.targets, plain.targets)
+    rewards, values, next_values, terminated, truncated = given
+    for s, run, env in itertools.product(range(17), range(2), range(4)):
+        here = s, run, env
+        mixed = 0.0 if terminated[here] else next_values[here]
+        if s < 16 and not (terminated[here] or truncated[here]):
+            share = decay[run, 0]
+            mixed = share * plain.targets[s + 1, run, env] + (1 - share) * values[s + 1, run, env]
+        wanted = rewards[here] + gamma[run, 0] * mixed - values[here]
+        assert found.advantages[here].item() == pytest.approx(float(wanted), rel=1e-11, abs=1e-11)
+
+
+def test_on_policy_the_mixture_is_gae_whatever_lambda():
+    given = rollout(20, 2, 4, 0.15)
+    gamma, decay = per_run(2, 0.99, 0.8), per_run(2, 0.9, 0.3)
+    one = torch.ones_like(gamma)
+    found = vtrace(torch.zeros_like(given.rewards), *given, gamma, decay, one, one, mixes=True)
+    torch.testing.assert_close(found.advantages, gae(*given, gamma, decay), rtol=1e-12, atol=1e-12)
 
 
 def test_the_comparison_crosses_every_cap_and_meets_every_end():

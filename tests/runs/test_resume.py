@@ -26,7 +26,7 @@ from tests.runs.resuming import (
 from tests.runs.test_continue import case
 from tests.runs.tiny import BATCH, index_of, manifest_of, rows_of, tiny
 
-ALGORITHMS = ("a2c", "impala", "mdpo", "ppg", "ppo", "ppo_kl", "reinforce", "trpo")
+ALGORITHMS = ("a2c", "dppo", "impala", "mdpo", "ppg", "ppo", "ppo_kl", "reinforce", "trpo")
 OWN = {"ppg": ("algo.auxiliary_every=3", "algo.auxiliary_minibatches=8")}
 """Sizes for so small runs: an auxiliary phase before the end, half its memory full at a kill."""
 SMALL = (

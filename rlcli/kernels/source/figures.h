@@ -11,6 +11,10 @@ INLINE double advantaged(double factor, double advantage) { return advantage == 
 // A sample's objective at a log-probability, `base` being that of the anchor.
 INLINE double objective(int64_t surrogate, double log_prob, double base, double advantage, double clip) {
   if (surrogate == SCORE) return advantaged(log_prob, advantage);
+  if (surrogate == SPO) {
+    double move = exp_of_d(log_prob - base) - 1, side = advantage < 0 ? -1 : 1;
+    return advantaged(side + move * (side - move / (2 * clip)), size_of_d(advantage));
+  }
   double gained = advantaged(exp_of_d(log_prob - base), advantage);
   return surrogate == RATIO ? gained : smaller(gained, advantage + clip * size_of_d(advantage));
 }

@@ -7,7 +7,7 @@
 #include "sums.h"
 
 enum { CATEGORICAL, BERNOULLI, GAUSSIAN };                  // families; several factors of the first, too
-enum { CLIPPED, RATIO, SCORE };                             // surrogates
+enum { CLIPPED, RATIO, SCORE, SPO };                        // surrogates
 enum { NO_PENALTY, FROM_ANCHOR, TO_ANCHOR };                // KL(anchor||pi), KL(pi||anchor)
 enum {                                                      // hyperparameters of a run
   CLIP, ENTROPY, VALUE, NORM, RATE, BETA1, BETA2, EPSILON, DECAY, FLOOR, BETA, TARGET_KL, VALUE_CLIP, NUMBERS
@@ -266,6 +266,11 @@ static void surrogate(const Lesson *lesson, int rows, float clip, float scale, R
     } else if (lesson->surrogate == SCORE) {
       value = times(room->log_prob[s], advantage);
       slope = advantage;
+    } else if (lesson->surrogate == SPO) {
+      float ratio = exp_of_f(log_ratio), move = ratio - 1.0f, size = advantage < 0 ? -advantage : advantage;
+      float side = advantage < 0 ? -1.0f : 1.0f;
+      value = times(side + move * (side - move / (2.0f * clip)), size);
+      slope = times(ratio * (side - move / clip), size);
     }
     objective[s] = room->weights[s] * value;
     room->by_log_prob[s] = room->weights[s] * slope * -scale;
