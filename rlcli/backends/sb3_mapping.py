@@ -65,6 +65,7 @@ MAPPED: Mapping[str, str] = {
     "env.id": "as with native",
     "env.num_envs": "n_envs",
     "env.kwargs": "as with native",
+    "env.wrappers": "as with native",
     "env.backend": "as with native",
     "env.normalize_observation": "by our statistics, as with native",
     "env.normalize_reward": "by our statistics, as with native",

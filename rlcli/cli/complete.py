@@ -136,6 +136,10 @@ def _values(name: str, config_dir: str | None) -> list[Candidate]:
         from rlcli.envs.registry import known_ids
 
         return [(env, "") for env in dict.fromkeys([*groups.files("env", config_dir), *known_ids()])]
+    if name == "env.wrappers":
+        from rlcli.envs.wrappers import OWN, REFUSED, known
+
+        return [(wrapper, "") for wrapper in (*OWN, *known()) if wrapper not in REFUSED]
     if name in groups.group_names(config_dir):
         files = groups.files(name, config_dir)
         return [

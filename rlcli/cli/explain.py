@@ -96,6 +96,8 @@ _EFFECTS = {"results": "yes", "maybe": "in the last digits at most", "nothing": 
 def _type_name(key: Any) -> str:
     if key.is_mapping:
         return "mapping"
+    if key.takes_calls:
+        return "list of names, each with or without arguments"
     name = {int: "whole number", float: "number", bool: "true or false", str: "text"}[key.scalar_type]
     name = f"list of {name}" if key.is_list else name
     return ", or ".join((name, *key.declaration.words, *(["null"] if key.optional else [])))

@@ -1,4 +1,4 @@
-"""`rlcli list`: lists algorithms, environments, configs, networks and launchers."""
+"""`rlcli list`: lists algorithms, environments, configs, networks, launchers and wrappers."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Kind(StrEnum):
     configs = "configs"
     networks = "networks"
     launchers = "launchers"
+    wrappers = "wrappers"
 
 
 def list_(
@@ -28,7 +29,7 @@ def list_(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List algorithms, environments, networks, or configs.
+    """List algorithms, environments, networks, wrappers, or configs.
 
     Also launchers of sweeps, with their settings. Environments marked `array` have a batched numpy version,
     and those marked `mujoco` are stepped without Gymnasium: faster, and bit for bit equal. Any other
@@ -117,10 +118,21 @@ def _launchers(_: str | None) -> list[dict[str, Any]]:
     return rows
 
 
+def _wrappers(_: str | None) -> list[dict[str, Any]]:
+    from rlcli.envs.wrappers import OWN, REFUSED, known
+
+    rows = [{"name": name, "of": "rlcli", "cannot_be_used": ""} for name in OWN]
+    return rows + [
+        {"name": name, "of": "gymnasium.wrappers", "cannot_be_used": REFUSED.get(name, "")}
+        for name in known()
+    ]
+
+
 _LISTS = {
     Kind.algos: _algos,
     Kind.envs: _envs,
     Kind.configs: _configs,
     Kind.networks: _networks,
     Kind.launchers: _launchers,
+    Kind.wrappers: _wrappers,
 }

@@ -452,6 +452,12 @@ class EnvConfig:
     id: str = key("CartPole-v1", "A Gymnasium id, or module:Id to import the module first.")
     num_envs: int = key(8, "N: environments stepped in parallel by each run.", ge=1)
     kwargs: dict[str, Any] = key({}, "Arguments of the environment's constructor.")  # noqa: RUF009
+    wrappers: tuple[str | dict[str, Any], ...] = key(
+        (),
+        "Wrappers around each environment, the innermost first: hide_velocities; a class of "
+        "gymnasium.wrappers; or module:Class of your own. With arguments: {NAME: {argument: value}}. Any "
+        "wrapper makes Gymnasium step the environment.",
+    )
     backend: str = key(
         "auto",
         "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
@@ -847,6 +853,11 @@ class Key:
     def is_list(self) -> bool:
         """Whether the value is a list."""
         return typing.get_origin(self.type) is tuple
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether each item of its list is a name, alone or as `{name: {argument: value}}`."""
+        return typing.get_origin(self.scalar_type) is types.UnionType
 
     @property
     def is_mapping(self) -> bool:

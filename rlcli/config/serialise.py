@@ -123,7 +123,7 @@ def _as_written(text: str) -> RunConfig | None:
                 section = line.removesuffix(":") + "."
                 continue
             dotted = section + name[2:] if name.startswith("  ") else name
-            own = len(value) > SHORT or KEYS[dotted].is_mapping
+            own = len(value) > SHORT or KEYS[dotted].is_mapping or KEYS[dotted].takes_calls
             flat[dotted] = _value(dotted, value) if own else _shared(dotted, value)
         config = build(flat)
     except (StorageError, ValueError, KeyError):

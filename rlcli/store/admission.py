@@ -67,7 +67,8 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
     Raises:
         UserError: it takes more time or memory than the limits.
     """
-    if not config.env.kwargs or registry.is_array(config.env):
+    has_arguments = config.env.kwargs or any(not isinstance(one, str) for one in config.env.wrappers)
+    if not has_arguments or registry.is_array(config.env):
         return
     module = registry.module_of(config.env.id)
     trusted = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
@@ -76,7 +77,10 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
     excess = exceeded_limit(partial(registry.describe, config.env))
     if excess is not None:
         given = visible(display(config.env.kwargs))
+        wrapped = visible(display(config.env.wrappers)) if config.env.wrappers else ""
         shown = given if len(given) <= 200 else f"{given[:200]}..."
+        if wrapped:
+            shown += f" and env.wrappers={wrapped[:200]}"
         raise UserError(
             f"{run_dir}: {config.env.id} with env.kwargs={shown} {excess} to be made; it is not.",
             hint=f"If you know it, and it is to: --import {module}, or {VARIABLE}={module}.",
