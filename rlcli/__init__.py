@@ -3,6 +3,7 @@
 `rlcli.train("env=CartPole-v1 total_steps=20000")` trains as the command line would and returns a `Result`;
 `rlcli.sweep("seed=0,1,2")` trains a sweep; `rlcli.evaluate("last", episodes=100)` evaluates a trained policy;
 `rlcli.load("last")` reads it: `.act(observation)` gives its action, `.metrics()` the rows of its training.
+`rlcli.register_network`, `register_algorithm` and `register_metric` add code of your own.
 """
 
 from __future__ import annotations
@@ -11,26 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlcli.errors import RlcliError, UserError
+    from rlcli.extend.register import register_algorithm, register_metric, register_network
+    from rlcli.extend.settings import Setting
     from rlcli.runs.api import LoadedRun, evaluate, load
     from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
     from rlcli.sweeps.api import SweepResult, sweep, train
 
 __all__ = [
-    "STOP", "LoadedRun", "Result", "RlcliError", "StopTraining", "SweepResult", "UserError", "evaluate",
-    "load", "sweep", "train",
+    "STOP", "LoadedRun", "Result", "RlcliError", "Setting", "StopTraining", "SweepResult", "UserError",
+    "evaluate", "load", "register_algorithm", "register_metric", "register_network", "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
     "LoadedRun": "rlcli.runs.api",
     "Result": "rlcli.runs.result",
     "RlcliError": "rlcli.errors",
+    "Setting": "rlcli.extend.settings",
     "STOP": "rlcli.runs.callback",
     "StopTraining": "rlcli.runs.callback",
     "SweepResult": "rlcli.sweeps.api",
     "UserError": "rlcli.errors",
     "evaluate": "rlcli.runs.api",
     "load": "rlcli.runs.api",
+    "register_algorithm": "rlcli.extend.register",
+    "register_metric": "rlcli.extend.register",
+    "register_network": "rlcli.extend.register",
     "sweep": "rlcli.sweeps.api",
     "train": "rlcli.sweeps.api",
 }

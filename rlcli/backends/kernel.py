@@ -16,6 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.errors import UserError
+from rlcli.extend.tables import ALGORITHMS
 from rlcli.kernels import library
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ KEY = "compute.kernel"
 C, TORCH, AUTO = "c", "torch", "auto"
 DEEPEST = 8
 """Hidden layers that the kernels take."""
+
+
+SURROGATES = ("clipped", "ratio", "score")
 
 
 class Limit(NamedTuple):
@@ -42,7 +46,10 @@ COVERED = (
     Limit("env.backend", lambda c, _: c.env.backend != "torch", "environments on the CPU"),
     Limit("network.name", lambda c, _: c.network.name == "mlp", "mlp"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
-    Limit("algo.surrogate", lambda c, _: c.algo.surrogate != "weighted", "clipped, ratio and score"),
+    Limit("algo.surrogate", lambda c, _: c.algo.surrogate in SURROGATES, "clipped, ratio and score"),
+    Limit("algo.targets", lambda c, _: c.algo.targets not in ALGORITHMS, "rlcli's own"),
+    Limit("algo.penalty", lambda c, _: c.algo.penalty not in ALGORITHMS, "rlcli's own"),
+    Limit("algo.step_rule", lambda c, _: c.algo.step_rule not in ALGORITHMS, "rlcli's own"),
 )
 """All limits; none reads a key that may differ within a cohort."""
 

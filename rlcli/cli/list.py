@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rlcli.cli.options import AsJson
+from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import emit, table
 
 
@@ -27,6 +27,7 @@ def list_(
     config_dir: Annotated[
         str | None, typer.Option("--config-dir", metavar="DIR", help="Folder of your own configs.")
     ] = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """List algorithms, environments, networks, wrappers, or configs.
@@ -40,6 +41,9 @@ def list_(
       rlcli list algos
       rlcli list envs --json
     """
+    from rlcli.extend.importing import start
+
+    start(imports or ())
     rows = _LISTS[kind](config_dir)
     if as_json:
         for row in rows:
@@ -57,9 +61,12 @@ def _cell(heading: str, value: Any) -> str:
 
 
 def _group(group: str, config_dir: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.extensions import ROWS
     from rlcli.config.groups import files, summary
 
-    return [{"name": name, "description": summary(path)} for name, path in files(group, config_dir).items()]
+    found = {name: summary(path) for name, path in files(group, config_dir).items()}
+    found |= {name: row.doc for name, row in ROWS.get(group, {}).items() if name not in found}
+    return [{"name": name, "description": text} for name, text in found.items()]
 
 
 def _algos(config_dir: str | None) -> list[dict[str, Any]]:

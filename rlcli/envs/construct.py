@@ -150,6 +150,8 @@ def import_for(env_id: str, module: str) -> None:
             f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
             hint=f"Install the package that contains it, for example: pip install {module.partition('.')[0]}",
         ) from error
+    except UserError:
+        raise
     except BaseException as error:
         contained(error, module)
         raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error

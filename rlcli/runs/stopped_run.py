@@ -32,7 +32,7 @@ from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import ending_schedules, schedule_warnings
 from rlcli.store import own_runs
-from rlcli.store.admission import admit
+from rlcli.store.admission import admitted
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoint_index import Index
 from rlcli.store.checkpoints import Checkpoints, Recovered
@@ -72,7 +72,7 @@ class StoppedRun:
         self._dir, self._manifest, self._command = run_dir, Manifest.read(run_dir), command
         check_run(run_dir)
         before, self._config_sha256 = read_trained_config(run_dir, self._manifest)
-        admit(before, run_dir, imports)
+        before = admitted(before, run_dir, imports)
         check_recorded(run_dir, before, self._manifest.content["kernel_version"])
         check_digests(run_dir)
         self.recovered = _recovered(run_dir, before)

@@ -24,13 +24,13 @@ ACT = frozenset({"antigravity", "this"})
 
 
 def named(config: RunConfig, run_dir: Path) -> list[str]:
-    """The modules in the id and in wrappers' names, and those that texts in the arguments may import.
+    """The modules in the id, in wrappers' names and in `imports`, and those that arguments may import.
 
     They are looked up on Python's path, in the current directory, and in the run directory itself.
     """
     module, separator, _ = config.env.id.rpartition(":")
     inside = (text for text in candidates(config) if may_run(text, run_dir))
-    asked = [*([module] if separator else ()), *modules_named(config.env.wrappers)]
+    asked = [*([module] if separator else ()), *modules_named(config.env.wrappers), *config.imports]
     return list(dict.fromkeys([*asked, *inside]))
 
 
