@@ -34,7 +34,7 @@ def own_formula(name: str, part: str) -> Callable[[Tensor, Tensor, Tensor, Hyper
     def one_run(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Tensor:
         try:
             found = function(log_prob, log_anchor, advantages, hyper)
-            fault = _wrong(found, log_prob.shape)
+            fault = _wrong(found, log_prob.shape) or _not_finite(found, log_prob, log_anchor, advantages)
         except Exception as error:
             found, fault = None, f"raised {located(error)}"
         if fault is None:
@@ -63,7 +63,8 @@ def own_targets(name: str) -> Callable[[Any, Hyperparameters, Transitions], tupl
         shape = transitions.rewards.shape
         try:
             found = function(transitions, hyper)
-            fault = _wrong_pair(found, shape)
+            given = (transitions.rewards, transitions.values, transitions.next_values)
+            fault = _wrong_pair(found, shape) or _not_finite(torch.stack(tuple(found)), *given)
         except Exception as error:
             found, fault = None, f"raised {located(error)}"
         if fault is None:
@@ -130,6 +131,14 @@ def _wrong(found: Any, shape: torch.Size) -> str | None:
     if found.shape != shape or not found.is_floating_point():
         return f"gave a tensor of shape {tuple(found.shape)} ({found.dtype}), expected {tuple(shape)}"
     return None
+
+
+def _not_finite(found: Tensor, *given: Tensor) -> str | None:
+    """What is wrong with a result that is not finite though all that was given is."""
+    if bool(found.isfinite().all()) or not all(bool(one.isfinite().all()) for one in given):
+        return None
+    worst = found.detach()[found.detach().isfinite().logical_not()][0].item()
+    return f"gave values that are not finite ({worst}), expected finite numbers"
 
 
 def _wrong_pair(found: Any, shape: torch.Size) -> str | None:

@@ -64,7 +64,7 @@ def check_own_network(network: OwnNetwork) -> None:
                 found = module(inputs)
             except Exception as error:
                 raise UserError(
-                    f"{about} raised for {rows} observations of {width}: {located(error)}"
+                    f"{about} raised for {rows} observations of {width} numbers: {located(error)}"
                 ) from error
             fault = wrong_result(found, rows, network.outputs) or _not_finite(found)
             if fault is None and not all(map(torch.equal, found, module(inputs))):
@@ -95,7 +95,8 @@ class OwnNetwork(ModuleNetwork):
         if fault is None:
             output, value = found
             return output, value
-        if inputs.device.type != "meta":
+        # Parameters that are not finite are not the module's doing.
+        if inputs.device.type != "meta" and bool(row.isfinite().all() and inputs.isfinite().all()):
             faults.note(f"{self.described} {fault}")
         nothing = row.sum() * math.nan
         return nothing.expand(rows, self.outputs), nothing.expand(rows)

@@ -21,6 +21,7 @@ from rlcli.runs.early_stopping import EVALUATION
 from rlcli.runs.evaluation_schedule import EvaluationSchedule
 from rlcli.runs.result import Result
 from rlcli.runs.train import Verdict, train
+from rlcli.store import own_code
 from rlcli.store.admission import admitted
 from rlcli.store.config_file import absent_keys, read_config
 from rlcli.store.digests import (
@@ -94,7 +95,8 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
         stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
     )
-    notes = tuple(_notes(run_dir, manifest, config, last, until))
+    changed = (f"{text}; numbers may differ." for text in own_code.changes(manifest["own_code"], config))
+    notes = (*changed, *_notes(run_dir, manifest, config, last, until))
     return Plan(run_dir, manifest, again, provenance(run_dir), notes)
 
 

@@ -31,7 +31,7 @@ from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import ending_schedules, schedule_warnings
-from rlcli.store import own_runs
+from rlcli.store import own_code, own_runs
 from rlcli.store.admission import admitted
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoint_index import Index
@@ -175,6 +175,7 @@ class StoppedRun:
         return f"Resuming after update {updates:,} of {total:,}, {steps:,} steps{again}."
 
     def _warnings(self, exact: bool, reason: str | None, restarted: int, changed: Changed) -> list[str]:
+        recorded_code = self._manifest.content["own_code"]
         warnings = [] if self.recovered is None else list(self.recovered.faults)
         warnings += schedule_warnings(self.config, self._done, self._manifest.content["id"])
         if not self._rows.intact:
@@ -187,6 +188,7 @@ class StoppedRun:
                 f"{name} {old or 'none'} -> {new or 'none'}" for name, (old, new) in changed.items()
             )
             warnings.append(f"Packages have changed since the run trained last, numbers may too: {named}.")
+        warnings += [f"{text}; numbers may change." for text in own_code.changes(recorded_code, self.config)]
         if not exact and self.recovered is not None:
             why = reason or f"{restarted} environments could not be restored"
             warnings.append(f"Not resumed exactly: unfinished episodes are given up. {why}.")
