@@ -17,8 +17,6 @@ from tests.cli.conftest import rlcli
 __all__ = ["rlcli"]
 
 Write = Callable[..., str]
-NAMES = ("mine", "other")
-"""Modules that tests write."""
 
 NETWORK = """
 import rlcli
@@ -69,7 +67,9 @@ rlcli.register_metric("mine/spread", spread, "Deviation of advantages.", better=
 
 
 @pytest.fixture(autouse=True)
-def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def forget(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], None]]:
     """Forgets what was registered and imported since the test began, as in a new process; so after each."""
     monkeypatch.delenv(importing.VARIABLE, raising=False)
     registries: list[dict[Any, Any]] = [
@@ -83,8 +83,10 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
         for registry, content in zip(registries, before, strict=True):
             registry.clear()
             registry.update(content)
-        for name in NAMES:
-            sys.modules.pop(name, None)
+        written = str(tmp_path_factory.getbasetemp())
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", None)).startswith(written):
+                del sys.modules[name]
         sys.path[:] = path
         faults.take()
         importing.installed.cache_clear()
