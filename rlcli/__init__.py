@@ -4,6 +4,7 @@
 `rlcli.sweep("seed=0,1,2")` trains a sweep; `rlcli.evaluate("last", episodes=100)` evaluates a trained policy;
 `rlcli.fork("last", "algo.clip=0.1")` trains a new run from its parameters;
 `rlcli.load("last")` reads it: `.act(observation)` gives its action, `.metrics()` the rows of its training.
+`rlcli.register_network`, `register_algorithm` and `register_metric` add code of your own.
 """
 
 from __future__ import annotations
@@ -12,20 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlcli.errors import RlcliError, UserError
+    from rlcli.extend.register import register_algorithm, register_metric, register_network
+    from rlcli.extend.settings import Setting
     from rlcli.runs.api import LoadedRun, evaluate, load
     from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
     from rlcli.sweeps.api import SweepResult, fork, sweep, train
 
 __all__ = [
-    "STOP", "LoadedRun", "Result", "RlcliError", "StopTraining", "SweepResult", "UserError", "evaluate",
-    "fork", "load", "sweep", "train",
+    "STOP", "LoadedRun", "Result", "RlcliError", "Setting", "StopTraining", "SweepResult", "UserError",
+    "evaluate", "fork", "load", "register_algorithm", "register_metric", "register_network", "sweep", "train",
 ]  # fmt: skip
 
 _HOMES = {
     "LoadedRun": "rlcli.runs.api",
     "Result": "rlcli.runs.result",
     "RlcliError": "rlcli.errors",
+    "Setting": "rlcli.extend.settings",
     "STOP": "rlcli.runs.callback",
     "StopTraining": "rlcli.runs.callback",
     "SweepResult": "rlcli.sweeps.api",
@@ -33,6 +37,9 @@ _HOMES = {
     "evaluate": "rlcli.runs.api",
     "fork": "rlcli.sweeps.api",
     "load": "rlcli.runs.api",
+    "register_algorithm": "rlcli.extend.register",
+    "register_metric": "rlcli.extend.register",
+    "register_network": "rlcli.extend.register",
     "sweep": "rlcli.sweeps.api",
     "train": "rlcli.sweeps.api",
 }

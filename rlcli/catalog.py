@@ -466,8 +466,15 @@ def _all() -> Iterator[Metric]:
     yield from _times()
 
 
-METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _all()})
-"""Every metric by its name, in the order in which groups are read."""
+_METRICS = {metric.name: metric for metric in _all()}
+METRICS: Mapping[str, Metric] = MappingProxyType(_METRICS)
+"""Every metric by its name, in the order in which groups are read; those of the user's own code come last."""
+
+
+def add(metric: Metric) -> None:
+    """Adds a metric of the user's own code."""
+    _METRICS[metric.name] = metric
+
 
 HEADLINES = (
     "train/return_100",

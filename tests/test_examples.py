@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Rlcli, rlcli
+from tests.extend.conftest import forget
 from tests.sweeps.conftest import SMALL
 
-__all__ = ["rlcli"]
+__all__ = ["forget", "rlcli"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -108,6 +109,7 @@ def test_there_are_examples_of_every_verb() -> None:
         "diff",
         "list",
         "explain",
+        "new",
         "sweep",
     } <= verbs
     assert len(EXAMPLES) > 60

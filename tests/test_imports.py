@@ -21,6 +21,7 @@ LAYERS = (
     ("maths",),
     ("kernels",),
     ("envs", "nets"),
+    ("extend",),
     ("collect",),
     ("learner",),
     ("backends", "loggers"),
@@ -37,8 +38,9 @@ RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 ONLY_IN = {
     "hydra": ("config",),
     "typer": ("cli",),
-    # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants
-    "gymnasium": ("envs", "config", "backends"),
+    # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants; extend: the ids
+    # that a module registers
+    "gymnasium": ("envs", "config", "backends", "extend"),
     "wandb": ("loggers",),
     "optuna": ("sweeps",),
     "stable_baselines3": ("backends",),

@@ -16,6 +16,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.errors import UserError
+from rlcli.extend.tables import ALGORITHMS
 from rlcli.kernels import library
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ KEY = "compute.kernel"
 C, TORCH, AUTO = "c", "torch", "auto"
 DEEPEST = 8
 """Hidden layers that the kernels take."""
+
+
+SURROGATES = ("clipped", "ratio", "score", "spo")
 
 
 class Limit(NamedTuple):
@@ -42,15 +46,14 @@ COVERED = (
     Limit("env.backend", lambda c, _: c.env.backend != "torch", "environments on the CPU"),
     Limit("network.name", lambda c, _: c.network.name == "mlp", "mlp"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
-    Limit(
-        "algo.surrogate",
-        lambda c, _: c.algo.surrogate in ("clipped", "ratio", "score", "spo"),
-        "clipped, ratio, score and spo",
-    ),
     Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),
     Limit("algo.clip_dual", lambda c, _: c.algo.clip_dual is None, "null"),
     Limit("algo.rho_bar_pg", lambda c, _: c.algo.rho_bar_pg is None, "null"),
     Limit("algo.vtrace_bootstrap", lambda c, _: c.algo.vtrace_bootstrap == "v", "v"),
+    Limit("algo.surrogate", lambda c, _: c.algo.surrogate in SURROGATES, "clipped, ratio, score and spo"),
+    Limit("algo.targets", lambda c, _: c.algo.targets not in ALGORITHMS, "rlcli's own"),
+    Limit("algo.penalty", lambda c, _: c.algo.penalty not in ALGORITHMS, "rlcli's own"),
+    Limit("algo.step_rule", lambda c, _: c.algo.step_rule not in ALGORITHMS, "rlcli's own"),
 )
 """All limits; none reads a key that may differ within a cohort."""
 

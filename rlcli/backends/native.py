@@ -26,6 +26,7 @@ from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
+from rlcli.extend import faults
 from rlcli.kernels import library
 from rlcli.learner import state as states
 from rlcli.learner.algorithm import Algorithm
@@ -108,6 +109,7 @@ class NativeSession:
         """Collect, learn, measure; one copy from device to host."""
         configs = [self._configs[run] for run in self._order]
         before, collected_before = self._state, self._collector.states
+        faults.take()
         started = time.perf_counter()
         done = before.update.tolist()
         rollout, episodes = self._collector.collect(states.behaviour(before), done)
@@ -121,10 +123,11 @@ class NativeSession:
         seconds = result.seconds | {"time/collect": collected - started}
         if self._environment_time is not None:
             seconds["time/environment"] = self._environment_time.take()
+        noted = faults.take()
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}
         for r, run in enumerate(self._order):
-            failed = self._failure(r, result, done[r] + 1)
+            failed = self._failure(r, result, done[r] + 1, noted)
             if failed is None:
                 rows[r] |= seconds
                 outcome[run] = rows[r]
@@ -186,18 +189,18 @@ class NativeSession:
         """Releases the environments."""
         self._collector.env.close()
 
-    def _failure(self, row: int, result: Update, number: int) -> Failure | None:
+    def _failure(self, row: int, result: Update, number: int, noted: Sequence[str]) -> Failure | None:
+        """Why a run failed an update; `noted` is what functions of the user's own did wrong in it."""
         error: Exception | None = self._collector.env.failures.get(row)
         batch: dict[str, Tensor] = {}
-        if error is None:
-            broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
-            if broken:
-                error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
-                batch = {
-                    name: field[row].cpu()
-                    for name, field in result.batch._asdict().items()
-                    if field is not None
-                }
+        broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
+        if broken and noted:
+            error = NonFiniteError(f"Update {number}: " + "; ".join(noted) + ".")
+        elif error is None and broken:
+            error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
+            batch = {
+                name: field[row].cpu() for name, field in result.batch._asdict().items() if field is not None
+            }
         return None if error is None else Failure(error, number, batch)
 
 

@@ -65,6 +65,8 @@ MAPPED: Mapping[str, str] = {
     "env.id": "as with native",
     "env.num_envs": "n_envs",
     "env.kwargs": "as with native",
+    "env.wrappers": "as with native",
+    "imports": "as with native",
     "env.backend": "as with native",
     "env.normalize_observation": "by our statistics, as with native",
     "env.normalize_reward": "by our statistics, as with native",
@@ -195,7 +197,7 @@ def refusals(config: RunConfig) -> Iterator[Fault]:
             yield refused(rule.key, rule.reason)
     for key in KEYS.values():
         unmapped = key.name not in MAPPED and key.declaration.effect != "nothing"
-        if unmapped and flat[key.name] != key.default and _in_use(key.name, flat):
+        if unmapped and flat.get(key.name, key.default) != key.default and _in_use(key.name, flat):
             yield refused(key.name, f"SB3 has nothing like it; leave it at {display(key.default)}")
 
 

@@ -15,6 +15,7 @@ from rlcli.cli.explain import explain
 from rlcli.cli.flags import Verbs
 from rlcli.cli.fork import fork
 from rlcli.cli.list import list_
+from rlcli.cli.new import new
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
 from rlcli.cli.reproduce import reproduce
@@ -36,6 +37,7 @@ app = typer.Typer(
     "  rlcli resume last                      resume from the last checkpoint\n"
     "  rlcli eval last                        evaluate the latest run\n"
     "  rlcli explain behaviour/ess            definition of a metric or a key\n"
+    "  rlcli new algorithm my_objective       begin code of your own\n"
     "  rlcli doctor                           check the installation\n",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -53,6 +55,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "diff": diff,
     "list": list_,
     "explain": explain,
+    "new": new,
     "doctor": doctor,
 }
 

@@ -6,13 +6,17 @@ words, and bash passes `algo=pp` as three words, since `=` and `:` break words t
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Any
 
 from rlcli.cli.run_lines import Sort
 from rlcli.config import groups
+from rlcli.config.extensions import ROWS
 from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
 from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
@@ -50,10 +54,22 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate]:
     """Completions of the word `current`; `words` are those between the command's name and it."""
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
+        _import_own(words)
         found = list(_candidates(verb, words, current))
     except (RlcliError, OSError):
         return []
     return [(word, text) for word, text in found if word.startswith(current)]
+
+
+def _import_own(words: Sequence[str]) -> None:
+    """Imports the modules of --import, of RLCLI_IMPORT and of plug-ins, for their names and keys."""
+    named = _flag_values(words, "--import")
+    if not named and "RLCLI_IMPORT" not in os.environ and not entry_points(group="rlcli_plugins"):
+        return
+    from rlcli.extend.importing import start
+
+    with contextlib.suppress(RlcliError):
+        start(named)
 
 
 def _candidates(verb: str | None, words: Sequence[str], current: str) -> Iterable[Candidate]:
@@ -137,15 +153,24 @@ def _values(name: str, config_dir: str | None) -> list[Candidate]:
         from rlcli.envs.registry import known_ids
 
         return [(env, "") for env in dict.fromkeys([*groups.files("env", config_dir), *known_ids()])]
+    if name == "env.wrappers":
+        from rlcli.envs.wrappers import OWN, REFUSED, known
+
+        return [(wrapper, "") for wrapper in (*OWN, *known()) if wrapper not in REFUSED]
     if name in groups.group_names(config_dir):
         files = groups.files(name, config_dir)
         return [
-            (choice, groups.summary(files[choice]) if choice in files else "")
+            (choice, groups.summary(files[choice]) if choice in files else _doc(name, choice))
             for choice in groups.choices(name, config_dir)
         ]
     if name == CHOICE:
         return [(launcher, declared.doc) for launcher, declared in LAUNCHERS.items()]
     return _key_values(KEYS[name]) if name in KEYS else []
+
+
+def _doc(group: str, choice: str) -> str:
+    added = ROWS.get(group, {}).get(choice)
+    return "" if added is None else added.doc
 
 
 def _key_values(key: Key) -> list[Candidate]:
@@ -221,6 +246,13 @@ def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
     yield from ((kind.value, "") for kind in Kind)
 
 
+def _parts(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    from rlcli.cli.new import Part
+
+    if len([word for word in words if not word.startswith("-")]) < 2:
+        yield from ((part.value, "") for part in Part)
+
+
 _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = {
     "train": _overrides,
     "resume": _resumed,
@@ -233,6 +265,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "sweep": _sweeps,
     "explain": _explained,
     "list": _kinds,
+    "new": _parts,
 }
 
 
@@ -260,12 +293,17 @@ def _flags(verb: str | None) -> Iterator[Candidate]:
 
 
 def _flag_value(words: Sequence[str], flag: str) -> str | None:
+    return next(iter(_flag_values(words, flag)), None)
+
+
+def _flag_values(words: Sequence[str], flag: str) -> list[str]:
+    found = []
     for position, word in enumerate(words):
         if word.startswith(flag + "="):
-            return word.partition("=")[2]
-        if word == flag and position + 1 < len(words):
-            return words[position + 1]
-    return None
+            found.append(word.partition("=")[2])
+        elif word == flag and position + 1 < len(words):
+            found.append(words[position + 1])
+    return found
 
 
 def _bash_words(variables: Mapping[str, str]) -> tuple[list[str], str, int]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rlcli.cli.options import AsJson
+from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import emit, paragraph, result, table
 from rlcli.errors import UserError, nearest
 
@@ -24,6 +24,7 @@ def explain(
             metavar="[METRIC_OR_KEY]", help="Such as algo.clip or behaviour/ess; default: list all."
         ),
     ] = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain a metric or a configuration key.
@@ -39,6 +40,9 @@ def explain(
       rlcli explain batch_size        counterparts of a name of another library
       rlcli explain                   every key and metric in one line each
     """
+    from rlcli.extend.importing import start
+
+    start(imports or ())
     entries = {**_keys(), **_metrics()}
     if name is None:
         _print_all(entries, as_json)
@@ -63,11 +67,15 @@ def _keys() -> dict[str, dict[str, Any]]:
 
 
 def _key_entry(key: Any) -> dict[str, Any]:
+    from rlcli.config.extensions import CHOSEN_BY, owner
     from rlcli.config.peers import known_as
 
     declared = key.declaration
     section = key.name.rpartition(".")[0]
+    of_addition = owner(key.name)
     used_by = "every run"
+    if of_addition is not None:
+        used_by = " or ".join(f"{field}={of_addition[1]}" for field in CHOSEN_BY[of_addition[0]][:2])
     if declared.used_by:
         field, values = declared.used_by
         used_by = f"{section}.{field}={'|'.join(values)}"
@@ -96,6 +104,8 @@ _EFFECTS = {"results": "yes", "maybe": "in the last digits at most", "nothing": 
 def _type_name(key: Any) -> str:
     if key.is_mapping:
         return "mapping"
+    if key.takes_calls:
+        return "list of names, each with or without arguments"
     name = {int: "whole number", float: "number", bool: "true or false", str: "text"}[key.scalar_type]
     name = f"list of {name}" if key.is_list else name
     return ", or ".join((name, *key.declaration.words, *(["null"] if key.optional else [])))

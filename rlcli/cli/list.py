@@ -1,4 +1,4 @@
-"""`rlcli list`: lists algorithms, environments, configs, networks and launchers."""
+"""`rlcli list`: lists algorithms, environments, configs, networks, launchers and wrappers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rlcli.cli.options import AsJson
+from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import emit, table
 
 
@@ -19,6 +19,7 @@ class Kind(StrEnum):
     configs = "configs"
     networks = "networks"
     launchers = "launchers"
+    wrappers = "wrappers"
 
 
 def list_(
@@ -26,9 +27,10 @@ def list_(
     config_dir: Annotated[
         str | None, typer.Option("--config-dir", metavar="DIR", help="Folder of your own configs.")
     ] = None,
+    imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """List algorithms, environments, networks, or configs.
+    """List algorithms, environments, networks, wrappers, or configs.
 
     Also launchers of sweeps, with their settings. Environments marked `array` have a batched numpy version,
     and those marked `mujoco` are stepped without Gymnasium: faster, and bit for bit equal. Any other
@@ -39,6 +41,9 @@ def list_(
       rlcli list algos
       rlcli list envs --json
     """
+    from rlcli.extend.importing import start
+
+    start(imports or ())
     rows = _LISTS[kind](config_dir)
     if as_json:
         for row in rows:
@@ -56,9 +61,12 @@ def _cell(heading: str, value: Any) -> str:
 
 
 def _group(group: str, config_dir: str | None) -> list[dict[str, Any]]:
+    from rlcli.config.extensions import ROWS
     from rlcli.config.groups import files, summary
 
-    return [{"name": name, "description": summary(path)} for name, path in files(group, config_dir).items()]
+    found = {name: summary(path) for name, path in files(group, config_dir).items()}
+    found |= {name: row.doc for name, row in ROWS.get(group, {}).items() if name not in found}
+    return [{"name": name, "description": text} for name, text in found.items()]
 
 
 def _algos(config_dir: str | None) -> list[dict[str, Any]]:
@@ -123,10 +131,21 @@ def _launchers(_: str | None) -> list[dict[str, Any]]:
     return rows
 
 
+def _wrappers(_: str | None) -> list[dict[str, Any]]:
+    from rlcli.envs.wrappers import OWN, REFUSED, known
+
+    rows = [{"name": name, "of": "rlcli", "cannot_be_used": ""} for name in OWN]
+    return rows + [
+        {"name": name, "of": "gymnasium.wrappers", "cannot_be_used": REFUSED.get(name, "")}
+        for name in known()
+    ]
+
+
 _LISTS = {
     Kind.algos: _algos,
     Kind.envs: _envs,
     Kind.configs: _configs,
     Kind.networks: _networks,
     Kind.launchers: _launchers,
+    Kind.wrappers: _wrappers,
 }

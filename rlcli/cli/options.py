@@ -9,7 +9,11 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, or one per line, and nothing else.")]
 Imports = Annotated[
     list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="Module of yours that registers the run's environment."),
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        help="Module of yours that has an environment, a network, an algorithm or metrics.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; results only.")]
 Run = Annotated[

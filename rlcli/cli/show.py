@@ -166,4 +166,4 @@ def _changed(directory: Path) -> dict[str, Any]:
     plain = {name: list(key.default) if key.is_list else key.default for name, key in KEYS.items()}
     # null and auto are resolved at the start, so there is no default to differ from
     resolved = ("schedule_steps", "compute.kernel")
-    return {name: value for name, value in flat.items() if value != plain[name] and name not in resolved}
+    return {name: value for name, value in flat.items() if value != plain.get(name) and name not in resolved}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlcli.cli.dry_run import print_cost
-from rlcli.cli.options import AsJson, Quiet
+from rlcli.cli.options import AsJson, Imports, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep
 from rlcli.cli.output import emit, result, say
 from rlcli.errors import UserError
@@ -64,6 +64,7 @@ def train(
             "--dry-run", help="Show updates, steps, estimated time and memory; train and save nothing."
         ),
     ] = False,
+    imports: Imports = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +75,9 @@ def train(
 
     With stop_at.threshold a run ends early, as finished, once stop_at.metric has reached it: of evaluations,
     at multiples of eval.every, or of training, such as train/return_100 (rlcli explain stop_at).
+
+    --import MODULE imports a module of yours that registers networks, algorithms or metrics
+    (docs/extending.md); RLCLI_IMPORT=MODULE does so for all your commands. The run records it.
 
     With -m, jobs of the same shape train together as one batched program (a cohort), each with the same
     numbers as alone; see cohort.max_size and cohort.workers. hydra/launcher=... selects the launcher: this
@@ -99,7 +103,10 @@ def train(
       rlcli train -m 'seed=range(32)' --dry-run
     """
     from rlcli.config.overrides import parse_command
+    from rlcli.extend.importing import start
     from rlcli.sweeps.plan import plan, plan_search
+
+    start(imports or ())
 
     if cfg is not None and dry_run:
         raise UserError("--cfg and --dry-run: give one of them.")

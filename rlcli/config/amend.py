@@ -48,7 +48,7 @@ def amend(config: RunConfig, command: Command, *, updates: int, checks: Iterable
     if faults:
         raise UserError(*texts(faults))
     now = flatten(amended)
-    return Amended(amended, {name: [flat[name], now[name]] for name in KEYS if now[name] != flat[name]})
+    return Amended(amended, {name: [flat[name], now[name]] for name in now if now[name] != flat[name]})
 
 
 def _scheduled(config: RunConfig, before: RunConfig, updates: int) -> RunConfig:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rlcli.config.command import Chosen, Command
+from rlcli.config.extensions import IMPORTED_BY, used
 from rlcli.config.faults import Check, Fault, texts
 from rlcli.config.groups import files
 from rlcli.config.launchers import CHOICE, is_of_launcher
@@ -135,6 +136,9 @@ def compose_job(
     flat, faults = _converted({**nested, "tuned": tuned}, provenance)
     if faults:
         return None, faults
+    if flat.get("imports"):
+        return None, [Fault(f"imports: {IMPORTED_BY}", frozenset({"imports"}))]
+    flat["imports"] = tuple(dict.fromkeys(one.module for one in used(flat)))
     config = build(flat).resolved()
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
     return Composed(config, lines, provenance), faults

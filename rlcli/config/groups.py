@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from rlcli.config.extensions import ROWS
 from rlcli.errors import StorageError, UserError
 from rlcli.plain import open_linked
 
@@ -68,7 +69,8 @@ def files(group: str, config_dir: str | None = None) -> dict[str, Path]:
 
 def choices(group: str, config_dir: str | None = None) -> list[str]:
     """Every choice of a group by name; of `env`, those with a file."""
-    return [*SYNTHESISED.get(group, ()), *files(group, config_dir)]
+    found = files(group, config_dir)
+    return [*SYNTHESISED.get(group, ()), *found, *(name for name in ROWS.get(group, ()) if name not in found)]
 
 
 def summary(path: Path) -> str:

@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rlcli.config.extensions import ROWS
 from rlcli.config.groups import SYNTHESISED, roots
 from rlcli.config.hydra_grammar import reason
 from rlcli.config.hydra_source import SCHEME, PlainConfigs
@@ -58,6 +59,8 @@ class SynthesisedConfigs(ConfigSource):
             content: dict[str, Any] = _nested_defaults()
         elif group == "env" and choice:
             content = {"id": choice}
+        elif choice in ROWS.get(group, ()):
+            content = dict(ROWS[group][choice].content)
         elif choice in SYNTHESISED.get(group, ()):
             content, package = {}, "_global_"
         else:
@@ -71,13 +74,14 @@ class SynthesisedConfigs(ConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         """Whether there can be configs below the path."""
-        return config_path in ("", "env", *SYNTHESISED)
+        return config_path in ("", "env", *SYNTHESISED, *ROWS)
 
     def is_config(self, config_path: str) -> bool:
         """Whether the path names a config."""
         name = config_path.removesuffix(".yaml")
         group, _, choice = name.partition("/")
-        return name == "schema" or (group == "env" and choice != "") or choice in SYNTHESISED.get(group, ())
+        synthesised = (*SYNTHESISED.get(group, ()), *ROWS.get(group, ()))
+        return name == "schema" or (group == "env" and choice != "") or choice in synthesised
 
     def available(self) -> bool:
         """Always."""

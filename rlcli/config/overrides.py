@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups, peers
 from rlcli.config.command import MAGIC, Command, key_of, of_sweep
+from rlcli.config.extensions import IMPORTED_BY
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
@@ -21,7 +22,12 @@ from rlcli.errors import UserError, nearest, unknown
 if TYPE_CHECKING:
     from rlcli.config.hydra_grammar import Parsed
 
-SECTIONS = frozenset(name.rpartition(".")[0] for name in KEYS) - {""}
+
+def sections() -> frozenset[str]:
+    """What keys are grouped by."""
+    return frozenset(name.rpartition(".")[0] for name in KEYS) - {""}
+
+
 CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
 OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir",
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
@@ -159,11 +165,13 @@ class _Checker:
             yield sweep
         elif key in self.groups:
             yield from self._group(parsed)
+        elif key == "imports":
+            yield _fault(parsed, f"imports: {IMPORTED_BY}")
         elif key in CHOSEN_BY_GROUP:
             yield _fault(parsed, f"{key} is not set by itself: choose with {CHOSEN_BY_GROUP[key]}=...")
         elif key in KEYS or key.startswith("env.kwargs."):
             yield from self._value(parsed)
-        elif key in SECTIONS:
+        elif key in sections():
             yield from self._section(parsed)
         else:
             yield self._unknown(parsed)
@@ -186,7 +194,7 @@ class _Checker:
             return _fault(
                 parsed, f"'~{key}': {key} cannot be removed; choose another, such as {key}={default}."
             )
-        if key in KEYS or key in SECTIONS:
+        if key in KEYS or key in sections():
             instead = f"; set it to null: {key}=null" if key in KEYS and KEYS[key].optional else ""
             return _fault(parsed, f"'~{key}': {key} cannot be removed{instead}.")
         return self._unknown(parsed)

@@ -12,6 +12,10 @@ PLAIN = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 
 _PAIR, _WITH_COLON = re.compile(r"(?<=[{,])([^:=,{}]+)="), r"\1:"
 """A name and `=` in a mapping, where a colon belongs."""
+_CALL = re.compile(r"([A-Za-z_][\w.:]*)\(([^()]*)\)")
+"""NAME(argument=value), as in Python."""
+_OF_MODULE, _ESCAPED = re.compile(r"({\s*[A-Za-z_][\w.]*):([A-Za-z_]\w*\s*:)"), r"\1\:\2"
+"""module:Class as the name in a mapping, where its colon needs a backslash."""
 
 
 def unbalanced(value: str) -> str | None:
@@ -88,5 +92,8 @@ def repairs(override: str, text: bool) -> Iterator[str]:
     yield f"{key}=[{inner}]"
     yield f"{key}={_PAIR.sub(_WITH_COLON, value)}"
     yield f"{key}={re.sub(r',+', ',', value).strip(',').replace('[,', '[').replace(',]', ']')}"
+    if key == "env.wrappers":
+        called = _CALL.sub(lambda found: f"{{{found[1]}: {{{found[2].replace('=', ': ')}}}}}", value)
+        yield f"{key}={_OF_MODULE.sub(_ESCAPED, called if called.startswith('[') else f'[{called}]')}"
     if key.startswith("env.kwargs."):
         yield f"{key}={hydra_text(value)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rlcli.config import names
+from rlcli.config.extensions import ADDITIONS, CHOSEN_BY, is_chosen, owner
 from rlcli.config.faults import Check, Fault
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import flatten
@@ -68,12 +69,28 @@ def nearest_divisors(number: int, wanted: int) -> list[int]:
     return below + above
 
 
+OF_ANY_NETWORK = ("network.name", "network.log_std_init")
+"""Keys that networks of the user's own have too."""
+
+
 def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
     """A key set on purpose must be used by the row it is set for."""
     flat = flatten(config)
     for name, key in KEYS.items():
         source = provenance.get(name, "default")
         if not (source == "command line" or source.startswith("experiment/")):
+            continue
+        own = owner(name)
+        of_network = name.startswith("network.") and own is None and name not in OF_ANY_NETWORK
+        if of_network and ("network", flat["network.name"]) in ADDITIONS:
+            yield Fault(
+                f"{name} has no effect with network.name={flat['network.name']}, which has keys of its own.",
+                frozenset({name, "network.name"}),
+            )
+            continue
+        if own is not None and not is_chosen(name, flat):
+            choices = " or ".join(f"{field}={own[1]}" for field in CHOSEN_BY[own[0]][:2])
+            yield Fault(f"{name} has no effect here; it needs {choices}.", frozenset({name}))
             continue
         # What a key needs may itself need something: kl_target adaptive coefficients, and those a penalty.
         asked = key

@@ -521,6 +521,12 @@ class EnvConfig:
     id: str = key("CartPole-v1", "A Gymnasium id, or module:Id to import the module first.")
     num_envs: int = key(8, "N: environments stepped in parallel by each run.", ge=1)
     kwargs: dict[str, Any] = key({}, "Arguments of the environment's constructor.")  # noqa: RUF009
+    wrappers: tuple[str | dict[str, Any], ...] = key(
+        (),
+        "Wrappers around each environment, the innermost first: hide_velocities; a class of "
+        "gymnasium.wrappers; or module:Class of your own. With arguments: {NAME: {argument: value}}. Any "
+        "wrapper makes Gymnasium step the environment.",
+    )
     backend: str = key(
         "auto",
         "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
@@ -832,6 +838,11 @@ class RunConfig:
         ("console", "jsonl", "wandb"), "Loggers of metric rows.",
         choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
+    imports: tuple[str, ...] = key(
+        (),
+        "Modules with the environments, networks, algorithms and metrics of your own that the run uses. "
+        "Written by rlcli: --import MODULE, RLCLI_IMPORT and installed plug-ins set it.",
+    )
     profile: bool = key(
         False,
         "Measure where the time goes: a table at the end, profile.json in the run directory, and "
@@ -851,6 +862,8 @@ class RunConfig:
     sweep: SweepConfig = field(default_factory=SweepConfig)
     health: HealthConfig = field(default_factory=HealthConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """Values of keys that the user's own code declares, by dotted name."""
 
     @property
     def batch_size(self) -> int:
@@ -918,9 +931,18 @@ class Key:
         return typing.get_origin(self.type) is tuple
 
     @property
+    def takes_calls(self) -> bool:
+        """Whether each item of its list is a name, alone or as `{name: {argument: value}}`."""
+        return typing.get_origin(self.scalar_type) is types.UnionType
+
+    @property
     def is_mapping(self) -> bool:
         """Whether the value is a mapping with names of its own."""
         return typing.get_origin(self.scalar_type) in (dict, Mapping)
+
+
+OWN = "own"
+"""The field of a config for keys that no field declares."""
 
 
 def walk(cls: type, prefix: str) -> Iterator[Key]:
@@ -928,6 +950,8 @@ def walk(cls: type, prefix: str) -> Iterator[Key]:
     hints = typing.get_type_hints(cls)
     for item in dataclasses.fields(cls):
         hint = hints[item.name]
+        if item.name == OWN:
+            continue
         if dataclasses.is_dataclass(hint):
             yield from walk(typing.cast(type, hint), f"{prefix}{item.name}.")
             continue
@@ -936,5 +960,13 @@ def walk(cls: type, prefix: str) -> Iterator[Key]:
         yield Key(prefix + item.name, hint, default, item.metadata["declaration"])
 
 
-KEYS: Mapping[str, Key] = {found.name: found for found in walk(RunConfig, "")}
-"""Every key by its dotted name, in the order of declaration."""
+_KEYS = {found.name: found for found in walk(RunConfig, "")}
+KEYS: Mapping[str, Key] = _KEYS
+"""Every key by its dotted name, in the order of declaration; those of the user's own code come last."""
+FIELDS = tuple(_KEYS)
+"""The keys that are fields of a config: rlcli's own."""
+
+
+def declare(found: Key) -> None:
+    """Adds a key, or replaces its declaration."""
+    _KEYS[found.name] = found

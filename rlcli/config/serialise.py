@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from operator import attrgetter
@@ -10,14 +11,17 @@ from typing import Any, cast
 
 import yaml
 
+from rlcli.config.extensions import OPEN, is_chosen, owner
 from rlcli.config.plain_yaml import FLOAT, LARGEST, load, read_mapping
-from rlcli.config.schema import DEFAULT, KEYS, RunConfig
+from rlcli.config.schema import DEFAULT, FIELDS, KEYS, OWN, RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 
 MOST_FAULTS = 10
 """Maximum number of faults shown of one file."""
 
+NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
+"""Names that a module may register."""
 SHORT = 200
 """Characters of a value that is kept in memory once read."""
 
@@ -35,7 +39,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def flatten(config: RunConfig) -> dict[str, Any]:
     """Every key by its dotted name, in the order of the schema, as plain data."""
-    return {name: _plain(value_of(config)) for name, value_of in _GETTERS.items()}
+    flat = {name: _plain(value_of(config)) for name, value_of in _GETTERS.items()}
+    return flat | {name: _plain(value) for name, value in config.own.items()} if config.own else flat
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -49,15 +54,20 @@ def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def build(flat: Mapping[str, Any]) -> RunConfig:
-    """The configuration of converted values by dotted name; keys not given have their defaults."""
+    """The configuration of converted values by dotted name; keys not given have their defaults.
+
+    Of the keys of the user's own code, those stay whose network or algorithm is chosen.
+    """
 
     def section(cls: Any, prefix: str) -> Any:
         given: dict[str, Any] = {}
         for item in dataclasses.fields(cls):
             dotted = prefix + item.name
-            if dotted in KEYS:
+            if dotted in _GETTERS:
                 if dotted in flat:
                     given[item.name] = flat[dotted]
+            elif dotted == OWN:
+                given[OWN] = {name: flat[name] for name in flat if owner(name) and is_chosen(name, flat)}
             else:
                 given[item.name] = section(item.default_factory, f"{dotted}.")
         return cls(**given)
@@ -95,16 +105,21 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
     if written is not None:
         return written
     content = read_mapping(text, source)
+    imports = bool(content.get("imports"))
     faults: list[str] = []
     flat: dict[str, Any] = {}
     for name, value in leaves(content):
         if len(faults) == MOST_FAULTS:
             break
+        if name not in KEYS and imports and owner(name):
+            flat[name] = value  # of a module that is not loaded, and may never be
+            continue
         if name not in KEYS:
             faults.append(f"{source}: " + unknown("key", name, list(KEYS)))
             continue
         try:
-            flat[name] = convert(KEYS[name], value)
+            is_open = imports and name in OPEN and isinstance(value, str) and NAME.fullmatch(value)
+            flat[name] = value if is_open else convert(KEYS[name], value)
         except RejectedValue as error:
             faults.append(f"{source}: {name}={display(value)}: {error}.")
     if faults:
@@ -123,7 +138,7 @@ def _as_written(text: str) -> RunConfig | None:
                 section = line.removesuffix(":") + "."
                 continue
             dotted = section + name[2:] if name.startswith("  ") else name
-            own = len(value) > SHORT or KEYS[dotted].is_mapping
+            own = len(value) > SHORT or KEYS[dotted].is_mapping or KEYS[dotted].takes_calls
             flat[dotted] = _value(dotted, value) if own else _shared(dotted, value)
         config = build(flat)
     except (StorageError, ValueError, KeyError):
@@ -148,7 +163,7 @@ def _value(name: str, text: str) -> Any:
     return convert(KEYS[name], load(text, name))
 
 
-_GETTERS = {name: attrgetter(name) for name in KEYS}
+_GETTERS = {name: attrgetter(name) for name in FIELDS}
 
 
 def _plain(value: Any) -> Any:

@@ -13,5 +13,5 @@ def shape(config: RunConfig) -> dict[str, Any]:
     return {
         name: value
         for name, value in flatten(config).items()
-        if not KEYS[name].declaration.cohort and KEYS[name].declaration.effect != "nothing"
+        if (declared := KEYS[name].declaration) and not declared.cohort and declared.effect != "nothing"
     }

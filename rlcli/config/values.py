@@ -36,7 +36,7 @@ def convert(key: Key, value: Any) -> Any:
         return _mapping(value)
     if key.is_list:
         items = value if isinstance(value, (list, tuple)) else [value]
-        return tuple(_scalar(key, item) for item in items)
+        return tuple(_call(item) if key.takes_calls else _scalar(key, item) for item in items)
     return _scalar(key, value)
 
 
@@ -59,6 +59,20 @@ def _mapping(value: Any, depth: int = 0) -> dict[str, Any]:
     if depth > DEEPEST:
         raise RejectedValue(f"nested deeper than {DEEPEST} levels")
     return {name: _data(item, depth + 1) for name, item in value.items() if _named(name)}
+
+
+def _call(value: Any) -> str | dict[str, Any]:
+    """A name, or a mapping from one name to its arguments."""
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise RejectedValue("each is a name, or one name with its arguments: {NAME: {argument: value}}")
+    [(name, arguments)] = _mapping(value).items()
+    if not arguments and arguments in (None, {}):
+        return name
+    if not isinstance(arguments, dict):
+        raise RejectedValue(f"the arguments of {name} have names: {{{name}: {{argument: {arguments}}}}}")
+    return {name: arguments}
 
 
 def _named(name: Any) -> bool:

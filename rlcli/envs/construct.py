@@ -55,7 +55,7 @@ def registration(env_id: str) -> Registration:
     """The registered environment of this id, `module:Id` after importing its module; else `UserError`."""
     module, separator, name = env_id.rpartition(":")
     if separator:
-        _import_for(env_id, module)
+        import_for(env_id, module)
     namespace = name.partition("/")[0]
     if name not in gymnasium.registry and namespace in NAMESPACES:
         needed, package = NAMESPACES[namespace]
@@ -137,7 +137,8 @@ def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]
         raise UserError(*(unknown(f"key of env.kwargs for {env_id}:", name, accepted) for name in wrong))
 
 
-def _import_for(env_id: str, module: str) -> None:
+def import_for(env_id: str, module: str) -> None:
+    """Imports a module that a setting names; a failure is a `UserError` that begins with `env_id`."""
     try:
         _import(module)
     except ModuleNotFoundError as error:
@@ -150,6 +151,8 @@ def _import_for(env_id: str, module: str) -> None:
             f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
             hint=f"Install the package that contains it, for example: pip install {module.partition('.')[0]}",
         ) from error
+    except UserError:
+        raise
     except BaseException as error:
         contained(error, module)
         raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error

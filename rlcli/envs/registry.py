@@ -7,12 +7,13 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
 
 from rlcli.config.schema import EnvConfig
+from rlcli.config.values import display
 from rlcli.envs import construct
 from rlcli.envs.array.acrobot import ArrayAcrobot
 from rlcli.envs.array.base import ArrayEnv
@@ -30,6 +31,7 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.envs.user_code import located
+from rlcli.envs.wrappers import Wrapper, culprit, make_wrapped, statistics_advice
 from rlcli.errors import UserError
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
@@ -85,9 +87,9 @@ def describe(config: EnvConfig) -> EnvSpec:
     Cached per process for the same id and arguments.
     """
     backend, reason = _backend(config)
-    key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
+    key = (config.id, json.dumps([config.kwargs, config.wrappers], sort_keys=True, default=repr))
     if key not in _described:
-        _described[key] = _inspect(config.id, config.kwargs)
+        _described[key] = _inspect(config.id, config.kwargs, config.wrappers)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if not config.normalize_observation:
         return spec
@@ -110,7 +112,7 @@ def make(
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
     if spec.backend in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
-    create = functools.partial(construct.create, config.id, config.kwargs)
+    create = functools.partial(make_wrapped, config.id, config.kwargs, config.wrappers)
     if spec.backend == "mujoco":
         made = create()
         try:
@@ -126,6 +128,8 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
     Raises:
         UserError: `env.backend` cannot be honoured.
     """
+    if config.wrappers:
+        return "gymnasium", _wrapped_reason(config)
     reason = None
     if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
         construct.registration(config.id)  # says which package is missing
@@ -145,8 +149,25 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
     return "gymnasium", reason
 
 
+def _wrapped_reason(config: EnvConfig) -> str | None:
+    """Why Gymnasium steps a wrapped environment that rlcli has a version of; None where it has none.
+
+    Raises:
+        UserError: `env.backend` is another.
+    """
+    shown = f"env.wrappers={display(config.wrappers)}"
+    if config.backend not in ("auto", "gymnasium"):
+        raise UserError(
+            f"env.backend={config.backend} cannot step {config.id} with {shown}: wrappers are around "
+            "Gymnasium's environment.",
+            hint="Leave env.backend out, or set env.backend=gymnasium.",
+        )
+    has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS
+    return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
+
+
 def _uses_array(config: EnvConfig) -> bool:
-    if config.backend == "gymnasium" or config.id not in ARRAY_ENVS:
+    if config.wrappers or config.backend == "gymnasium" or config.id not in ARRAY_ENVS:
         return False
     supported_kwargs = ARRAY_ENVS[config.id].supported_kwargs
     return all(name in supported_kwargs and _is_number(value) for name, value in config.kwargs.items())
@@ -179,16 +200,38 @@ def _check_array(config: EnvConfig) -> None:
     raise UserError(fault, hint=ANY_ENVIRONMENT)
 
 
-def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
-    create = functools.partial(construct.create, env_id, kwargs)
+def _inspect(env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper]) -> EnvSpec:
+    create = functools.partial(make_wrapped, env_id, kwargs, wrappers)
     checked = f"checking that {env_id} repeats its episodes"
     with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
             spec = _spec(env_id, env)
+        except UserError as error:
+            wrong = culprit(env_id, env, wrappers)
+            if wrong is None:
+                raise
+            raise UserError(
+                *(f"env.wrappers={wrong} changes the spaces: {fault}" for fault in error.faults),
+                hint=error.hint,
+            ) from error
         finally:
             close(env_id, env)
-        return dataclasses.replace(spec, **_replay(create, spec, line.tick)._asdict())
+        replay = _replay(create, spec, wrappers, line.tick)
+        if wrappers and replay.fresh_each_episode:
+            replay = _among_wrappers(_inspect(env_id, kwargs, ()), wrappers)
+        return dataclasses.replace(spec, **replay._asdict())
+
+
+def _among_wrappers(bare: EnvSpec, wrappers: Sequence[Wrapper]) -> Replay:
+    """Replay of wrapped environments that repeat in fresh instances alone; `bare` is without wrappers.
+
+    A fresh instance per episode would take from a wrapper what it keeps on purpose, such as statistics.
+    """
+    if bare.fresh_each_episode:
+        return EXACT_WHEN_FRESH
+    reason = f"env.wrappers={display(wrappers)} keeps something from one episode to the next"
+    return Replay(False, False, reason + statistics_advice(wrappers))
 
 
 def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
@@ -214,11 +257,16 @@ def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
     )
 
 
-def _replay(create: functools.partial[Any], spec: EnvSpec, tick: Callable[[], None]) -> Replay:
+def _replay(
+    create: Callable[[], Any], spec: EnvSpec, wrappers: Sequence[Wrapper], tick: Callable[[], None]
+) -> Replay:
     module = str(construct.registration(spec.id).entry_point)
-    if module.startswith(REPLAYED_WHEN_FRESH):
-        return EXACT_WHEN_FRESH
-    if module.startswith(REPLAYED_EXACTLY):
-        return EXACT
+    is_fresh = module.startswith(REPLAYED_WHEN_FRESH)
+    if not wrappers:
+        if is_fresh:
+            return EXACT_WHEN_FRESH
+        if module.startswith(REPLAYED_EXACTLY):
+            return EXACT
     tick()
-    return probe(create, spec, tick)
+    found = probe(create, spec, tick)
+    return EXACT_WHEN_FRESH if found == EXACT and is_fresh else found

@@ -22,6 +22,8 @@ from rlcli.text import described, visible
 LIBRARIES = ("rlcli", "gymnasium", "numpy", "torch")
 """Packages that run the user's code; their frames are never the place of its error."""
 INSTALLED = {"site-packages", "dist-packages"}
+PARTS_OF_STEP = ("observation", "reward", "action")
+"""Methods of Gymnasium's wrappers that `step` and `reset` call."""
 LONGEST_CHAIN = 8
 """Exceptions followed from one to its cause."""
 
@@ -56,6 +58,14 @@ def definition_of(env: Any, method: str) -> str | None:
     return _first(list(_definitions(env, method))[::-1])
 
 
+def place_of_definition(found: Any) -> str | None:
+    """`file:line` where a function or class of the user's is defined; None if it is not theirs."""
+    with contextlib.suppress(Exception):
+        file, (_, line) = inspect.getsourcefile(found), inspect.getsourcelines(found)
+        return _first([(file, line)]) if file is not None else None
+    return None
+
+
 def _first(places: list[Place]) -> str | None:
     """The first place in the user's code, else the first in an installed package that is no library."""
     belongs: Callable[[str], bool]
@@ -88,8 +98,10 @@ def _definitions(env: Any, method: str) -> Iterator[Place]:
     """Where an environment and each environment it wraps define a method, outermost first."""
     with contextlib.suppress(Exception):
         for _ in range(100):
-            code = inspect.unwrap(getattr(type(env), method)).__code__
-            yield code.co_filename, code.co_firstlineno
+            for name in (method, *PARTS_OF_STEP):
+                with contextlib.suppress(AttributeError):
+                    code = inspect.unwrap(getattr(type(env), name)).__code__
+                    yield code.co_filename, code.co_firstlineno
             env = env.env
 
 

@@ -13,13 +13,13 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import FIELDS, KEYS, RunConfig
 
 SECTION = "algo."
 NAMES = tuple(
     name.removeprefix(SECTION)
-    for name, key in KEYS.items()
-    if name.startswith(SECTION) and key.declaration.cohort
+    for name in FIELDS
+    if name.startswith(SECTION) and KEYS[name].declaration.cohort
 )
 """Every hyperparameter, by its key below `algo`."""
 FALLING = ("constant", "linear")
@@ -58,6 +58,15 @@ class Hyperparameters:
         rounded = {name: exact.float().unsqueeze(-1)}
         return Hyperparameters({**self._exact, name: exact}, {**self._rounded, **rounded})
 
+    def of(self, algorithm: str) -> Hyperparameters:
+        """With the keys of an algorithm of the user's own by their short names too."""
+        start = f"{algorithm}."
+        tables = (
+            table | {name.removeprefix(start): table[name] for name in table if name.startswith(start)}
+            for table in (dict(self._exact), dict(self._rounded))
+        )
+        return Hyperparameters(*tables)
+
     def map(self, function: Callable[[Tensor], Tensor]) -> Hyperparameters:
         """With `function` applied to every tensor."""
         tables = (
@@ -81,8 +90,9 @@ def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device
     rows = [_row(config, done) for config, done in zip(configs, updates, strict=True)]
     table = torch.tensor(rows, dtype=torch.float64).to(device)
     columns = table.T.contiguous()
-    exact = zip(NAMES, columns.unbind(0), strict=True)
-    rounded = zip(NAMES, columns.float().unsqueeze(2).unbind(0), strict=True)
+    names = (*NAMES, *_own(configs[0]))
+    exact = zip(names, columns.unbind(0), strict=True)
+    rounded = zip(names, columns.float().unsqueeze(2).unbind(0), strict=True)
     return Hyperparameters(dict(exact), dict(rounded))
 
 
@@ -91,7 +101,12 @@ def _row(config: RunConfig, done: int) -> list[float]:
     for name, place in _PLACES.items():
         if getattr(config.algo, f"{name}_schedule") == "linear":
             row[place] *= remaining(config, done)
-    return row
+    return row + [float(config.own[f"{SECTION}{name}"]) for name in _own(config)] if config.own else row
+
+
+def _own(config: RunConfig) -> list[str]:
+    """Numbers that the user's own algorithms declare: `NAME.KEY` each."""
+    return [name.removeprefix(SECTION) for name in config.own if name.startswith(SECTION)]
 
 
 def _number(value: float | str | None) -> float:

@@ -10,7 +10,9 @@ from torch import Tensor
 from rlcli.config.schema import RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
+from rlcli.extend.tables import NETWORKS
 from rlcli.learner.algorithm import Algorithm
+from rlcli.learner.own_network import own_network
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
@@ -25,7 +27,12 @@ def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model
     """The network, with its observation encoder, and the action family; `in_c`: with passes in C."""
     family = _family(spec.action)
     encoder = _encoder(config, spec.observation)
-    network = make_network(config.network, encoder, family.output_width, family.free_width)
+    widths = family.output_width, family.free_width
+    network: Network
+    if config.network.name in NETWORKS:
+        network = own_network(config, spec, encoder, *widths)
+    else:
+        network = make_network(config.network, encoder, *widths)
     return Model(_in_c(network) if in_c else network, family)
 
 

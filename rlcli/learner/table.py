@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.extend.tables import ALGORITHMS
 from rlcli.learner import comparison
 from rlcli.learner.algorithm import Algorithm, Budget, ClipRange, StepRule, Surrogate
 from rlcli.learner.batch import Transitions
@@ -23,6 +24,7 @@ from rlcli.learner.mask import Mask
 from rlcli.learner.measure import objective_gradient
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
+from rlcli.learner.own_algorithm import less, own_formula, own_targets
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
 from rlcli.learner.ppg import ppg
 from rlcli.learner.sgd import TorchDescent, sgd
@@ -43,12 +45,12 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
     """The row of functions that a config names; `in_c`: those of the kernels."""
     algo = config.algo
     return Algorithm(
-        targets=partial(_targets_in_c(algo.targets) if in_c else TARGETS[algo.targets], algo),
-        surrogate=with_slope(_surrogate(algo)),
+        targets=partial(_targets_in_c(algo.targets) if in_c else _targets(algo.targets), algo),
+        surrogate=_surrogate(algo),
         weighting=_weighting(algo) if algo.surrogate == "weighted" else None,
         penalty=_penalty(algo),
         mask=Mask(algo.dppo_divergence == "tv") if algo.surrogate == "dppo" else None,
-        step_rule=STEP_RULES[algo.step_rule],
+        step_rule=_step_rule(algo.step_rule),
         optimiser=OPTIMISERS[algo.optimiser],
         operations=_in_c(algo) if in_c else TORCH,
         budget=_budget(algo, in_c=in_c),
@@ -65,6 +67,26 @@ def algorithm(config: RunConfig, *, in_c: bool = False) -> Algorithm:
         moves_apart=algo.step_rule in ("natural", "phasic"),
         has_phases=algo.step_rule == "phasic",
     )
+
+
+def _surrogate(algo: AlgoConfig) -> Surrogate:
+    """The objective, less a penalty of the user's own."""
+    own = algo.surrogate in ALGORITHMS
+    formula = own_formula(algo.surrogate, "surrogate") if own else _formula(algo)
+    surrogate = with_slope(formula)
+    if algo.penalty not in ALGORITHMS:
+        return surrogate
+    penalty = with_slope(own_formula(algo.penalty, "penalty"))
+    return lambda *given: less(surrogate(*given), penalty(*given))
+
+
+def _targets(name: str) -> Estimate:
+    return own_targets(name) if name in ALGORITHMS else TARGETS[name]
+
+
+def _step_rule(name: str) -> StepRule:
+    own = ALGORITHMS[name].step_rule if name in ALGORITHMS else None
+    return STEP_RULES[name] if own is None else own
 
 
 def _targets_in_c(name: str) -> Estimate:
@@ -189,7 +211,7 @@ def _score(log_prob: Tensor, _: Tensor, advantages: Tensor, __: Hyperparameters)
     return surrogates.score(log_prob, advantages)
 
 
-def _surrogate(algo: AlgoConfig) -> Formula:
+def _formula(algo: AlgoConfig) -> Formula:
     """The formula of a name; another where the range has an upper end or a floor of its own."""
     if algo.surrogate not in APART or (algo.clip_high is None and algo.clip_dual is None):
         return SURROGATES[algo.surrogate]
@@ -217,7 +239,7 @@ def _weighting(algo: AlgoConfig) -> Callable[..., Weighting]:
 
 
 def _penalty(algo: AlgoConfig) -> Penalty | None:
-    if algo.penalty == "none":
+    if algo.penalty == "none" or algo.penalty in ALGORITHMS:
         return None
     schedule, adapts = BETA_SCHEDULES[algo.beta_schedule], algo.beta_schedule == "adaptive"
     return Penalty(algo.penalty == "kl_pi_anchor", schedule, adapts)
@@ -236,7 +258,7 @@ def _budget(algo: AlgoConfig, *, in_c: bool) -> Budget:
         if algo.dppo_divergence == "tv":
             return lambda _, hyper: tv_budget(hyper.exact("dppo_threshold"))
         return lambda _, hyper: hyper.exact("dppo_threshold")
-    if algo.penalty != "none" and algo.beta_schedule == "adaptive":
+    if _penalty(algo) is not None and algo.beta_schedule == "adaptive":
         return lambda _, hyper: hyper.exact("kl_target")
     return _reference
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
+from rlcli.extend.tables import METRICS
 from rlcli.learner.algorithm import Algorithm, Improvement
 from rlcli.learner.batch import Batch
 from rlcli.learner.measure import measure
+from rlcli.learner.own_metrics import own_figures
 from rlcli.learner.prepare import Prepared, prepare
 from rlcli.learner.rate import next_factor
 from rlcli.learner.state import TrainState, pushed
@@ -57,6 +59,10 @@ def update(
     figures = measure(prepared, improvement) | _penalty_figures(prepared, state)
     after = _after(prepared, improvement, state, rollout, figures)
     sound = prepared.sound | _sound(improvement, after, figures)
+    if METRICS:
+        log_prob = prepared.epochs.policy(improvement.parameters).log_prob
+        own = own_figures(configs[0], prepared.start.batch, prepared.values, log_prob)
+        figures, sound = figures | own.values, sound | own.sound
     per_epoch = prepared.epochs.seconds
     seconds = {
         "time/learn": learned - begun - per_epoch,

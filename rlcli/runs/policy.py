@@ -12,7 +12,7 @@ from rlcli.backends.session import Policy
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
-from rlcli.store.admission import admit
+from rlcli.store.admission import admitted
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoints import Checkpoints, Which
 from rlcli.store.config_file import read_config
@@ -34,8 +34,7 @@ def read_policy(run_dir: Path, which: Which = "last", imports: Sequence[str] = (
         UserError: there is no such checkpoint, or the config is not admitted.
         StorageError: the run's files are damaged.
     """
-    config = read_config(run_dir)
-    admit(config, run_dir, imports)
+    config = admitted(read_config(run_dir), run_dir, imports)
     checkpoint = Checkpoints(run_dir, largest=partial(largest_checkpoint, config)).load(which)
     spec = registry.describe(config.env)
     return Trained(config, spec, policy_in(config, spec, checkpoint), checkpoint.update)

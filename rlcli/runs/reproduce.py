@@ -21,7 +21,8 @@ from rlcli.runs.early_stopping import EVALUATION
 from rlcli.runs.evaluation_schedule import EvaluationSchedule
 from rlcli.runs.result import Result
 from rlcli.runs.train import Verdict, train
-from rlcli.store.admission import admit
+from rlcli.store import own_code
+from rlcli.store.admission import admitted
 from rlcli.store.config_file import absent_keys, read_config
 from rlcli.store.digests import (
     FILE,
@@ -83,8 +84,8 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         UserError: the config is not admitted, its kernels are not here, or there are no digests up to there.
         StorageError: the run's files are damaged, or of a version that cannot be compared.
     """
-    manifest, config = Manifest.read(run_dir).content, read_config(run_dir)
-    admit(config, run_dir, imports)
+    manifest = Manifest.read(run_dir).content
+    config = admitted(read_config(run_dir), run_dir, imports)
     check_recorded(run_dir, config, manifest["kernel_version"])
     last = _last_compared(run_dir, until)
     steps = config.total_steps if last == config.updates else last * config.batch_size
@@ -97,8 +98,9 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
         stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
     )
+    changed = (f"{text}; numbers may differ." for text in own_code.changes(manifest["own_code"], config))
+    notes = (*changed, *_notes(run_dir, manifest, config, last, until))
     beginning = recorded_beginning(run_dir, config, Manifest.read(run_dir))
-    notes = tuple(_notes(run_dir, manifest, config, last, until))
     return Plan(run_dir, manifest, again, provenance(run_dir), beginning, notes)
 
 

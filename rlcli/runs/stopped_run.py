@@ -31,8 +31,8 @@ from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.schedules import ending_schedules, schedule_warnings
-from rlcli.store import own_runs
-from rlcli.store.admission import admit
+from rlcli.store import own_code, own_runs
+from rlcli.store.admission import admitted
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoint_index import Index
 from rlcli.store.checkpoints import Checkpoints, Recovered
@@ -73,7 +73,7 @@ class StoppedRun:
         self._dir, self._manifest, self._command = run_dir, Manifest.read(run_dir), command
         check_run(run_dir)
         before, self._config_sha256 = read_trained_config(run_dir, self._manifest)
-        admit(before, run_dir, imports)
+        before = admitted(before, run_dir, imports)
         check_recorded(run_dir, before, self._manifest.content["kernel_version"])
         check_digests(run_dir)
         self.recovered = _recovered(run_dir, before)
@@ -178,6 +178,7 @@ class StoppedRun:
         return f"Resuming after update {updates:,} of {total:,}, {steps:,} steps{again}."
 
     def _warnings(self, exact: bool, reason: str | None, restarted: int, changed: Changed) -> list[str]:
+        recorded_code = self._manifest.content["own_code"]
         warnings = [] if self.recovered is None else list(self.recovered.faults)
         warnings += schedule_warnings(self.config, self._done, self._manifest.content["id"])
         if not self._rows.intact:
@@ -190,6 +191,7 @@ class StoppedRun:
                 f"{name} {old or 'none'} -> {new or 'none'}" for name, (old, new) in changed.items()
             )
             warnings.append(f"Packages have changed since the run trained last, numbers may too: {named}.")
+        warnings += [f"{text}; numbers may change." for text in own_code.changes(recorded_code, self.config)]
         if not exact and self.recovered is not None:
             why = reason or f"{restarted} environments could not be restored"
             warnings.append(f"Not resumed exactly: unfinished episodes are given up. {why}.")

@@ -14,21 +14,25 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import RunConfig, kinds_of_network
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
+from rlcli.extend.importing import VARIABLE, complete, installed
 from rlcli.nets.kinds import smallest_network
 from rlcli.nets.network import parameter_count
 from rlcli.store import modules, own_runs
 from rlcli.store.bounded_call import exceeded_limit
 from rlcli.text import visible
 
-VARIABLE = "RLCLI_IMPORT"
-"""Environment variable with modules that any run directory may name, separated by commas."""
-
 SAMPLE = 100
 """Lower bound of the bytes that one step of one environment takes during an update."""
+
+
+def admitted(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> RunConfig:
+    """The config with its modules imported, if it is admitted (`admit`)."""
+    admit(config, run_dir, imports)
+    return complete(config)
 
 
 def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list[str]:
@@ -39,6 +43,8 @@ def admit(config: RunConfig, run_dir: Path, imports: Sequence[str] = ()) -> list
     Raises:
         UserError: it does not; the message lists all faults.
     """
+    if config.imports:
+        installed()
     allowed = {*imports, *os.environ.get(VARIABLE, "").split(","), *sys.modules} - {""}
     if len(modules.candidates(config)) > modules.MOST:
         raise UserError(f"{run_dir}: env.kwargs has more than {modules.MOST} texts with a colon.")
@@ -67,7 +73,8 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
     Raises:
         UserError: it takes more time or memory than the limits.
     """
-    if not config.env.kwargs or registry.is_array(config.env):
+    has_arguments = config.env.kwargs or any(not isinstance(one, str) for one in config.env.wrappers)
+    if not has_arguments or registry.is_array(config.env):
         return
     module = registry.module_of(config.env.id)
     trusted = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}
@@ -76,7 +83,10 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
     excess = exceeded_limit(partial(registry.describe, config.env))
     if excess is not None:
         given = visible(display(config.env.kwargs))
+        wrapped = visible(display(config.env.wrappers)) if config.env.wrappers else ""
         shown = given if len(given) <= 200 else f"{given[:200]}..."
+        if wrapped:
+            shown += f" and env.wrappers={wrapped[:200]}"
         raise UserError(
             f"{run_dir}: {config.env.id} with env.kwargs={shown} {excess} to be made; it is not.",
             hint=f"If you know it, and it is to: --import {module}, or {VARIABLE}={module}.",
@@ -101,7 +111,8 @@ def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
 
 def _size(config: RunConfig) -> Iterator[str]:
     """Faults of sizes that need more memory than this machine has."""
-    parameters = parameter_count(smallest_network(config.network))
+    of_rlcli = config.network.name in kinds_of_network()
+    parameters = parameter_count(smallest_network(config.network)) if of_rlcli else 0
     bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if bytes_needed > memory:

@@ -18,6 +18,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.errors import StorageError
 from rlcli.kernels import library
+from rlcli.store import own_code
 from rlcli.store.files import read_json, write_atomically, write_json
 from rlcli.store.parent import is_parent
 from rlcli.store.provenance import Code, code, machine, packages
@@ -55,7 +56,7 @@ RESUME: dict[str, tuple[type, ...]] = {
 DETAILS: dict[str, tuple[type, ...]] = {
     "packages": (dict,), "machine": (dict,), "threads": (int,), "code": (dict,), "cohort": (list,),
     "config_version": (int,), "determinism": (str,), "saved": (int, NoneType),
-    "kernel_version": (int, NoneType),
+    "kernel_version": (int, NoneType), "own_code": (list,),
 }  # fmt: skip
 """Other fields that are read, with their types."""
 
@@ -130,6 +131,7 @@ class Manifest:
             "packages": packages(),
             "machine": machine(config.device),
             "threads": config.compute.threads,
+            "own_code": own_code.recorded(config),
             "kernel": str(choice),
             "kernel_version": library.version() if choice.kernel == C else None,
             "determinism": "tolerance" if tolerance else "bitwise",
@@ -164,6 +166,7 @@ class Manifest:
         # Before there were kernels, a run trained with torch.
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
+        content.setdefault("own_code", [])  # nor were files of the user's own code recorded
         content = {"env_backend": None, "env_backend_reason": None} | content
         # Evaluations were made as eval.every said, and there were no forks.
         for name in ("eval_every", "eval_every_reason", "parent"):
@@ -216,6 +219,8 @@ def _invalid_fields(content: dict[str, Any]) -> list[str]:
         wrong.add("resumes")
     if content["parent"] is not None and not is_parent(content["parent"]):
         wrong.add("parent")
+    if "own_code" not in wrong and not own_code.is_recorded(content["own_code"]):
+        wrong.add("own_code")
     if "code" not in wrong and not _is_code(content["code"]):
         wrong.add("code")
     return [name for name in types if name in wrong]

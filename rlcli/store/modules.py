@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.config.schema import RunConfig
+from rlcli.envs.wrappers import modules_named
 
 MOST = 20_000
 """Maximum number of different texts with a colon in the arguments."""
@@ -23,19 +24,20 @@ ACT = frozenset({"antigravity", "this"})
 
 
 def named(config: RunConfig, run_dir: Path) -> list[str]:
-    """The module in the id, and those that texts in the arguments may import.
+    """The modules in the id, in wrappers' names and in `imports`, and those that arguments may import.
 
     They are looked up on Python's path, in the current directory, and in the run directory itself.
     """
     module, separator, _ = config.env.id.rpartition(":")
     inside = (text for text in candidates(config) if may_run(text, run_dir))
-    return list(dict.fromkeys([module, *inside] if separator else inside))
+    asked = [*([module] if separator else ()), *modules_named(config.env.wrappers), *config.imports]
+    return list(dict.fromkeys([*asked, *inside]))
 
 
 def candidates(config: RunConfig) -> list[str]:
     """The parts before colons in the arguments' texts, each once."""
     found: dict[str, None] = {}
-    for text in _texts(config.env.kwargs):
+    for text in _texts([config.env.kwargs, *config.env.wrappers]):
         first, separator, _ = text.partition(":")
         if separator:
             found |= {first: None, text.rpartition(":")[0]: None}

@@ -16,6 +16,7 @@ from rlcli.backends.session import Failure, Row
 from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.errors import EXIT_CRASH, RlcliError
+from rlcli.extend.importing import complete
 from rlcli.runs.result import Result
 from rlcli.runs.resume import resume_together
 from rlcli.runs.stop import CODES
@@ -79,6 +80,7 @@ def train_cohort(job: CohortJob, on_event: OnEvent, on_stop: OnStop = lambda _: 
     A run that cannot start, or whose training raises, ends as failed; the others train on. After a signal the
     rest is left as it is. Returns the signal's exit code, else None.
     """
+    job = dataclasses.replace(job, configs=[complete(config) for config in job.configs])
     begun = [position for position, one in enumerate(job.dirs) if (one / MANIFEST).is_file()]
     fresh = [position for position in range(len(job.names)) if position not in begun]
     for positions in (fresh, begun):

@@ -28,6 +28,28 @@ def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
             yield Fault(text + hint, frozenset({"env.id"}))
 
 
+def own_code_works(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A network and functions of the user's own give results of the right shape, tried once each."""
+    if not config.imports or config.backend != "native":
+        return
+    from rlcli.envs.registry import describe
+    from rlcli.learner.model import make_model
+    from rlcli.learner.own_algorithm import check_own_algorithm
+    from rlcli.learner.own_network import OwnNetwork, check_own_network
+
+    try:
+        spec = describe(config.env)
+    except UserError:
+        return  # a fault of `environment_exists`
+    try:
+        network = make_model(config, spec).network
+        if isinstance(network, OwnNetwork):
+            check_own_network(network)
+        check_own_algorithm(config)
+    except UserError as error:
+        yield from (Fault(text, frozenset({"imports"})) for text in error.faults)
+
+
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """A rollout is long enough for the longest possible episode."""
     from rlcli.envs.registry import describe
@@ -138,6 +160,7 @@ def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
 
 CHECKS: tuple[Check, ...] = (
     environment_exists,
+    own_code_works,
     whole_episodes_fit,
     divergence_is_closed,
     loggers_are_installed,

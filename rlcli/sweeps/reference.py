@@ -25,5 +25,5 @@ def _one_job_per_environment(sweep: Sweep) -> dict[str, RunConfig]:
     chosen: dict[str, tuple[str, RunConfig]] = {}
     for job in sweep.jobs:
         config = sweep.config(job)
-        chosen.setdefault(repr((config.env.id, config.env.kwargs)), (job.name, config))
+        chosen.setdefault(repr((config.env.id, config.env.kwargs, config.env.wrappers)), (job.name, config))
     return dict(chosen.values())

@@ -137,6 +137,7 @@ def test_a_new_word_in_bash(capsys: pytest.CaptureFixture[str]) -> None:
         "configs",
         "networks",
         "launchers",
+        "wrappers",
     ]
 
 

@@ -34,6 +34,16 @@ def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
         admit(config, tmp_path, ["stranger", "other"])
 
 
+@pytest.mark.broken_by(
+    "wrappers of a directory imported", "store/modules.py", "*modules_named(config.env.wrappers)", ""
+)
+def test_nobody_vouches_for_a_wrapper(tmp_path: Path) -> None:
+    config = tiny(env__wrappers=("TimeAwareObservation", {"stranger:Wrap": {"x": 1}}))
+    with pytest.raises(UserError, match="names the module 'stranger'"):
+        admit(config, tmp_path)
+    admit(config, tmp_path, ["stranger"])
+
+
 def test_who_starts_the_process_may_vouch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLCLI_IMPORT", "one,stranger")
     admit(tiny(env__id="stranger:Env-v0"), tmp_path)

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rlcli.errors import EXIT_CRASH, StorageError
+from rlcli.extend.importing import VARIABLE
 from rlcli.runs.reference import Reference, sweep_reference
 from rlcli.runs.result import Result
 from rlcli.runs.stop import quitting, stop_on_signals
-from rlcli.store.admission import VARIABLE
 from rlcli.store.directory import summary
 from rlcli.store.manifest import FILE as MANIFEST
 from rlcli.store.rows import RECORD, last_row

@@ -1,0 +1,112 @@
+"""Import of the user's modules: those of --import and RLCLI_IMPORT, of installed plug-ins, and of a config.
+
+A module is imported only because the user names it, or has installed a package with an entry point in the
+group `rlcli_plugins`. A run directory alone imports nothing: `store/admission.py` lets its modules pass.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import gymnasium
+
+from rlcli.config import extensions
+from rlcli.config.extensions import ADDITIONS, Addition
+from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.serialise import build, flatten
+from rlcli.config.values import convert
+from rlcli.envs.construct import import_for
+from rlcli.errors import UserError
+
+GROUP = "rlcli_plugins"
+"""Group of entry points; the value of each is a module."""
+VARIABLE = "RLCLI_IMPORT"
+"""Environment variable with modules, separated by commas."""
+
+_importing: list[str] = []
+
+
+def current() -> str | None:
+    """The module that the user named and that is being imported now."""
+    return _importing[0] if _importing else None
+
+
+def start(imports: Iterable[str] = ()) -> None:
+    """Imports what a command of the user's may use: installed plug-ins, RLCLI_IMPORT, and `imports`.
+
+    Raises:
+        UserError: a module is not there or raises, or registers what it must not.
+    """
+    installed()
+    for module in os.environ.get(VARIABLE, "").split(","):
+        if module.strip():
+            load(module.strip(), f"{VARIABLE}={module.strip()}")
+    for module in imports:
+        load(module, f"--import {module}")
+
+
+def load(module: str, asked: str) -> None:
+    """Imports a module because of `asked`, which begins the message if that fails."""
+    with _named(module):
+        known = set(gymnasium.registry)
+        import_for(asked, module)
+        for name in gymnasium.registry:
+            if name not in known:
+                place = str(getattr(sys.modules.get(module), "__file__", None) or module)
+                own = Addition("environment", name, module, place)
+                ADDITIONS.setdefault(("environment", name), own)
+
+
+def complete(config: RunConfig) -> RunConfig:
+    """A config read from a file, its modules imported and its values checked against what they declare.
+
+    Raises:
+        UserError: a module cannot be imported, or does not register what the config names.
+    """
+    if not config.imports:
+        return config
+    installed()
+    for module in config.imports:
+        load(module, f"The run imports {module}")
+    flat = flatten(config)
+    lost = [*extensions.missing(flat), *(name for name in flat if name not in KEYS)]
+    if lost:
+        raise UserError(
+            f"{', '.join(config.imports)} registers no {', '.join(lost)}; it did when the run was made."
+        )
+    return build({name: convert(KEYS[name], value) for name, value in flat.items()})
+
+
+def forget_compositions() -> None:
+    """Composed configs are made anew, with what is registered now."""
+    compose = sys.modules.get("rlcli.config.compose")
+    if compose is not None:
+        compose.with_tuned.cache_clear()
+
+
+@cache
+def installed() -> None:
+    """Imports the modules of installed plug-ins, once per process."""
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        package = entry.dist.name if entry.dist is not None else "?"
+        try:
+            load(entry.module, f"plug-in {entry.name!r} of the installed package {package}")
+        except UserError as error:
+            raise UserError(
+                *error.faults,
+                hint=f"Correct it, or remove it: pip uninstall {package}",
+            ) from error
+
+
+@contextmanager
+def _named(module: str) -> Iterator[None]:
+    _importing.append(module)
+    try:
+        yield
+    finally:
+        _importing.pop()

@@ -1,0 +1,78 @@
+"""What can be registered, and the one message for what cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlcli.config.compose import compose
+from rlcli.errors import UserError
+from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
+
+
+def test_names_become_choices_and_keys(write: Write) -> None:
+    write(NETWORK, ALGORITHM, METRIC)
+    composed = compose(["network=two", "network.two.width=3", "algo=damped", "algo.damped.damping=2"])
+    assert composed.config.own == {"network.two.width": 3, "algo.damped.damping": 2.0}
+    assert composed.config.imports == ("mine",)
+    assert composed.config.algo.epochs == 2
+    assert composed.provenance["algo.epochs"] == "algo/damped"
+    assert compose([]).config.own == {}
+    assert compose(["algo.surrogate=damped"]).config.own == {"algo.damped.damping": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("network.two.widt=3", "Unknown key 'network.two.widt'. Did you mean 'network.two.width'"),
+        ("network.two.width=0", "network.two.width=0: must be >= 1"),
+        ("network.two.width=3", "has no effect here; it needs network.name=two"),
+        ("algo.damped.damping=1", "has no effect here; it needs algo.name=damped or algo.surrogate=damped"),
+        ("network=tw", "Unknown network 'tw'"),
+        ("imports=[mine]", "no setting imports code; give --import MODULE"),
+    ],
+)
+def test_a_mistyped_key_is_refused_as_ours_are(write: Write, typed: str, message: str) -> None:
+    write(NETWORK, ALGORITHM)
+    with pytest.raises(UserError, match=message):
+        compose([typed])
+
+
+def test_keys_of_our_networks_have_no_effect(write: Write) -> None:
+    write(NETWORK)
+    with pytest.raises(UserError, match=r"network\.hidden has no effect with network\.name=two"):
+        compose(["network=two", "network.hidden=[3]"])
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise KeyError('no map')", r"--import mine: importing mine failed: mine.py:1: KeyError: 'no map'"),
+        ("import no_such_package_here", "needs the module 'no_such_package_here', which is not installed"),
+        (NETWORK.replace('"two"', '"mlp"'), "mine.py:16: network 'mlp' is rlcli's own; choose another"),
+        (NETWORK.replace('"two"', '"Two"'), "needs a name of lower-case letters"),
+        (NETWORK.replace('{"width"', '{"depth"'), "it is called with .*depth.*, and does not take that"),
+        (NETWORK.replace("Setting(8", "Setting(0"), "the default 0, which is not >= 1"),
+        (NETWORK.replace('rlcli.Setting(8, "Width.", ge=1)', "8"), "is declared as rlcli.Setting"),
+        (NETWORK.replace("two, ", "3, "), r"mine.py:\d+: expected a function or class, not 3"),
+        (ALGORITHM.replace('"damped"', '"trpo"'), "algo 'trpo' is rlcli's own"),
+        (ALGORITHM.replace('"damped"', '"clipped"'), "algo 'clipped' is rlcli's own"),
+        (ALGORITHM.replace('base="ppo"', 'base="pppo"'), "Unknown algo 'pppo'. Did you mean 'ppo'"),
+        (ALGORITHM.replace('"epochs"', '"epoch"'), "Unknown setting of algo 'epoch'. Did you mean 'epochs'"),
+        (ALGORITHM.replace('"damping"', '"clip"'), "the key 'clip' would hide rlcli's own algo.clip"),
+        (ALGORITHM.replace("(0.5", "('x'"), "of an algorithm is a number or a switch; its default is 'x'"),
+        (METRIC.replace("mine/spread", "update/entropy"), "metric 'update/entropy' is rlcli's own"),
+        (METRIC.replace("mine/spread", "spread"), "needs a name such as mine/kurtosis"),
+    ],
+)
+def test_a_wrong_module_is_one_message(write: Write, source: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        write(source)
+    assert len(caught.value.faults) == 1
+
+
+def test_a_module_cannot_take_the_name_of_another(write: Write) -> None:
+    write(NETWORK, METRIC)
+    with pytest.raises(UserError, match=r"other.py:16: network 'two' is registered already, at mine.py:16"):
+        write(NETWORK, name="other")
+    with pytest.raises(UserError, match=r"other.py:\d+: metric 'mine/spread' is registered already, at mine"):
+        write(METRIC, name="other")

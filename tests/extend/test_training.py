@@ -1,0 +1,208 @@
+"""Own networks, algorithms and metrics in training: cohorts, probes, and what happens when they fail."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from rlcli.backends import kernel
+from rlcli.backends.native import NativeSession
+from rlcli.backends.session import Failure
+from rlcli.config.schema import RunConfig
+from rlcli.config.serialise import build
+from rlcli.envs import registry
+from rlcli.learner.hyperparameters import hyperparameters
+from rlcli.learner.table import algorithm
+from rlcli.sweeps.preflight import own_code_works
+from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
+from tests.runs.tiny import TINY
+
+OWN = {"network.name": "two", "algo.surrogate": "damped", "imports": ("mine",)}
+KEYS: dict[str, Any] = {"network.two.width": 4, "algo.damped.damping": 0.5}
+
+
+def config(**changes: Any) -> RunConfig:
+    return build(TINY | {"env.kwargs": {"max_episode_steps": 9}} | OWN | KEYS | changes)
+
+
+def trained(*configs: RunConfig, updates: int = 2) -> list[dict[str, torch.Tensor]]:
+    session = NativeSession(configs)
+    for _ in range(updates):
+        rows = session.update()
+        assert not any(isinstance(row, Failure) for row in rows.values())
+    return [session.state(run).tensors for run in range(len(configs))]
+
+
+@pytest.mark.broken_by(
+    "a formula sees the advantages of all runs",
+    "learner/own_algorithm.py",
+    "log_anchor[at], advantages[at], _of_run(own, run)",
+    "log_anchor[at], advantages[at] - advantages.mean(), _of_run(own, run)",
+)
+@pytest.mark.broken_by(
+    "every run has the keys of the first",
+    "learner/own_algorithm.py",
+    "return hyper.map(lambda table: table[run : run + 1])",
+    "return hyper.map(lambda table: table[:1])",
+)
+def test_each_run_of_a_cohort_is_the_lone_run(write: Write) -> None:
+    write(NETWORK, ALGORITHM.replace("- advantages.mean()", "- advantages.mean() + advantages.sum()"), METRIC)
+    configs = [
+        config(seed=seed, **{"algo.damped.damping": damping}) for seed, damping in ((1, 0.0), (2, 3.0))
+    ]
+    together = trained(*configs)
+    for each, one in zip(configs, together, strict=True):
+        [alone] = trained(each)
+        assert alone.keys() == one.keys()
+        assert all(torch.equal(alone[name], one[name]) for name in alone)
+
+
+def test_the_formula_is_the_one_that_was_written(write: Write) -> None:
+    """A surrogate ρ A of the user's trains to the bits of ours; a penalty is subtracted."""
+    ratio = ALGORITHM.replace(
+        "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2", "return ratio * advantages"
+    )
+    write(ratio)
+    plain = {"network.name": "mlp", "compute.kernel": "torch"}
+    [own], [ours] = (
+        trained(config(**plain, **{"algo.surrogate": name, "imports": ()})) for name in ("damped", "ratio")
+    )
+    assert all(torch.equal(own[name], ours[name]) for name in ours)
+
+
+@pytest.mark.broken_by(
+    "the penalty added",
+    "learner/own_algorithm.py",
+    "objective.value - penalty.value",
+    "objective.value + penalty.value",
+)
+def test_a_penalty_is_subtracted(write: Write) -> None:
+    write(ALGORITHM.replace("surrogate=damped", "penalty=damped"))
+    row = algorithm(build({"algo.surrogate": "ratio", "algo.penalty": "damped", "algo.damped.damping": 2.0}))
+    hyper = hyperparameters([config(**{"algo.damped.damping": 2.0})], [0], "cpu")
+    log_prob, log_anchor = torch.tensor([[0.1, -0.3]]), torch.tensor([[0.0, 0.2]])
+    advantages = torch.tensor([[1.0, -1.0]])
+    found = row.surrogate(log_prob, log_anchor, advantages, hyper)
+    rho = (log_prob - log_anchor).exp()
+    torch.testing.assert_close(found.value, 2.0 * (rho - 1.0) ** 2)
+    torch.testing.assert_close(found.slope, 4.0 * (rho - 1.0) * rho)
+    assert row.penalty is None
+
+
+def test_metrics_are_figures_of_the_row_and_change_nothing(write: Write) -> None:
+    write(NETWORK, ALGORITHM, METRIC)
+    session = NativeSession([config(seed=3)])
+    row = session.update()[0]
+    assert not isinstance(row, Failure)
+    assert row["mine/spread"] > 0
+    without = replace(config(seed=3), imports=())
+    assert all(
+        map(
+            torch.equal,
+            *([one[name] for name in one] for [one] in map(trained, ([config(seed=3)][0], without))),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"),
+    [
+        ("network.name", {"algo.surrogate": "clipped"}),
+        ("algo.surrogate", {"network.name": "mlp"}),
+    ],
+)
+def test_kernels_do_not_cover_them_and_say_so(write: Write, key: str, changes: dict[str, Any]) -> None:
+    write(NETWORK, ALGORITHM)
+    one = config(**changes)
+    choice = kernel.choose(one, registry.describe(one.env))
+    assert choice.kernel == "torch"
+    assert choice.reason.startswith(f"{key}=")
+
+
+FORWARD = "return self.actor(observations), self.critic(observations).squeeze(-1)"
+FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (".squeeze(-1)", "", r"mine.py:16: network 'two' gave \(3, 2\) float32 and \(3, 1\) float32 for 3"),
+        (FORWARD, "return self.actor(observations)", "gave one Tensor for 3 observations, expected two"),
+        (FORWARD, "return self.actor(observations) / 0, observations.sum(-1)", "outputs that are not finite"),
+        (
+            FORWARD,
+            "return nn.functional.dropout(self.actor(observations)), observations[:, 0]",
+            "other results",
+        ),
+        (FORWARD, "raise ValueError('no')", r"raised for 3 observations of 4 numbers: mine.py:\d+: ValueErr"),
+        ("nn.Linear(inputs, 1)", "nn.BatchNorm1d(inputs)", "has buffers .critic.running_mean"),
+        ("return Two(", "return (", "gave tuple, expected a torch.nn.Module"),
+        ("return Two(", "return missing(", "cannot be made: mine.py:17: NameError"),
+        (FORMULA, "return ratio.mean()", r"mine.py:\d+: algo.surrogate=damped gave a tensor of shape \(\)"),
+        (FORMULA, "return 3.0", r"algo.surrogate=damped gave float, expected a tensor of shape \(1, 8\)"),
+        (FORMULA, "return ratio * hyper.dampin", r"raised mine.py:\d+: AttributeError: dampin is no hyperp"),
+    ],
+)
+def test_what_fails_at_once_fails_before_training(write: Write, old: str, new: str, message: str) -> None:
+    source = NETWORK + ALGORITHM
+    assert old in source
+    write(source.replace(old, new))
+    [fault] = own_code_works(config(), {})
+    assert re.search(message, fault.text), fault.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            FORMULA,
+            "assert hyper.damping < 1, 'damped'; " + FORMULA,
+            "surrogate=damped raised mine.py:.*damped",
+        ),
+        (
+            FORMULA,
+            "return ratio if hyper.damping < 1 else ratio[:, :3]",
+            r"shape \(1, 3\) .*expected \(1, 16\)",
+        ),
+        (
+            FORMULA,
+            "return ratio * (1 if hyper.damping < 1 else float('nan'))",
+            "damped gave values that are not finite .nan., exp",
+        ),
+    ],
+)
+def test_a_failure_in_training_is_of_its_run_alone(write: Write, old: str, new: str, message: str) -> None:
+    write(NETWORK + ALGORITHM.replace(old, new))
+    sound, broken = config(seed=1), config(seed=2, **{"algo.damped.damping": 2.0})
+    session = NativeSession([sound, broken])
+    rows = session.update()
+    failure = rows[1]
+    assert isinstance(failure, Failure)
+    assert failure.update == 1
+    assert re.search(message, str(failure.error)), failure.error
+    assert type(failure.error).__name__ == "NonFiniteError"
+    assert not isinstance(rows[0], Failure)
+    [alone] = trained(sound, updates=1)
+    together = session.state(0).tensors
+    assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+def test_a_network_that_breaks_later_names_itself(write: Write) -> None:
+    broken = "self.actor(observations) / (len(observations) != 32),"
+    write(NETWORK.replace("self.actor(observations),", broken), ALGORITHM)
+    failure = NativeSession([config()]).update()[0]
+    assert isinstance(failure, Failure)
+    assert "mine.py:16: network 'two' gave policy outputs that are not finite" in str(failure.error)
+
+
+def test_a_metric_that_fails_fails_its_run(write: Write) -> None:
+    write(NETWORK, ALGORITHM, METRIC.replace("return update.advantages.std()", "return 1 / 0"))
+    failure = NativeSession([config()]).update()[0]
+    assert isinstance(failure, Failure)
+    assert re.search(
+        r"mine.py:\d+: the metric mine/spread raised mine.py:\d+: ZeroDivisionError", str(failure.error)
+    )
