@@ -55,7 +55,6 @@ def words(line: str, current: str) -> list[str]:
         ("train", "+experiment=b", ["+experiment=benchmark_shape"]),
         ("train", "tuned=ppo/P", ["tuned=ppo/Pendulum-v1"]),
         ("train", "env=CartPole-v1", ["env=CartPole-v1"]),
-        ("train", "algo.clip_s", ["algo.clip_schedule="]),
         (
             "train",
             "algo.cl",
