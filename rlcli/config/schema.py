@@ -489,6 +489,10 @@ class NetworkConfig:
     activation: str = key(
         "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
     )
+    cell_size: int = key(
+        64, "Units of the recurrent cell of each trunk, which follows the hidden layers.", ge=1,
+        used_by=("name", ("lstm", "gru")),
+    )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(
         "orthogonal", "Initial weights: orthogonal with the gains below, or torch's uniform default.",
