@@ -183,11 +183,7 @@ class NativeSession:
             broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
             if broken:
                 error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
-                batch = {
-                    name: field[row].cpu()
-                    for name, field in result.batch._asdict().items()
-                    if field is not None
-                }
+                batch = {name: field[row].cpu() for name, field in result.batch.tensors().items()}
         return None if error is None else Failure(error, number, batch)
 
 

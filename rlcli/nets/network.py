@@ -36,8 +36,7 @@ class Heads(NamedTuple):
     value: Tensor
     """[R, B]: V; [R, B, 0] of an actor."""
     memory: Tensor | None = None
-    """[R, B, M]: recurrent state after the rows at which it is not carried on, the last of a sequence and the
-    last of an episode, 0 at others; None: the network has none."""
+    """[R, B, M]: recurrent state after each row; None: the network has none."""
 
 
 class Linearised(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
-from rlcli.nets.recurrent_network import recurrent
+from rlcli.nets.recurrent.network import recurrent
 
 SMALLEST = Encoder("box", 1, normalize=False)
 

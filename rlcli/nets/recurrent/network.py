@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -12,7 +11,7 @@ from torch import nn
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.observations import Encoder
-from rlcli.nets.recurrent import Recurrent, Shape, orthogonal
+from rlcli.nets.recurrent.modules import Recurrent, Shape, orthogonal
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
@@ -23,34 +22,22 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-@dataclass(frozen=True)
-class Gains:
-    """Gains of orthogonal initial weights."""
-
-    hidden: float
-    policy: float
-    value: float
-
-
 def recurrent(cell: str, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> ModuleNetwork:
-    """A cell over layers of `network.hidden`; allocates nothing."""
+    """A cell of `network.cell_size` over layers of `network.hidden`; allocates nothing."""
     hidden = config.hidden
     layers = partial(perceptron, encoder.width, hidden, ACTIVATIONS[config.activation])
     features = hidden[-1] if hidden else encoder.width
     shape = Shape(layers, features, cell, config.cell_size, outputs, config.shared)
-    gains = None
-    if config.initialisation == "orthogonal":
-        gains = Gains(config.hidden_gain, config.policy_gain, config.value_gain)
     return ModuleNetwork(
-        partial(module, shape, gains), encoder, free, config.log_std_init, memory_width=shape.memory_width
+        partial(module, shape, config), encoder, free, config.log_std_init, memory_width=shape.memory_width
     )
 
 
-def module(shape: Shape, gains: Gains | None) -> Recurrent:
-    """A module with initial weights: orthogonal of these gains, or torch's own."""
+def module(shape: Shape, config: NetworkConfig) -> Recurrent:
+    """A module with its initial weights."""
     made = Recurrent(shape)
-    if gains is not None:
-        orthogonal(made, gains.hidden, gains.policy, gains.value)
+    if config.initialisation == "orthogonal":
+        orthogonal(made, config.hidden_gain, config.policy_gain, config.value_gain)
     return made
 
 
