@@ -64,7 +64,12 @@ def _on_host(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None]
     if policy is None:
         return None
     encode, (head, free) = model.network.encoder.on_host(snapshot.moments), policy
-    return lambda observations, _: _Shown(head(encode(observations)), free, None)
+
+    def show(observations: Array, memory: Array | None) -> _Shown:
+        outputs, after = head(encode(observations), memory)
+        return _Shown(outputs, free, after)
+
+    return show
 
 
 def _in_torch(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None], _Shown]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlcli.nets.memory import Memory
-from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network, OnHost
 from rlcli.nets.observations import Encoder
 
 ROWS = 2
@@ -129,9 +129,9 @@ class ModuleNetwork:
         """One run at a time."""
         return [slice(run, run + 1) for run in range(len(inputs))]
 
-    def on_host(self, parameters: Tensor) -> None:
+    def on_host(self, parameters: Tensor) -> OnHost | None:
         """None: a module acts in torch."""
-        return
+        return None
 
     @cached_property
     def _module(self) -> nn.Module:

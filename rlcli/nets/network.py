@@ -56,8 +56,9 @@ class Linearised(Protocol):
 class OnHost(NamedTuple):
     """A policy in numpy, for the few rows that environments show at each step."""
 
-    head: Callable[[Array], Array]
-    """Encoded observations [R, N, I] -> policy outputs [R, N, D]."""
+    head: Callable[[Array, Any], tuple[Array, Array | None]]
+    """Encoded observations [R, N, I] and recurrent state [R, N, M], or None where the network has none ->
+    policy outputs [R, N, D] and the state after the step."""
     free: Array
     """[R, 1, F]."""
 

@@ -1,4 +1,4 @@
-"""network=lstm: multilayer perceptrons, an LSTM after each, and linear heads."""
+"""network=lstm: multilayer perceptrons, a recurrent cell after each, and linear heads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from rlcli.config.schema import NetworkConfig
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.recurrent.network import recurrent
+from rlcli.nets.recurrent.perceptron import Perceptron
 
 SMALLEST = Encoder("box", 1, normalize=False)
 
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
-    """A module behind the interface of networks."""
-    return recurrent("lstm", config, encoder, outputs, free)
+    """LSTMs behind layers of `network.hidden`."""
+    before = Perceptron(encoder.width, config.hidden, config.activation)
+    return recurrent("lstm", config, before, encoder, outputs, free)

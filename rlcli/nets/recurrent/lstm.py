@@ -2,7 +2,8 @@
 
 i, f, o = σ(.), g = tanh(.) of W x + U h + b; c' = f c + i g; h' = o tanh(c'). Source: Hochreiter and Schmidhuber
 1997, 'Long Short-Term Memory', with the forget gate of Gers, Schmidhuber and Cummins 2000; parameters and
-their order are those of torch.nn.LSTM. Shapes: T steps of N sequences, W units.
+their order are those of torch.nn.LSTM. Shapes: T steps of N sequences, K trunks that are unrolled
+together, W units.
 """
 
 from __future__ import annotations
@@ -12,39 +13,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlcli.nets.recurrent.sequences import Sequences
+from rlcli.nets.recurrent.sequences import Sequences, by_products
 
 STATES = 2
 """Vectors of W numbers that are the state: h, then c."""
 GATES = 4
 
 
-def unroll(driven: Tensor, weight: Tensor, bias: Tensor, state: Tensor, of: Sequences) -> tuple[Tensor, Tensor]:
-    """Outputs [T, N, W] and states [T, N, 2 W] after each step, from what inputs add to gates [T, N, 4 W].
+def unroll(
+    driven: Tensor, weight: Tensor, bias: Tensor, state: Tensor, of: Sequences
+) -> tuple[Tensor, Tensor]:
+    """Outputs [T, K, N, W] and states [T, K, N, 2 W] after steps, by what inputs give gates [T, K, N, 4 W].
 
-    `weight` U [4 W, W] and `bias` [4 W] are those of the state, `state` [N, 2 W] is what sequences start with.
+    `weight` U [K, 4 W, W] and `bias` [K, 4 W] are those of the state; `state` [K, N, 2 W] is the first.
     """
     hidden, cell = state.chunk(STATES, -1)
-    outputs, cells = _Steps.apply(driven + bias, weight, hidden, cell, of)
+    outputs, cells = _Steps.apply(driven + bias.unsqueeze(1), weight, hidden, cell, of)  # type: ignore[no-untyped-call]
     return outputs, torch.cat((outputs.detach(), cells), -1)
 
 
 class _Steps(torch.autograd.Function):
-    """h and c [T, N, W] after each step; c is no function of anything to autograd, nor is the first state."""
+    """h and c [T, K, N, W] after each step; c is no function of anything to autograd, nor is the first state."""
 
     @staticmethod
     def forward(
         ctx: Any, driven: Tensor, weight: Tensor, hidden: Tensor, cell: Tensor, of: Sequences
     ) -> tuple[Tensor, Tensor]:
-        gates, turned = torch.empty_like(driven), weight.t()
-        outputs, cells, bounded = (driven.new_empty(*driven.shape[:2], weight.shape[1]) for _ in range(3))
+        gates, turned = torch.empty_like(driven), weight.mT.contiguous()
+        outputs, cells, bounded = (driven.new_empty(*driven.shape[:3], weight.shape[-1]) for _ in range(3))
         parts = zip(*(part.unbind(0) for part in gates.chunk(GATES, -1)), strict=True)
         ctx.save_for_backward(gates, outputs, cells, bounded, weight, hidden, cell)
         ctx.of = of
         for t, (add, forget, value, out) in enumerate(parts):
             if of.forgets[t]:
                 hidden, cell = hidden * of.keep[t], cell * of.keep[t]
-            torch.addmm(driven[t], hidden, turned, out=gates[t])
+            torch.baddbmm(driven[t], hidden, turned, out=gates[t])
             add.sigmoid_(), forget.sigmoid_(), value.tanh_(), out.sigmoid_()
             cell = torch.addcmul(add * value, forget, cell, out=cells[t])
             hidden = torch.mul(out, torch.tanh(cell, out=bounded[t]), out=outputs[t])
@@ -66,7 +69,7 @@ class _Steps(torch.autograd.Function):
                 add * (1.0 - value.square()),
                 bounded * out * (1.0 - out),
             ),
-            2,
+            -2,
         )
         back = forget * of.keep
         found = []
@@ -74,11 +77,10 @@ class _Steps(torch.autograd.Function):
         for t in reversed(range(len(gates))):
             by_hidden = by_outputs[t] + from_hidden
             through = torch.addcmul(from_cell, by_hidden, by_cell[t])
-            by_gates = (torch.stack((through, through, through, by_hidden), 1) * slopes[t]).flatten(1)
+            by_gates = (torch.stack((through, through, through, by_hidden), -2) * slopes[t]).flatten(-2)
             from_hidden, from_cell = by_gates @ weight, through * back[t]
             if of.forgets[t]:
                 from_hidden = from_hidden * of.keep[t]
             found.append(by_gates)
         by_driven = torch.stack(found[::-1])
-        by_weight = by_driven.flatten(0, 1).t() @ of.entering(hidden, outputs).flatten(0, 1)
-        return by_driven, by_weight, None, None, None
+        return by_driven, by_products(by_driven, of.entering(hidden, outputs)), None, None, None

@@ -1,34 +1,49 @@
 """Recurrent networks as modules: layers over each row, a cell over the rows of a sequence, heads.
 
-The layers before a cell are any module over rows. They, and the products of a cell with its inputs, are made
-for all rows at once; only a cell's products with its own state wait for each other.
+The layers before a cell are any module over rows. They, and the products of cells with their inputs, are made
+for all rows at once; only the cells' products with their own state wait for each other.
 
-Shapes: B rows of N sequences, H features of a row, W units of the cell, M numbers of state, D policy outputs.
+Shapes: B = T N rows of N sequences, K trunks, H features of a row, W units of a cell, S numbers of its state,
+D policy outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any, Protocol
 
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from rlcli.nets.recurrent import gru, lstm
 from rlcli.nets.recurrent.sequences import Sequences, sequences
 
+Array = npt.NDArray[Any]
 CELLS: dict[str, ModuleType] = {"gru": gru, "lstm": lstm}
+
+
+class Before(Protocol):
+    """What a trunk has before its cell: a function of single rows."""
+
+    @property
+    def features(self) -> int:
+        """H."""
+
+    def module(self) -> nn.Module:
+        """Rows [B, ...] -> features [B, H], with torch's own initial weights."""
+
+    def on_host(self, parts: Mapping[str, Array]) -> Callable[[Array], Array] | None:
+        """The same in numpy, by parameters [K, R, ...]: rows [R, N, ...] -> [K, R, N, H]; None: in torch."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """Sizes of a recurrent network."""
 
-    before: Callable[[], nn.Module]
-    """Makes what each trunk has before its cell: rows [B, ...] -> features [B, H]."""
-    features: int
-    """H."""
+    before: Before
     cell: str
     units: int
     """W."""
@@ -37,9 +52,19 @@ class Shape:
     shared: bool
 
     @property
-    def memory_width(self) -> int:
-        """M: the state of the one trunk, or the actor's and then the critic's."""
-        return CELLS[self.cell].STATES * self.units * (1 if self.shared else 2)
+    def trunks(self) -> int:
+        """K."""
+        return 1 if self.shared else 2
+
+    @property
+    def state(self) -> int:
+        """S."""
+        return int(CELLS[self.cell].STATES) * self.units
+
+    @property
+    def gates(self) -> int:
+        """Numbers that a cell adds up of its inputs and its state."""
+        return int(CELLS[self.cell].GATES) * self.units
 
 
 class Trunk(nn.Module):
@@ -47,18 +72,17 @@ class Trunk(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.before = shape.before()
-        self._unroll, gates = CELLS[shape.cell].unroll, CELLS[shape.cell].GATES * shape.units
-        self.inputs, self.state = nn.Linear(shape.features, gates), nn.Linear(shape.units, gates)
+        self.before = shape.before.module()
+        self.inputs = nn.Linear(shape.before.features, shape.gates)
+        self.state = nn.Linear(shape.units, shape.gates)
         bound = shape.units**-0.5
         for parameter in (*self.inputs.parameters(), *self.state.parameters()):
             nn.init.uniform_(parameter, -bound, bound)
 
-    def forward(self, inputs: Tensor, state: Tensor, of: Sequences) -> tuple[Tensor, Tensor]:
-        """Features [B, W] of rows [B, ...], and states [B, .] after them."""
-        driven = of.steps(self.inputs(self.before(inputs)))
-        outputs, after = self._unroll(driven, self.state.weight, self.state.bias, state, of)
-        return outputs.flatten(0, 1), after.flatten(0, 1)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What rows [B, ...] add to the gates [B, .] of the cell."""
+        gates: Tensor = self.inputs(self.before(inputs))
+        return gates
 
 
 class Critic(nn.Module):
@@ -75,25 +99,33 @@ class Recurrent(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        self._shape = shape
         self.trunk = Trunk(shape)
         self.policy = nn.Linear(shape.units, shape.outputs)
         if shape.shared:
             self.value = nn.Linear(shape.units, 1)
         else:
             self.critic = Critic(shape)
-        self._shared = shape.shared
 
     def forward(self, inputs: Tensor, state: Tensor, begins: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs [B, D], values [B] and states after rows [B, M]."""
-        of = sequences(state, begins)
-        if self._shared:
-            features, after = self.trunk(inputs, state, of)
-            return self.policy(features), self.value(features).squeeze(-1), after
-        actor, critic = state.chunk(2, -1)
-        features, after = self.trunk(inputs, actor, of)
-        others, after_others = self.critic.trunk(inputs, critic, of)
-        value = self.critic.value(others).squeeze(-1)
-        return self.policy(features), value, torch.cat((after, after_others), -1)
+        """Outputs [B, D], values [B] and states after rows [B, K S]; `state` [N, K S] is the first."""
+        trunks, value = [self.trunk], self.value if self._shape.shared else self.critic.value
+        if not self._shape.shared:
+            trunks.append(self.critic.trunk)
+        features, after = self._unrolled(trunks, inputs, state, sequences(state, begins))
+        return self.policy(features[0]), value(features[-1]).squeeze(-1), after
+
+    def _unrolled(
+        self, trunks: list[Trunk], inputs: Tensor, state: Tensor, of: Sequences
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Features [B, W] of each trunk, and the states of all after rows."""
+        driven = torch.stack([of.steps(trunk(inputs)) for trunk in trunks], 1)
+        weight = torch.stack([trunk.state.weight for trunk in trunks])
+        bias = torch.stack([trunk.state.bias for trunk in trunks])
+        first = torch.stack(state.chunk(len(trunks), -1))
+        outputs, after = CELLS[self._shape.cell].unroll(driven, weight, bias, first, of)
+        features = tuple(one.flatten(0, 1) for one in outputs.unbind(1))
+        return features, torch.cat(after.unbind(1), -1).flatten(0, 1)
 
 
 def orthogonal(module: Recurrent, hidden: float, policy: float, value: float) -> None:

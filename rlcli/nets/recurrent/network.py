@@ -1,35 +1,51 @@
-"""Recurrent networks from a config: multilayer perceptrons before the cells."""
+"""Recurrent networks behind the interface of networks.
+
+Shapes: R runs, P parameters of one run, F free policy parameters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.module import ModuleNetwork
+from rlcli.nets.module import FREE, ModuleNetwork
+from rlcli.nets.network import OnHost
 from rlcli.nets.observations import Encoder
-from rlcli.nets.recurrent.modules import Recurrent, Shape, orthogonal
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "tanh": nn.Tanh,
-    "relu": nn.ReLU,
-    "elu": nn.ELU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-}
+from rlcli.nets.recurrent.acting import acting
+from rlcli.nets.recurrent.modules import Before, Recurrent, Shape, orthogonal
 
 
-def recurrent(cell: str, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> ModuleNetwork:
-    """A cell of `network.cell_size` over layers of `network.hidden`; allocates nothing."""
-    hidden = config.hidden
-    layers = partial(perceptron, encoder.width, hidden, ACTIVATIONS[config.activation])
-    features = hidden[-1] if hidden else encoder.width
-    shape = Shape(layers, features, cell, config.cell_size, outputs, config.shared)
-    return ModuleNetwork(
-        partial(module, shape, config), encoder, free, config.log_std_init, memory_width=shape.memory_width
+@dataclass(frozen=True)
+class RecurrentNetwork(ModuleNetwork):
+    """A recurrent module, which acts in numpy where what it has before its cells can."""
+
+    shape: Shape | None = None
+
+    def on_host(self, parameters: Tensor) -> OnHost | None:
+        """See `Network`."""
+        assert self.shape is not None
+        named = [self._views(row) for row in parameters]
+        parts = {name: torch.stack([one[name] for one in named]).cpu().numpy() for name in named[0]}
+        step = acting(self.shape, parts)
+        return None if step is None else OnHost(step, parts[FREE])
+
+
+def recurrent(
+    cell: str, config: NetworkConfig, before: Before, encoder: Encoder, outputs: int, free: int
+) -> RecurrentNetwork:
+    """A cell of `network.cell_size` after `before`; allocates nothing."""
+    shape = Shape(before, cell, config.cell_size, outputs, config.shared)
+    return RecurrentNetwork(
+        partial(module, shape, config),
+        encoder,
+        free,
+        config.log_std_init,
+        memory_width=shape.trunks * shape.state,
+        shape=shape,
     )
 
 
@@ -39,11 +55,3 @@ def module(shape: Shape, config: NetworkConfig) -> Recurrent:
     if config.initialisation == "orthogonal":
         orthogonal(made, config.hidden_gain, config.policy_gain, config.value_gain)
     return made
-
-
-def perceptron(inputs: int, hidden: Sequence[int], activation: type[nn.Module]) -> nn.Module:
-    """Hidden layers over rows [B, I]; none at all pass them on."""
-    layers: list[nn.Module] = []
-    for width, size in pairwise((inputs, *hidden)):
-        layers += [nn.Linear(width, size), activation()]
-    return nn.Sequential(*layers)

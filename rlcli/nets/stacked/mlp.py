@@ -119,14 +119,14 @@ class MLP:
         ]
         weight, bias = parts["policy.weight"], parts["policy.bias"][:, None]
 
-        def head(x: Array) -> Array:
+        def head(x: Array, memory: None) -> tuple[Array, None]:
             for into, shift in layers:
                 x = np.matmul(x, into)
                 x += shift
                 x = activate(x)
             output: Array = np.matmul(x, weight)
             output += bias
-            return output
+            return output, None
 
         return OnHost(head, parts["policy.free"])
 
