@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from rlcli.config import names
 from rlcli.config.faults import Check, Fault
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import KEYS, RECURRENT, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import LARGEST, SMALLEST, display
 
@@ -40,6 +40,25 @@ def sequences_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
         f"algo.minibatch_of=sequences needs; nearest: {near}.",
         frozenset({"algo.minibatches", "env.num_envs", "algo.minibatch_of"}),
     )
+
+
+def memory_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A network with memory learns from sequences as they were collected, and from no earlier ones."""
+    algo, name = config.algo, config.network.name
+    if name not in RECURRENT:
+        return
+    if algo.minibatch_of != "sequences" and algo.minibatches > 1:
+        yield Fault(
+            f"network.name={name} has memory: its minibatches are whole sequences; set "
+            f"algo.minibatch_of=sequences, as network={name} does.",
+            frozenset({"network.name", "algo.minibatch_of"}),
+        )
+    if algo.step_rule == "phasic":
+        yield Fault(
+            f"algo.step_rule=phasic cannot train network.name={name}: its auxiliary phase learns from "
+            "observations of earlier rollouts, of which the recurrent state is not kept; choose another algo.",
+            frozenset({"network.name", "algo.step_rule"}),
+        )
 
 
 def auxiliary_minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -212,6 +231,7 @@ def schedules_follow_each_other(config: RunConfig, _: Mapping[str, str]) -> Iter
 RULES: tuple[Check, ...] = (
     minibatches_divide,
     sequences_divide,
+    memory_fits,
     auxiliary_minibatches_divide,
     keys_have_effect,
     natural_step_fits,

@@ -480,6 +480,10 @@ def kinds_of_network() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
 
 
+RECURRENT = ("gru", "lstm")
+"""Kinds of network with memory."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Networks of the policy and the value function."""
@@ -491,7 +495,7 @@ class NetworkConfig:
     )
     cell_size: int = key(
         64, "Units of the recurrent cell of each trunk, which follows the hidden layers.", ge=1,
-        used_by=("name", ("lstm", "gru")),
+        used_by=("name", RECURRENT),
     )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlcli.nets.memory import Memory
-from rlcli.nets.network import ACTOR, ALL
 from rlcli.nets.policy import Model, Snapshot
 
 Array = npt.NDArray[Any]
@@ -76,11 +74,9 @@ def _in_torch(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None
     def show(observations: Array, memory: Array | None) -> _Shown:
         device = snapshot.parameters.device
         inputs = model.encode(snapshot, torch.from_numpy(observations).to(device))
-        before = None if memory is None else Memory(torch.from_numpy(memory).to(device))
-        # The critic's state must advance, too.
-        part = ACTOR if before is None else ALL
-        heads = model.network.heads(snapshot.parameters, inputs, before, part=part)
-        after = None if heads.memory is None else heads.memory.cpu().numpy()
-        return _Shown(heads.output.cpu().numpy(), heads.free.cpu().numpy(), after)
+        before = None if memory is None else torch.from_numpy(memory).to(device)
+        outputs, free, after = model.step(snapshot.parameters, inputs, before)
+        left = None if after is None else after.cpu().numpy()
+        return _Shown(outputs.cpu().numpy(), free.cpu().numpy(), left)
 
     return show
