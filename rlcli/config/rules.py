@@ -56,7 +56,7 @@ def memory_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     if algo.step_rule == "phasic":
         yield Fault(
             f"algo.step_rule=phasic cannot train network.name={name}: its auxiliary phase learns from "
-            "observations of earlier rollouts, of which the recurrent state is not kept; choose another algo.",
+            "observations of earlier rollouts, whose recurrent state is not kept; choose another algo.",
             frozenset({"network.name", "algo.step_rule"}),
         )
 

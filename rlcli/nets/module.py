@@ -2,8 +2,8 @@
 
 The reference that written-out passes are tested against, and how a new network is right from its first day.
 
-Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a part,
-N sequences, M numbers of recurrent memory.
+Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a
+part, N sequences, M numbers of recurrent memory.
 """
 
 from __future__ import annotations

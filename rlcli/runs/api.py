@@ -67,8 +67,8 @@ class LoadedRun:
         In a batch of n, every array has n as its first axis; of a Dict or Tuple every member, as in
         Gymnasium's vector environments. One discrete action is a numpy integer, everything else an array.
 
-        A policy with memory (network=lstm, gru) gives `(action, state)`. That state is the `state` of the next
-        call; None, and rows of zeros in a batch, stand for the start of an episode.
+        A policy with memory (network=lstm, gru) gives `(action, state)`, to be given to the next call. None,
+        and rows of zeros in a batch, stand for the start of an episode.
 
         Raises:
             UserError: these are not observations of the run's environment, or this is no state of its policy.

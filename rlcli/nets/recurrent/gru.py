@@ -1,7 +1,7 @@
 """The GRU over sequences, its steps and their derivatives written out.
 
-r, z = σ(.) of W x + U h + b; n = tanh(Wn x + bn + r (Un h + cn)); h' = (1 - z) n + z h. Source: Cho et al. 2014,
-'Learning Phrase Representations using RNN Encoder-Decoder'; as in torch.nn.GRU, whose parameters and order
+r, z = σ(.) of W x + U h + b; n = tanh(Wn x + bn + r (Un h + cn)); h' = (1 - z) n + z h. Source: Cho et al.
+2014, 'Learning Phrase Representations using RNN Encoder-Decoder'; as in torch.nn.GRU, whose parameters and order
 these are, the reset gate multiplies after the product. Shapes: T steps of N sequences, K trunks that
 are unrolled together, W units.
 """
@@ -27,7 +27,8 @@ def unroll(
 
     `weight` U [K, 3 W, W] and `bias` [K, 3 W] are those of the state; `state` [K, N, W] is the first.
     """
-    outputs = _Steps.apply(driven, weight, bias.unsqueeze(1), state, of)  # type: ignore[no-untyped-call]
+    steps: Any = _Steps.apply
+    outputs: Tensor = steps(driven, weight, bias.unsqueeze(1), state, of)
     return outputs, outputs.detach()
 
 

@@ -1,7 +1,7 @@
 """The LSTM over sequences, its steps and their derivatives written out.
 
-i, f, o = σ(.), g = tanh(.) of W x + U h + b; c' = f c + i g; h' = o tanh(c'). Source: Hochreiter and Schmidhuber
-1997, 'Long Short-Term Memory', with the forget gate of Gers, Schmidhuber and Cummins 2000; parameters and
+i, f, o = σ(.), g = tanh(.) of W x + U h + b; c' = f c + i g; h' = o tanh(c'). Source: Hochreiter and
+Schmidhuber 1997, 'Long Short-Term Memory', with the forget gate of Gers, Schmidhuber and Cummins 2000; parameters and
 their order are those of torch.nn.LSTM. Shapes: T steps of N sequences, K trunks that are unrolled
 together, W units.
 """
@@ -28,12 +28,13 @@ def unroll(
     `weight` U [K, 4 W, W] and `bias` [K, 4 W] are those of the state; `state` [K, N, 2 W] is the first.
     """
     hidden, cell = state.chunk(STATES, -1)
-    outputs, cells = _Steps.apply(driven + bias.unsqueeze(1), weight, hidden, cell, of)  # type: ignore[no-untyped-call]
+    steps: Any = _Steps.apply
+    outputs, cells = steps(driven + bias.unsqueeze(1), weight, hidden, cell, of)
     return outputs, torch.cat((outputs.detach(), cells), -1)
 
 
 class _Steps(torch.autograd.Function):
-    """h and c [T, K, N, W] after each step; c is no function of anything to autograd, nor is the first state."""
+    """h and c [T, K, N, W] after each step; to autograd c is a constant, and so is the first state."""
 
     @staticmethod
     def forward(

@@ -15,7 +15,7 @@ class Sequences(NamedTuple):
     """How B rows are N sequences of T steps."""
 
     keep: Tensor
-    """[T, 1, N, 1]: 0 where an episode begins, 1 elsewhere, what the state before the row is multiplied by."""
+    """[T, 1, N, 1]: what the state before a row is multiplied by, 0 where an episode begins, 1 elsewhere."""
     forgets: list[bool]
     """[T]: whether an episode begins at the step in any sequence; elsewhere there is nothing to multiply."""
 

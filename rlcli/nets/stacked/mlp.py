@@ -119,7 +119,7 @@ class MLP:
         ]
         weight, bias = parts["policy.weight"], parts["policy.bias"][:, None]
 
-        def head(x: Array, memory: None) -> tuple[Array, None]:
+        def head(x: Array, _: None) -> tuple[Array, None]:
             for into, shift in layers:
                 x = np.matmul(x, into)
                 x += shift
