@@ -18,7 +18,7 @@ class Memory(NamedTuple):
     state: Tensor
     """[R, N, M]: before the first row of each sequence."""
     begins: Tensor | None = None
-    """[R, B]: rows that begin an episode, before which the state is 0; None: sequences are of one row each."""
+    """[R, B]: rows that begin an episode, before which the state is 0; None: sequences have one row each."""
 
     def map(self, sequences: Callable[[Tensor], Tensor], rows: Callable[[Tensor], Tensor]) -> Memory:
         """`sequences` applied to what there is one of a sequence, `rows` to what there is one of a row."""

@@ -1,7 +1,7 @@
 """A policy: a function of raw observations, with everything that fixes it in one snapshot.
 
-With memory, rows are sequences, and it is passed beside them. Shapes: R runs, B rows, N environments, D policy
-outputs, F free policy parameters, P parameters, M numbers of memory.
+With memory, rows are sequences, and it is passed beside them. Shapes: R runs, B rows, N environments, D
+policy outputs, F free policy parameters, P parameters, M numbers of memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sessions of networks with memory: resumed within episodes, evaluated, and what each run of a cohort is alone."""
+"""Sessions of networks with memory: cohorts, resuming within episodes, evaluation, devices."""
 
 from __future__ import annotations
 

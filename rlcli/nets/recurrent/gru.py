@@ -1,9 +1,10 @@
 """The GRU over sequences, its steps and their derivatives written out.
 
-r, z = σ(.) of W x + U h + b; n = tanh(Wn x + bn + r (Un h + cn)); h' = (1 - z) n + z h. Source: Cho et al.
-2014, 'Learning Phrase Representations using RNN Encoder-Decoder'; as in torch.nn.GRU, whose parameters and order
-these are, the reset gate multiplies after the product. Shapes: T steps of N sequences, K trunks that
-are unrolled together, W units.
+r, z = σ(.) of W x + U h + b; n = tanh(Wn x + bn + r (Un h + cn)); h' = (1 - z) n + z h.
+
+Source: Cho et al. 2014, 'Learning Phrase Representations using RNN Encoder-Decoder'; as in torch.nn.GRU,
+whose parameters and order these are, the reset gate multiplies after the product. Shapes: T steps of N
+sequences, K trunks that are unrolled together, W units.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The LSTM over sequences, its steps and their derivatives written out.
 
-i, f, o = σ(.), g = tanh(.) of W x + U h + b; c' = f c + i g; h' = o tanh(c'). Source: Hochreiter and
-Schmidhuber 1997, 'Long Short-Term Memory', with the forget gate of Gers, Schmidhuber and Cummins 2000; parameters and
-their order are those of torch.nn.LSTM. Shapes: T steps of N sequences, K trunks that are unrolled
-together, W units.
+i, f, o = σ(.), g = tanh(.) of W x + U h + b; c' = f c + i g; h' = o tanh(c').
+
+Source: Hochreiter and Schmidhuber 1997, 'Long Short-Term Memory', with the forget gate of Gers, Schmidhuber
+and Cummins 2000; parameters and their order are those of torch.nn.LSTM. Shapes: T steps of N sequences,
+K trunks that are unrolled together, W units.
 """
 
 from __future__ import annotations
