@@ -488,7 +488,7 @@ RECURRENT = ("gru", "lstm")
 class NetworkConfig:
     """Networks of the policy and the value function."""
 
-    name: str = key("mlp", "Kind of network.", choices=kinds_of_network())
+    name: str = key("mlp", "Kind of network; lstm and gru have memory.", choices=kinds_of_network())
     hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
     activation: str = key(
         "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")

@@ -68,7 +68,8 @@ def prepare(
     config, done = configs[0], state.update.tolist()
     hyper = hyperparameters(configs, done, config.device)
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
-    inputs, memory = model.encode(state.policy, observations), memory_of(rollout)
+    inputs = model.encode(state.policy, observations)
+    memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
     initial = sampled(comparison, model, model.read(state.policy.parameters, inputs, memory), actions)
     values = model.value(state.policy.parameters, inputs, memory)

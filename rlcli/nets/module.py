@@ -9,9 +9,10 @@ part, N sequences, M numbers of recurrent memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -152,23 +153,23 @@ class ModuleNetwork:
     def _stacked(self, parameters: Tensor, inputs: Tensor, memory: Memory | None) -> Heads:
         """The heads of all runs."""
         runs = zip(parameters, self._arguments(inputs, memory), strict=True)
-        found = zip(*(self._call(row, arguments) for row, arguments in runs), strict=True)
+        found = zip(*(self._call(row, *arguments) for row, arguments in runs), strict=True)
         outputs, values, *after = (torch.stack(each) for each in found)
         return Heads(outputs, self._free(parameters), values, *after)
 
-    def _arguments(self, inputs: Tensor, memory: Memory | None) -> list[tuple[Tensor | None, ...]]:
+    def _arguments(self, inputs: Tensor, memory: Memory | None) -> Iterator[tuple[Any, ...]]:
         """What the module is called with, run by run."""
         if not self.memory_width:
-            return [(rows,) for rows in inputs]
+            return zip(inputs, strict=True)
         assert memory is not None, "a network with memory needs its state"
         begins = [None] * len(inputs) if memory.begins is None else memory.begins
-        return list(zip(inputs, memory.state, begins, strict=True))
+        return zip(inputs, memory.state, begins, strict=True)
 
-    def _call(self, row: Tensor, arguments: tuple[Tensor | None, ...]) -> tuple[Tensor, ...]:
+    def _call(self, row: Tensor, inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
         """Outputs, values and states after rows, if there are any."""
         found = self._views(row)
         del found[FREE]
-        heads: tuple[Tensor, ...] = functional_call(self._module, found, arguments)
+        heads: tuple[Tensor, ...] = functional_call(self._module, found, (inputs, *memory))
         return heads
 
     def _free(self, parameters: Tensor) -> Tensor:
