@@ -18,6 +18,8 @@ def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
     shape = (
         f"algo.rollout_steps x env.num_envs = {config.algo.rollout_steps} x {config.env.num_envs} = {batch}"
     )
+    if batch % count != 0 and config.algo.minibatch_of == "sequences":
+        return  # sequences_divide tells the numbers that fit
     if batch % count != 0:
         near = " or ".join(str(value) for value in nearest_divisors(batch, count))
         yield Fault(f"algo.minibatches={count} does not divide {shape}; nearest: {near}.", keys)

@@ -218,7 +218,7 @@ def test_the_fisher_product_through_time_is_the_explicit_matrix(cell):
 
 def test_what_cannot_have_memory_is_refused():
     for typed, message in {
-        "network=lstm algo.minibatches=3 tuned=none": r"algo.minibatches=3 does not divide env.num_envs=\d+",
+        "network=lstm algo.minibatches=3 tuned=none": r"^algo.minibatches=3 does not divide env.num_envs=\d+",
         "network=gru algo.minibatch_of=samples algo.minibatches=2": "as network=gru does",
         "network=gru algo=ppg": "algo.step_rule=phasic cannot train network.name=gru",
         "network=lstm algo=trpo network.shared=true": "cannot train network.shared=true",
