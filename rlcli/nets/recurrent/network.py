@@ -5,7 +5,7 @@ Shapes: R runs, P parameters of one run, F free policy parameters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -23,11 +23,10 @@ from rlcli.nets.recurrent.modules import Before, Recurrent, Shape, orthogonal
 class RecurrentNetwork(ModuleNetwork):
     """A recurrent module, which acts in numpy where what it has before its cells can."""
 
-    shape: Shape | None = None
+    shape: Shape = field(kw_only=True)
 
     def on_host(self, parameters: Tensor) -> OnHost | None:
         """See `Network`."""
-        assert self.shape is not None
         named = [self._views(row) for row in parameters]
         parts = {name: torch.stack([one[name] for one in named]).cpu().numpy() for name in named[0]}
         step = acting(self.shape, parts)
