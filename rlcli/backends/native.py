@@ -198,9 +198,7 @@ class NativeSession:
             error = NonFiniteError(f"Update {number}: " + "; ".join(noted) + ".")
         elif error is None and broken:
             error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
-            batch = {
-                name: field[row].cpu() for name, field in result.batch._asdict().items() if field is not None
-            }
+            batch = {name: field[row].cpu() for name, field in result.batch.tensors().items()}
         return None if error is None else Failure(error, number, batch)
 
 

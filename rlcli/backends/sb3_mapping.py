@@ -119,6 +119,7 @@ ALWAYS = (
         lambda c: c.algo.learning_rate_schedule == "adaptive_kl",
         "SB3's rates depend on progress alone",
     ),
+    Refusal("network.name", lambda c: c.network.name != "mlp", "SB3's networks here are perceptrons"),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

@@ -66,6 +66,12 @@ class Rollout(NamedTuple):
         """[T, R, N, ...]: the observation that each action was chosen at."""
         return self.observations[:-1]
 
+    @property
+    def begins(self) -> Tensor:
+        """[T, R, N]: whether an episode that began within the rollout has its first step here."""
+        ended = self.terminated | self.truncated
+        return torch.cat((torch.zeros_like(ended[:1]), ended[:-1]))
+
     def successors(self) -> Tensor:
         """[T, R, N, ...]: what each step led to, the final observation where an episode ended."""
         found = self.observations[1:].clone()

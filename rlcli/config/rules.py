@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rlcli.config import names
 from rlcli.config.extensions import ADDITIONS, CHOSEN_BY, is_chosen, owner
 from rlcli.config.faults import Check, Fault
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema import KEYS, RECURRENT, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import LARGEST, SMALLEST, display
 
@@ -19,6 +19,8 @@ def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
     shape = (
         f"algo.rollout_steps x env.num_envs = {config.algo.rollout_steps} x {config.env.num_envs} = {batch}"
     )
+    if batch % count != 0 and config.algo.minibatch_of == "sequences":
+        return  # sequences_divide tells the numbers that fit
     if batch % count != 0:
         near = " or ".join(str(value) for value in nearest_divisors(batch, count))
         yield Fault(f"algo.minibatches={count} does not divide {shape}; nearest: {near}.", keys)
@@ -41,6 +43,25 @@ def sequences_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]
         f"algo.minibatch_of=sequences needs; nearest: {near}.",
         frozenset({"algo.minibatches", "env.num_envs", "algo.minibatch_of"}),
     )
+
+
+def memory_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A network with memory learns from sequences as they were collected, and from no earlier ones."""
+    algo, name = config.algo, config.network.name
+    if name not in RECURRENT:
+        return
+    if algo.minibatch_of != "sequences" and algo.minibatches > 1:
+        yield Fault(
+            f"network.name={name} has memory: its minibatches are whole sequences; set "
+            f"algo.minibatch_of=sequences, as network={name} does.",
+            frozenset({"network.name", "algo.minibatch_of"}),
+        )
+    if algo.step_rule == "phasic":
+        yield Fault(
+            f"algo.step_rule=phasic cannot train network.name={name}: its auxiliary phase learns from "
+            "observations of earlier rollouts, whose recurrent state is not kept; choose another algo.",
+            frozenset({"network.name", "algo.step_rule"}),
+        )
 
 
 def auxiliary_minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -288,6 +309,7 @@ def schedules_follow_each_other(config: RunConfig, _: Mapping[str, str]) -> Iter
 RULES: tuple[Check, ...] = (
     minibatches_divide,
     sequences_divide,
+    memory_fits,
     auxiliary_minibatches_divide,
     keys_have_effect,
     natural_step_fits,

@@ -555,15 +555,23 @@ def kinds_of_network() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
 
 
+RECURRENT = ("gru", "lstm")
+"""Kinds of network with memory."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Networks of the policy and the value function."""
 
-    name: str = key("mlp", "Kind of network.", choices=kinds_of_network())
+    name: str = key("mlp", "Kind of network; lstm and gru have memory.", choices=kinds_of_network())
     hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
     activation: str = key(
         "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
     )
+    cell_size: int = key(
+        64, "Units of the recurrent cell of each trunk, which follows the hidden layers.", ge=1,
+        used_by=("name", RECURRENT),
+    )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(
         "orthogonal", "Initial weights: orthogonal with the gains below, or torch's uniform default.",

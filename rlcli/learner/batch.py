@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from rlcli.collect.rollout import Rollout
+from rlcli.nets.memory import Memory
+
 
 class Batch(NamedTuple):
     """What gradient steps read; constants of the update, each [R, B, ...] and contiguous."""
@@ -31,9 +34,25 @@ class Batch(NamedTuple):
     anchor_outputs: Tensor | None = None
     """[R, B, D]: the policy head's outputs under the anchor, where there is a penalty or a mask."""
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        """The batch with `function` applied to every field there is."""
-        return Batch(*(None if field is None else function(field) for field in self))  # type: ignore[arg-type]
+    memory: Memory | None = None
+    """Of a network with memory: the rows are sequences, time-major."""
+
+    def map(
+        self, rows: Callable[[Tensor], Tensor], sequences: Callable[[Tensor], Tensor] | None = None
+    ) -> Batch:
+        """The batch with `rows` applied to every field of samples there is, `sequences` to states of memory.
+
+        Without `sequences` both are the same function.
+        """
+        mapped = {name: rows(field) for name, field in self._asdict().items() if isinstance(field, Tensor)}
+        memory = None if self.memory is None else self.memory.map(sequences or rows, rows)
+        return self._replace(**mapped, memory=memory)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor there is, by name."""
+        memory = {} if self.memory is None else self.memory._asdict()
+        named = self._asdict() | {f"memory.{name}": leaf for name, leaf in memory.items()}
+        return {name: field for name, field in named.items() if isinstance(field, Tensor)}
 
     def weighted(self, samples: Tensor) -> Tensor:
         """Samples [R, B] times their constant weights."""
@@ -56,6 +75,15 @@ class Transitions(NamedTuple):
     def on_policy(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """What on-policy estimators read."""
         return self.rewards, self.values, self.next_values, self.terminated, self.truncated
+
+
+def memory_of(rollout: Rollout) -> Memory | None:
+    """What a network with memory reads beside the rows of a rollout; None: there is no memory.
+
+    The state is the one that the acting policy had, at any lag: an update begins where acting began, from a
+    constant, and no gradient passes into what an earlier policy remembered.
+    """
+    return None if rollout.memory is None else Memory(rollout.memory, by_run(rollout.begins))
 
 
 def by_run(time_major: Tensor) -> Tensor:

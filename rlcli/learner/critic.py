@@ -30,7 +30,7 @@ def fit(start: Start, parameters: Tensor, state: OptimiserState, epochs: int) ->
     errors, norms = [], []
     for epoch in range(epochs):
         for minibatch in minibatches(start, batch, epoch):
-            linear = network.linearise(rule.parameters, minibatch.inputs, part=CRITIC)
+            linear = network.linearise(rule.parameters, minibatch.inputs, minibatch.memory, part=CRITIC)
             error = value_error(algo.value_clip, linear.heads.value, minibatch)
             by_heads = linear.heads._replace(value=scale * error.slope)
             gradients, norm = clip_by_norm_(linear.vjp(by_heads), hyper.max_grad_norm)

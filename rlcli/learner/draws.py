@@ -44,6 +44,12 @@ def sequences(
     return (starts + chosen).flatten(1)
 
 
+def shuffle_sequences(order: Tensor, parts: int, envs: int) -> Callable[[Tensor], Tensor]:
+    """As `shuffle` by an order of `sequences`, of fields [R, N, ...] that have one row an environment."""
+    firsts = order.view(len(order), parts, -1)[:, :, : envs // parts]
+    return shuffle(firsts.flatten(1), parts)
+
+
 def shuffle(order: Tensor, parts: int) -> Callable[[Tensor], Tensor]:
     """Fields [R, B, ...] -> [M, R, b, ...] with each run's samples in its own order [R, B]."""
     runs, samples = order.shape

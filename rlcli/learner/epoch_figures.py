@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm
+from rlcli.learner.batch import Batch
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import Reference, epoch_figures
 from rlcli.learner.hyperparameters import stops_early
@@ -29,14 +30,13 @@ class EpochFigures:
         algorithm: Algorithm,
         configs: Sequence[RunConfig],
         model: Model,
-        inputs: Tensor,
-        actions: Tensor,
+        batch: Batch,
         mu: Reference,
         anchor: Reference,
     ) -> None:
         self._stops = stops_early(configs) and algorithm.stops_by_epoch
         self._records = configs[0].health.epochs
-        self._model, self._inputs, self._actions = model, inputs, actions
+        self._model, self._batch = model, batch
         self._mu, self._anchor = mu, anchor
         self._rows: list[dict[str, Tensor]] = []
         self._measured = algorithm.operations.comparison.measured
@@ -59,8 +59,8 @@ class EpochFigures:
         """The policy of `parameters` [R, P]; kept while the actor's stay as they are."""
         actor = parameters[:, self._model.network.parts[ACTOR]]
         if self._last is None or not torch.equal(self._last[0], actor):
-            policy = self._model.distribution(parameters, self._inputs)
-            self._last = actor.clone(), self._measured(policy, self._actions)
+            policy = self._model.distribution(parameters, self._batch.inputs, self._batch.memory)
+            self._last = actor.clone(), self._measured(policy, self._batch.actions)
         return self._last[1]
 
     def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:

@@ -60,7 +60,7 @@ def objective_gradient(start: Start, initial: SampledPolicy) -> Tensor:
     by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].batch_size
     for_output, for_free = initial.distribution.pullback(batch.actions, by_log_prob, None)
     by_heads = Heads(for_output, for_free, for_output.new_empty(*for_output.shape[:2], 0))
-    return vjp_by_blocks(network, start.parameters, batch.inputs, by_heads, ACTOR)
+    return vjp_by_blocks(network, start.parameters, batch.inputs, by_heads, ACTOR, batch.memory)
 
 
 def _gain(prepared: Prepared, after: Tensor) -> Tensor:

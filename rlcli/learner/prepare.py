@@ -14,7 +14,7 @@ from torch import Tensor
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
-from rlcli.learner.batch import Batch, Transitions, by_run, by_time
+from rlcli.learner.batch import Batch, Transitions, by_run, by_time, memory_of
 from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured
 from rlcli.learner.draws import PERMUTATION, sequences
 from rlcli.learner.epoch_figures import EpochFigures
@@ -24,7 +24,7 @@ from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.rate import adapted_rate
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.successors import InOneBatch, RowByRow, Successors
+from rlcli.learner.successors import FromMemory, InOneBatch, RowByRow, Successors
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
@@ -73,22 +73,24 @@ def prepare(
         hyper = adapted_rate(hyper, state.rate)
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
+    memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
-    initial = sampled(comparison, model, model.read(state.policy.parameters, inputs), actions)
-    values = model.value(state.policy.parameters, inputs)
+    initial = sampled(comparison, model, model.read(state.policy.parameters, inputs, memory), actions)
+    values = model.value(state.policy.parameters, inputs, memory)
     if algorithm.operations.exact_rows and not config.lag:
         # What they should have been is computed already: the policy at the start.
         shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
     else:
-        shown = recomputed = model.outputs(behaviour(state), observations)
+        shown = recomputed = model.outputs(behaviour(state), observations, memory)
     acting = sampled(comparison, model, shown, actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
     batch = _batch(algorithm, config, hyper, inputs, actions, values, estimator(transitions), initial, acting)
+    batch = batch._replace(memory=memory)
     mu = reference("mu", acting.measured)
     anchor = reference("anchor", initial.measured, comparison, mu) if config.lag else mu
     measured = mu if algorithm.from_behaviour else anchor
-    epochs = EpochFigures(algorithm, configs, model, inputs, actions, mu, measured)
+    epochs = EpochFigures(algorithm, configs, model, batch, mu, measured)
     weighting = None
     if algorithm.weighting is not None:
         weighting = algorithm.weighting(
@@ -139,8 +141,8 @@ class Estimator:
         """`inputs` [R, B, ...] are the encoded observations of the rollout."""
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
-        successors = RowByRow if algorithm.operations.exact_rows else InOneBatch
-        self._next_values: Successors = successors(model, state.policy, rollout)
+        self._memory = memory_of(rollout)
+        self._next_values = _successors(algorithm, model, state, rollout, inputs)
         self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
         self._measured = algorithm.operations.comparison.measured
@@ -164,12 +166,22 @@ class Estimator:
 
     def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and value targets under `parameters` [R, P]."""
-        policy = self._model.distribution(parameters, self._inputs)
-        values = self._model.value(parameters, self._inputs)
+        policy = self._model.distribution(parameters, self._inputs, self._memory)
+        values = self._model.value(parameters, self._inputs, self._memory)
         return self(self.transitions(parameters, values, self._measured(policy, self._actions).kept))
 
     def _by_time(self, batch: Tensor) -> Tensor:
         return by_time(batch, len(self._rewards))
+
+
+def _successors(
+    algorithm: Algorithm, model: Model, state: TrainState, rollout: Rollout, inputs: Tensor
+) -> Successors:
+    memory = memory_of(rollout)
+    if memory is not None:
+        return FromMemory(model, state.policy, rollout, inputs, memory)
+    successors = RowByRow if algorithm.operations.exact_rows else InOneBatch
+    return successors(model, state.policy, rollout)
 
 
 def _batch(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.batch import Batch
-from rlcli.learner.draws import shuffle
+from rlcli.learner.draws import shuffle, shuffle_sequences
 from rlcli.learner.hyperparameters import Hyperparameters, stops_early
 from rlcli.learner.optimisers import clip_by_norm_
 from rlcli.learner.penalty import PenaltyTerm
@@ -138,7 +138,9 @@ class _Gradient:
     def __call__(self, parameters: Tensor, minibatch: Batch) -> tuple[Tensor, _Samples]:
         """The gradient [R, Q] at `parameters` [R, P], and figures of each sample."""
         scale = 1.0 if self._algorithm.sums_losses else 1.0 / minibatch.targets.shape[-1]
-        linear = self._model.network.linearise(parameters, minibatch.inputs, part=self._part)
+        linear = self._model.network.linearise(
+            parameters, minibatch.inputs, minibatch.memory, part=self._part
+        )
         heads = linear.heads
         policy = self._model.family.distribution(heads.output, heads.free)
         log_prob = policy.log_prob(minibatch.actions)
@@ -215,8 +217,11 @@ def minibatches(start: Start, batch: Batch, epoch: int) -> Sequence[Batch]:
     if parts == 1:
         shuffled = batch.map(lambda field: field.unsqueeze(0))
     else:
-        shuffled = batch.map(shuffle(start.permutations(epoch).to(batch.inputs.device), parts))
+        order = start.permutations(epoch).to(batch.inputs.device)
+        sequences = None
+        if batch.memory is not None:
+            sequences = shuffle_sequences(order, parts, batch.memory.state.shape[1])
+        shuffled = batch.map(shuffle(order, parts), sequences)
     if algorithm.whitens_minibatches:
         shuffled = shuffled._replace(advantages=whiten(shuffled.advantages))
-    fields = ([None] * parts if field is None else field.unbind(0) for field in shuffled)
-    return [Batch(*each) for each in zip(*fields, strict=True)]
+    return [shuffled.map(lambda field, part=part: field[part]) for part in range(parts)]  # type: ignore[misc]

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
 from rlcli.learner.batch import by_run, by_time
+from rlcli.nets.memory import Memory
+from rlcli.nets.network import CRITIC
 from rlcli.nets.policy import Model, Snapshot
 
 
@@ -58,3 +60,29 @@ class RowByRow:
         found[-1] = others[:, : self._envs]
         found[self._time, self._run, self._env] = others[self._run, self._place]
         return found
+
+
+class FromMemory:
+    """V of the next row of an episode, and V of what follows its last row, by the state after that row.
+
+    The latter are in a batch of the rollout's own shape, so that no bit depends on how many there are.
+    """
+
+    def __init__(
+        self, model: Model, snapshot: Snapshot, rollout: Rollout, inputs: Tensor, memory: Memory
+    ) -> None:
+        """`inputs` [R, B, ...] are the encoded observations of the rollout, `memory` what is beside them."""
+        self._model, self._steps = model, len(rollout.rewards)
+        self._inputs, self._memory = inputs, memory
+        self._following = model.encode(snapshot, by_run(rollout.successors()))
+        self._last = rollout.terminated | rollout.truncated
+        self._last[-1] = True
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """See `Successors`."""
+        network = self._model.network
+        after = network.heads(parameters, self._inputs, self._memory, part=CRITIC).memory
+        assert after is not None, "a network with memory has a state after its rows"
+        following = self._model.value(parameters, self._following, Memory(after))
+        found = by_time(values, self._steps).roll(-1, 0)
+        return torch.where(self._last, by_time(following, self._steps), found)

@@ -60,7 +60,10 @@ def _propose(start: Start) -> Proposal:
     """The step to the edge of the trust region, in float64: conjugate gradients need it."""
     algorithm, algo, hyper, batch = start.algorithm, start.configs[0].algo, start.hyper, start.batch
     network = start.model.network
-    linear = network.linearise(start.parameters.double(), batch.inputs.double(), part=ACTOR, repeatedly=True)
+    memory = None if batch.memory is None else batch.memory.double()
+    linear = network.linearise(
+        start.parameters.double(), batch.inputs.double(), memory, part=ACTOR, repeatedly=True
+    )
     heads = linear.heads
     policy = start.model.family.distribution(heads.output, heads.free)
     log_prob = policy.log_prob(batch.actions)
@@ -124,7 +127,7 @@ class _Evaluation:
     def _at(self, parameters: Tensor) -> tuple[Distribution, Tensor]:
         start = self._given
         batch = start.batch
-        policy = start.model.distribution(parameters, batch.inputs).double()
+        policy = start.model.distribution(parameters, batch.inputs, batch.memory).double()
         log_prob = policy.log_prob(batch.actions)
         if start.weighting is not None:
             return policy, batch.weighted(start.weighting.ascent(log_prob)[1])

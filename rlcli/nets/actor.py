@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlcli.nets.network import ACTOR
 from rlcli.nets.policy import Model, Snapshot
 
 Array = npt.NDArray[Any]
@@ -63,7 +62,12 @@ def _on_host(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None]
     if policy is None:
         return None
     encode, (head, free) = model.network.encoder.on_host(snapshot.moments), policy
-    return lambda observations, _: _Shown(head(encode(observations)), free, None)
+
+    def show(observations: Array, memory: Array | None) -> _Shown:
+        outputs, after = head(encode(observations), memory)
+        return _Shown(outputs, free, after)
+
+    return show
 
 
 def _in_torch(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None], _Shown]:
@@ -71,8 +75,8 @@ def _in_torch(model: Model, snapshot: Snapshot) -> Callable[[Array, Array | None
         device = snapshot.parameters.device
         inputs = model.encode(snapshot, torch.from_numpy(observations).to(device))
         before = None if memory is None else torch.from_numpy(memory).to(device)
-        heads = model.network.heads(snapshot.parameters, inputs, before, part=ACTOR)
-        after = None if heads.memory is None else heads.memory.cpu().numpy()
-        return _Shown(heads.output.cpu().numpy(), heads.free.cpu().numpy(), after)
+        outputs, free, after = model.step(snapshot.parameters, inputs, before)
+        left = None if after is None else after.cpu().numpy()
+        return _Shown(outputs.cpu().numpy(), free.cpu().numpy(), left)
 
     return show

@@ -3,22 +3,23 @@
 The reference that written-out passes are tested against, and how a new network is right from its first day.
 
 Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters of one run, Q those of a
-part.
+part, N sequences, M numbers of recurrent memory.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network
+from rlcli.nets.memory import Memory
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network, OnHost
 from rlcli.nets.observations import Encoder
 
 ROWS = 2
@@ -34,6 +35,9 @@ class ModuleNetwork:
     Parameters of a submodule named `critic` are the critic's, all others the actor's, and the two may share
     none; without such a submodule the parts share everything. A module has neither buffers that change nor
     draws (no batch statistics, no dropout): it is a function of its parameters and inputs.
+
+    With a `memory_width` it also takes the states [N, M] that sequences start with and the rows [B] that
+    begin an episode (or None), as in `Memory`, and also gives states [B, M], as `Heads.memory` has them.
     """
 
     factory: Callable[[], nn.Module]
@@ -42,7 +46,8 @@ class ModuleNetwork:
     """F."""
     log_std: float = 0.0
     """What free parameters start at."""
-    memory_width: ClassVar[int] = 0
+    memory_width: int = 0
+    """M."""
 
     @cached_property
     def parts(self) -> Mapping[str, slice]:
@@ -74,7 +79,10 @@ class ModuleNetwork:
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
-            self._module(torch.zeros(ROWS, self.encoder.width, device="meta"))
+            self._module(
+                torch.zeros(ROWS, self.encoder.width, device="meta"),
+                *((torch.zeros(ROWS, self.memory_width, device="meta"), None) if self.memory_width else ()),
+            )
         return sum(tensor.numel() for storage, tensor in kept.items() if storage not in own) // ROWS
 
     @property
@@ -96,23 +104,23 @@ class ModuleNetwork:
         raise NotImplementedError("A network of a module has no auxiliary value head.")
 
     def heads(
-        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None, *, part: str = ALL
     ) -> Heads:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
-            return _of_part(self._stacked(parameters, inputs), part)
+            return _of_part(self._stacked(parameters, inputs, memory), part)
 
     def linearise(
         self,
         parameters: Tensor,
         inputs: Tensor,
-        memory: Tensor | None = None,
+        memory: Memory | None = None,
         *,
         part: str = ALL,
         repeatedly: bool = False,
     ) -> Graph:
         """Outputs at inputs [R, B, ...] with a graph to the parameters of the part."""
-        return Graph(self, parameters, inputs, part)
+        return Graph(self, parameters, inputs, memory, part)
 
     def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
         """Inputs: no features are kept."""
@@ -122,9 +130,9 @@ class ModuleNetwork:
         """One run at a time."""
         return [slice(run, run + 1) for run in range(len(inputs))]
 
-    def on_host(self, parameters: Tensor) -> None:
+    def on_host(self, parameters: Tensor) -> OnHost | None:
         """None: a module acts in torch."""
-        return
+        return None
 
     @cached_property
     def _module(self) -> nn.Module:
@@ -142,18 +150,27 @@ class ModuleNetwork:
             **{name: shape for name, shape in shapes.items() if name not in actor},
         }
 
-    def _stacked(self, parameters: Tensor, inputs: Tensor) -> Heads:
+    def _stacked(self, parameters: Tensor, inputs: Tensor, memory: Memory | None) -> Heads:
         """The heads of all runs."""
-        outputs, values = zip(
-            *(self._call(row, rows) for row, rows in zip(parameters, inputs, strict=True)), strict=True
-        )
-        return Heads(torch.stack(outputs), self._free(parameters), torch.stack(values))
+        runs = zip(parameters, self._arguments(inputs, memory), strict=True)
+        found = zip(*(self._call(row, *arguments) for row, arguments in runs), strict=True)
+        outputs, values, *after = (torch.stack(each) for each in found)
+        return Heads(outputs, self._free(parameters), values, *after)
 
-    def _call(self, row: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _arguments(self, inputs: Tensor, memory: Memory | None) -> Iterator[tuple[Any, ...]]:
+        """What the module is called with, run by run."""
+        if not self.memory_width:
+            return zip(inputs, strict=True)
+        assert memory is not None, "a network with memory needs its state"
+        begins = [None] * len(inputs) if memory.begins is None else memory.begins
+        return zip(inputs, memory.state, begins, strict=True)
+
+    def _call(self, row: Tensor, inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
+        """Outputs, values and states after rows, if there are any."""
         found = self._views(row)
         del found[FREE]
-        output, value = functional_call(self._module, found, (inputs,))
-        return output, value
+        heads: tuple[Tensor, ...] = functional_call(self._module, found, (inputs, *memory))
+        return heads
 
     def _free(self, parameters: Tensor) -> Tensor:
         return torch.stack([self._views(row)[FREE] for row in parameters])
@@ -168,14 +185,17 @@ class ModuleNetwork:
 class Graph:
     """A network's heads with a graph to the parameters of a part."""
 
-    def __init__(self, network: ModuleNetwork, parameters: Tensor, inputs: Tensor, part: str) -> None:
+    def __init__(
+        self, network: ModuleNetwork, parameters: Tensor, inputs: Tensor, memory: Memory | None, part: str
+    ) -> None:
         self._part = part
         with torch.inference_mode(False), torch.enable_grad():
             block = network.parts[part]
             self._moving = parameters[:, block].clone().requires_grad_()
             fixed = parameters.clone()
             whole = torch.cat((fixed[:, : block.start], self._moving, fixed[:, block.stop :]), 1)
-            self._heads = network._stacked(whole, inputs.clone())
+            own = None if memory is None else memory.map(torch.clone, torch.clone)
+            self._heads = network._stacked(whole, inputs.clone(), own)
         self.heads = _of_part(Heads(*(head.detach() for head in self._heads[:3])), part)
         self._transposed: tuple[list[Tensor], Tensor] | None = None
 

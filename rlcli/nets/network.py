@@ -5,7 +5,7 @@ the flat buffer: `actor`, which the policy depends on, and `critic`, which value
 share a trunk, the critic is its value head alone, or both are the whole buffer.
 
 Shapes: R runs, B rows, I what the encoder makes of an observation, D policy outputs, F free policy
-parameters, P parameters of one run, Q those of a part, M numbers of recurrent memory.
+parameters, P parameters of one run, Q those of a part, N sequences, M numbers of recurrent memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlcli.nets.memory import Memory
 from rlcli.nets.observations import Encoder
 
 Array = npt.NDArray[Any]
@@ -35,7 +36,7 @@ class Heads(NamedTuple):
     value: Tensor
     """[R, B]: V; [R, B, 0] of an actor."""
     memory: Tensor | None = None
-    """[R, B, M]: recurrent state after the rows; None: the network has none."""
+    """[R, B, M]: recurrent state after each row; None: the network has none."""
 
 
 class Linearised(Protocol):
@@ -55,8 +56,9 @@ class Linearised(Protocol):
 class OnHost(NamedTuple):
     """A policy in numpy, for the few rows that environments show at each step."""
 
-    head: Callable[[Array], Array]
-    """Encoded observations [R, N, I] -> policy outputs [R, N, D]."""
+    head: Callable[[Array, Any], tuple[Array, Array | None]]
+    """Encoded observations [R, N, I] and recurrent state [R, N, M], or None where the network has none ->
+    policy outputs [R, N, D] and the state after the step."""
     free: Array
     """[R, 1, F]."""
 
@@ -106,15 +108,18 @@ class Network(Protocol):
         """Fresh parameters of one run's auxiliary value head."""
 
     def heads(
-        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None, *, part: str = ALL
     ) -> Heads:
-        """Outputs at inputs [R, B, I] for parameters [R, P]; of a part alone those that it determines."""
+        """Outputs at inputs [R, B, I] for parameters [R, P]; of a part alone those that it determines.
+
+        A network with memory needs `memory`, others ignore it.
+        """
 
     def linearise(
         self,
         parameters: Tensor,
         inputs: Tensor,
-        memory: Tensor | None = None,
+        memory: Memory | None = None,
         *,
         part: str = ALL,
         repeatedly: bool = False,
@@ -134,13 +139,21 @@ class Network(Protocol):
         """The policy with these parameters in numpy; None: it acts in torch."""
 
 
-def vjp_by_blocks(network: Network, parameters: Tensor, inputs: Tensor, by: Heads, part: str) -> Tensor:
+def vjp_by_blocks(
+    network: Network,
+    parameters: Tensor,
+    inputs: Tensor,
+    by: Heads,
+    part: str,
+    memory: Memory | None = None,
+) -> Tensor:
     """The gradient [R, Q] of any function of the heads at a whole batch, a few runs at a time."""
     pieces, blocks = [], network.blocks(inputs)
     if len(blocks) == 1:
-        return network.linearise(parameters, inputs, part=part).vjp(by)
+        return network.linearise(parameters, inputs, memory, part=part).vjp(by)
     for runs in blocks:
-        linear = network.linearise(parameters[runs], inputs[runs], part=part)
+        own = None if memory is None else memory.of(runs)
+        linear = network.linearise(parameters[runs], inputs[runs], own, part=part)
         pieces.append(linear.vjp(Heads(by.output[runs], by.free[runs], by.value[runs])))
     return torch.cat(pieces)
 

@@ -1,6 +1,7 @@
 """A policy: a function of raw observations, with everything that fixes it in one snapshot.
 
-Shapes: R runs, B rows, D policy outputs, F free policy parameters, P parameters.
+With memory, rows are sequences, and it is passed beside them. Shapes: R runs, B rows, N environments, D
+policy outputs, F free policy parameters, P parameters, M numbers of memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Family
-from rlcli.nets.network import ACTOR, CRITIC, Network
+from rlcli.nets.memory import Memory
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Network
 from rlcli.nets.observations import Moments
 
 
@@ -33,6 +35,17 @@ class Outputs(NamedTuple):
     """[R, 1, F]: parameters that do not depend on the state."""
 
 
+class Step(NamedTuple):
+    """Outputs of the policy head while acting."""
+
+    state: Tensor
+    """[R, N, D]."""
+    free: Tensor
+    """[R, 1, F]."""
+    memory: Tensor | None
+    """[R, N, M]: recurrent state after the step; None: the network has none."""
+
+
 @dataclass(frozen=True)
 class Model:
     """The architecture shared by all runs of a cohort: a network and how its outputs are read."""
@@ -44,19 +57,27 @@ class Model:
         """Inputs of the network from raw observations [R, B, ...], by the snapshot's statistics."""
         return self.network.encoder.encode(observations, snapshot.moments)
 
-    def read(self, parameters: Tensor, inputs: Tensor) -> Outputs:
+    def read(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Outputs:
         """The policy head at encoded inputs [R, B, ...]."""
-        heads = self.network.heads(parameters, inputs, part=ACTOR)
+        heads = self.network.heads(parameters, inputs, memory, part=ACTOR)
         return Outputs(heads.output, heads.free)
 
-    def outputs(self, snapshot: Snapshot, observations: Tensor) -> Outputs:
+    def step(self, parameters: Tensor, inputs: Tensor, state: Tensor | None) -> Step:
+        """The policy head at one step, of environments with this recurrent state [R, N, M]."""
+        memory = None if state is None else Memory(state)
+        # The critic's state must advance, too.
+        part = ACTOR if memory is None else ALL
+        heads = self.network.heads(parameters, inputs, memory, part=part)
+        return Step(heads.output, heads.free, heads.memory)
+
+    def outputs(self, snapshot: Snapshot, observations: Tensor, memory: Memory | None = None) -> Outputs:
         """The policy head at raw observations [R, B, ...]."""
-        return self.read(snapshot.parameters, self.encode(snapshot, observations))
+        return self.read(snapshot.parameters, self.encode(snapshot, observations), memory)
 
-    def distribution(self, parameters: Tensor, inputs: Tensor) -> Distribution:
+    def distribution(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Distribution:
         """π(.|s) at encoded inputs [R, B, ...]."""
-        return self.family.distribution(*self.read(parameters, inputs))
+        return self.family.distribution(*self.read(parameters, inputs, memory))
 
-    def value(self, parameters: Tensor, inputs: Tensor) -> Tensor:
+    def value(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Tensor:
         """V [R, B] at encoded inputs [R, B, ...]."""
-        return self.network.heads(parameters, inputs, part=CRITIC).value
+        return self.network.heads(parameters, inputs, memory, part=CRITIC).value

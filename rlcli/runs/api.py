@@ -61,24 +61,49 @@ class LoadedRun:
             raise UserError(*faults, hint="All metrics: rlcli explain")
         return [{name: row[name] for name in names if name in row} for row in rows]
 
-    def act(self, observations: Any, *, stochastic: bool = False) -> Any:
+    def act(self, observations: Any, state: Any = None, *, stochastic: bool = False) -> Any:
         """The action for one observation, or actions for a batch of them, in the environment's format.
 
         In a batch of n, every array has n as its first axis; of a Dict or Tuple every member, as in
         Gymnasium's vector environments. One discrete action is a numpy integer, everything else an array.
 
+        A policy with memory (network=lstm, gru) gives `(action, state)`, to be given to the next call. None,
+        and rows of zeros in a batch, stand for the start of an episode.
+
         Raises:
-            UserError: these are not observations of the run's environment.
+            UserError: these are not observations of the run's environment, or this is no state of its policy.
         """
         spec = self._trained.spec
         inputs, batched = self._read(observations)
+        memory = self._remembered(state, inputs.shape[1], batched=batched)
         family = self._trained.policy.model.family
         noise = family.noise((1, inputs.shape[1]), self._draws).numpy() if stochastic else None
-        chosen = self._act(inputs, noise).actions
-        actions = spec.action.to_env(chosen.reshape(1, -1, *spec.action.shape))[0]
-        if batched:
+        chosen = self._act(inputs, noise, memory)
+        actions = spec.action.to_env(chosen.actions.reshape(1, -1, *spec.action.shape))[0]
+        if not batched:
+            actions = actions[0] if spec.action.kind == "discrete" else np.asarray(actions[0])
+        if chosen.memory is None:
             return actions
-        return actions[0] if spec.action.kind == "discrete" else np.asarray(actions[0])
+        return actions, chosen.memory[0] if batched else chosen.memory[0, 0]
+
+    def _remembered(self, given: Any, count: int, *, batched: bool) -> npt.NDArray[np.float32] | None:
+        """Recurrent state [1, B, M]; None for a policy without memory."""
+        width = self._trained.policy.model.network.memory_width
+        name = self._trained.config.network.name
+        if not width:
+            if given is not None:
+                raise UserError(f"The policy of {self.dir} has no memory (network={name}): give no state.")
+            return None
+        shape = (count, width) if batched else (width,)
+        if given is None:
+            return np.zeros((1, count, width), np.float32)
+        state = np.asarray(given)
+        if state.shape != shape or state.dtype.kind != "f" or not np.isfinite(state).all():
+            raise UserError(
+                f"The state of network={name} is what `act` gave, {_shape(*shape)} finite numbers here; this "
+                f"one has {_shape(*state.shape)} of type {state.dtype}."
+            )
+        return np.ascontiguousarray(state.reshape(1, count, width), np.float32)
 
     def _read(self, given: Any) -> tuple[npt.NDArray[Any], bool]:
         """Observations [1, B, ...] in the policy's format, and whether a batch was given."""

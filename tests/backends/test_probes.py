@@ -7,6 +7,9 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Policy
+from rlcli.collect.evaluation import evaluate
+from rlcli.config.schema import EnvConfig
+from rlcli.envs import registry
 from tests.learner.setting import PROBES, ROWS, small
 
 ALGO = {
@@ -17,11 +20,16 @@ UPDATES = 40
 
 
 def trained(
-    name: str, updates: int = UPDATES, envs: dict | None = None, shared: bool = False, **algo
+    name: str,
+    updates: int = UPDATES,
+    envs: dict | None = None,
+    shared: bool = False,
+    network: dict | None = None,
+    **algo,
 ) -> Policy:
     config = small(
         f"{PROBES}Probe{name}-v0", total_steps=80 * updates, algo=ALGO | algo, envs=envs,
-        network={"hidden": (16,), "policy_gain": 0.01, "shared": shared},
+        network={"hidden": (16,), "policy_gain": 0.01, "shared": shared} | (network or {}),
     )  # fmt: skip
     session = NativeSession([config])
     for _ in range(updates):
@@ -166,6 +174,27 @@ def test_a_time_limit_that_cannot_be_seen(end, value):
     """One value for five states: the mean of what is left if the end terminates, 10 if it truncates."""
     found = values(trained("TimeLimit", envs={"kwargs": {"end": end}}, gae_lambda=1.0), [0.0])
     assert found == pytest.approx([value], rel=0.02)
+
+
+def recalled(policy: Policy) -> float:
+    """Mean return of what is to be remembered over ten steps; 0 by guessing."""
+    env = registry.make(EnvConfig(id=f"{PROBES}ProbeRecall-v0", num_envs=10), 1)
+    return float(evaluate(*policy, env, 0, 40, max_steps=20).returns.mean())
+
+
+REMEMBERING = {"minibatch_of": "sequences", "epochs": 6, "learning_rate": 0.01, "max_grad_norm": 0.5}
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_memory_learns_to_recall_what_was_seen_ten_steps_before(name):
+    network = {"name": name, "hidden": (8,), "cell_size": 16}
+    policy = trained("Recall", 24, envs={"num_envs": 16}, network=network, **REMEMBERING)
+    assert recalled(policy) == 1.0
+
+
+def test_a_policy_without_memory_cannot_recall():
+    policy = trained("Recall", 24, envs={"num_envs": 16}, **REMEMBERING)
+    assert abs(recalled(policy)) < 0.5
 
 
 def test_normalised_rewards_leave_the_policy_learning():

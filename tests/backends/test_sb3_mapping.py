@@ -40,6 +40,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ppo", {"lag": 1}, "lag"),
     ("ppo", {"device": "cuda"}, "device"),
     ("ppo", {"network.shared": True}, "network.shared"),
+    ("ppo", {"network.name": "lstm"}, "network.name"),
     ("ppo", {"algo.value_clip": 0.2}, "algo.value_clip"),
     ("ppo", {"algo.penalty": "kl_anchor_pi"}, "algo.penalty"),
     ("ppo", {"algo.targets": "nstep", "algo.n_step": 5}, "algo.targets"),

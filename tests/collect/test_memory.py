@@ -32,7 +32,7 @@ class Counting:
 
     def heads(self, parameters, inputs, memory=None, *, part="all"):
         found = self.network.heads(parameters, inputs, part=part)
-        return found if memory is None else Heads(*found[:3], memory + 1.0)
+        return found if memory is None else Heads(*found[:3], memory.state + 1.0)
 
 
 def counting(*seeds: int) -> Stage:

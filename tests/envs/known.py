@@ -32,6 +32,24 @@ class Observed(Probe):
         return np.array([self.sign], np.float32), self.sign, True, False, {}
 
 
+class Recall(Probe):
+    """Ten steps, and at the last the action that the first observation named pays 1, the other -1.
+
+    What is seen is -1 or 1 by the reset seed, then 0: a policy without memory has mean return 0.
+    """
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.right = int(self.np_random.random() < 0.5)
+        return np.array([2.0 * self.right - 1.0], np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.elapsed += 1
+        over = self.elapsed == 10
+        reward = 1.0 if action == self.right else -1.0
+        return NOTHING.copy(), reward if over else 0.0, over, False, {}
+
+
 class Discounted(Probe):
     """Two steps, observations 0 then 1, reward 1 at the end: V(1) = 1, V(0) = gamma."""
 

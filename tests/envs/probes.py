@@ -16,6 +16,7 @@ from tests.envs.known import (
     Levers,
     Match,
     Observed,
+    Recall,
     Riddle,
     Switches,
     TimeLimitProbe,
@@ -25,6 +26,7 @@ from tests.envs.shaped import Echo, Shifted, Spaces, Wandering
 PROBES = {
     "ProbeConstant-v0": Constant,
     "ProbeObserved-v0": Observed,
+    "ProbeRecall-v0": Recall,
     "ProbeDiscounted-v0": Discounted,
     "ProbeChoice-v0": Choice,
     "ProbeAim-v0": Aim,

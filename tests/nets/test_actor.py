@@ -14,6 +14,7 @@ from torch import Tensor
 from rlcli.collect.rollout import forgotten
 from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
 from rlcli.nets.actor import Actor
+from rlcli.nets.memory import Memory
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.network import ALL, Heads
 from rlcli.nets.observations import Encoder, Moments, advance, no_moments
@@ -73,11 +74,11 @@ class Counting:
     memory_width: ClassVar[int] = 1
 
     def heads(
-        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None, *, part: str = ALL
     ) -> Heads:
         assert memory is not None
         free = parameters[:, None, :0]
-        after = memory + parameters[:, None]
+        after = memory.state + parameters[:, None]
         return Heads(torch.cat((inputs, after), -1), free, inputs.new_empty(*inputs.shape[:2], 0), after)
 
     def on_host(self, parameters: Tensor) -> None:

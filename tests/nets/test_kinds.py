@@ -15,6 +15,7 @@ from rlcli.config.groups import files
 from rlcli.config.schema import KEYS, kinds_of_network
 from rlcli.errors import UserError
 from rlcli.nets.kinds import make_network
+from rlcli.nets.memory import Memory
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.network import ACTOR, ALL, CRITIC, parameter_count
 from rlcli.nets.observations import Encoder
@@ -40,7 +41,10 @@ def test_a_kind_has_a_yaml_that_chooses_it_and_makes_a_network(kind: str) -> Non
     network = make_network(config, Encoder("box", 3, normalize=False), outputs=2, free=2)
     assert {ALL, ACTOR, CRITIC} <= network.parts.keys()
     parameters = network.initial(torch.Generator().manual_seed(0)).unsqueeze(0)
-    heads = network.heads(parameters, torch.randn(1, 5, 3))
+    width = network.memory_width
+    heads = network.heads(
+        parameters, torch.randn(1, 5, 3), Memory(torch.zeros(1, 5, width)) if width else None
+    )
     assert (heads.output.shape, heads.free.shape, heads.value.shape) == ((1, 5, 2), (1, 1, 2), (1, 5))
 
 

@@ -124,8 +124,8 @@ class Convolutions(nn.Module):
 @pytest.mark.broken_by(
     "a module called with the first run's parameters only",
     "nets/module.py",
-    "*(self._call(row, rows) for row, rows in zip(parameters, inputs, strict=True))",
-    "*(self._call(parameters[0], rows) for rows in inputs)",
+    "found = zip(*(self._call(row, *arguments) for row, arguments in runs), strict=True)",
+    "found = zip(*(self._call(parameters[0], *arguments) for _, arguments in runs), strict=True)",
 )
 @pytest.mark.broken_by(
     "free parameters' gradient lost",

@@ -207,3 +207,51 @@ def test_a_config_that_does_not_fit_its_checkpoint_says_so(trained: Trained) -> 
     path.write_text(path.read_text().replace("hidden: [8]", "hidden: [9]"))
     with pytest.raises(StorageError, match="does not fit this run's config"):
         rlcli.load(result.dir)
+
+
+@pytest.mark.broken_by(
+    "a loaded policy that forgets",
+    "runs/api.py",
+    "chosen = self._act(inputs, noise, memory)",
+    "chosen = self._act(inputs, noise, None if memory is None else memory * 0)",
+)
+def test_a_policy_with_memory_takes_and_gives_its_state(trained: Trained) -> None:
+    """Played by hand, episodes have the returns that evaluation found, one by one and side by side."""
+    run_dir = trained(
+        network__name="lstm", network__cell_size=8, network__policy_gain=30.0, algo__minibatch_of="sequences"
+    ).dir
+    run = rlcli.load(run_dir)
+    returns = []
+    for episode in range(2):
+        env = gymnasium.make("CartPole-v1")
+        observation, _ = env.reset(seed=environment_seed(0, "evaluation", episode))
+        state, total, ended = None, 0.0, False
+        while not ended:
+            action, state = run.act(observation, state)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total, ended = total + float(reward), terminated or truncated
+        env.close()
+        assert state.shape == (32,)
+        returns.append(total)
+    assert evaluate_run(run_dir, episodes=2)["return_mean"] == sum(returns) / 2
+    first, state = run.act(SEEN)
+    assert (first.shape, state.shape, state.dtype) == ((3,), (3, 32), np.float32)
+    again, zeros = run.act(SEEN, np.zeros((3, 32))), run.act(SEEN[0])
+    assert again[0].tolist() == first.tolist()
+    assert np.array_equal(again[1], state)
+    assert np.allclose(zeros[1], state[0], atol=1e-6)
+
+
+def test_a_state_of_another_policy_is_refused(trained: Trained) -> None:
+    changes = {"network__name": "gru", "network__cell_size": 16, "algo__minibatch_of": "sequences"}
+    run = rlcli.load(trained(**changes).dir)
+    for state in (np.zeros(31), np.zeros((3, 32)), np.full(32, np.nan), ["a"] * 32, 0):
+        with pytest.raises(
+            UserError, match=r"state of network=gru is what `act` gave, \(32\) finite numbers"
+        ):
+            run.act(SEEN[0], state)
+
+
+def test_a_policy_without_memory_takes_no_state(finished: Path) -> None:
+    with pytest.raises(UserError, match="has no memory"):
+        rlcli.load(finished).act(SEEN[0], np.zeros(32))

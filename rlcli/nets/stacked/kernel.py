@@ -14,6 +14,7 @@ from torch import Tensor
 from rlcli.kernels import network as kernels
 from rlcli.kernels.initialise import initial
 from rlcli.kernels.network import Description, Head, Tower
+from rlcli.nets.memory import Memory
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads
 from rlcli.nets.stacked.layout import Layout
 from rlcli.nets.stacked.mlp import MLP
@@ -39,7 +40,7 @@ class KernelMLP(MLP):
         return drawn[-(self.layout.width + 1) :].contiguous()
 
     def heads(
-        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None, *, part: str = ALL
     ) -> Heads:
         """Outputs at inputs [R, B, I]."""
         net = describe(self.layout, part)
@@ -49,7 +50,7 @@ class KernelMLP(MLP):
         self,
         parameters: Tensor,
         inputs: Tensor,
-        memory: Tensor | None = None,
+        memory: Memory | None = None,
         *,
         part: str = ALL,
         repeatedly: bool = False,

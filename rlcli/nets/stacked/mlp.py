@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlcli.nets.memory import Memory
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, OnHost
 from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.activations import ACTIVATIONS
@@ -69,7 +70,7 @@ class MLP:
         return self.layout.initial_auxiliary(self.initialisation, generator)
 
     def heads(
-        self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None, *, part: str = ALL
     ) -> Heads:
         """Outputs at inputs [R, B, I], each in memory by itself; a few runs at a time."""
         given, last = self._views(parameters, ALL), self.layout.trunks - 1
@@ -88,7 +89,7 @@ class MLP:
         self,
         parameters: Tensor,
         inputs: Tensor,
-        memory: Tensor | None = None,
+        memory: Memory | None = None,
         *,
         part: str = ALL,
         repeatedly: bool = False,
@@ -118,14 +119,14 @@ class MLP:
         ]
         weight, bias = parts["policy.weight"], parts["policy.bias"][:, None]
 
-        def head(x: Array) -> Array:
+        def head(x: Array, _: None) -> tuple[Array, None]:
             for into, shift in layers:
                 x = np.matmul(x, into)
                 x += shift
                 x = activate(x)
             output: Array = np.matmul(x, weight)
             output += bias
-            return output
+            return output, None
 
         return OnHost(head, parts["policy.free"])
 

@@ -1,0 +1,17 @@
+"""network=gru: multilayer perceptrons, a recurrent cell after each, and linear heads."""
+
+from __future__ import annotations
+
+from rlcli.config.schema import NetworkConfig
+from rlcli.nets.network import Network
+from rlcli.nets.observations import Encoder
+from rlcli.nets.recurrent.network import recurrent
+from rlcli.nets.recurrent.perceptron import Perceptron
+
+SMALLEST = Encoder("box", 1, normalize=False)
+
+
+def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
+    """GRUs behind layers of `network.hidden`."""
+    before = Perceptron(encoder.width, config.hidden, config.activation)
+    return recurrent("gru", config, before, encoder, outputs, free)
