@@ -43,7 +43,12 @@ def own_network(config: RunConfig, spec: EnvSpec, encoder: Encoder, outputs: int
     )
     described = f"{found.place}: network {name!r}"
     return OwnNetwork(
-        partial(_made, make, described), encoder, free, config.network.log_std_init, described, outputs
+        partial(_made, make, described),
+        encoder,
+        free,
+        config.network.log_std_init,
+        described=described,
+        outputs=outputs,
     )
 
 
@@ -85,10 +90,10 @@ class OwnNetwork(ModuleNetwork):
     outputs: int = 0
     """D."""
 
-    def _call(self, row: Tensor, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def _call(self, row: Tensor, inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
         rows = len(inputs)
         try:
-            found: Any = super()._call(row, inputs)
+            found: Any = super()._call(row, inputs, *memory)
             fault = wrong_result(found, rows, self.outputs) or _not_finite(found)
         except Exception as error:
             found, fault = None, f"raised {located(error)}"
