@@ -68,6 +68,7 @@ MAPPED: Mapping[str, str] = {
     "env.backend": "as with native",
     "env.normalize_observation": "by our statistics, as with native",
     "env.normalize_reward": "by our statistics, as with native",
+    "env.action_mask": "only none",
     "env.replay_limit": "as with native",
     "network.name": "MlpPolicy",
     "network.hidden": "net_arch",
@@ -112,6 +113,7 @@ ALWAYS = (
         lambda c: c.algo.value_clip is not None,
         "SB3 clips the prediction alone, without taking the larger of both losses",
     ),
+    Refusal("env.action_mask", lambda c: c.env.action_mask != "none", "SB3's policies take no masks"),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

@@ -39,6 +39,8 @@ class Declaration:
     le: float | None = None
     lt: float | None = None
     choices: tuple[str, ...] | None = None
+    prefix: str = ""
+    """With a name behind it, valid beside the choices."""
     words: tuple[str, ...] = ()
     """Names that are valid beside numbers."""
     cohort: bool = False
@@ -49,6 +51,13 @@ class Declaration:
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
     absent: Any = DEFAULT
     """Value for a config.yaml without the key, where runs did not use the default before the key existed."""
+
+    @property
+    def written_choices(self) -> list[str] | None:
+        """The choices as they are shown to a person; None: there are none."""
+        if self.choices is None:
+            return None
+        return [*self.choices, f"{self.prefix}NAME"] if self.prefix else list(self.choices)
 
     def bounds(self) -> str:
         """The valid range as text: '> 0, <= 1', or '' when there is none."""
@@ -460,6 +469,14 @@ class EnvConfig:
         "training (evaluation uses array).",
         choices=("auto", "gymnasium", "array", "mujoco", "torch"),
         effect="maybe",
+    )
+    action_mask: str = key(
+        "none",
+        "Mask of Discrete or MultiDiscrete actions; those that are not allowed have probability 0. info: "
+        "info['action_mask'] of each reset and step; observation.NAME: that member of Dict observations, "
+        "which the network does not see then; none: every action is allowed.",
+        choices=("none", "info"),
+        prefix="observation.",
     )
     normalize_observation: bool = key(
         False,

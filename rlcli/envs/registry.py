@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
+from gymnasium.spaces import Dict
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
@@ -22,10 +23,11 @@ from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.masks import FROM_INFO, FROM_OBSERVATION, MEMBER
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
 from rlcli.envs.mujoco.vector import MujocoVectorEnv
 from rlcli.envs.probe_clock import status_line
-from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
+from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, FIRST_SEED, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
@@ -49,7 +51,7 @@ REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
 
 ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
 
-_described: dict[tuple[str, str], EnvSpec] = {}
+_described: dict[tuple[str, str, str], EnvSpec] = {}
 
 
 def known_ids() -> list[str]:
@@ -85,9 +87,10 @@ def describe(config: EnvConfig) -> EnvSpec:
     Cached per process for the same id and arguments.
     """
     backend, reason = _backend(config)
-    key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
+    arguments = json.dumps(config.kwargs, sort_keys=True, default=repr)
+    key = (config.id, arguments, config.action_mask)
     if key not in _described:
-        _described[key] = _inspect(config.id, config.kwargs)
+        _described[key] = _inspect(config.id, config.kwargs, config.action_mask)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if not config.normalize_observation:
         return spec
@@ -179,39 +182,60 @@ def _check_array(config: EnvConfig) -> None:
     raise UserError(fault, hint=ANY_ENVIRONMENT)
 
 
-def _inspect(env_id: str, kwargs: Mapping[str, Any]) -> EnvSpec:
+def _inspect(env_id: str, kwargs: Mapping[str, Any], action_mask: str) -> EnvSpec:
     create = functools.partial(construct.create, env_id, kwargs)
     checked = f"checking that {env_id} repeats its episodes"
     with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
-            spec = _spec(env_id, env)
+            spec = _spec(env_id, env, action_mask)
         finally:
             close(env_id, env)
         return dataclasses.replace(spec, **_replay(create, spec, line.tick)._asdict())
 
 
-def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
-    """Spec of an instance, from its own attributes.
+def _spec(env_id: str, env: gymnasium.Env[Any, Any], action_mask: str) -> EnvSpec:
+    """Spec of an instance, from its own attributes and, where actions may be masked, its first reset.
 
     Raises:
-        UserError: its spaces are not supported, or it has none.
+        UserError: its spaces are not supported, or it has none, or it does not give the masks asked for.
     """
     try:
-        observation, action = boundary(env_id, env.observation_space, env.action_space)
+        observation, action = boundary(env_id, env.observation_space, env.action_space, action_mask)
         registered = env.spec
     except UserError:
         raise
     except BaseException as error:
         contained(error, env_id)
         raise UserError(f"{env_id}: its spaces cannot be read: {located(error)}") from error
+    given = None if action.kind in ("box", "multibinary") else _given_mask(env_id, env)
+    if action_mask == FROM_INFO != given:
+        raise UserError(
+            f"{env_id}: env.action_mask=info needs info[{MEMBER!r}], which its reset does not give.",
+            hint=f"It gives masks in its observations: env.action_mask={given}" if given else None,
+        )
     return EnvSpec(
         id=env_id,
+        unused_mask=given if action_mask == "none" else None,
         observation=observation,
         action=action,
         max_episode_steps=None if registered is None else registered.max_episode_steps,
         reward_threshold=None if registered is None else registered.reward_threshold,
     )
+
+
+def _given_mask(env_id: str, env: gymnasium.Env[Any, Any]) -> str | None:
+    """The `env.action_mask` by which an environment's masks would be used; None where none are seen."""
+    try:
+        _, info = env.reset(seed=FIRST_SEED)
+        if MEMBER in info:
+            return FROM_INFO
+        space = env.observation_space
+        return f"{FROM_OBSERVATION}{MEMBER}" if isinstance(space, Dict) and MEMBER in space.spaces else None
+    except BaseException as error:
+        # Training will fail of it, too, and say so with the episode.
+        contained(error, env_id)
+        return None
 
 
 def _replay(create: functools.partial[Any], spec: EnvSpec, tick: Callable[[], None]) -> Replay:

@@ -15,6 +15,7 @@ from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.nets.kinds import make_network
+from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
@@ -26,6 +27,8 @@ def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model
     family = _family(spec.action)
     encoder = _encoder(config, spec.observation)
     network = make_network(config.network, encoder, family.output_width, family.free_width)
+    if encoder.mask:
+        network = MaskedNetwork(network)
     return Model(_in_c(network) if in_c else network, family)
 
 
@@ -74,6 +77,7 @@ def _encoder(config: RunConfig, observation: ObservationSpec) -> Encoder:
         observation.width,
         normalize=config.env.normalize_observation and any(measured),
         measured=None if all(measured) else measured,
+        mask=observation.mask_width,
     )
 
 

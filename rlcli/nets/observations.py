@@ -63,16 +63,27 @@ class Encoder:
     normalize: bool
     measured: tuple[bool, ...] | None = None
     """[O]: the columns that whitening changes; others are choices or switches, 0 or 1. None: all."""
+    mask: int = 0
+    """K: columns behind the O, a mask of actions, which go to the network as they are."""
 
     def rows(self, observations: Tensor) -> Tensor:
-        """Raw observations of numbers [R, B, ...], of any shape, as [R, B, O]."""
-        return observations.reshape(*observations.shape[:2], self.width)
+        """Raw observations of numbers [R, B, ...], of any shape, as features [R, B, O]."""
+        return self._flat(observations)[..., : self.width]
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
-        """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics.
+        """Raw observations [R, B, ...] as network inputs [R, B, O + K], whitened by frozen statistics.
 
         In float64: float32 would lose what is small beside the mean.
         """
+        features = self._features(observations, moments)
+        if not self.mask:
+            return features
+        return torch.cat((features, self._flat(observations)[..., self.width :].float()), -1)
+
+    def _flat(self, observations: Tensor) -> Tensor:
+        return observations.reshape(*observations.shape[:2], self.width + self.mask)
+
+    def _features(self, observations: Tensor, moments: Moments) -> Tensor:
         if self.kind == "discrete":
             return torch.nn.functional.one_hot(observations.long(), self.width).float()
         if not self.normalize:
@@ -87,16 +98,19 @@ class Encoder:
             return lambda observations: one_hot[observations]
 
         def flat(observations: Array) -> Array:
-            return observations.reshape(*observations.shape[:2], self.width)
+            return observations.reshape(*observations.shape[:2], self.width + self.mask)
 
         if not self.normalize:
             return lambda observations: flat(observations).astype(np.float32, copy=False)
         mean, scale = (part.cpu().numpy() for part in self.whitening(moments))
 
         def whitened(observations: Array) -> Array:
-            rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale
+            given = flat(observations)
+            rows = (given[..., : self.width].astype(np.float64, copy=False) - mean) * scale
             clipped: Array = np.clip(rows, -CLIP, CLIP).astype(np.float32)
-            return clipped
+            if not self.mask:
+                return clipped
+            return np.concatenate((clipped, given[..., self.width :].astype(np.float32)), -1)
 
         return whitened
 

@@ -100,6 +100,9 @@ def train(
         if spec.backend_reason is not None:
             text = f"Gymnasium steps {spec.id}, which is slower: {spec.backend_reason}"
             recorder.warn(f"{text}.", aloud=run == 0)
+        if spec.unused_mask is not None:
+            text = f"{spec.id} says which actions are allowed, and this run is trained without that"
+            recorder.warn(f"{text}; to use it: env.action_mask={spec.unused_mask}", aloud=run == 0)
         if reproduces is None:
             for warning in schedule_warnings(frozen[run], done[run], recorder.id):
                 recorder.warn(warning, aloud=run == 0)
