@@ -79,9 +79,8 @@ class ActionMask:
         for element, nothing in enumerate(self._blocked(allowed[None])[0].tolist()):
             if nothing:
                 which = "" if len(self.sizes) == 1 else f" for element {element} of the action"
-                raise ValueError(
-                    f"{self.whose} should allow at least one choice{which}; it is {shown(given)}"
-                )
+                text = f"{self.whose} should allow at least one choice{which}"
+                raise ValueError(f"{text}; it is {shown(given)}")
         return allowed
 
     def fits(self, masks: Array) -> bool:

@@ -53,11 +53,13 @@ def boundary(
             f"space is {action}. Use env.action_mask=none."
         )
     mask = ActionMask(sizes, member)
-    if member is not None and (shape := observation[member].shape) and math.prod(shape) != mask.width:
-        raise UserError(
-            f"{env_id}: env.action_mask={action_mask} is {observation[member]}, of {math.prod(shape)} numbers; "
-            f"its action space {action} has {mask.width} choices."
-        )
+    if isinstance(observation, spaces.Dict) and member is not None:
+        declared = observation[member]
+        if declared.shape is not None and math.prod(declared.shape) != mask.width:
+            raise UserError(
+                f"{env_id}: env.action_mask={action_mask} is {declared}, of {math.prod(declared.shape)} "
+                f"numbers; its action space {action} has {mask.width} choices."
+            )
     return observation_spec.with_mask(mask), action_spec
 
 

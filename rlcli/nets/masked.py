@@ -1,7 +1,7 @@
 """Masks of actions around any network: logits of actions that are not allowed become `FLOOR`.
 
-The mask is the last K columns of the inputs; the network itself sees the O before them. After the shift by the
-largest logit exp(FLOOR) is exactly 0 and its logarithm finite, so that 0 log 0 = 0 and log-probabilities,
+The mask is the last K columns of the inputs; the network itself sees the O before them. After the shift by
+the largest logit exp(FLOOR) is exactly 0 and its logarithm finite, so that 0 log 0 = 0 and log-probabilities,
 entropies and divergences are those of the distribution over the allowed actions.
 
 Shapes: R runs, B rows, N environments, O features, K logits, D >= K policy outputs, Q parameters of a part.

@@ -116,15 +116,18 @@ class LoadedRun:
             )
         if mask is None:
             return inputs
+        if mask.member is not None:
+            if mask.member not in observations:
+                raise UserError(f"An observation of {env_id} has a mask {mask.member!r}; this one has none.")
+            given = observations[mask.member]
         try:
-            masks = given if mask.member is None else observations[mask.member]
-            rows = list(masks) if batched else [masks]
+            rows = list(given) if batched else [given]
             if len(rows) != inputs.shape[1]:
                 raise ValueError(f"there are {len(rows)} masks for {inputs.shape[1]} observations")
-            columns = np.stack([mask.columns(row) for row in rows])
-        except (KeyError, TypeError, ValueError) as error:
+            columns = np.array([mask.columns(row) for row in rows], inputs.dtype)
+        except (TypeError, ValueError) as error:
             raise UserError(f"{env_id}: {error}.") from error
-        return np.concatenate((inputs, columns[None].astype(inputs.dtype)), -1)
+        return np.concatenate((inputs, columns.reshape(1, len(rows), mask.width)), -1)
 
     def _parts(self, given: Any) -> tuple[list[npt.NDArray[Any]], bool]:
         """Each member's values [B, *its shape], and whether a batch was given."""

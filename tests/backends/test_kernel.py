@@ -54,6 +54,7 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "backend": {"backend": "sb3"},
     "device": {"device": "cuda"},
     "env.backend": {"env__backend": "torch"},
+    "env.action_mask": {"env__id": "Taxi-v4", "env__action_mask": "info"},
     "network.hidden": {"network__hidden": (4,) * 9},
     "algo.surrogate": {"algo__surrogate": "weighted"},
 }

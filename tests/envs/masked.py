@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
@@ -15,9 +15,9 @@ LENGTH = 6
 class Corridor(Probe):
     """A corridor of 6 places from left to right; a reward of 1 at its right end, -0.01 for each step.
 
-    Actions: wait, left, right, and a trap that is never allowed. No step left at the left end; `wait` is allowed
-    on even steps. `given`: info, observation or nowhere; `fault` spoils the mask of step 3 of episodes that
-    begin with the reset seed `seed` (None: of all).
+    Actions: wait, left, right, and a trap that is never allowed. No step left at the left end; `wait` is
+    allowed on even steps. `given`: info, observation or nowhere; `fault` spoils the mask of step 3 of
+    episodes that begin with the reset seed `seed` (None: of all).
     """
 
     def __init__(self, given: str = "info", fault: str = "none", seed: int | None = None) -> None:
@@ -55,7 +55,7 @@ class Corridor(Probe):
         if self.spoilt and self.elapsed == 3:
             mask = {
                 "short": mask[:3], "text": np.array(list("1010")), "values": mask * 2, "nothing": mask * 0,
-                "missing": None, "nan": np.full(4, np.nan),
+                "missing": None, "not a number": np.full(4, np.nan),
             }[self.fault]  # fmt: skip
         place = np.array([self.place], np.float32)
         if self.given == "observation":
@@ -69,7 +69,7 @@ class Doors(Probe):
     Reward 1 for the higher allowed choice of each, else 0.
     """
 
-    ALLOWED = {-1.0: ((1, 1, 0), (0, 1, 0, 1)), 1.0: ((0, 1, 1), (1, 0, 1, 0))}
+    ALLOWED: ClassVar[dict[float, Any]] = {-1.0: ((1, 1, 0), (0, 1, 0, 1)), 1.0: ((0, 1, 1), (1, 0, 1, 0))}
 
     def __init__(self, joined: bool = True) -> None:
         super().__init__()
