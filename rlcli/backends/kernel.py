@@ -40,8 +40,10 @@ COVERED = (
     Limit("backend", lambda c, _: c.backend == "native", "native"),
     Limit("device", lambda c, _: c.device == "cpu", "cpu"),
     Limit("env.backend", lambda c, _: c.env.backend != "torch", "environments on the CPU"),
-    Limit("env.action_mask", lambda c, _: c.env.action_mask == "none", "none: C reads logits as they are"),
+    Limit("env.action_mask", lambda c, _: c.env.action_mask == "none", "none"),
     Limit("network.name", lambda c, _: c.network.name == "mlp", "mlp"),
+    Limit("network.log_std", lambda c, _: c.network.log_std == "free", "free"),
+    Limit("network.squash", lambda c, _: c.network.squash == "none", "none"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
     Limit("algo.surrogate", lambda c, _: c.algo.surrogate != "weighted", "clipped, ratio and score"),
 )

@@ -78,7 +78,9 @@ MAPPED: Mapping[str, str] = {
     "network.hidden_gain": "as initialisation",
     "network.policy_gain": "as initialisation",
     "network.value_gain": "as initialisation",
+    "network.log_std": "only free",
     "network.log_std_init": "as initialisation",
+    "network.squash": "only none",
     "eval.every": "as with native",
     "eval.episodes": "as with native",
     "compute.threads": "as with native",
@@ -114,6 +116,10 @@ ALWAYS = (
         "SB3 clips the prediction alone, without taking the larger of both losses",
     ),
     Refusal("env.action_mask", lambda c: c.env.action_mask != "none", "SB3's policies take no masks"),
+    Refusal(
+        "network.log_std", lambda c: c.network.log_std != "free", "SB3's log deviations are free parameters"
+    ),
+    Refusal("network.squash", lambda c: c.network.squash != "none", "SB3 clips actions of these policies"),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

@@ -518,7 +518,20 @@ class NetworkConfig:
         0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", ("orthogonal",))
     )
     value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", ("orthogonal",)))
+    log_std: str = key(
+        "free",
+        "Log standard deviations of a Gaussian policy: free parameters, the same in every state; or state: "
+        "outputs of the policy head beside the means, clipped to -20 .. 2, with log_std_init added before.",
+        choices=("free", "state"),
+    )
     log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.", ge=-20, le=20)
+    squash: str = key(
+        "none",
+        "Actions of a Gaussian policy on their way to the environment: none: clipped to the bounds; or tanh: "
+        "low + (high - low) (tanh(u) + 1) / 2 of the number u that the policy draws. Ratios and divergences "
+        "are those of u, which squashing leaves unchanged; the entropy is that of the actions.",
+        choices=("none", "tanh"),
+    )
 
 
 @dataclass(frozen=True)

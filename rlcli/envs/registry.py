@@ -29,7 +29,7 @@ from rlcli.envs.mujoco.vector import MujocoVectorEnv
 from rlcli.envs.probe_clock import status_line
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, FIRST_SEED, Replay, probe
 from rlcli.envs.spaces import boundary
-from rlcli.envs.spec import EnvSpec
+from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.envs.user_code import located
 from rlcli.errors import UserError
@@ -80,11 +80,11 @@ def module_of(env_id: str) -> str:
         return ""
 
 
-def describe(config: EnvConfig) -> EnvSpec:
+def describe(config: EnvConfig, squash: str = "none") -> EnvSpec:
     """The environment's spec; makes one instance, checks everything a person may have got wrong, closes it.
 
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
-    Cached per process for the same id and arguments.
+    Cached per process for the same id and arguments. `squash` is `network.squash`.
     """
     backend, reason = _backend(config)
     arguments = json.dumps(config.kwargs, sort_keys=True, default=repr)
@@ -92,20 +92,37 @@ def describe(config: EnvConfig) -> EnvSpec:
     if key not in _described:
         _described[key] = _inspect(config.id, config.kwargs, config.action_mask)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
+    if squash != "none":
+        spec = dataclasses.replace(spec, action=_squashed(spec, squash))
     if not config.normalize_observation:
         return spec
     # Whitening takes away what observations have in common, so the digits that are left must be there.
     return dataclasses.replace(spec, observation=spec.observation.precisely())
 
 
+def _squashed(spec: EnvSpec, squash: str) -> ActionSpec:
+    try:
+        return spec.action.squashes()
+    except ValueError as error:
+        raise UserError(
+            f"network.squash={squash} needs actions that are real numbers with bounds; of {spec.id} {error}.",
+            hint="Use network.squash=none.",
+        ) from error
+
+
 def make(
-    config: EnvConfig, num_runs: int, *, num_envs: int | None = None, device: str | None = None
+    config: EnvConfig,
+    num_runs: int,
+    *,
+    num_envs: int | None = None,
+    device: str | None = None,
+    squash: str = "none",
 ) -> VectorEnv:
     """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
 
     `backend=torch` is meant for training on `device`; without one the array version stands in.
     """
-    spec = describe(config)
+    spec = describe(config, squash)
     count = config.num_envs if num_envs is None else num_envs
     if spec.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it

@@ -133,6 +133,31 @@ class ActionSpec:
     """[A]: choices of each element of a multidiscrete action."""
     low: Array | float = -math.inf
     high: Array | float = math.inf
+    squashed: bool = False
+    """Whether raw actions become bounded by tanh, rather than clipped."""
+
+    def squashes(self) -> ActionSpec:
+        """The same actions, squashed.
+
+        Raises:
+            ValueError: not all of them have bounds; the message says which.
+        """
+        if self.kind != "box":
+            raise ValueError(f"its actions are {self.kind}, not real numbers")
+        low, high = (np.broadcast_to(bound, self.shape).astype(np.float64) for bound in (self.low, self.high))
+        finite = np.isfinite((high - low).astype(self.dtype)) & (high > low)
+        if not finite.all():
+            where = tuple(np.argwhere(~finite)[0].tolist())
+            raise ValueError(
+                f"its action{list(where) if where else ''} is between {low[where]:g} and {high[where]:g}"
+            )
+        return replace(self, squashed=True)
+
+    @property
+    def log_scale(self) -> float:
+        """Σ log((high - low) / 2), the part of the log-determinant of squashing that no action changes."""
+        low, high = (np.broadcast_to(bound, self.shape).astype(np.float64) for bound in (self.low, self.high))
+        return float(np.log(0.5 * (high - low)).sum())
 
     @property
     def width(self) -> int:
@@ -145,13 +170,15 @@ class ActionSpec:
         return np.float32 if self.kind == "box" else np.int64
 
     def to_env(self, actions: Array) -> Array:
-        """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped."""
+        """Raw actions `[R, N, *shape]` as the environment takes them: shifted, squashed or clipped."""
         if self.kind == "discrete" and not self.start:
             return actions.astype(self.dtype, copy=False)
         if self.kind != "box":
             return (actions + self.start).astype(self.dtype, copy=False)
         # Cast first: bounds that float32 cannot hold are then kept to the last bit.
         cast: Array = actions.astype(self.dtype)
+        if self.squashed:
+            cast = self.low + (self.high - self.low) * (0.5 * (np.tanh(cast) + 1.0))
         np.maximum(cast, self.low, out=cast)
         np.minimum(cast, self.high, out=cast)
         return cast

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import NetworkConfig, RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.learner.algorithm import Algorithm
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
+from rlcli.maths.gaussians import SquashedFamily, StateGaussianFamily
 from rlcli.nets.kinds import make_network
 from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.network import ACTOR, CRITIC, Network
@@ -24,7 +25,7 @@ from rlcli.nets.stacked.mlp import MLP
 
 def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model:
     """The network, with its observation encoder, and the action family; `in_c`: with passes in C."""
-    family = _family(spec.action)
+    family = _family(config.network, spec.action)
     encoder = _encoder(config, spec.observation)
     network = make_network(config.network, encoder, family.output_width, family.free_width)
     if encoder.mask:
@@ -81,7 +82,7 @@ def _encoder(config: RunConfig, observation: ObservationSpec) -> Encoder:
     )
 
 
-def _family(action: ActionSpec) -> Family:
+def _family(config: NetworkConfig, action: ActionSpec) -> Family:
     match action.kind:
         case "discrete":
             return CategoricalFamily(action.width)
@@ -90,4 +91,10 @@ def _family(action: ActionSpec) -> Family:
         case "multibinary":
             return BernoulliFamily(action.width)
         case "box":
-            return GaussianFamily(action.width)
+            return _gaussian_family(config, action)
+
+
+def _gaussian_family(config: NetworkConfig, action: ActionSpec) -> Family:
+    state = config.log_std == "state"
+    base = StateGaussianFamily(action.width, config.log_std_init) if state else GaussianFamily(action.width)
+    return base if config.squash == "none" else SquashedFamily(base, action.log_scale)

@@ -323,7 +323,9 @@ class _Loop:
             return bool(self._stop) or (trial is not None and trial.step())
 
         if self._evaluation_env is None:
-            self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
+            self._evaluation_env = registry.make(
+                config.env, 1, num_envs=lanes(episodes), squash=config.network.squash
+            )
         try:
             with folder_kept():
                 return evaluate(

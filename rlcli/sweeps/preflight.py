@@ -28,6 +28,26 @@ def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
             yield Fault(text + hint, frozenset({"env.id"}))
 
 
+def gaussian_policy_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Keys of Gaussian policies are for real actions, squashing for those with bounds."""
+    from rlcli.envs.registry import describe
+
+    try:
+        spec = describe(config.env)
+    except UserError:
+        return  # a fault of `environment_exists`
+    if config.network.log_std != "free" and spec.action.kind != "box":
+        yield Fault(
+            f"network.log_std={config.network.log_std} has no effect on {spec.id}, whose actions are "
+            f"{spec.action.kind}; it needs real numbers (Box).",
+            frozenset({"network.log_std", "env.id"}),
+        )
+    try:
+        describe(config.env, config.network.squash)
+    except UserError as error:
+        yield Fault(f"{error.faults[0]} {error.hint}", frozenset({"network.squash", "env.id"}))
+
+
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """A rollout is long enough for the longest possible episode."""
     from rlcli.envs.registry import describe
@@ -120,6 +140,7 @@ def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
 
 CHECKS: tuple[Check, ...] = (
     environment_exists,
+    gaussian_policy_fits,
     whole_episodes_fit,
     loggers_are_installed,
     device_exists,
