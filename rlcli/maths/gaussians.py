@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlcli.maths.distribution import Distribution, Divergences, nothing_free
 from rlcli.maths.distributions import Array, DiagonalGaussian, Gaussian, GaussianFamily
-from rlcli.maths.squash import expected_log_slope, slopes_of_expectation
+from rlcli.maths.squash import expected_log_slope, log_slope, slopes_of_expectation
 
 LOWEST, HIGHEST = -20.0, 2.0
 """Range of log deviations that depend on the state, as in Haarnoja et al. 2018, 'Soft Actor-Critic'."""
@@ -114,8 +114,8 @@ class StateGaussian(Gaussian):
 class Squashed(Distribution):
     """Actions a = squash(u) (`squash.py`) of u that a Gaussian draws; what is stored of an action is u.
 
-    Log-probabilities are those of u: squashing changes them by what depends on the action alone. Divergences
-    and Fisher matrix are the Gaussian's. The entropy is that of a.
+    Log-probabilities are those of u: squashing changes them by what depends on the action alone
+    (`log_density`). Divergences and Fisher matrix are the Gaussian's. The entropy is that of a.
     """
 
     base: Gaussian
@@ -141,8 +141,12 @@ class Squashed(Distribution):
         return self.base.entropy() + expected_log_slope(mean, log_std.exp()).sum(-1) + self.log_scale
 
     def entropy(self) -> Tensor:
-        """H(a) = H(u) + Σ_i E[log(1 - tanh² u_i)] + Σ_i log((high_i - low_i) / 2), by quadrature."""
+        """H(a) = H(u) + Σ_i E[log(1 - tanh² u_i)] + Σ_i log((high_i - low_i) / 2)."""
         return self._entropy
+
+    def log_density(self, actions: Tensor) -> Tensor:
+        """log π(a|s) of the actions that u [..., A] become, per unit of the environment's."""
+        return self.log_prob(actions) - log_slope(actions).sum(-1) - self.log_scale
 
     def kl(self, other: Squashed) -> Tensor:
         """KL(self||other), which no bijection changes."""
