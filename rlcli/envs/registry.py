@@ -105,7 +105,8 @@ def _squashed(spec: EnvSpec, squash: str) -> ActionSpec:
         return spec.action.squashes()
     except ValueError as error:
         raise UserError(
-            f"network.squash={squash} needs actions that are real numbers with bounds; of {spec.id} {error}.",
+            f"network.squash={squash} needs actions that are real numbers between finite bounds; "
+            f"{spec.id} has none: {error}.",
             hint="Use network.squash=none.",
         ) from error
 

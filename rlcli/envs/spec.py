@@ -143,7 +143,7 @@ class ActionSpec:
             ValueError: not all of them have bounds; the message says which.
         """
         if self.kind != "box":
-            raise ValueError(f"its actions are {self.kind}, not real numbers")
+            raise ValueError(f"its actions are {self.kind}")
         low, high = (np.broadcast_to(bound, self.shape).astype(np.float64) for bound in (self.low, self.high))
         finite = np.isfinite((high - low).astype(self.dtype)) & (high > low)
         if not finite.all():

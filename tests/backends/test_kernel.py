@@ -55,6 +55,8 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "device": {"device": "cuda"},
     "env.backend": {"env__backend": "torch"},
     "env.action_mask": {"env__id": "Taxi-v4", "env__action_mask": "info"},
+    "network.log_std": {"env__id": "Pendulum-v1", "network__log_std": "state"},
+    "network.squash": {"env__id": "Pendulum-v1", "network__squash": "tanh"},
     "network.hidden": {"network__hidden": (4,) * 9},
     "algo.surrogate": {"algo__surrogate": "weighted"},
 }
