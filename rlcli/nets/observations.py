@@ -5,6 +5,7 @@ Shapes: R runs, B rows, O observation width after encoding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -98,21 +99,26 @@ class Encoder:
             return lambda observations: one_hot[observations]
 
         def flat(observations: Array) -> Array:
-            return observations.reshape(*observations.shape[:2], self.width + self.mask)
+            return observations.reshape(*observations.shape[:2], math.prod(observations.shape[2:]))
 
         if not self.normalize:
             return lambda observations: flat(observations).astype(np.float32, copy=False)
         mean, scale = (part.cpu().numpy() for part in self.whitening(moments))
 
         def whitened(observations: Array) -> Array:
-            given = flat(observations)
-            rows = (given[..., : self.width].astype(np.float64, copy=False) - mean) * scale
+            rows = (flat(observations).astype(np.float64, copy=False) - mean) * scale
             clipped: Array = np.clip(rows, -CLIP, CLIP).astype(np.float32)
-            if not self.mask:
-                return clipped
-            return np.concatenate((clipped, given[..., self.width :].astype(np.float32)), -1)
+            return clipped
 
-        return whitened
+        if not self.mask:
+            return whitened
+        width = self.width
+
+        def with_mask(observations: Array) -> Array:
+            given = flat(observations)
+            return np.concatenate((whitened(given[..., :width]), given[..., width:].astype(np.float32)), -1)
+
+        return with_mask
 
     def whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float64."""

@@ -100,7 +100,7 @@ def agree(found: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
     case="squashed, state",
 )
 @pytest.mark.broken_by(
-    "the deviation of KL(π||π') not weighed",
+    "the deviation in the reverse KL not weighed",
     "maths/gaussians.py",
     "return self.pulled(by_mean, taken * widening)",
     "return self.pulled(by_mean, widening)",
