@@ -249,7 +249,8 @@ def _update() -> Iterator[Metric]:
         "entropy",
         "nats",
         "mean_s -Σ_a π(a|s) log π(a|s)",
-        "Mean entropy of the policy after the update; of densities it may be negative.",
+        "Mean entropy of the policy after the update; of densities it may be negative. With "
+        "network.squash=tanh that of the squashed actions, in the environment's units.",
     )
     yield one(
         "explained_variance",

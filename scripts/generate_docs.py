@@ -83,7 +83,7 @@ def cell(text: str) -> str:
 def key_row(key: schema.Key) -> str:
     """One key as a row of a table."""
     declared = key.declaration
-    admitted = ", ".join(declared.choices) if declared.choices else declared.bounds()
+    admitted = ", ".join(declared.written_choices) if declared.written_choices else declared.bounds()
     notes = declared.doc
     if declared.unit:
         notes += f" Unit: {declared.unit}."

@@ -59,7 +59,7 @@ class NativeSession:
     ) -> None:
         """`starts`, without `checkpoints`: what each run begins from; None begins afresh."""
         prepare(configs[0].compute.threads)
-        self.spec = registry.describe(configs[0].env)
+        self.spec = registry.describe(configs[0].env, configs[0].network.squash)
         configs = [decided(one, self.spec) for one in configs]
         config = configs[0]
         self._configs = configs
@@ -80,7 +80,8 @@ class NativeSession:
             )
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
-        env = registry.make(config.env, len(configs), device=config.device)
+        squash = config.network.squash
+        env = registry.make(config.env, len(configs), device=config.device, squash=squash)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(

@@ -70,6 +70,7 @@ MAPPED: Mapping[str, str] = {
     "env.backend": "as with native",
     "env.normalize_observation": "by our statistics, as with native",
     "env.normalize_reward": "by our statistics, as with native",
+    "env.action_mask": "only none",
     "env.replay_limit": "as with native",
     "network.name": "MlpPolicy",
     "network.hidden": "net_arch",
@@ -79,7 +80,9 @@ MAPPED: Mapping[str, str] = {
     "network.hidden_gain": "as initialisation",
     "network.policy_gain": "as initialisation",
     "network.value_gain": "as initialisation",
+    "network.log_std": "only free",
     "network.log_std_init": "as initialisation",
+    "network.squash": "only none",
     "eval.every": "as with native",
     "eval.episodes": "as with native",
     "compute.threads": "as with native",
@@ -120,6 +123,11 @@ ALWAYS = (
         "SB3's rates depend on progress alone",
     ),
     Refusal("network.name", lambda c: c.network.name != "mlp", "SB3's networks here are perceptrons"),
+    Refusal("env.action_mask", lambda c: c.env.action_mask != "none", "SB3's policies take no masks"),
+    Refusal(
+        "network.log_std", lambda c: c.network.log_std != "free", "SB3's log deviations are free parameters"
+    ),
+    Refusal("network.squash", lambda c: c.network.squash != "none", "SB3 clips actions of these policies"),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

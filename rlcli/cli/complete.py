@@ -175,7 +175,7 @@ def _doc(group: str, choice: str) -> str:
 
 def _key_values(key: Key) -> list[Candidate]:
     if key.declaration.choices:
-        return [(choice, "") for choice in key.declaration.choices]
+        return [(choice, "") for choice in (*key.declaration.choices, key.declaration.prefix) if choice]
     if key.scalar_type is bool:
         return [("true", ""), ("false", "")]
     return [(display(key.default), "the default")] if key.default not in ("", None) else [("null", "")]

@@ -87,7 +87,7 @@ def _key_entry(key: Any) -> dict[str, Any]:
         "unit": declared.unit or None,
         "default": list(key.default) if key.is_list else key.default,
         "range": declared.bounds() or None,
-        "choices": list(declared.choices) if declared.choices else None,
+        "choices": declared.written_choices,
         "used_by": used_by,
         "affects_results": _EFFECTS[declared.effect],
         "resume_may_change_it": declared.resumable,

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Collector, Episodes, Rollout
 from rlcli.envs.torch.base import TorchEnv
-from rlcli.maths.distributions import CategoricalFamily
+from rlcli.maths.distributions import CategoricalFamily, Gaussian
+from rlcli.maths.gaussians import Squashed
 from rlcli.nets.policy import Snapshot
 
 
@@ -72,7 +73,11 @@ class DeviceCollector(Collector):
         """The family's `act` in torch, for the two kinds of action there are here."""
         if isinstance(self.model.family, CategoricalFamily):
             return (outputs + noise).argmax(-1)
-        return outputs + free.exp() * noise
+        policy = self.model.family.distribution(outputs, free)
+        gaussian = policy.base if isinstance(policy, Squashed) else policy
+        assert isinstance(gaussian, Gaussian)
+        mean, log_std = gaussian.moments()
+        return mean + log_std.exp() * noise
 
 
 def _kept(memory: Tensor | None, ended: npt.NDArray[np.bool_]) -> Tensor | None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.spec import EnvSpec
 from rlcli.maths.draws import environment_seed
 
 Array = npt.NDArray[Any]
@@ -75,7 +76,7 @@ def restore(
     steps = max(len(state.history) for state in found)
     ended = np.zeros_like(lost)
     if steps:
-        observations, ended = _replay(env, found, starts, steps)
+        observations, ended = _replay(env, found, starts, observations, steps)
     pairs = zip(observations, states, strict=True)
     other = np.stack([_differ(now, state.observations) for now, state in pairs])
     broken = ~lost & (ended | other)
@@ -138,9 +139,11 @@ def _given_up(state: CollectorState, lost: npt.NDArray[np.bool_]) -> CollectorSt
 
 
 def _replay(
-    env: VectorEnv, states: Sequence[CollectorState], starts: Array, steps: int
+    env: VectorEnv, states: Sequence[CollectorState], starts: Array, observations: Array, steps: int
 ) -> tuple[Array, Array]:
     """Replays all environments so that they end together; one that has not begun yet plays filler.
+
+    `observations` are those of the first reset. Filler are allowed actions where there are masks.
 
     Returns the observations then, and which episodes [R, N] ended although they had not when they were
     played: what those show is another episode's.
@@ -151,12 +154,11 @@ def _replay(
         actions[steps - len(state.history) :, row] = state.history
     begins = steps - np.stack([state.lengths for state in states])
     early = np.zeros(begins.shape, bool)
-    observations = None
     for t in range(steps):
         beginning = begins == t
         if beginning.any():
-            env.reset(starts, beginning)
-        step = env.step(actions[t])
+            observations = env.reset(starts, beginning)
+        step = env.step(_with_filler(env.spec, actions[t], observations, begins > t))
         observations = step.observations
         ended = step.terminated | step.truncated
         early |= ended & (begins <= t)
@@ -164,5 +166,15 @@ def _replay(
             observations = env.reset(starts, ended)
     if (begins == steps).any():
         observations = env.reset(starts, begins == steps)
-    assert observations is not None
     return observations, early
+
+
+def _with_filler(spec: EnvSpec, actions: Array, observations: Array, idle: Array) -> Array:
+    """Actions [R, N, ...], for the environments `idle` [R, N] the first that are allowed."""
+    mask = spec.observation.mask
+    if mask is None or not idle.any():
+        return actions
+    allowed = observations[idle][:, -mask.width :] != 0
+    filled = actions.copy()
+    filled[idle] = mask.first(allowed).reshape(-1, *spec.action.shape)
+    return filled

@@ -11,6 +11,9 @@ from rlcli.config.schema import KEYS, RECURRENT, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import LARGEST, SMALLEST, display
 
+HIGHEST_LOG_STD = 2.0
+"""Of network.log_std=state; `maths/gaussians.py` clips there."""
+
 
 def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Each minibatch has the same number of samples."""
@@ -288,6 +291,16 @@ def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
             )
 
 
+def log_std_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Deviations of the state begin within their range."""
+    if config.network.log_std == "state" and config.network.log_std_init > HIGHEST_LOG_STD:
+        yield Fault(
+            f"network.log_std_init={config.network.log_std_init:g} is above {HIGHEST_LOG_STD:g}, the largest "
+            "log deviation with network.log_std=state: no gradient would reach it.",
+            frozenset({"network.log_std_init", "network.log_std"}),
+        )
+
+
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """`name` becomes a folder."""
     wrong = None if config.name is None else names.fault(config.name)
@@ -319,6 +332,7 @@ RULES: tuple[Check, ...] = (
     adaptive_rate_fits,
     vtrace_fits,
     weights_fit,
+    log_std_fits,
     name_is_a_folder,
     schedules_follow_each_other,
 )

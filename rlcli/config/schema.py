@@ -39,6 +39,8 @@ class Declaration:
     le: float | None = None
     lt: float | None = None
     choices: tuple[str, ...] | None = None
+    prefix: str = ""
+    """With a name behind it, valid beside the choices."""
     words: tuple[str, ...] = ()
     """Names that are valid beside numbers."""
     cohort: bool = False
@@ -49,6 +51,13 @@ class Declaration:
     """`("surrogate", ("clipped",))`: no effect unless that field of the section has one of these values."""
     absent: Any = DEFAULT
     """Value for a config.yaml without the key, where runs did not use the default before the key existed."""
+
+    @property
+    def written_choices(self) -> list[str] | None:
+        """The choices as they are shown to a person; None: there are none."""
+        if self.choices is None:
+            return None
+        return [*self.choices, f"{self.prefix}NAME"] if self.prefix else list(self.choices)
 
     def bounds(self) -> str:
         """The valid range as text: '> 0, <= 1', or '' when there is none."""
@@ -536,6 +545,14 @@ class EnvConfig:
         choices=("auto", "gymnasium", "array", "mujoco", "torch"),
         effect="maybe",
     )
+    action_mask: str = key(
+        "none",
+        "Mask of Discrete or MultiDiscrete actions; those that are not allowed have probability 0. info: "
+        "info['action_mask'] of each reset and step; observation.NAME: that member of Dict observations, "
+        "which the network does not see then; none: every action is allowed.",
+        choices=("none", "info"),
+        prefix="observation.",
+    )
     normalize_observation: bool = key(
         False,
         "Whiten observations by running mean and variance, in float64; one-hot and binary entries are kept.",
@@ -584,7 +601,20 @@ class NetworkConfig:
         0.01, "Gain of the policy head.", gt=0, used_by=("initialisation", ("orthogonal",))
     )
     value_gain: float = key(1.0, "Gain of the value head.", gt=0, used_by=("initialisation", ("orthogonal",)))
+    log_std: str = key(
+        "free",
+        "Log standard deviations of a Gaussian policy: free parameters, the same in every state; or state: "
+        "outputs of the policy head beside the means, clipped to -20 .. 2, with log_std_init added before.",
+        choices=("free", "state"),
+    )
     log_std_init: float = key(0.0, "Initial log standard deviation of a Gaussian policy.", ge=-20, le=20)
+    squash: str = key(
+        "none",
+        "Actions of a Gaussian policy on their way to the environment: none: clipped to the bounds; or tanh: "
+        "low + (high - low) (tanh(u) + 1) / 2 of the number u that the policy draws. Ratios and divergences "
+        "are those of u, which squashing leaves unchanged; the entropy is that of the actions.",
+        choices=("none", "tanh"),
+    )
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,11 @@ def _scalar(key: Key, value: Any) -> Any:
     converted = _CONVERTERS[key.scalar_type](value)
     if isinstance(converted, (int, float)) and not key.declaration.admits(converted):
         raise RejectedValue(f"must be {key.declaration.bounds()}")
-    choices = key.declaration.choices
-    if choices is not None and converted not in choices:
-        raise RejectedValue(f"choose from {', '.join(choices)}{_guess(str(converted), choices)}")
+    choices, prefix = key.declaration.choices, key.declaration.prefix
+    named = bool(prefix) and str(converted).startswith(prefix) and converted != prefix
+    if choices is not None and converted not in choices and not named:
+        shown = key.declaration.written_choices or ()
+        raise RejectedValue(f"choose from {', '.join(shown)}{_guess(str(converted), shown)}")
     return converted
 
 

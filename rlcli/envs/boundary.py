@@ -12,6 +12,9 @@ A valid result has exactly the declared shape and is not changed by a cast, exce
 
 Lists are arrays. A Box's bounds are not checked: many environments exceed theirs, and nothing breaks.
 
+A mask of actions is zeros and ones, of whatever type of numbers, and allows something. At the end of an
+episode, where no action follows, it is not read and counts as all ones.
+
 `read_reset` and `read_step` validate one result and raise `InvalidResult` with the reason. `read_steps`
 validates those of N environments at once, by their joint shape and type, and returns False where `read_step`
 must decide: both accept the same values and convert them alike.
@@ -27,6 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.envs.masks import ActionMask
 from rlcli.envs.members import Member
 from rlcli.envs.spec import ObservationSpec
 from rlcli.text import described, shown
@@ -51,7 +55,7 @@ def read_reset(spec: ObservationSpec, result: Any) -> Any:
         raise InvalidResult(
             f"reset should give (observation, info), info a dictionary; info is {_with_type(result[1])}"
         )
-    return _observation(spec, result[0])
+    return _with_mask(spec, _observation(spec, result[0]), result)
 
 
 def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, bool]:
@@ -61,12 +65,13 @@ def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, boo
             f"step should give (observation, reward, terminated, truncated, info); it gave {_amount(result)}"
         )
     observation, reward, terminated, truncated, _ = result
-    return (
+    found = (
         _observation(spec, observation),
         _reward(reward),
         _flag(terminated, "terminated"),
         _flag(truncated, "truncated"),
     )
+    return _with_mask(spec, found[0], result, ended=any(found[2:])), *found[1:]
 
 
 def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Array]) -> bool:
@@ -76,8 +81,9 @@ def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Arra
     truncated [N]. The cost is that of copying.
     """
     observations, rewards, terminations, truncations, floats = [], [], [], [], True
+    masks: list[Any] = []
     try:
-        for observation, reward, terminated, truncated, _ in results:
+        for observation, reward, terminated, truncated, info in results:
             if (
                 (terminated is not True and terminated is not False)
                 or (truncated is not True and truncated is not False)
@@ -86,6 +92,9 @@ def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Arra
             if type(reward) is not float:
                 floats = False
             observations.append(observation)
+            if spec.mask is not None:
+                ended = terminated or truncated
+                masks.append(np.ones(spec.mask.width) if ended else spec.mask.of(observation, info))
             rewards.append(reward)
             terminations.append(terminated)
             truncations.append(truncated)
@@ -99,15 +108,28 @@ def read_steps(spec: ObservationSpec, results: Sequence[Any], out: Sequence[Arra
             rewards_out[:] = values
         terminated_out[:] = terminations
         truncated_out[:] = truncations
+        if spec.mask is not None:
+            if not _masks(spec.mask, masks, observations_out[:, spec.width :]):
+                return False
+            observations_out = observations_out[:, : spec.width]
         return _observations(spec, observations, observations_out)
     except Exception:
         return False
 
 
+def _masks(mask: ActionMask, masks: Sequence[Any], out: Array) -> bool:
+    """Writes N masks to `out` [N, K]; False where they may be invalid."""
+    values = np.array(masks)
+    if not mask.fits(values):
+        return False
+    out[:] = values
+    return True
+
+
 def _observations(spec: ObservationSpec, observations: Sequence[Any], out: Array) -> bool:
     """Writes N observations to `out` [N, ...]; False where they may be invalid."""
     if spec.members:
-        if spec.kind in ("dict", "tuple") and {*map(len, observations)} != {len(spec.members)}:
+        if spec.kind in ("dict", "tuple") and {*map(len, observations)} != {len(spec.keys)}:
             return False
         parts = [np.array([member.of(one) for one in observations]) for member in spec.members]
         if not all(map(_fits, spec.members, parts)):
@@ -143,8 +165,21 @@ def _fits(leaf: Member, values: Array) -> bool:
     return bool(values.min() >= low and values.max() <= high)
 
 
+def _with_mask(spec: ObservationSpec, features: Any, result: Sequence[Any], *, ended: bool = False) -> Any:
+    """An observation with the columns of its mask behind it, if there is one in this result."""
+    if spec.mask is None:
+        return features
+    if ended:
+        return np.append(features, np.ones(spec.mask.width, features.dtype))
+    try:
+        allowed = spec.mask.columns(spec.mask.of(result[0], result[-1]))
+    except ValueError as error:
+        raise InvalidResult(str(error)) from None
+    return np.append(features, allowed.astype(features.dtype))
+
+
 def _observation(spec: ObservationSpec, value: Any) -> Any:
-    """One observation, in the type and shape of the spec."""
+    """One observation, in the type and shape of the spec, without its mask."""
     if not spec.members:
         leaf = spec.leaves[0]
         if (
@@ -155,16 +190,16 @@ def _observation(spec: ObservationSpec, value: Any) -> Any:
             return value
         return _leaf(leaf, value).astype(spec.dtype)
     if spec.kind == "dict":
-        keys = [member.key for member in spec.members]
+        keys = spec.keys
         if not isinstance(value, Mapping) or len(value) != len(keys) or any(key not in value for key in keys):
             mapping = isinstance(value, Mapping)
             actual = f"has the keys {shown(list(value))}" if mapping else f"is {_with_type(value)}"
             raise InvalidResult(f"the observation should be a dictionary of {shown(keys)}; it {actual}")
     elif spec.kind == "tuple" and (
-        not isinstance(value, tuple | list | np.ndarray) or len(value) != len(spec.members)
+        not isinstance(value, tuple | list | np.ndarray) or len(value) != len(spec.keys)
     ):
         raise InvalidResult(
-            f"the observation should be a tuple of {len(spec.members)}; it is {_with_type(value)}"
+            f"the observation should be a tuple of {len(spec.keys)}; it is {_with_type(value)}"
         )
     parts = [_leaf(member, member.of(value))[None] for member in spec.members]
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gymnasium
+from gymnasium.spaces import Dict
 
 from rlcli.config.schema import EnvConfig
 from rlcli.config.values import display
@@ -23,12 +24,13 @@ from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
+from rlcli.envs.masks import FROM_INFO, FROM_OBSERVATION, MEMBER
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
 from rlcli.envs.mujoco.vector import MujocoVectorEnv
 from rlcli.envs.probe_clock import status_line
-from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, Replay, probe
+from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, FIRST_SEED, Replay, probe
 from rlcli.envs.spaces import boundary
-from rlcli.envs.spec import EnvSpec
+from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.envs.user_code import located
 from rlcli.envs.wrappers import Wrapper, culprit, make_wrapped, statistics_advice
@@ -51,7 +53,7 @@ REPLAYED_WHEN_FRESH = ("gymnasium.envs.box2d.bipedal_walker",)
 
 ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
 
-_described: dict[tuple[str, str], EnvSpec] = {}
+_described: dict[tuple[str, str, str], EnvSpec] = {}
 
 
 def known_ids() -> list[str]:
@@ -80,31 +82,50 @@ def module_of(env_id: str) -> str:
         return ""
 
 
-def describe(config: EnvConfig) -> EnvSpec:
+def describe(config: EnvConfig, squash: str = "none") -> EnvSpec:
     """The environment's spec; makes one instance, checks everything a person may have got wrong, closes it.
 
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
-    Cached per process for the same id and arguments.
+    Cached per process for the same id and arguments. `squash` is `network.squash`.
     """
     backend, reason = _backend(config)
-    key = (config.id, json.dumps([config.kwargs, config.wrappers], sort_keys=True, default=repr))
+    arguments = json.dumps([config.kwargs, config.wrappers], sort_keys=True, default=repr)
+    key = (config.id, arguments, config.action_mask)
     if key not in _described:
-        _described[key] = _inspect(config.id, config.kwargs, config.wrappers)
+        _described[key] = _inspect(config.id, config.kwargs, config.wrappers, config.action_mask)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
+    if squash != "none":
+        spec = dataclasses.replace(spec, action=_squashed(spec, squash))
     if not config.normalize_observation:
         return spec
     # Whitening takes away what observations have in common, so the digits that are left must be there.
     return dataclasses.replace(spec, observation=spec.observation.precisely())
 
 
+def _squashed(spec: EnvSpec, squash: str) -> ActionSpec:
+    try:
+        return spec.action.squashes()
+    except ValueError as error:
+        raise UserError(
+            f"network.squash={squash} needs actions that are real numbers between finite bounds; "
+            f"{spec.id} has none: {error}.",
+            hint="Use network.squash=none.",
+        ) from error
+
+
 def make(
-    config: EnvConfig, num_runs: int, *, num_envs: int | None = None, device: str | None = None
+    config: EnvConfig,
+    num_runs: int,
+    *,
+    num_envs: int | None = None,
+    device: str | None = None,
+    squash: str = "none",
 ) -> VectorEnv:
     """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
 
     `backend=torch` is meant for training on `device`; without one the array version stands in.
     """
-    spec = describe(config)
+    spec = describe(config, squash)
     count = config.num_envs if num_envs is None else num_envs
     if spec.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
@@ -200,13 +221,15 @@ def _check_array(config: EnvConfig) -> None:
     raise UserError(fault, hint=ANY_ENVIRONMENT)
 
 
-def _inspect(env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper]) -> EnvSpec:
+def _inspect(
+    env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper], action_mask: str
+) -> EnvSpec:
     create = functools.partial(make_wrapped, env_id, kwargs, wrappers)
     checked = f"checking that {env_id} repeats its episodes"
     with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
-            spec = _spec(env_id, env)
+            spec = _spec(env_id, env, action_mask)
         except UserError as error:
             wrong = culprit(env_id, env, wrappers)
             if wrong is None:
@@ -219,7 +242,7 @@ def _inspect(env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper]
             close(env_id, env)
         replay = _replay(create, spec, wrappers, line.tick)
         if wrappers and replay.fresh_each_episode:
-            replay = _among_wrappers(_inspect(env_id, kwargs, ()), wrappers)
+            replay = _among_wrappers(_inspect(env_id, kwargs, (), "none"), wrappers)
         return dataclasses.replace(spec, **replay._asdict())
 
 
@@ -234,27 +257,48 @@ def _among_wrappers(bare: EnvSpec, wrappers: Sequence[Wrapper]) -> Replay:
     return Replay(False, False, reason + statistics_advice(wrappers))
 
 
-def _spec(env_id: str, env: gymnasium.Env[Any, Any]) -> EnvSpec:
-    """Spec of an instance, from its own attributes.
+def _spec(env_id: str, env: gymnasium.Env[Any, Any], action_mask: str) -> EnvSpec:
+    """Spec of an instance, from its own attributes and, where actions may be masked, its first reset.
 
     Raises:
-        UserError: its spaces are not supported, or it has none.
+        UserError: its spaces are not supported, or it has none, or it does not give the masks asked for.
     """
     try:
-        observation, action = boundary(env_id, env.observation_space, env.action_space)
+        observation, action = boundary(env_id, env.observation_space, env.action_space, action_mask)
         registered = env.spec
     except UserError:
         raise
     except BaseException as error:
         contained(error, env_id)
         raise UserError(f"{env_id}: its spaces cannot be read: {located(error)}") from error
+    given = None if action.kind in ("box", "multibinary") else _given_mask(env_id, env)
+    if action_mask == FROM_INFO != given:
+        raise UserError(
+            f"{env_id}: env.action_mask=info needs info[{MEMBER!r}], which its reset does not give.",
+            hint=f"It gives masks in its observations: env.action_mask={given}" if given else None,
+        )
     return EnvSpec(
         id=env_id,
+        unused_mask=given if action_mask == "none" else None,
         observation=observation,
         action=action,
         max_episode_steps=None if registered is None else registered.max_episode_steps,
         reward_threshold=None if registered is None else registered.reward_threshold,
     )
+
+
+def _given_mask(env_id: str, env: gymnasium.Env[Any, Any]) -> str | None:
+    """The `env.action_mask` by which an environment's masks would be used; None where none are seen."""
+    try:
+        _, info = env.reset(seed=FIRST_SEED)
+        if MEMBER in info:
+            return FROM_INFO
+        space = env.observation_space
+        return f"{FROM_OBSERVATION}{MEMBER}" if isinstance(space, Dict) and MEMBER in space.spaces else None
+    except BaseException as error:
+        # Training will fail of it, too, and say so with the episode.
+        contained(error, env_id)
+        return None
 
 
 def _replay(

@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from rlcli.envs.boundary import InvalidResult, read_reset, read_step
-from rlcli.envs.spec import ActionSpec, EnvSpec
+from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import close, contained
 from rlcli.envs.user_code import located
 
@@ -82,12 +82,12 @@ def _play(env: Env, spec: EnvSpec, seed: int, tick: Callable[[], None]) -> list[
     """
     draws = np.random.default_rng(seed)
     result: Any = env.reset(seed=seed)
-    read_reset(spec.observation, result)
+    seen = read_reset(spec.observation, result)
     trace = [_bits(result[0])]
     tick()
     for _ in range(LONGEST):
-        result = env.step(_draw(spec.action, draws))
-        _, *ended = read_step(spec.observation, result)
+        result = env.step(_draw(spec, seen, draws))
+        seen, *ended = read_step(spec.observation, result)
         trace += [_bits(result[0]), np.array([float(part) for part in ended]).tobytes()]
         tick()
         if any(ended[1:]):
@@ -104,8 +104,13 @@ def _bits(observation: Any) -> bytes:
     return np.asarray(observation).tobytes()
 
 
-def _draw(action: ActionSpec, draws: np.random.Generator) -> Any:
+def _draw(spec: EnvSpec, seen: Any, draws: np.random.Generator) -> Any:
+    """An action, one that is allowed where there is a mask in the observation `seen`."""
+    action, mask = spec.action, spec.observation.mask
     raw: Any
+    if mask is not None:
+        raw = mask.drawn(seen[-mask.width :] != 0, draws).reshape(1, *action.shape)
+        return action.to_env(raw)[0]
     if action.kind == "box":
         raw = draws.standard_normal((1, *action.shape)).astype(np.float32)
     elif action.n is not None:

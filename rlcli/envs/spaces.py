@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
+from rlcli.envs.masks import FROM_OBSERVATION, ActionMask
 from rlcli.envs.members import Member
 from rlcli.envs.spec import ActionSpec, ObservationKind, ObservationSpec
-from rlcli.errors import UserError
+from rlcli.errors import UserError, unknown
 
 Space = spaces.Space[Any]
 
@@ -23,11 +26,16 @@ class _Refused(Exception):
     """A space is not supported; the message is what to add to its name."""
 
 
-def boundary(env_id: str, observation: Space, action: Space) -> tuple[ObservationSpec, ActionSpec]:
+def boundary(
+    env_id: str, observation: Space, action: Space, action_mask: str = "none"
+) -> tuple[ObservationSpec, ActionSpec]:
     """Both specs of an environment, or one `UserError` that names every space that is not supported."""
     refused = []
+    member = action_mask.removeprefix(FROM_OBSERVATION) if action_mask.startswith(FROM_OBSERVATION) else None
     try:
-        observation_spec = _observation(observation)
+        observation_spec = _observation(
+            observation if member is None else _without(env_id, observation, member)
+        )
     except _Refused as reason:
         refused.append(_refusal(env_id, "observation", observation, str(reason), OBSERVATIONS))
     try:
@@ -36,7 +44,23 @@ def boundary(env_id: str, observation: Space, action: Space) -> tuple[Observatio
         refused.append(_refusal(env_id, "action", action, str(reason), ACTIONS))
     if refused:
         raise UserError(*refused)
-    return observation_spec, action_spec
+    if action_mask == "none":
+        return observation_spec, action_spec
+    sizes = (action_spec.width,) if action_spec.kind == "discrete" else action_spec.sizes
+    if not sizes:
+        raise UserError(
+            f"{env_id}: env.action_mask={action_mask} is for Discrete and MultiDiscrete actions; its action "
+            f"space is {action}. Use env.action_mask=none."
+        )
+    mask = ActionMask(sizes, member)
+    if isinstance(observation, spaces.Dict) and member is not None:
+        declared = observation[member]
+        if declared.shape is not None and math.prod(declared.shape) != mask.width:
+            raise UserError(
+                f"{env_id}: env.action_mask={action_mask} is {declared}, of {math.prod(declared.shape)} "
+                f"numbers; its action space {action} has {mask.width} choices."
+            )
+    return observation_spec.with_mask(mask), action_spec
 
 
 def _observation(space: Space) -> ObservationSpec:
@@ -57,6 +81,26 @@ def _observation(space: Space) -> ObservationSpec:
         members = [_member(index, member) for index, member in enumerate(space)]
         return _vector("tuple", members, _precise(space.spaces))
     raise _Refused
+
+
+def _without(env_id: str, space: Space, member: str) -> Space:
+    """A Dict without the member that is a mask of actions.
+
+    Raises:
+        UserError: there is no such member, or no other.
+    """
+    if not isinstance(space, spaces.Dict):
+        raise UserError(
+            f"{env_id}: env.action_mask={FROM_OBSERVATION}{member} names a member of Dict observations; its "
+            f"observation space is {space}."
+        )
+    if member not in space.spaces:
+        text = unknown("member of its observations in env.action_mask:", member, list(space.spaces))
+        raise UserError(f"{env_id}: {text}")
+    kept = [(key, value) for key, value in space.spaces.items() if key != member]
+    if not kept:
+        raise UserError(f"{env_id}: its observations have no member beside the mask {member!r}.")
+    return spaces.Dict(OrderedDict(kept))
 
 
 def _precise(parts: Iterable[Space]) -> np.dtype[Any] | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from rlcli.envs.masks import ActionMask
 from rlcli.envs.members import Member
 from rlcli.errors import UserError
 
@@ -29,7 +30,8 @@ class ObservationSpec:
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
     All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
     of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
-    What is whitened may be float64 instead: `precisely`.
+    What is whitened may be float64 instead: `precisely`. With a mask of actions the vector ends in the mask's
+    columns, 0 or 1, which are no features.
     """
 
     kind: ObservationKind
@@ -44,6 +46,22 @@ class ObservationSpec:
     """A dtype that represents the space's numbers, where float32 does not."""
     declared: np.dtype[Any] | None = None
     """The dtype of the library's space, where that is a Box of another dtype than `dtype`."""
+    mask: ActionMask | None = None
+    """Mask of actions, whose columns come last."""
+
+    def with_mask(self, mask: ActionMask) -> ObservationSpec:
+        """The same observations, flattened, as one vector that ends in a mask."""
+        kind: ObservationKind = "multidiscrete" if self.kind == "discrete" else self.kind
+        return replace(
+            self,
+            kind=kind,
+            shape=(self.width + mask.width,),
+            dtype=np.dtype(np.float32),
+            n=None,
+            start=0,
+            members=self.leaves,
+            mask=mask,
+        )
 
     @cached_property
     def leaves(self) -> tuple[Member, ...]:
@@ -58,10 +76,21 @@ class ObservationSpec:
         """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x rounded to float32 whitens badly."""
         return self if self.precise is None else replace(self, dtype=self.precise)
 
+    @cached_property
+    def keys(self) -> list[str | int | None]:
+        """Keys of an observation of a Dict or Tuple space, with that of a mask in it."""
+        found = [member.key for member in self.members]
+        return found if self.mask is None or self.mask.member is None else [*found, self.mask.member]
+
     @property
     def width(self) -> int:
-        """O: length once flattened, or of the one-hot vector."""
-        return math.prod(self.shape) if self.n is None else self.n
+        """O: length once flattened, or of the one-hot vector; without the columns of a mask."""
+        return math.prod(self.shape) - self.mask_width if self.n is None else self.n
+
+    @property
+    def mask_width(self) -> int:
+        """K: columns of the mask; 0 without one."""
+        return 0 if self.mask is None else self.mask.width
 
     @property
     def is_image(self) -> bool:
@@ -76,7 +105,7 @@ class ObservationSpec:
         return tuple(member.kind == "box" for member in self.members for _ in range(member.width))
 
     def vectors(self, parts: Sequence[Array]) -> Array:
-        """Observations [n, O] of every member's values [n, *its shape], as the environment gives them.
+        """Features [n, O] of every member's values [n, *its shape], as the environment gives them.
 
         Raises:
             ValueError: a value is none of its choices.
@@ -104,6 +133,31 @@ class ActionSpec:
     """[A]: choices of each element of a multidiscrete action."""
     low: Array | float = -math.inf
     high: Array | float = math.inf
+    squashed: bool = False
+    """Whether raw actions become bounded by tanh, rather than clipped."""
+
+    def squashes(self) -> ActionSpec:
+        """The same actions, squashed.
+
+        Raises:
+            ValueError: not all of them have bounds; the message says which.
+        """
+        if self.kind != "box":
+            raise ValueError(f"its actions are {self.kind}")
+        low, high = (np.broadcast_to(bound, self.shape).astype(np.float64) for bound in (self.low, self.high))
+        finite = np.isfinite((high - low).astype(self.dtype)) & (high > low)
+        if not finite.all():
+            where = tuple(np.argwhere(~finite)[0].tolist())
+            raise ValueError(
+                f"its action{list(where) if where else ''} is between {low[where]:g} and {high[where]:g}"
+            )
+        return replace(self, squashed=True)
+
+    @property
+    def log_scale(self) -> float:
+        """Σ log((high - low) / 2), the part of the log-determinant of squashing that no action changes."""
+        low, high = (np.broadcast_to(bound, self.shape).astype(np.float64) for bound in (self.low, self.high))
+        return float(np.log(0.5 * (high - low)).sum())
 
     @property
     def width(self) -> int:
@@ -116,13 +170,15 @@ class ActionSpec:
         return np.float32 if self.kind == "box" else np.int64
 
     def to_env(self, actions: Array) -> Array:
-        """Raw actions `[R, N, *shape]` as the environment takes them: shifted by start, or clipped."""
+        """Raw actions `[R, N, *shape]` as the environment takes them: shifted, squashed or clipped."""
         if self.kind == "discrete" and not self.start:
             return actions.astype(self.dtype, copy=False)
         if self.kind != "box":
             return (actions + self.start).astype(self.dtype, copy=False)
         # Cast first: bounds that float32 cannot hold are then kept to the last bit.
         cast: Array = actions.astype(self.dtype)
+        if self.squashed:
+            cast = self.low + (self.high - self.low) * (0.5 * (np.tanh(cast) + 1.0))
         np.maximum(cast, self.low, out=cast)
         np.minimum(cast, self.high, out=cast)
         return cast
@@ -149,6 +205,8 @@ class EnvSpec:
     """What steps it: gymnasium, array, mujoco or torch."""
     backend_reason: str | None = None
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
+    unused_mask: str | None = None
+    """The `env.action_mask` that would use the masks that it gives, where none are used."""
 
 
 def check_network(spec: EnvSpec, network: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema import NetworkConfig, RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.extend.tables import NETWORKS
@@ -16,7 +16,9 @@ from rlcli.learner.own_network import own_network
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
+from rlcli.maths.gaussians import SquashedFamily, StateGaussianFamily
 from rlcli.nets.kinds import make_network
+from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.policy import Model
@@ -25,7 +27,7 @@ from rlcli.nets.stacked.mlp import MLP
 
 def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model:
     """The network, with its observation encoder, and the action family; `in_c`: with passes in C."""
-    family = _family(spec.action)
+    family = _family(config.network, spec.action)
     encoder = _encoder(config, spec.observation)
     widths = family.output_width, family.free_width
     network: Network
@@ -33,6 +35,8 @@ def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model
         network = own_network(config, spec, encoder, *widths)
     else:
         network = make_network(config.network, encoder, *widths)
+    if encoder.mask:
+        network = MaskedNetwork(network)
     return Model(_in_c(network) if in_c else network, family)
 
 
@@ -81,10 +85,11 @@ def _encoder(config: RunConfig, observation: ObservationSpec) -> Encoder:
         observation.width,
         normalize=config.env.normalize_observation and any(measured),
         measured=None if all(measured) else measured,
+        mask=observation.mask_width,
     )
 
 
-def _family(action: ActionSpec) -> Family:
+def _family(config: NetworkConfig, action: ActionSpec) -> Family:
     match action.kind:
         case "discrete":
             return CategoricalFamily(action.width)
@@ -93,4 +98,10 @@ def _family(action: ActionSpec) -> Family:
         case "multibinary":
             return BernoulliFamily(action.width)
         case "box":
-            return GaussianFamily(action.width)
+            return _gaussian_family(config, action)
+
+
+def _gaussian_family(config: NetworkConfig, action: ActionSpec) -> Family:
+    state = config.log_std == "state"
+    base = StateGaussianFamily(action.width, config.log_std_init) if state else GaussianFamily(action.width)
+    return base if config.squash == "none" else SquashedFamily(base, action.log_scale)

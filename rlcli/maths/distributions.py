@@ -7,6 +7,7 @@ Divergences are in nats. A family names what a network must output and turns out
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -110,8 +111,23 @@ class Categorical(Distribution):
         return self.probs * (output - mean), free
 
 
+class Gaussian(Distribution):
+    """Independent normal distributions of A numbers."""
+
+    @abstractmethod
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Means and log deviations, both [..., A]."""
+
+    @abstractmethod
+    def pulled(self, by_mean: Tensor, by_log_std: Tensor) -> tuple[Tensor, Tensor]:
+        """A gradient by means and log deviations of each state, as one by outputs and free parameters.
+
+        Takes [R, B, A] twice, gives [R, B, D] and [R, 1, F].
+        """
+
+
 @dataclass(frozen=True)
-class DiagonalGaussian(Distribution):
+class DiagonalGaussian(Gaussian):
     """π(a|s) = Π_i N(a_i; mean_i(s), exp(log_std_i)^2); the density is of the raw, unclipped action.
 
     Total variation is closed only for equal deviations (`gaussian_tv`), which a learned policy never has.
@@ -130,6 +146,14 @@ class DiagonalGaussian(Distribution):
     def like(self, output: Tensor, free: Tensor) -> DiagonalGaussian:
         """Of these means and log deviations."""
         return DiagonalGaussian(output, free)
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Means, and log deviations as each state has them."""
+        return self.mean, self.log_std.expand_as(self.mean)
+
+    def pulled(self, by_mean: Tensor, by_log_std: Tensor) -> tuple[Tensor, Tensor]:
+        """Means are outputs; all states share the log deviations."""
+        return by_mean, by_log_std.sum(1, keepdim=True)
 
     def log_prob(self, actions: Tensor) -> Tensor:
         """log π(a|s) = -½ Σ_i (z_i^2 + 2 log σ_i + log 2π), z = (a - mean)/σ, for actions [..., A]."""
@@ -155,29 +179,38 @@ class DiagonalGaussian(Distribution):
         self, actions: Tensor, by_log_prob: Tensor, by_entropy: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """∂ log π(a)/∂ mean = z/σ, ∂ log π(a)/∂ log σ = z² - 1, z = (a - mean)/σ;  ∂ H/∂ log σ = 1."""
-        inverse = torch.exp(-self.log_std)
-        z = (actions - self.mean) * inverse
-        taken = by_log_prob.unsqueeze(-1)
-        for_free = (taken * (z * z - 1.0)).sum(1, keepdim=True)
+        for_mean, for_free = self.pulled(*self.slopes(actions, by_log_prob.unsqueeze(-1)))
         if by_entropy is not None:
             for_free += by_entropy.sum(-1).view(-1, 1, 1)
-        return taken * z * inverse, for_free
+        return for_mean, for_free
+
+    def slopes(self, actions: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
+        """Derivatives of log π(a), times `taken` [..., 1], by means and log deviations of each state."""
+        inverse = torch.exp(-self.log_std)
+        z = (actions - self.mean) * inverse
+        return taken * z * inverse, taken * (z * z - 1.0)
 
     def pullback_kl_from(self, other: DiagonalGaussian, by_kl: Tensor) -> tuple[Tensor, Tensor]:
         """∂ KL(π'||π)/∂ mean = (m - m')/σ², ∂ KL(π'||π)/∂ log σ = 1 - (σ'² + (m - m')²)/σ²."""
+        return self.pulled(*self.slopes_kl_from(other, by_kl.unsqueeze(-1)))
+
+    def slopes_kl_from(self, other: DiagonalGaussian, taken: Tensor) -> tuple[Tensor, Tensor]:
+        """As `slopes`, of KL(π'||π)."""
         inverse = torch.exp(-self.log_std)
         distance = (self.mean - other.mean) * inverse
         widening = torch.expm1(2.0 * (other.log_std - self.log_std))
-        taken = by_kl.unsqueeze(-1)
-        for_free = -(taken * (widening + distance * distance)).sum(1, keepdim=True)
-        return taken * distance * inverse, for_free
+        return taken * distance * inverse, -(taken * (widening + distance * distance))
 
     def pullback_kl_to(self, other: DiagonalGaussian, by_kl: Tensor) -> tuple[Tensor, Tensor]:
         """∂ KL(π||π')/∂ mean = (m - m')/σ'², ∂ KL(π||π')/∂ log σ = σ²/σ'² - 1."""
+        by_mean, widening = self.slopes_kl_to(other, by_kl.unsqueeze(-1))
+        return by_mean, by_kl.sum(-1).view(-1, 1, 1) * widening
+
+    def slopes_kl_to(self, other: DiagonalGaussian, taken: Tensor) -> tuple[Tensor, Tensor]:
+        """As `slopes`, of KL(π||π'); the derivative by the log deviation is not multiplied by `taken` yet."""
         precision = torch.exp(-2.0 * other.log_std)
-        taken = by_kl.unsqueeze(-1)
         widening = torch.expm1(2.0 * (self.log_std - other.log_std))
-        return taken * (self.mean - other.mean) * precision, by_kl.sum(-1).view(-1, 1, 1) * widening
+        return taken * (self.mean - other.mean) * precision, widening
 
     def fisher(self, output: Tensor, free: Tensor) -> tuple[Tensor, Tensor]:
         """F = diag(1/σ²) for means, 2 for log deviations, 0 between them."""

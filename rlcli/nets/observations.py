@@ -5,6 +5,7 @@ Shapes: R runs, B rows, O observation width after encoding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -63,16 +64,27 @@ class Encoder:
     normalize: bool
     measured: tuple[bool, ...] | None = None
     """[O]: the columns that whitening changes; others are choices or switches, 0 or 1. None: all."""
+    mask: int = 0
+    """K: columns behind the O, a mask of actions, which go to the network as they are."""
 
     def rows(self, observations: Tensor) -> Tensor:
-        """Raw observations of numbers [R, B, ...], of any shape, as [R, B, O]."""
-        return observations.reshape(*observations.shape[:2], self.width)
+        """Raw observations of numbers [R, B, ...], of any shape, as features [R, B, O]."""
+        return self._flat(observations)[..., : self.width]
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
-        """Raw observations [R, B, ...] as network inputs [R, B, O], whitened by frozen statistics.
+        """Raw observations [R, B, ...] as network inputs [R, B, O + K], whitened by frozen statistics.
 
         In float64: float32 would lose what is small beside the mean.
         """
+        features = self._features(observations, moments)
+        if not self.mask:
+            return features
+        return torch.cat((features, self._flat(observations)[..., self.width :].float()), -1)
+
+    def _flat(self, observations: Tensor) -> Tensor:
+        return observations.reshape(*observations.shape[:2], self.width + self.mask)
+
+    def _features(self, observations: Tensor, moments: Moments) -> Tensor:
         if self.kind == "discrete":
             return torch.nn.functional.one_hot(observations.long(), self.width).float()
         if not self.normalize:
@@ -87,7 +99,7 @@ class Encoder:
             return lambda observations: one_hot[observations]
 
         def flat(observations: Array) -> Array:
-            return observations.reshape(*observations.shape[:2], self.width)
+            return observations.reshape(*observations.shape[:2], math.prod(observations.shape[2:]))
 
         if not self.normalize:
             return lambda observations: flat(observations).astype(np.float32, copy=False)
@@ -98,7 +110,15 @@ class Encoder:
             clipped: Array = np.clip(rows, -CLIP, CLIP).astype(np.float32)
             return clipped
 
-        return whitened
+        if not self.mask:
+            return whitened
+        width = self.width
+
+        def with_mask(observations: Array) -> Array:
+            given = flat(observations)
+            return np.concatenate((whitened(given[..., :width]), given[..., width:].astype(np.float32)), -1)
+
+        return with_mask
 
     def whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float64."""

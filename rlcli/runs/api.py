@@ -61,20 +61,26 @@ class LoadedRun:
             raise UserError(*faults, hint="All metrics: rlcli explain")
         return [{name: row[name] for name in names if name in row} for row in rows]
 
-    def act(self, observations: Any, state: Any = None, *, stochastic: bool = False) -> Any:
+    def act(
+        self, observations: Any, state: Any = None, *, action_mask: Any = None, stochastic: bool = False
+    ) -> Any:
         """The action for one observation, or actions for a batch of them, in the environment's format.
 
         In a batch of n, every array has n as its first axis; of a Dict or Tuple every member, as in
         Gymnasium's vector environments. One discrete action is a numpy integer, everything else an array.
+        `action_mask` is info["action_mask"] of a run with env.action_mask=info; other masks are in
+        observations.
 
         A policy with memory (network=lstm, gru) gives `(action, state)`, to be given to the next call. None,
         and rows of zeros in a batch, stand for the start of an episode.
 
         Raises:
-            UserError: these are not observations of the run's environment, or this is no state of its policy.
+            UserError: these are not observations or masks of the run's environment, or no state of its
+                policy.
         """
         spec = self._trained.spec
         inputs, batched = self._read(observations)
+        inputs = self._with_masks(inputs, observations, action_mask, batched)
         memory = self._remembered(state, inputs.shape[1], batched=batched)
         family = self._trained.policy.model.family
         noise = family.noise((1, inputs.shape[1]), self._draws).numpy() if stochastic else None
@@ -123,6 +129,33 @@ class LoadedRun:
                     f"An observation of {self._trained.spec.id} is a whole number from {low} to {high}."
                 )
         return np.ascontiguousarray(rows[None], dtype=space.dtype), batched
+
+    def _with_masks(
+        self, inputs: npt.NDArray[Any], observations: Any, given: Any, batched: bool
+    ) -> npt.NDArray[Any]:
+        """Observations [1, B, ...] with the columns of their masks, where the run has masks."""
+        mask, env_id = self._trained.spec.observation.mask, self._trained.spec.id
+        if (given is not None) != (mask is not None and mask.member is None):
+            setting = f"env.action_mask={self._trained.config.env.action_mask}"
+            raise UserError(
+                f"This run of {env_id} has {setting}: act takes no action_mask."
+                if given is not None
+                else f"This run of {env_id} has {setting}: act needs action_mask=info['action_mask']."
+            )
+        if mask is None:
+            return inputs
+        if mask.member is not None:
+            if mask.member not in observations:
+                raise UserError(f"An observation of {env_id} has a mask {mask.member!r}; this one has none.")
+            given = observations[mask.member]
+        try:
+            rows = list(given) if batched else [given]
+            if len(rows) != inputs.shape[1]:
+                raise ValueError(f"there are {len(rows)} masks for {inputs.shape[1]} observations")
+            columns = np.array([mask.columns(row) for row in rows], inputs.dtype)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{env_id}: {error}.") from error
+        return np.concatenate((inputs, columns.reshape(1, len(rows), mask.width)), -1)
 
     def _parts(self, given: Any) -> tuple[list[npt.NDArray[Any]], bool]:
         """Each member's values [B, *its shape], and whether a batch was given."""

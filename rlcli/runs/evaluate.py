@@ -47,7 +47,8 @@ def evaluate_run(
     trained = read_policy(run_dir, checkpoint, imports)
     torch.set_num_threads(trained.config.compute.threads)
     chosen = trained.config.seed if seed is None else seed
-    env = registry.make(trained.config.env, 1, num_envs=lanes(episodes))
+    squash = trained.config.network.squash
+    env = registry.make(trained.config.env, 1, num_envs=lanes(episodes), squash=squash)
     limit = max_steps or trained.config.eval.max_steps
     try:
         with folder_kept(), interrupts_noticed():

@@ -36,5 +36,5 @@ def read_policy(run_dir: Path, which: Which = "last", imports: Sequence[str] = (
     """
     config = admitted(read_config(run_dir), run_dir, imports)
     checkpoint = Checkpoints(run_dir, largest=partial(largest_checkpoint, config)).load(which)
-    spec = registry.describe(config.env)
+    spec = registry.describe(config.env, config.network.squash)
     return Trained(config, spec, policy_in(config, spec, checkpoint), checkpoint.update)

@@ -108,6 +108,9 @@ def train(
         if spec.backend_reason is not None:
             text = f"Gymnasium steps {spec.id}, which is slower: {spec.backend_reason}"
             recorder.warn(f"{text}.", aloud=run == 0)
+        if spec.unused_mask is not None:
+            text = f"{spec.id} says which actions are allowed, and this run is trained without that"
+            recorder.warn(f"{text}; to use it: env.action_mask={spec.unused_mask}", aloud=run == 0)
         if reproduces is None:
             for warning in schedule_warnings(frozen[run], done[run], recorder.id):
                 recorder.warn(warning, aloud=run == 0)
@@ -333,7 +336,9 @@ class _Loop:
             return bool(self._stop) or (trial is not None and trial.step())
 
         if self._evaluation_env is None:
-            self._evaluation_env = registry.make(config.env, 1, num_envs=lanes(episodes))
+            self._evaluation_env = registry.make(
+                config.env, 1, num_envs=lanes(episodes), squash=config.network.squash
+            )
         try:
             with folder_kept():
                 return evaluate(

@@ -116,7 +116,8 @@ def checked(content: bytes, path: Path, known: int) -> tuple[dict[str, Tensor], 
 def largest_checkpoint(config: RunConfig) -> int:
     """Bytes that no checkpoint of a run exceeds: eight for each number it may contain, twice over."""
     spec = registry.describe(config.env)
-    inputs, outputs = spec.observation.width, 2 * (spec.action.width + sum(spec.action.sizes)) + 1
+    inputs = spec.observation.width + spec.observation.mask_width
+    outputs = 2 * (spec.action.width + sum(spec.action.sizes)) + 1
     network = make_model(config, spec).network
     memory = network.memory_width
     history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + memory + 100)

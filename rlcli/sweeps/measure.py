@@ -75,7 +75,8 @@ def _timed(session: Session) -> float:
 
 def _evaluation_step(session: Session, config: RunConfig) -> float:
     """Seconds per step of the environments of an evaluation, from the beginning of one."""
-    env = registry.make(config.env, 1, num_envs=lanes(config.eval.episodes))
+    played = lanes(config.eval.episodes)
+    env = registry.make(config.env, 1, num_envs=played, squash=config.network.squash)
     begun, steps = time.perf_counter(), 0
 
     def stopped() -> bool:

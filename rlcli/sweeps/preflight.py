@@ -36,18 +36,41 @@ def own_code_works(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     from rlcli.learner.model import make_model
     from rlcli.learner.own_algorithm import check_own_algorithm
     from rlcli.learner.own_network import OwnNetwork, check_own_network
+    from rlcli.nets.masked import MaskedNetwork
 
     try:
-        spec = describe(config.env)
+        spec = describe(config.env, config.network.squash)
     except UserError:
-        return  # a fault of `environment_exists`
+        return  # another check's fault
     try:
         network = make_model(config, spec).network
+        if isinstance(network, MaskedNetwork):
+            network = network.inner
         if isinstance(network, OwnNetwork):
             check_own_network(network)
         check_own_algorithm(config)
     except UserError as error:
         yield from (Fault(text, frozenset({"imports"})) for text in error.faults)
+
+
+def gaussian_policy_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Keys of Gaussian policies are for real actions, squashing for those with bounds."""
+    from rlcli.envs.registry import describe
+
+    try:
+        spec = describe(config.env)
+    except UserError:
+        return  # a fault of `environment_exists`
+    if config.network.log_std != "free" and spec.action.kind != "box":
+        yield Fault(
+            f"network.log_std={config.network.log_std} has no effect on {spec.id}, whose actions are "
+            f"{spec.action.kind}; it needs real numbers (Box).",
+            frozenset({"network.log_std", "env.id"}),
+        )
+    try:
+        describe(config.env, config.network.squash)
+    except UserError as error:
+        yield Fault(f"{error.faults[0]} {error.hint}", frozenset({"network.squash", "env.id"}))
 
 
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -161,6 +184,7 @@ def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
 CHECKS: tuple[Check, ...] = (
     environment_exists,
     own_code_works,
+    gaussian_policy_fits,
     whole_episodes_fit,
     divergence_is_closed,
     loggers_are_installed,

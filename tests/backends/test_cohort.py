@@ -50,6 +50,9 @@ SHAPES: dict[str, dict[str, Any]] = {
     "wide": {"env": "CartPole-v1", "network": {"hidden": (64, 64)}, "envs": SHORT | {"num_envs": 8}},
     "no observations": {"env": "tests.envs.odd:Blind-v0", "envs": NORMALISED},
     "no observations, no hidden layer": {"env": "tests.envs.odd:Blind-v0", "network": {"hidden": ()}},
+    "squashed, deviations of the state": {
+        "env": "Pendulum-v1", "envs": SHORT | NORMALISED, "network": {"log_std": "state", "squash": "tanh"},
+    },
     "lag": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "lag": 2},
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
 }  # fmt: skip

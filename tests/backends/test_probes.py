@@ -94,6 +94,42 @@ def test_any_algorithm_learns_the_best_real_number(name):
     assert policy.model.outputs(policy.snapshot, torch.zeros(1, 1, 1)).free.exp().item() < 0.6
 
 
+BOTH = {"log_std": "state", "squash": "tanh"}
+GAUSSIANS = [
+    ("trpo", BOTH),
+    ("ppo_kl", BOTH),
+    *(
+        pytest.param(name, network, marks=pytest.mark.slow)
+        for name in ALGORITHMS
+        for network in ({"log_std": "state"}, {"squash": "tanh"}, BOTH)
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "network"), GAUSSIANS)
+def test_any_algorithm_learns_the_best_real_number_of_any_gaussian(name, network):
+    updates, row = ALGORITHMS[name]
+    policy = trained("Aim", 2 * updates, network=network, **row)
+    found = policy.model.outputs(policy.snapshot, torch.zeros(1, 1, 1))
+    spread = found.state[0, 0, 1] if "log_std" in network else found.free.squeeze()
+    mean = found.state[0, 0, 0]
+    assert (mean.tanh() if "squash" in network else mean).item() == pytest.approx(0.5, abs=0.1)
+    assert spread.exp().item() < 0.6
+
+
+@pytest.mark.parametrize(
+    "name", ["trpo", *(pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS if name != "trpo")]
+)
+def test_any_algorithm_learns_the_best_allowed_choices(name):
+    updates, row = ALGORITHMS[name]
+    policy = trained("Doors", updates, envs={"action_mask": "info"}, **row)
+    observations = torch.tensor([[[-1.0, 1, 1, 0, 0, 1, 0, 1], [1.0, 0, 1, 1, 1, 0, 1, 0]]])
+    logits = policy.model.outputs(policy.snapshot, observations).state[0]
+    chances = torch.cat((logits[:, :3].softmax(-1), logits[:, 3:].softmax(-1)), -1)
+    assert (chances[observations[0, :, 1:] == 0] == 0.0).all()
+    assert chances[[0, 0, 1, 1], [1, 6, 2, 5]].min() > 0.9
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_any_algorithm_discounts_a_reward_one_step_ahead_once(name):
     updates, row = ALGORITHMS[name]

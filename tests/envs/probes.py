@@ -21,6 +21,7 @@ from tests.envs.known import (
     Switches,
     TimeLimitProbe,
 )
+from tests.envs.masked import Corridor, Doors
 from tests.envs.shaped import Echo, Shifted, Spaces, Wandering
 
 PROBES = {
@@ -43,6 +44,8 @@ PROBES = {
     "ProbeImpossible-v0": Impossible,
     "ProbeRemembering-v0": Remembering,
     "ProbeUnrepeatable-v0": Unrepeatable,
+    "ProbeCorridor-v0": Corridor,
+    "ProbeDoors-v0": Doors,
 }
 
 for name, probe in PROBES.items():

@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from rlcli.maths.distributions import Categorical, CategoricalFamily, DiagonalGaussian, GaussianFamily
+from rlcli.maths.gaussians import StateGaussian, StateGaussianFamily
 from rlcli.maths.natural import fisher_vector_product
 from rlcli.nets.network import ACTOR, ALL, Heads
 from tests.nets.mlps import mlp, parameters_of
 
 SHAPES = [(4, (), 2), (4, (5,), 3), (1, (1,), 1), (3, (6, 4), 2), (4, (5, 1, 3), 1), (2, (1, 1), 3)]
-FAMILIES = [CategoricalFamily, GaussianFamily]
+FAMILIES = [CategoricalFamily, GaussianFamily, StateGaussianFamily]
 
 
-def draw(policy: Categorical | DiagonalGaussian) -> Tensor:
+def draw(policy: Categorical | DiagonalGaussian | StateGaussian) -> Tensor:
     """One action a state, [R, B] or [R, B, A]."""
     if isinstance(policy, Categorical):
         return torch.multinomial(policy.probs.flatten(0, 1), 1).view(policy.probs.shape[:2])

@@ -92,7 +92,7 @@ class TorchEnv(ABC):
 
     def move(self, actions: Tensor) -> Outcome:
         """As `step`, with raw actions on the device, leaving the observations there."""
-        self._state, rewards, terminated = self.advance(self._state, self._clipped(actions))
+        self._state, rewards, terminated = self.advance(self._state, self._bounded(actions))
         self._elapsed += 1
         found = Outcome(rewards.cpu().numpy(), terminated.cpu().numpy(), self._elapsed >= self._time_limit)
         check_finite(self.failures, self.spec.id, found.rewards, "reward")
@@ -117,11 +117,12 @@ class TorchEnv(ABC):
     def advance(self, state: Tensor, actions: Tensor) -> Dynamics:
         """Advances states `[S, R, N]` by one time step, under actions that are clipped already."""
 
-    def _clipped(self, actions: Tensor) -> Tensor:
+    def _bounded(self, actions: Tensor) -> Tensor:
+        """As `ActionSpec.to_env`."""
         action = self.spec.action
         if action.kind != "box":
             return actions
-        return actions.clamp(
-            torch.as_tensor(action.low, device=actions.device),
-            torch.as_tensor(action.high, device=actions.device),
-        )
+        low, high = (torch.as_tensor(bound, device=actions.device) for bound in (action.low, action.high))
+        if action.squashed:
+            actions = low + (high - low) * (0.5 * (actions.tanh() + 1.0))
+        return actions.clamp(low, high)
