@@ -485,10 +485,14 @@ class NetworkConfig:
     """Networks of the policy and the value function."""
 
     name: str = key("mlp", "Kind of network.", choices=kinds_of_network())
-    hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
+    hidden: tuple[int, ...] = key(
+        (64, 64), "Sizes of the hidden layers of each trunk; of a convolutional network, those behind the "
+        "convolutions.", ge=1,
+    )  # fmt: skip
     activation: str = key(
-        "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
-    )
+        "tanh", "Activation function of the hidden layers; ReLU in convolutional networks.",
+        choices=("tanh", "relu", "elu", "silu", "gelu"), used_by=("name", ("mlp",)),
+    )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(
         "orthogonal", "Initial weights: orthogonal with the gains below, or torch's uniform default.",

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from rlcli.envs.members import Member
-from rlcli.errors import UserError
 
 Array = npt.NDArray[Any]
 ObservationKind = Literal["box", "discrete", "multidiscrete", "multibinary", "dict", "tuple"]
@@ -29,7 +28,8 @@ class ObservationSpec:
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
     All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
     of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
-    What is whitened may be float64 instead: `precisely`.
+    Where members are images: a vector of bytes, the images' pixels and then the bytes of the vector of all
+    other members (`numbers`). What is whitened may be float64 instead: `precisely`.
     """
 
     kind: ObservationKind
@@ -44,6 +44,8 @@ class ObservationSpec:
     """A dtype that represents the space's numbers, where float32 does not."""
     declared: np.dtype[Any] | None = None
     """The dtype of the library's space, where that is a Box of another dtype than `dtype`."""
+    numbers: np.dtype[Any] | None = None
+    """The dtype of the members that are no images, where others are; None: `dtype` is that of all."""
 
     @cached_property
     def leaves(self) -> tuple[Member, ...]:
@@ -56,7 +58,11 @@ class ObservationSpec:
 
     def precisely(self) -> ObservationSpec:
         """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x rounded to float32 whitens badly."""
-        return self if self.precise is None else replace(self, dtype=self.precise)
+        if self.precise is None:
+            return self
+        if self.numbers is None:
+            return replace(self, dtype=self.precise)
+        return replace(self, numbers=self.precise, shape=(bytes_of(self.members, self.precise),))
 
     @property
     def width(self) -> int:
@@ -69,11 +75,20 @@ class ObservationSpec:
         return self.dtype == np.uint8 and len(self.shape) == 3
 
     @property
+    def images(self) -> tuple[Member, ...]:
+        """The images among the leaves, in the order in which a vector of bytes has them."""
+        return tuple(leaf for leaf in self.leaves if leaf.is_image)
+
+    @property
     def measured(self) -> tuple[bool, ...]:
-        """For each of the O columns whether it is a number of a box, rather than a choice or a switch."""
+        """For each of the O columns whether it is a number of a box, rather than a choice or a switch.
+
+        Pixels have no columns.
+        """
         if not self.members:
-            return (self.kind == "box",) * self.width
-        return tuple(member.kind == "box" for member in self.members for _ in range(member.width))
+            return () if self.is_image else (self.kind == "box",) * self.width
+        flat = (member for member in self.members if not member.is_image)
+        return tuple(member.kind == "box" for member in flat for _ in range(member.width))
 
     def vectors(self, parts: Sequence[Array]) -> Array:
         """Observations [n, O] of every member's values [n, *its shape], as the environment gives them.
@@ -81,8 +96,26 @@ class ObservationSpec:
         Raises:
             ValueError: a value is none of its choices.
         """
-        columns = zip(self.members, parts, strict=True)
-        return np.concatenate([member.vectors(values, self.dtype) for member, values in columns], -1)
+        columns = list(zip(self.members, parts, strict=True))
+        if self.numbers is None:
+            return np.concatenate([member.vectors(values, self.dtype) for member, values in columns], -1)
+        count = len(columns[0][1])
+        pixels = [values.reshape(count, -1).astype(np.uint8) for member, values in columns if member.is_image]
+        flat = [member.vectors(values, self.numbers) for member, values in columns if not member.is_image]
+        joined = [np.concatenate(flat, -1).view(np.uint8)] if flat else []
+        return np.concatenate(pixels + joined, -1)
+
+    def real(self, observations: Array) -> Array:
+        """The part of observations [..., *shape] that may be not finite: all but pixels."""
+        if self.numbers is None:
+            return observations
+        start = sum(member.width for member in self.images)
+        return np.ascontiguousarray(observations[..., start:]).view(self.numbers)
+
+
+def bytes_of(members: Sequence[Member], numbers: np.dtype[Any]) -> int:
+    """Length of a vector of bytes: one per pixel, and the numbers of this dtype of all other members."""
+    return sum(member.width * (1 if member.is_image else numbers.itemsize) for member in members)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,14 +183,3 @@ class EnvSpec:
     backend_reason: str | None = None
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
 
-
-def check_network(spec: EnvSpec, network: str) -> None:
-    """Raises `UserError` when a network of that name cannot read the environment's observations."""
-    if network == "mlp" and spec.observation.is_image:
-        shape = " x ".join(str(size) for size in spec.observation.shape)
-        raise UserError(
-            f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8). "
-            "An MLP would flatten them and lose which pixels are neighbours; a convolutional network is not "
-            "available yet.",
-            hint="Choose an environment with vector observations; see: rlcli list envs",
-        )

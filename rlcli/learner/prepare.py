@@ -22,7 +22,7 @@ from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.successors import InOneBatch, RowByRow, Successors
+from rlcli.learner.successors import successors
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
@@ -70,8 +70,8 @@ def prepare(
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)
     comparison = algorithm.operations.comparison
-    initial = sampled(comparison, model, model.read(state.policy.parameters, inputs), actions)
-    values = model.value(state.policy.parameters, inputs)
+    outputs, values = model.outputs_and_values(state.policy.parameters, inputs)
+    initial = sampled(comparison, model, outputs, actions)
     if algorithm.operations.exact_rows and not config.lag:
         # What they should have been is computed already: the policy at the start.
         shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
@@ -133,8 +133,7 @@ class Estimator:
         """`inputs` [R, B, ...] are the encoded observations of the rollout."""
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
-        successors = RowByRow if algorithm.operations.exact_rows else InOneBatch
-        self._next_values: Successors = successors(model, state.policy, rollout)
+        self._next_values = successors(model, state.policy, rollout, algorithm.operations.exact_rows)
         self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
         self._measured = algorithm.operations.comparison.measured
@@ -158,8 +157,8 @@ class Estimator:
 
     def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and value targets under `parameters` [R, P]."""
-        policy = self._model.distribution(parameters, self._inputs)
-        values = self._model.value(parameters, self._inputs)
+        outputs, values = self._model.outputs_and_values(parameters, self._inputs)
+        policy = self._model.family.distribution(*outputs)
         return self(self.transitions(parameters, values, self._measured(policy, self._actions).kept))
 
     def _by_time(self, batch: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
 from rlcli.learner.batch import by_run, by_time
+from rlcli.nets.observations import Moments
 from rlcli.nets.policy import Model, Snapshot
 
 
@@ -20,6 +21,13 @@ class Successors(Protocol):
 
     def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
         """[T, R, N] under parameters [R, P], by which the rollout's own states have V [R, B]."""
+
+
+def successors(model: Model, snapshot: Snapshot, rollout: Rollout, exact_rows: bool) -> Successors:
+    """The cheapest of the following whose bits depend on nothing but the run."""
+    if exact_rows:
+        return RowByRow(model, snapshot, rollout)
+    return (RunByRun if model.network.runs_apart else InOneBatch)(model, snapshot, rollout)
 
 
 class InOneBatch:
@@ -57,4 +65,28 @@ class RowByRow:
         found = by_time(values, self._steps).roll(-1, 0)
         found[-1] = others[:, : self._envs]
         found[self._time, self._run, self._env] = others[self._run, self._place]
+        return found
+
+
+class RunByRun:
+    """As `RowByRow`, one run after the other: none has rows beside its own."""
+
+    def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
+        self._model, self._steps = model, len(rollout.rewards)
+        last, (places, finals) = rollout.observations[-1], rollout.finals
+        self._envs, (self._time, self._run, self._env) = last.shape[1], places.unbind(1)
+        self._inputs = []
+        for run in range(len(last)):
+            shown = torch.cat((last[run], finals[self._run == run])).unsqueeze(0)
+            own = Moments(*(leaf[run : run + 1] for leaf in snapshot.moments))
+            self._inputs.append(model.encode(Snapshot(snapshot.parameters[run : run + 1], own), shown))
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """See `Successors`."""
+        found = by_time(values, self._steps).roll(-1, 0)
+        for run, inputs in enumerate(self._inputs):
+            others = self._model.value(parameters[run : run + 1], inputs)[0]
+            mine = self._run == run
+            found[-1, run] = others[: self._envs]
+            found[self._time[mine], run, self._env[mine]] = others[self._envs :]
         return found

@@ -43,6 +43,7 @@ class ModuleNetwork:
     log_std: float = 0.0
     """What free parameters start at."""
     memory_width: ClassVar[int] = 0
+    runs_apart: ClassVar[bool] = True
 
     @cached_property
     def parts(self) -> Mapping[str, slice]:
@@ -74,7 +75,7 @@ class ModuleNetwork:
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
-            self._module(torch.zeros(ROWS, self.encoder.width, device="meta"))
+            self._module(self.encoder.blank(ROWS, "meta"))
         return sum(tensor.numel() for storage, tensor in kept.items() if storage not in own) // ROWS
 
     @property
@@ -101,6 +102,10 @@ class ModuleNetwork:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
             return _of_part(self._stacked(parameters, inputs), part)
+
+    def both(self, parameters: Tensor, inputs: Tensor) -> Heads:
+        """Outputs of policy and value at inputs [R, B, ...], by the same calls."""
+        return self.heads(parameters, inputs)
 
     def linearise(
         self,

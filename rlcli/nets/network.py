@@ -88,6 +88,10 @@ class Network(Protocol):
         """M; 0 without recurrent memory."""
 
     @property
+    def runs_apart(self) -> bool:
+        """Whether each run has a call of its own, so that the rows of another change none of its bits."""
+
+    @property
     def units(self) -> int:
         """Numbers that a pass over one row keeps for its derivatives, about; nothing is computed for it."""
 
@@ -109,6 +113,9 @@ class Network(Protocol):
         self, parameters: Tensor, inputs: Tensor, memory: Tensor | None = None, *, part: str = ALL
     ) -> Heads:
         """Outputs at inputs [R, B, I] for parameters [R, P]; of a part alone those that it determines."""
+
+    def both(self, parameters: Tensor, inputs: Tensor) -> Heads:
+        """Outputs of the policy and values at a whole batch, as one part after the other gives them."""
 
     def linearise(
         self,

@@ -64,6 +64,10 @@ class Encoder:
     measured: tuple[bool, ...] | None = None
     """[O]: the columns that whitening changes; others are choices or switches, 0 or 1. None: all."""
 
+    def blank(self, rows: int, device: str) -> Tensor:
+        """Network inputs [B, O] of zeros."""
+        return torch.zeros(rows, self.width, device=device)
+
     def rows(self, observations: Tensor) -> Tensor:
         """Raw observations of numbers [R, B, ...], of any shape, as [R, B, O]."""
         return observations.reshape(*observations.shape[:2], self.width)

@@ -57,6 +57,11 @@ class Model:
         """π(.|s) at encoded inputs [R, B, ...]."""
         return self.family.distribution(*self.read(parameters, inputs))
 
+    def outputs_and_values(self, parameters: Tensor, inputs: Tensor) -> tuple[Outputs, Tensor]:
+        """The policy head and V [R, B] at encoded inputs [R, B, ...]; one pass where they share all of it."""
+        heads = self.network.both(parameters, inputs)
+        return Outputs(heads.output, heads.free), heads.value
+
     def value(self, parameters: Tensor, inputs: Tensor) -> Tensor:
         """V [R, B] at encoded inputs [R, B, ...]."""
         return self.network.heads(parameters, inputs, part=CRITIC).value

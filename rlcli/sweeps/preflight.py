@@ -18,10 +18,10 @@ from rlcli.sweeps.search.objectives import search_fits
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """The environment can be made, its spaces are supported and the network can read them."""
     from rlcli.envs.registry import describe
-    from rlcli.envs.spec import check_network
+    from rlcli.learner.model import readable
 
     try:
-        check_network(describe(config.env), config.network.name)
+        readable(config, describe(config.env))
     except UserError as error:
         hint = f" {error.hint}" if error.hint else ""
         for text in error.faults:
