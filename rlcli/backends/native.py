@@ -69,7 +69,7 @@ class NativeSession:
             blank = states.stack(trained)
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
-        env = registry.make(config.env, len(configs), device=config.device)
+        env = registry.make(config.env, len(configs), device=config.device, training=True)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(

@@ -112,6 +112,7 @@ ALWAYS = (
         lambda c: c.algo.value_clip is not None,
         "SB3 clips the prediction alone, without taking the larger of both losses",
     ),
+    Refusal("network.name", lambda c: c.network.name != "mlp", "its policies are MLPs here"),
     Refusal("network.shared", lambda c: c.network.shared, "SB3 has two trunks"),
     Refusal("compute.kernel", lambda c: c.compute.kernel == "c", "SB3 computes with torch"),
 )

@@ -72,8 +72,7 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
     """A key set on purpose must be used by the row it is set for."""
     flat = flatten(config)
     for name, key in KEYS.items():
-        source = provenance.get(name, "default")
-        if not (source == "command line" or source.startswith("experiment/")):
+        if not set_on_purpose(provenance, name):
             continue
         # What a key needs may itself need something: kl_target adaptive coefficients, and those a penalty.
         asked = key
@@ -88,6 +87,12 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
                 )
                 break
             asked = KEYS[other]
+
+
+def set_on_purpose(provenance: Mapping[str, str], name: str) -> bool:
+    """Whether a key has its value from the command line or an experiment."""
+    source = provenance.get(name, "default")
+    return source == "command line" or source.startswith("experiment/")
 
 
 def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from rlcli.envs.array.cartpole import ArrayCartPole
 from rlcli.envs.array.mountain_car import ArrayMountainCar
 from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
+from rlcli.envs.atari.settings import is_atari, preprocessing, raw_reason
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle, task
@@ -85,9 +86,12 @@ def describe(config: EnvConfig) -> EnvSpec:
     Cached per process for the same id and arguments.
     """
     backend, reason = _backend(config)
-    key = (config.id, json.dumps(config.kwargs, sort_keys=True, default=repr))
+    key = (
+        config.id,
+        json.dumps([config.kwargs, dataclasses.asdict(config.atari)], sort_keys=True, default=repr),
+    )
     if key not in _described:
-        _described[key] = _inspect(config.id, config.kwargs)
+        _described[key] = _atari(config) if is_atari(config) else _inspect(config.id, config.kwargs)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if not config.normalize_observation:
         return spec
@@ -96,11 +100,17 @@ def describe(config: EnvConfig) -> EnvSpec:
 
 
 def make(
-    config: EnvConfig, num_runs: int, *, num_envs: int | None = None, device: str | None = None
+    config: EnvConfig,
+    num_runs: int,
+    *,
+    num_envs: int | None = None,
+    device: str | None = None,
+    training: bool = False,
 ) -> VectorEnv:
     """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
 
-    `backend=torch` is meant for training on `device`; without one the array version stands in.
+    `backend=torch` is meant for training on `device`; without one the array version stands in. In `training`
+    steps say what is learnt of them where that is not what happens.
     """
     spec = describe(config)
     count = config.num_envs if num_envs is None else num_envs
@@ -110,6 +120,8 @@ def make(
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
     if spec.backend in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
+    if is_atari(config):
+        return _games(config, spec, num_runs, count, training)
     create = functools.partial(construct.create, config.id, config.kwargs)
     if spec.backend == "mujoco":
         made = create()
@@ -139,10 +151,67 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
             else f"There is no mujoco version of {config.id}. MuJoCo environments: {', '.join(MUJOCO_ENVS)}.",
             hint=ANY_ENVIRONMENT,
         )
+    if is_atari(config):
+        return _atari_backend(config)
+    if config.backend == "ale":
+        raise UserError(f"env.backend=ale: {raw_reason(config)}.", hint=ANY_ENVIRONMENT)
     _check_array(config)
     if _uses_array(config):
         return "torch" if config.backend == "torch" else "array", None
     return "gymnasium", reason
+
+
+def _atari_backend(config: EnvConfig) -> tuple[str, str | None]:
+    """What steps Atari games, and why single environments do where ale-py's vector environment cannot."""
+    from rlcli.envs.atari.vector import obstacle as obstacle_of
+
+    if config.backend == "gymnasium":
+        return "gymnasium", None
+    if config.backend not in ("auto", "ale"):
+        raise UserError(f"There is no {config.backend} version of {config.id}.", hint=ANY_ENVIRONMENT)
+    reason = obstacle_of(preprocessing(config))
+    if reason is None:
+        return "ale", None
+    if config.backend == "ale":
+        raise UserError(f"env.backend=ale cannot step {config.id}: {reason}.", hint=ANY_ENVIRONMENT)
+    return "gymnasium", reason
+
+
+def _games(config: EnvConfig, spec: EnvSpec, num_runs: int, count: int, training: bool) -> VectorEnv:
+    """Atari games with their preprocessing."""
+    from rlcli.envs.atari.single import SingleGame, SingleGames
+    from rlcli.envs.atari.vector import AleVectorEnv
+
+    settings = preprocessing(config)
+    if spec.backend == "ale":
+        threads = config.atari.threads
+        return AleVectorEnv(spec, settings, num_runs, count, threads=threads, training=training)
+    create = functools.partial(construct.create, config.id, _emulator(config))
+    return SingleGames(
+        spec, settings, lambda: SingleGame(create(), settings), num_runs, count, training=training
+    )
+
+
+def _emulator(config: EnvConfig) -> dict[str, Any]:
+    """Arguments of Gymnasium's AtariEnv where all preprocessing is ours."""
+    repeat = preprocessing(config).repeat_action_probability
+    ours = {"frameskip": 1, "repeat_action_probability": repeat, "max_num_frames_per_episode": None}
+    return {**config.kwargs, **ours}
+
+
+def _atari(config: EnvConfig) -> EnvSpec:
+    """Spec of a game: its actions are the emulator's, its observations those of the preprocessing.
+
+    Its episodes repeat themselves: a reset loads the game anew.
+    """
+    settings = preprocessing(config)
+    with interrupts_noticed(), surroundings_kept():
+        env = construct.create(config.id, _emulator(config))
+        try:
+            spec = _spec(config.id, env)
+        finally:
+            close(config.id, env)
+    return dataclasses.replace(spec, observation=settings.observation, max_episode_steps=settings.max_steps)
 
 
 def _uses_array(config: EnvConfig) -> bool:

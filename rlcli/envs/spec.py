@@ -182,4 +182,3 @@ class EnvSpec:
     """What steps it: gymnasium, array, mujoco or torch."""
     backend_reason: str | None = None
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
-

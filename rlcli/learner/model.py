@@ -55,8 +55,8 @@ def readable(config: RunConfig, spec: EnvSpec) -> Encoder:
         raise UserError(f"network={name} cannot read {spec.id}: {reason}.", hint=hint)
     if config.env.normalize_observation and spec.observation.images and not spec.observation.measured:
         raise UserError(
-            f"env.normalize_observation=true has nothing to whiten in {spec.id}: its observations are images, "
-            "whose pixels the network divides by 255; set env.normalize_observation=false."
+            f"env.normalize_observation=true has nothing to whiten in {spec.id}: its observations are "
+            "images, whose pixels the network divides by 255; set env.normalize_observation=false."
         )
     return encoder
 

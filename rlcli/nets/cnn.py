@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
-AT_ONCE = 16
-"""Images that pass the convolutions together: what lies between layers stays in the processor's cache, which
+AT_ONCE = 16 * 4 * 84 * 84
+"""Pixels that pass the convolutions together: what lies between layers stays in the processor's cache, which
 takes a third of the time off a pass and its derivatives."""
 WHITE = 255.0
 """The largest value of a pixel."""
@@ -139,7 +140,7 @@ def obstacle(encoder: Encoder, smallest: int) -> str | None:
 def _convolved(layers: nn.Module, images: Tensor) -> Tensor:
     """[B, F] of images [B, C, H, W] uint8, a few at a time, with channels last in memory."""
     found = []
-    for part in images.split(AT_ONCE):
+    for part in images.split(max(1, AT_ONCE // images[0].numel())):
         scaled = part.to(torch.float32, memory_format=torch.channels_last).div_(WHITE)
         found.append(layers(scaled).flatten(1))
     return torch.cat(found)
@@ -163,6 +164,6 @@ def _on_meta(layers: nn.Module) -> Callable[[Tensor], Tensor]:
 def _dense(widths: Sequence[int]) -> nn.Sequential:
     """Hidden layers from the first width to the last."""
     layers: list[nn.Module] = []
-    for first, second in zip(widths, widths[1:], strict=False):
+    for first, second in pairwise(widths):
         layers += [nn.Linear(first, second), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlcli.config.faults import Check, Fault
-from rlcli.config.rules import RULES
-from rlcli.config.schema import RunConfig
+from rlcli.config.rules import RULES, set_on_purpose
+from rlcli.config.schema import KEYS, RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.early_stopping import stop_at_fits
 from rlcli.sweeps.search.objectives import search_fits
+
+ATARI = "env.atari."
+"""Section of the preprocessing of Atari games."""
 
 
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -26,6 +29,18 @@ def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
         hint = f" {error.hint}" if error.hint else ""
         for text in error.faults:
             yield Fault(text + hint, frozenset({"env.id"}))
+
+
+def atari_keys_fit(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """Keys of the preprocessing of Atari games are set for Atari games alone."""
+    from rlcli.envs.atari.settings import is_atari, raw_reason
+
+    chosen = [name for name in KEYS if name.startswith(ATARI) and set_on_purpose(provenance, name)]
+    if chosen and not is_atari(config.env):
+        for name in chosen:
+            yield Fault(
+                f"{name} has no effect: {raw_reason(config.env)}.", frozenset({name, "env.id", "env.kwargs"})
+            )
 
 
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -120,6 +135,7 @@ def check(config: RunConfig, chosen: Sequence[Check] | None = None) -> None:
 
 CHECKS: tuple[Check, ...] = (
     environment_exists,
+    atari_keys_fit,
     whole_episodes_fit,
     loggers_are_installed,
     device_exists,

@@ -20,6 +20,7 @@ from tests.envs.known import (
     Switches,
     TimeLimitProbe,
 )
+from tests.envs.pixel_probes import Brighter
 from tests.envs.shaped import Echo, Shifted, Spaces, Wandering
 
 PROBES = {
@@ -41,6 +42,7 @@ PROBES = {
     "ProbeImpossible-v0": Impossible,
     "ProbeRemembering-v0": Remembering,
     "ProbeUnrepeatable-v0": Unrepeatable,
+    "ProbeBrighter-v0": Brighter,
 }
 
 for name, probe in PROBES.items():

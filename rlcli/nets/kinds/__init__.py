@@ -1,8 +1,8 @@
 """The kinds of network, one module each: `network.name=NAME` is the module NAME of this folder.
 
 A module has the functions `network(config, encoder, outputs, free) -> Network`, which allocates nothing, and
-`obstacle(encoder) -> str | None`, why observations cannot be read, and `SMALLEST`, the encoder of the smallest
-observations that its networks read. Its yaml is conf/network/NAME.yaml.
+`obstacle(encoder) -> str | None`, why observations cannot be read, and `SMALLEST`, the encoder of the
+smallest observations that its networks read. Its yaml is conf/network/NAME.yaml.
 """
 
 from __future__ import annotations
