@@ -109,7 +109,7 @@ def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault
     if config.network.shared:
         yield Fault(
             "algo.step_rule=natural cannot train network.shared=true: fitting the value function after the "
-            "step would move the policy out of its trust region.",
+            "step would move the policy out of its trust region; set network.shared=false.",
             frozenset({"algo.step_rule", "network.shared"}),
         )
     if algo.anchor == "behaviour" and config.lag > 0:

@@ -63,15 +63,15 @@ def readable(config: RunConfig, spec: EnvSpec) -> Encoder:
 
 def check_network(network: Network, algorithm: Algorithm, name: str) -> None:
     """Raises `UserError` where a step rule needs parts that the network `name` does not have."""
+    if algorithm.has_phases and network.auxiliary is None:
+        raise UserError(
+            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
+        )
     actor, critic = network.parts[ACTOR], network.parts[CRITIC]
     if algorithm.moves_apart and critic.start < actor.stop and actor.start < critic.stop:
         raise UserError(
             f"network={name} has no parameters of the critic's own, which the algorithm moves apart from the "
             "actor's; choose algo.step_rule=sgd."
-        )
-    if algorithm.has_phases and network.auxiliary is None:
-        raise UserError(
-            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
         )
 
 

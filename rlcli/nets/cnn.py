@@ -140,7 +140,7 @@ def obstacle(encoder: Encoder, smallest: int) -> str | None:
 def _convolved(layers: nn.Module, images: Tensor) -> Tensor:
     """[B, F] of images [B, C, H, W] uint8, a few at a time, with channels last in memory."""
     found = []
-    for part in images.split(max(1, AT_ONCE // images[0].numel())):
+    for part in torch.split(images, max(1, AT_ONCE // images[0].numel())):
         scaled = part.to(torch.float32, memory_format=torch.channels_last).div_(WHITE)
         found.append(layers(scaled).flatten(1))
     return torch.cat(found)

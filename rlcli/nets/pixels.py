@@ -66,7 +66,7 @@ class Image:
 
     def planes(self, rows: Tensor) -> Tensor:
         """The image of rows [B, pixels] as [B, C, H, W], a view."""
-        image = rows.unflatten(-1, self.shape)
+        image = rows.view(len(rows), *self.shape)
         return image.movedim(-1, 1) if self.channels_last else image
 
 
@@ -114,7 +114,8 @@ class PixelEncoder(Encoder):
 
     def apart(self, rows: Tensor) -> tuple[list[Tensor], Tensor]:
         """The images of rows [B, W], each uint8 [B, C, H, W], and the numbers, float32 [B, F]."""
-        *images, numbers = rows.split([image.pixels for image in self.images] + [FLOAT * self.width], -1)
+        sizes = [image.pixels for image in self.images] + [FLOAT * self.width]
+        *images, numbers = torch.split(rows, sizes, -1)
         planes = [image.planes(part) for image, part in zip(self.images, images, strict=True)]
         return planes, _floats(numbers)
 

@@ -19,12 +19,15 @@ ATARI = "env.atari."
 
 
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """The environment can be made, its spaces are supported and the network can read them."""
+    """The environment can be made, the network can read its observations and the algorithm train that."""
     from rlcli.envs.registry import describe
-    from rlcli.learner.model import readable
+    from rlcli.learner.model import check_network, make_model
+    from rlcli.learner.table import algorithm
 
     try:
-        readable(config, describe(config.env))
+        network = make_model(config, describe(config.env)).network
+        if config.network.name != "mlp":  # which suits every algorithm, or has its own rules
+            check_network(network, algorithm(config), config.network.name)
     except UserError as error:
         hint = f" {error.hint}" if error.hint else ""
         for text in error.faults:

@@ -28,7 +28,8 @@ def resized(frame: Pixels, height: int, width: int) -> Pixels:
     if frame.shape[:2] == (height, width):
         return frame
     columns = _weighed(frame.astype(np.float32), width, axis=1)
-    return np.rint(_weighed(columns, height, axis=0)).astype(np.uint8)
+    found: Pixels = np.rint(_weighed(columns, height, axis=0)).astype(np.uint8)
+    return found
 
 
 def _weighed(values: Floats, size: int, axis: int) -> Floats:
@@ -36,7 +37,7 @@ def _weighed(values: Floats, size: int, axis: int) -> Floats:
     places, weights = _taps(values.shape[axis], size)
     shape = [1] * values.ndim
     shape[axis] = size
-    total = np.zeros_like(np.take(values, places[0], axis))
+    total: Floats = np.zeros_like(np.take(values, places[0], axis))
     for place, weight in zip(places, weights, strict=True):
         total += np.take(values, place, axis) * weight.reshape(shape)
     return total

@@ -32,9 +32,8 @@ class SingleGame(gymnasium.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: Env, settings: Preprocessing) -> None:
         super().__init__(env)
         self._settings = settings
-        self._game: Any = env.unwrapped
-        self._ale: Any = self._game.ale
-        self._actions: Any = self._game._action_set
+        game: Any = env.unwrapped
+        self._game, self._ale, self._actions = game, game.ale, game._action_set
         self.observation_space = spaces.Box(0, 255, settings.observation.shape, np.uint8)
         self._fires = settings.fire_reset and Action.FIRE in self._actions
         self._stack: list[Pixels] = []
