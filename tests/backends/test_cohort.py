@@ -51,6 +51,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "no observations": {"env": "tests.envs.odd:Blind-v0", "envs": NORMALISED},
     "no observations, no hidden layer": {"env": "tests.envs.odd:Blind-v0", "network": {"hidden": ()}},
     "lag": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "lag": 2},
+    "images": {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"layout": "dict"}} | NORMALISED,
+        "network": {"name": "nature_cnn", "shared": True},
+    },
+    "images, two trunks": {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"size": 9, "layout": "chw"}},
+        "network": {"name": "impala_resnet", "hidden": ()}, "algo": {"rollout_steps": 4},
+    },
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
 }  # fmt: skip
 

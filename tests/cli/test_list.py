@@ -73,7 +73,7 @@ def test_what_cannot_be_trained_yet_is_marked_with_the_reason(
     assert reasons["CartPole-v1"] == ""
     assert reasons["phys2d/CartPole-v1"] == 'needs jax: pip install "gymnasium[jax]"'
     assert reasons["LunarLander-v3"] == 'needs Box2D: pip install "gymnasium[box2d]"'
-    assert reasons["ALE/..."] == 'needs ale_py: pip install "ale-py"'
+    assert reasons["ALE/..."] == 'needs ale_py: pip install "rlcli[atari]"'
     for name in ("phys2d/CartPole-v1", "LunarLander-v3"):
         assert rlcli("train", f"env={name}").code == 2
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_trained_yet_is_marked_with_the_reason(
 def test_images_are_marked(rlcli: Rlcli) -> None:
     pytest.importorskip("Box2D")
     reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
-    assert reasons["CarRacing-v3"] == "images: no convolutional network yet"
+    assert reasons["CarRacing-v3"] == "images: network=nature_cnn"
     assert reasons["LunarLander-v3"] == ""
     assert "its observations are images" in rlcli("train", "env=CarRacing-v3").err
 
@@ -89,7 +89,7 @@ def test_images_are_marked(rlcli: Rlcli) -> None:
 def test_atari_is_marked_with_what_can_be_trained(rlcli: Rlcli) -> None:
     pytest.importorskip("ale_py")
     reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
-    assert "env.kwargs.obs_type=ram trains" in reasons["ALE/Pong-v5"]
+    assert reasons["ALE/Pong-v5"] == "images: network=nature_cnn"
     assert rlcli("train", "env=ALE/Pong-v5", "env.kwargs.obs_type=ram", *SHORT).code == 0
 
 
