@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -95,7 +94,7 @@ class PixelEncoder(Encoder):
     def rows(self, observations: Tensor) -> Tensor:
         """The numbers of raw observations [R, B, ...] beside their images, [R, B, F]."""
         flat = observations.flatten(2)[..., self.pixels :]
-        return flat.contiguous().view(self.numbers)
+        return _aligned(flat).view(self.numbers)
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
         """Raw observations [R, B, ...] as rows [R, B, W], their numbers whitened by frozen statistics."""
@@ -122,8 +121,11 @@ class PixelEncoder(Encoder):
 
 def _floats(content: Tensor) -> Tensor:
     """Bytes [B, 4 F] as float32 [B, F]."""
-    if content.device.type == "meta":  # has no bytes to reinterpret
+    if content.is_meta or not content.shape[1]:  # there are no bytes to reinterpret
         return content.new_empty(len(content), content.shape[1] // FLOAT, dtype=torch.float32)
-    found: Any = content.contiguous().view(torch.float32)
-    assert isinstance(found, Tensor)
-    return found
+    return _aligned(content).view(torch.float32)
+
+
+def _aligned(content: Tensor) -> Tensor:
+    """A copy, which begins where a number may begin in memory."""
+    return content.clone(memory_format=torch.contiguous_format)

@@ -162,8 +162,10 @@ def test_normalised_rewards_leave_the_policy_learning():
     "numbers beside images are dropped", "nets/cnn.py", "(*found, numbers)", "(*found, numbers * 0)",
     case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-dict]",
 )  # fmt: skip
-@pytest.mark.parametrize("layout", ["hwc", "dict"])
-@pytest.mark.parametrize(("network", "size"), [("nature_cnn", 36), ("impala_resnet", 8)])
+@pytest.mark.parametrize(
+    ("network", "size", "layout"),
+    [("nature_cnn", 36, "hwc"), ("nature_cnn", 36, "dict"), ("impala_resnet", 8, "chw")],
+)
 def test_the_brighter_half_of_an_image_tells_the_action(network, size, layout):
     """In a Dict a number beside the image adds to the reward, and so to V."""
     config = small(
@@ -174,7 +176,7 @@ def test_the_brighter_half_of_an_image_tells_the_action(network, size, layout):
         network={"name": network, "hidden": (32,), "policy_gain": 0.01, "shared": True},
     )  # fmt: skip
     session = NativeSession([config])
-    rows = [session.update()[0] for _ in range(10 if layout == "hwc" else 14)]
+    rows = [session.update()[0] for _ in range(14 if layout == "dict" else 10)]
     assert not any(isinstance(row, Failure) for row in rows)
     policy = session.policy(0)
     observations = session._collector._observations
