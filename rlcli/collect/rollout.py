@@ -213,8 +213,7 @@ class Collector:
         """Records the step and begins the next episode where one ended; the observations to act on next."""
         ended, ongoing = step.terminated | step.truncated, record.ongoing
         ongoing.add(step.rewards)
-        if step.learnt is not None:
-            self._memory = forgotten(self._memory, step.learnt.terminated)
+        self._memory = forgotten(self._memory, step.lesson.terminated)
         if not ended.any():
             return step.observations
         record.end(ended, step.observations)

@@ -40,13 +40,29 @@ class Step(NamedTuple):
     """`[R, N]`: the episode ended in a state without a future."""
     truncated: npt.NDArray[np.bool_]
     """`[R, N]`: the episode was cut short; its last state has a future."""
-    learnt: Learnt | None = None
-    """None: what happened."""
+
+    @property
+    def lesson(self) -> Learnt:
+        """Rewards and terminations to learn from: those that happened."""
+        return Learnt(self.rewards, self.terminated)
+
+
+class Taught(Step):
+    """A transition that is learnt otherwise than it happened."""
+
+    _taught: Learnt
+
+    @classmethod
+    def of(cls, step: Step, learnt: Learnt) -> Taught:
+        """The transition with what is learnt of it."""
+        found = cls(*step)
+        found._taught = learnt
+        return found
 
     @property
     def lesson(self) -> Learnt:
         """Rewards and terminations to learn from."""
-        return Learnt(self.rewards, self.terminated) if self.learnt is None else self.learnt
+        return self._taught
 
 
 class VectorEnv(Protocol):

@@ -72,11 +72,13 @@ def prepare(
     comparison = algorithm.operations.comparison
     outputs, values = model.outputs_and_values(state.policy.parameters, inputs)
     initial = sampled(comparison, model, outputs, actions)
-    if algorithm.operations.exact_rows and not config.lag:
-        # What they should have been is computed already: the policy at the start.
-        shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
-    else:
+    exact = algorithm.operations.exact_rows
+    if config.lag or not (exact or model.network.runs_apart):
         shown = recomputed = model.outputs(behaviour(state), observations)
+    else:  # what they should have been is computed already: the policy at the start
+        shown = recomputed = initial.outputs
+        if exact:
+            shown = Outputs(by_run(rollout.outputs), initial.outputs.free)
     acting = sampled(comparison, model, shown, actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)

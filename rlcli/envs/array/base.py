@@ -85,7 +85,7 @@ class ArrayEnv(ABC):
         step = Step(self._observe(), rewards, terminated, truncated)
         if self._may_fail and (self.failures or not math.isfinite(np.vdot(rewards, rewards))):
             check_finite(self.failures, self.spec.id, step.observations, "observation")
-            clear_rows(self.failures, *step[:4])
+            clear_rows(self.failures, *step)
         return step
 
     def rolled(self, steps: Callable[[], None]) -> None:

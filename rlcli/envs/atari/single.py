@@ -20,7 +20,7 @@ from rlcli.envs.atari.area import Pixels, resized
 from rlcli.envs.atari.lesson import Lives, lesson
 from rlcli.envs.atari.settings import Preprocessing
 from rlcli.envs.gymnasium import Env, GymnasiumVectorEnv
-from rlcli.envs.interface import Array, Step
+from rlcli.envs.interface import Array, Step, Taught
 from rlcli.envs.spec import EnvSpec
 
 WORD = 2**32
@@ -122,7 +122,7 @@ class SingleGames(GymnasiumVectorEnv):
         step = super().step(actions)
         if before is None:
             return step
-        return step._replace(learnt=lesson(self._settings, step, before, self._lives()))
+        return Taught.of(step, lesson(self._settings, step, before, self._lives()))
 
     def _lives(self) -> Lives:
         """[R, N]; 0 for runs that failed."""

@@ -21,7 +21,7 @@ from ale_py.vector_env import AtariVectorEnv
 from rlcli.envs.atari.lesson import Lives, lesson
 from rlcli.envs.atari.settings import COLOURS, Preprocessing
 from rlcli.envs.failures import Failures, clear_rows, keep_rows
-from rlcli.envs.interface import Array, Step
+from rlcli.envs.interface import Array, Step, Taught
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.untrusted import contained
 
@@ -90,7 +90,7 @@ class AleVectorEnv:
         clear_rows(self.failures, observations, rewards, terminated, truncated)
         step = Step(observations, rewards, terminated, truncated)
         if self._training:
-            step = step._replace(learnt=lesson(self._settings, step, self._lives, lives))
+            step = Taught.of(step, lesson(self._settings, step, self._lives, lives))
         self._current, self._lives = observations, lives
         return step
 

@@ -96,7 +96,7 @@ class MujocoVectorEnv:
         )
         check_finite(self.failures, self.spec.id, step.observations, "observation", self._culprit)
         check_finite(self.failures, self.spec.id, step.rewards, "reward", self._culprit)
-        clear_rows(self.failures, *step[:4])
+        clear_rows(self.failures, *step)
         self._current = step.observations
         return step
 
