@@ -39,6 +39,7 @@ ONLY_IN = {
     "typer": ("cli",),
     # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants
     "gymnasium": ("envs", "config", "backends"),
+    "ale_py": ("envs",),
     "wandb": ("loggers",),
     "optuna": ("sweeps",),
     "stable_baselines3": ("backends",),
