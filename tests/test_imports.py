@@ -41,6 +41,7 @@ ONLY_IN = {
     # config: the ids a glob over env= is matched against; backends: the spaces SB3 wants; extend: the ids
     # that a module registers
     "gymnasium": ("envs", "config", "backends", "extend"),
+    "ale_py": ("envs",),
     "wandb": ("loggers",),
     "optuna": ("sweeps",),
     "stable_baselines3": ("backends",),

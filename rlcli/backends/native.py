@@ -81,7 +81,7 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         squash = config.network.squash
-        env = registry.make(config.env, len(configs), device=config.device, squash=squash)
+        env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(

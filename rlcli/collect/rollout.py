@@ -49,9 +49,9 @@ class Rollout(NamedTuple):
     actions: Tensor
     """[T, R, N] or [T, R, N, A], raw: not clipped to bounds."""
     rewards: Tensor
-    """[T, R, N] float64, raw."""
+    """[T, R, N] float64: raw, or what an environment gives to learn from instead."""
     terminated: Tensor
-    """[T, R, N]."""
+    """[T, R, N]: no reward is to come; the episode may go on where a lost life ends what is learnt."""
     truncated: Tensor
     """[T, R, N]."""
     outputs: Tensor
@@ -174,7 +174,7 @@ class Collector:
         record.observations.append(self._observations)
         record.actions.append(actions)
         record.outputs.append(outputs)
-        record.outcomes.append((step.rewards, step.terminated, step.truncated))
+        record.outcomes.append((*step.lesson, step.truncated))
         self._report(len(record.outcomes))
         self._observations = self._advance(record, step)
         return step
@@ -219,6 +219,7 @@ class Collector:
         """Records the step and begins the next episode where one ended; the observations to act on next."""
         ended, ongoing = step.terminated | step.truncated, record.ongoing
         ongoing.add(step.rewards)
+        self._memory = forgotten(self._memory, step.lesson.terminated)
         if not ended.any():
             return step.observations
         record.end(ended, step.observations)

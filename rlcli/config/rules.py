@@ -101,8 +101,7 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
     """A key set on purpose must be used by the row it is set for."""
     flat = flatten(config)
     for name, key in KEYS.items():
-        source = provenance.get(name, "default")
-        if not (source == "command line" or source.startswith("experiment/")):
+        if not set_on_purpose(provenance, name):
             continue
         own = owner(name)
         of_network = name.startswith("network.") and own is None and name not in OF_ANY_NETWORK
@@ -131,6 +130,12 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
             asked = KEYS[other]
 
 
+def set_on_purpose(provenance: Mapping[str, str], name: str) -> bool:
+    """Whether a key has its value from the command line or an experiment."""
+    source = provenance.get(name, "default")
+    return source == "command line" or source.startswith("experiment/")
+
+
 def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """A natural step moves the policy alone, from its anchor."""
     algo = config.algo
@@ -145,7 +150,7 @@ def natural_step_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault
     if config.network.shared:
         yield Fault(
             "algo.step_rule=natural cannot train network.shared=true: fitting the value function after the "
-            "step would move the policy out of its trust region.",
+            "step would move the policy out of its trust region; set network.shared=false.",
             frozenset({"algo.step_rule", "network.shared"}),
         )
     if algo.anchor == "behaviour" and config.lag > 0:

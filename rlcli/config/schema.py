@@ -524,6 +524,46 @@ class CollectConfig:
 
 
 @dataclass(frozen=True)
+class AtariConfig:
+    """Preprocessing of Atari games (env=ALE/...); for other environments these keys are refused."""
+
+    noop_max: int = key(
+        30,
+        "Bound of the frames without an action at the start of a game, whose number is drawn from 0 to "
+        "noop_max - 1; fire_reset takes the place of the first. 0: none.",
+        unit="frames", ge=0, le=10_000,
+    )  # fmt: skip
+    frame_skip: int = key(
+        4, "Frames that each action is repeated for; it replaces the id's own.", unit="frames", ge=1, le=1_000
+    )
+    max_pool: bool = key(
+        True, "Show the maximum of each pixel over the last two frames, as games draw some things on every "
+        "other frame.",
+    )  # fmt: skip
+    episodic_life: bool = key(
+        True,
+        "A lost life terminates in what is learnt, while the game goes on; never in evaluation, nor in the "
+        "returns that are logged, which are those of whole games.",
+    )
+    fire_reset: bool = key(True, "Press FIRE at the start of a game that has this action.")
+    screen_size: int = key(84, "Height and width of a frame once resized.", unit="pixels", ge=16, le=160)
+    grayscale: bool = key(True, "One channel per frame, its luminance, rather than three.")
+    frame_stack: int = key(4, "Frames in an observation, the last ones.", unit="frames", ge=1, le=64)
+    sign_reward: bool = key(
+        True, "Learn from the sign of each reward; returns that are logged, and evaluation, are raw."
+    )
+    repeat_action_probability: float | None = key(
+        None,
+        "Probability that a frame repeats the action before; null: the id's own, 0.25 for v5.",
+        ge=0, lt=1,
+    )  # fmt: skip
+    threads: int = key(
+        1, "Threads of ale-py that step the games of one run; they change no result.", ge=1, le=1_024,
+        effect="nothing", resumable=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """Environment, number of copies, and normalisation."""
 
@@ -539,10 +579,10 @@ class EnvConfig:
     backend: str = key(
         "auto",
         "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
-        "the library itself; mujoco: MuJoCo stepped without Gymnasium, equal bit for bit; auto: array or "
-        "mujoco where there is one; torch: the same equations on `device`, equal within a tolerance, for "
-        "training (evaluation uses array).",
-        choices=("auto", "gymnasium", "array", "mujoco", "torch"),
+        "the library itself; mujoco: MuJoCo stepped without Gymnasium, equal bit for bit; ale: ale-py's own "
+        "vector environment, equal frame by frame; auto: array, mujoco or ale where there is one; torch: the "
+        "same equations on `device`, equal within a tolerance, for training (evaluation uses array).",
+        choices=("auto", "gymnasium", "array", "mujoco", "ale", "torch"),
         effect="maybe",
     )
     action_mask: str = key(
@@ -564,6 +604,7 @@ class EnvConfig:
         100_000, "Maximum actions saved per unfinished episode so that a resume can replay it.", unit="steps",
         ge=0, effect="maybe",
     )  # fmt: skip
+    atari: AtariConfig = field(default_factory=AtariConfig)
 
 
 def kinds_of_network() -> tuple[str, ...]:
@@ -581,10 +622,14 @@ class NetworkConfig:
     """Networks of the policy and the value function."""
 
     name: str = key("mlp", "Kind of network; lstm and gru have memory.", choices=kinds_of_network())
-    hidden: tuple[int, ...] = key((64, 64), "Sizes of the hidden layers of each trunk.", ge=1)
+    hidden: tuple[int, ...] = key(
+        (64, 64), "Sizes of the hidden layers of each trunk; of a convolutional network, those behind the "
+        "convolutions.", ge=1,
+    )  # fmt: skip
     activation: str = key(
-        "tanh", "Activation function of the hidden layers.", choices=("tanh", "relu", "elu", "silu", "gelu")
-    )
+        "tanh", "Activation function of the hidden layers; ReLU in convolutional networks.",
+        choices=("tanh", "relu", "elu", "silu", "gelu"), used_by=("name", ("mlp", *RECURRENT)),
+    )  # fmt: skip
     cell_size: int = key(
         64, "Units of the recurrent cell of each trunk, which follows the hidden layers.", ge=1,
         used_by=("name", RECURRENT),

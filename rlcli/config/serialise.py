@@ -22,6 +22,7 @@ MOST_FAULTS = 10
 
 NAME = re.compile(r"[A-Za-z_]\w{0,99}", re.ASCII)
 """Names that a module may register."""
+INDENT = "  "
 SHORT = 200
 """Characters of a value that is kept in memory once read."""
 
@@ -78,14 +79,15 @@ def build(flat: Mapping[str, Any]) -> RunConfig:
 def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str:
     """YAML that `from_yaml` reads back to an equal configuration; `comments` trail the keys they name."""
     lines: list[str] = []
-    opened: str | None = None
+    opened: list[str] = []
     for name, value in flatten(config).items():
-        head, _, leaf = name.rpartition(".")
-        if head and head != opened:
-            lines.append(f"{head}:")
-        opened = head
+        *sections, leaf = name.split(".")
+        for depth in range(len(sections)):
+            if sections[: depth + 1] != opened[: depth + 1]:
+                lines.append(f"{INDENT * depth}{sections[depth]}:")
+        opened = sections
         comment = f"  # {comments[name]}" if comments and name in comments else ""
-        lines.append(f"{'  ' if head else ''}{leaf or name}: {_inline(value)}{comment}")
+        lines.append(f"{INDENT * len(sections)}{leaf}: {_inline(value)}{comment}")
     return "\n".join(lines) + "\n"
 
 
@@ -130,14 +132,16 @@ def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:
 def _as_written(text: str) -> RunConfig | None:
     """The config whose `to_yaml` is this very text; None when there is none, or it has to be read as YAML."""
     flat: dict[str, Any] = {}
-    section = ""
+    sections: list[str] = []
     try:
         for line in text[:LARGEST].split("\n")[:-1]:
             name, separator, value = line.partition(": ")
+            leaf = name.lstrip(" ")
+            inside = sections[: (len(name) - len(leaf)) // len(INDENT)]
             if not separator:
-                section = line.removesuffix(":") + "."
+                sections = [*inside, leaf.removesuffix(":")]
                 continue
-            dotted = section + name[2:] if name.startswith("  ") else name
+            dotted = ".".join((*inside, leaf))
             own = len(value) > SHORT or KEYS[dotted].is_mapping or KEYS[dotted].takes_calls
             flat[dotted] = _value(dotted, value) if own else _shared(dotted, value)
         config = build(flat)

@@ -30,11 +30,11 @@ PACKAGES = {
     "gymnasium.envs.mujoco": ("mujoco", "gymnasium[mujoco]"),
     "gymnasium.envs.phys2d": ("jax", "gymnasium[jax]"),
     "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
-    "ale_py": ("ale_py", "ale-py"),
+    "ale_py": ("ale_py", "rlcli[atari]"),
 }
 """Module prefix of an environment's code -> the module it needs, the package to install."""
 
-NAMESPACES = {"ALE": ("ale_py", "ale-py")}
+NAMESPACES = {"ALE": ("ale_py", "rlcli[atari]")}
 """Namespace of ids -> the module that registers them when imported, the package to install."""
 
 MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")
@@ -74,6 +74,14 @@ def registration(env_id: str) -> Registration:
     return found
 
 
+def known_registration(env_id: str) -> Registration | None:
+    """As `registration`; None where that raises."""
+    try:
+        return registration(env_id)
+    except UserError:
+        return None
+
+
 def _unknown_id(name: str, module: str) -> str:
     """Message that no environment has this id; ids that the module brought are given with it, as to write."""
 
@@ -106,6 +114,8 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
             if isinstance(found.entry_point, str):
                 load_env_creator(found.entry_point)  # may import MuJoCo
             take_warnings()
+            if module_of(found).startswith("ale_py"):
+                _quiet()
             if kwargs:
                 _check_arguments(env_id, found, kwargs)
             # The collector never steps before a reset; to check that would cost a twelfth of every step.
@@ -121,6 +131,13 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
             contained(error, env_id)
             given = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
             raise UserError(f"Environment {env_id} cannot be made{given}: {located(error)}") from error
+
+
+def _quiet() -> None:
+    """Switches off the emulator's banner, which it would print to stderr."""
+    from ale_py import ALEInterface, LoggerMode
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
 
 
 def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]) -> None:

@@ -56,7 +56,8 @@ class GymnasiumVectorEnv:
                 current[run, index] = self._start_episode(run, index, seed)
             except BaseException as error:
                 self._fail(run, index, error)
-        check_finite(self.failures, self.spec.id, current, "observation after a reset", self._culprit)
+        shown = self.spec.observation.real(current)
+        check_finite(self.failures, self.spec.id, shown, "observation after a reset", self._culprit)
         clear_rows(self.failures, current)
         self._current = current
         return current
@@ -83,7 +84,8 @@ class GymnasiumVectorEnv:
                 self._read(run, results, rows)
         if self.spec.observation.start:
             observations -= self.spec.observation.start
-        check_finite(self.failures, self.spec.id, observations, "observation", self._culprit)
+        shown = self.spec.observation.real(observations)
+        check_finite(self.failures, self.spec.id, shown, "observation", self._culprit)
         check_finite(self.failures, self.spec.id, rewards, "reward", self._culprit)
         if self.failures:
             clear_rows(self.failures, observations, rewards, terminated, truncated)

@@ -17,6 +17,15 @@ from rlcli.envs.spec import EnvSpec
 Array = npt.NDArray[Any]
 
 
+class Learnt(NamedTuple):
+    """What a learner takes from a step, where that is not what happened: its figures are of what happened."""
+
+    rewards: npt.NDArray[np.float64]
+    """`[R, N]`."""
+    terminated: npt.NDArray[np.bool_]
+    """`[R, N]`: no reward is expected from here on, though the episode may go on."""
+
+
 class Step(NamedTuple):
     """Transition of every environment by one step: new arrays, which neither side writes to afterwards.
 
@@ -31,6 +40,29 @@ class Step(NamedTuple):
     """`[R, N]`: the episode ended in a state without a future."""
     truncated: npt.NDArray[np.bool_]
     """`[R, N]`: the episode was cut short; its last state has a future."""
+
+    @property
+    def lesson(self) -> Learnt:
+        """Rewards and terminations to learn from: those that happened."""
+        return Learnt(self.rewards, self.terminated)
+
+
+class Taught(Step):
+    """A transition that is learnt otherwise than it happened."""
+
+    _taught: Learnt
+
+    @classmethod
+    def of(cls, step: Step, learnt: Learnt) -> Taught:
+        """The transition with what is learnt of it."""
+        found = cls(*step)
+        found._taught = learnt
+        return found
+
+    @property
+    def lesson(self) -> Learnt:
+        """Rewards and terminations to learn from."""
+        return self._taught
 
 
 class VectorEnv(Protocol):

@@ -1,7 +1,7 @@
 """Members of structured observations (Dict, Tuple, MultiDiscrete) and their encoding as one flat vector.
 
 Shapes: n observations, F elements of one member. Numbers are copied; an element that is one of k choices
-becomes k columns, 1 in that of the choice (one-hot).
+becomes k columns, 1 in that of the choice (one-hot). Images are kept apart, as bytes.
 """
 
 from __future__ import annotations
@@ -55,6 +55,11 @@ class Member:
             limits = np.iinfo(self.declared)
             return int(limits.min), int(limits.max)
         return None
+
+    @property
+    def is_image(self) -> bool:
+        """Whether these are pixels: uint8 with height, width and channels."""
+        return self.kind == "box" and self.declared == np.uint8 and len(self.shape) == 3
 
     @property
     def width(self) -> int:

@@ -1,4 +1,4 @@
-"""Reasons why registered environments cannot be trained yet, found without making them."""
+"""Reasons why registered environments cannot be trained as they are, found without making them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rlcli.envs.construct import NAMESPACES, known_ids, missing_package, module_
 from rlcli.extras import install_command
 
 IMAGE_MODULES = {
-    "gymnasium.envs.box2d.car_racing": "images: no convolutional network yet",
-    "ale_py": "images: no convolutional network yet (env.kwargs.obs_type=ram trains)",
+    "gymnasium.envs.box2d.car_racing": "images: network=nature_cnn",
+    "ale_py": "images: network=nature_cnn",
 }
 """Module prefix of environments that observe pixels -> the reason."""
 BEFORE_MUJOCO_3 = {"Pusher-v4": "Pusher-v5"}

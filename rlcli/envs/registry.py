@@ -22,6 +22,7 @@ from rlcli.envs.array.cartpole import ArrayCartPole
 from rlcli.envs.array.mountain_car import ArrayMountainCar
 from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
+from rlcli.envs.atari.settings import is_atari, preprocessing, raw_reason
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.masks import FROM_INFO, FROM_OBSERVATION, MEMBER
@@ -89,10 +90,10 @@ def describe(config: EnvConfig, squash: str = "none") -> EnvSpec:
     Cached per process for the same id and arguments. `squash` is `network.squash`.
     """
     backend, reason = _backend(config)
-    arguments = json.dumps([config.kwargs, config.wrappers], sort_keys=True, default=repr)
-    key = (config.id, arguments, config.action_mask)
+    own = [config.kwargs, config.wrappers, dataclasses.asdict(config.atari)]
+    key = (config.id, json.dumps(own, sort_keys=True, default=repr), config.action_mask)
     if key not in _described:
-        _described[key] = _inspect(config.id, config.kwargs, config.wrappers, config.action_mask)
+        _described[key] = _atari(config) if is_atari(config) else _inspected(config)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if squash != "none":
         spec = dataclasses.replace(spec, action=_squashed(spec, squash))
@@ -120,10 +121,12 @@ def make(
     num_envs: int | None = None,
     device: str | None = None,
     squash: str = "none",
+    training: bool = False,
 ) -> VectorEnv:
     """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
 
-    `backend=torch` is meant for training on `device`; without one the array version stands in.
+    `backend=torch` is meant for training on `device`; without one the array version stands in. In `training`
+    steps say what is learnt of them where that is not what happens.
     """
     spec = describe(config, squash)
     count = config.num_envs if num_envs is None else num_envs
@@ -133,6 +136,8 @@ def make(
         return TORCH_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs), device)
     if spec.backend in ("array", "torch"):
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
+    if is_atari(config):
+        return _games(config, spec, num_runs, count, training)
     create = functools.partial(make_wrapped, config.id, config.kwargs, config.wrappers)
     if spec.backend == "mujoco":
         made = create()
@@ -164,6 +169,10 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
             else f"There is no mujoco version of {config.id}. MuJoCo environments: {', '.join(MUJOCO_ENVS)}.",
             hint=ANY_ENVIRONMENT,
         )
+    if is_atari(config):
+        return _atari_backend(config)
+    if config.backend == "ale":
+        raise UserError(f"env.backend=ale: {raw_reason(config)}.", hint=ANY_ENVIRONMENT)
     _check_array(config)
     if _uses_array(config):
         return "torch" if config.backend == "torch" else "array", None
@@ -185,6 +194,59 @@ def _wrapped_reason(config: EnvConfig) -> str | None:
         )
     has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS
     return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
+
+
+def _atari_backend(config: EnvConfig) -> tuple[str, str | None]:
+    """What steps Atari games, and why single environments do where ale-py's vector environment cannot."""
+    from rlcli.envs.atari.vector import obstacle as obstacle_of
+
+    if config.backend == "gymnasium":
+        return "gymnasium", None
+    if config.backend not in ("auto", "ale"):
+        raise UserError(f"There is no {config.backend} version of {config.id}.", hint=ANY_ENVIRONMENT)
+    reason = obstacle_of(preprocessing(config))
+    if reason is None:
+        return "ale", None
+    if config.backend == "ale":
+        raise UserError(f"env.backend=ale cannot step {config.id}: {reason}.", hint=ANY_ENVIRONMENT)
+    return "gymnasium", reason
+
+
+def _games(config: EnvConfig, spec: EnvSpec, num_runs: int, count: int, training: bool) -> VectorEnv:
+    """Atari games with their preprocessing."""
+    from rlcli.envs.atari.single import SingleGame, SingleGames
+    from rlcli.envs.atari.vector import AleVectorEnv
+
+    settings = preprocessing(config)
+    if spec.backend == "ale":
+        threads = config.atari.threads
+        return AleVectorEnv(spec, settings, num_runs, count, threads=threads, training=training)
+    create = functools.partial(construct.create, config.id, _emulator(config))
+    return SingleGames(
+        spec, settings, lambda: SingleGame(create(), settings), num_runs, count, training=training
+    )
+
+
+def _emulator(config: EnvConfig) -> dict[str, Any]:
+    """Arguments of Gymnasium's AtariEnv where all preprocessing is ours."""
+    repeat = preprocessing(config).repeat_action_probability
+    ours = {"frameskip": 1, "repeat_action_probability": repeat, "max_num_frames_per_episode": None}
+    return {**config.kwargs, **ours}
+
+
+def _atari(config: EnvConfig) -> EnvSpec:
+    """Spec of a game: its actions are the emulator's, its observations those of the preprocessing.
+
+    Its episodes repeat themselves: a reset loads the game anew.
+    """
+    settings = preprocessing(config)
+    with interrupts_noticed(), surroundings_kept():
+        env = construct.create(config.id, _emulator(config))
+        try:
+            spec = _spec(config.id, env, config.action_mask)
+        finally:
+            close(config.id, env)
+    return dataclasses.replace(spec, observation=settings.observation, max_episode_steps=settings.max_steps)
 
 
 def _uses_array(config: EnvConfig) -> bool:
@@ -219,6 +281,10 @@ def _check_array(config: EnvConfig) -> None:
             f"{', '.join(supported_kwargs)}; not {', '.join(others)}."
         )
     raise UserError(fault, hint=ANY_ENVIRONMENT)
+
+
+def _inspected(config: EnvConfig) -> EnvSpec:
+    return _inspect(config.id, config.kwargs, config.wrappers, config.action_mask)
 
 
 def _inspect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,13 +13,13 @@ from gymnasium import spaces
 
 from rlcli.envs.masks import FROM_OBSERVATION, ActionMask
 from rlcli.envs.members import Member
-from rlcli.envs.spec import ActionSpec, ObservationKind, ObservationSpec
+from rlcli.envs.spec import ActionSpec, ObservationKind, ObservationSpec, bytes_of
 from rlcli.errors import UserError, unknown
 
 Space = spaces.Space[Any]
 
 FLAT = "Box, Discrete, MultiDiscrete, MultiBinary"
-OBSERVATIONS = f"{FLAT}, and Dict or Tuple of these that are not images"
+OBSERVATIONS = f"{FLAT}, and Dict or Tuple of these"
 ACTIONS = "Box of floats, Discrete, MultiDiscrete, MultiBinary"
 
 
@@ -51,6 +52,11 @@ def boundary(
         raise UserError(
             f"{env_id}: env.action_mask={action_mask} is for Discrete and MultiDiscrete actions; its action "
             f"space is {action}. Use env.action_mask=none."
+        )
+    if observation_spec.images:
+        raise UserError(
+            f"{env_id}: env.action_mask={action_mask} is for observations without images; its observation "
+            f"space is {observation}. Use env.action_mask=none."
         )
     mask = ActionMask(sizes, member)
     if isinstance(observation, spaces.Dict) and member is not None:
@@ -114,6 +120,11 @@ def _vector(
 ) -> ObservationSpec:
     if not members:
         raise _Refused(": it has no members")
+    if any(member.is_image for member in members):
+        numbers: np.dtype[Any] = np.dtype(np.float32)
+        size = bytes_of(members, numbers)
+        whole = ObservationSpec(kind, (size,), np.dtype(np.uint8), members=tuple(members), precise=precise)
+        return dataclasses.replace(whole, numbers=numbers)
     width = sum(member.width for member in members)
     return ObservationSpec(kind, (width,), np.dtype(np.float32), members=tuple(members), precise=precise)
 
@@ -127,8 +138,6 @@ def _member(key: str | int | None, space: Space) -> Member:
     if isinstance(space, spaces.MultiBinary):
         return Member(key, "multibinary", space.shape)
     if isinstance(space, spaces.Box):
-        if space.dtype == np.uint8 and len(space.shape) == 3:
-            raise _Refused(f": its member {key!r} is an image, and a vector would lose which pixels are near")
         return Member(key, "box", space.shape, declared=np.dtype(space.dtype))
     if isinstance(space, spaces.Dict | spaces.Tuple):
         raise _Refused(f": its member {key!r} is a {type(space).__name__} with members of its own (nested)")

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from rlcli.envs.masks import ActionMask
 from rlcli.envs.members import Member
-from rlcli.errors import UserError
 
 Array = npt.NDArray[Any]
 ObservationKind = Literal["box", "discrete", "multidiscrete", "multibinary", "dict", "tuple"]
@@ -30,8 +29,9 @@ class ObservationSpec:
     box: an array of `shape`, float32 (uint8 stays uint8). discrete: an int64 in 0 .. n - 1, `shape` ().
     All others: a float32 vector, the members side by side in the order of the space (Gymnasium sorts the keys
     of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
-    What is whitened may be float64 instead: `precisely`. With a mask of actions the vector ends in the mask's
-    columns, 0 or 1, which are no features.
+    Where members are images: a vector of bytes, the images' pixels and then the bytes of the vector of all
+    other members (`numbers`). What is whitened may be float64 instead: `precisely`. With a mask of actions
+    the vector ends in the mask's columns, 0 or 1, which are no features.
     """
 
     kind: ObservationKind
@@ -46,6 +46,8 @@ class ObservationSpec:
     """A dtype that represents the space's numbers, where float32 does not."""
     declared: np.dtype[Any] | None = None
     """The dtype of the library's space, where that is a Box of another dtype than `dtype`."""
+    numbers: np.dtype[Any] | None = None
+    """The dtype of the members that are no images, where others are; None: `dtype` is that of all."""
     mask: ActionMask | None = None
     """Mask of actions, whose columns come last."""
 
@@ -74,7 +76,11 @@ class ObservationSpec:
 
     def precisely(self) -> ObservationSpec:
         """The same spec in a dtype that keeps every digit: 1e6 + 0.01 x rounded to float32 whitens badly."""
-        return self if self.precise is None else replace(self, dtype=self.precise)
+        if self.precise is None:
+            return self
+        if self.numbers is None:
+            return replace(self, dtype=self.precise)
+        return replace(self, numbers=self.precise, shape=(bytes_of(self.members, self.precise),))
 
     @cached_property
     def keys(self) -> list[str | int | None]:
@@ -98,11 +104,20 @@ class ObservationSpec:
         return self.dtype == np.uint8 and len(self.shape) == 3
 
     @property
+    def images(self) -> tuple[Member, ...]:
+        """The images among the leaves, in the order in which a vector of bytes has them."""
+        return tuple(leaf for leaf in self.leaves if leaf.is_image)
+
+    @property
     def measured(self) -> tuple[bool, ...]:
-        """For each of the O columns whether it is a number of a box, rather than a choice or a switch."""
+        """For each of the O columns whether it is a number of a box, rather than a choice or a switch.
+
+        Pixels have no columns.
+        """
         if not self.members:
-            return (self.kind == "box",) * self.width
-        return tuple(member.kind == "box" for member in self.members for _ in range(member.width))
+            return () if self.is_image else (self.kind == "box",) * self.width
+        flat = (member for member in self.members if not member.is_image)
+        return tuple(member.kind == "box" for member in flat for _ in range(member.width))
 
     def vectors(self, parts: Sequence[Array]) -> Array:
         """Features [n, O] of every member's values [n, *its shape], as the environment gives them.
@@ -110,8 +125,26 @@ class ObservationSpec:
         Raises:
             ValueError: a value is none of its choices.
         """
-        columns = zip(self.members, parts, strict=True)
-        return np.concatenate([member.vectors(values, self.dtype) for member, values in columns], -1)
+        columns = list(zip(self.members, parts, strict=True))
+        if self.numbers is None:
+            return np.concatenate([member.vectors(values, self.dtype) for member, values in columns], -1)
+        count = len(columns[0][1])
+        pixels = [values.reshape(count, -1).astype(np.uint8) for member, values in columns if member.is_image]
+        flat = [member.vectors(values, self.numbers) for member, values in columns if not member.is_image]
+        joined = [np.concatenate(flat, -1).view(np.uint8)] if flat else []
+        return np.concatenate(pixels + joined, -1)
+
+    def real(self, observations: Array) -> Array:
+        """The part of observations [..., *shape] that may be not finite: all but pixels."""
+        if self.numbers is None:
+            return observations
+        start = sum(member.width for member in self.images)
+        return np.ascontiguousarray(observations[..., start:]).view(self.numbers)
+
+
+def bytes_of(members: Sequence[Member], numbers: np.dtype[Any]) -> int:
+    """Length of a vector of bytes: one per pixel, and the numbers of this dtype of all other members."""
+    return sum(member.width * (1 if member.is_image else numbers.itemsize) for member in members)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,15 +240,3 @@ class EnvSpec:
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
     unused_mask: str | None = None
     """The `env.action_mask` that would use the masks that it gives, where none are used."""
-
-
-def check_network(spec: EnvSpec, network: str) -> None:
-    """Raises `UserError` when a network of that name cannot read the environment's observations."""
-    if network == "mlp" and spec.observation.is_image:
-        shape = " x ".join(str(size) for size in spec.observation.shape)
-        raise UserError(
-            f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8). "
-            "An MLP would flatten them and lose which pixels are neighbours; a convolutional network is not "
-            "available yet.",
-            hint="Choose an environment with vector observations; see: rlcli list envs",
-        )

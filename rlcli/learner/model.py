@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import NetworkConfig, RunConfig
+from rlcli.config.schema import NetworkConfig, RunConfig, kinds_of_network
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.extend.tables import NETWORKS
@@ -17,10 +18,11 @@ from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.maths.gaussians import SquashedFamily, StateGaussianFamily
-from rlcli.nets.kinds import make_network
+from rlcli.nets.kinds import make_network, obstacle
 from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.network import ACTOR, CRITIC, Network
 from rlcli.nets.observations import Encoder
+from rlcli.nets.pixels import Image, PixelEncoder
 from rlcli.nets.policy import Model
 from rlcli.nets.stacked.mlp import MLP
 
@@ -28,7 +30,7 @@ from rlcli.nets.stacked.mlp import MLP
 def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model:
     """The network, with its observation encoder, and the action family; `in_c`: with passes in C."""
     family = _family(config.network, spec.action)
-    encoder = _encoder(config, spec.observation)
+    encoder = readable(config, spec)
     widths = family.output_width, family.free_width
     network: Network
     if config.network.name in NETWORKS:
@@ -50,17 +52,37 @@ def _in_c(network: Network) -> Network:
     return KernelMLP(network.layout, encoder, network.initialisation)
 
 
+def readable(config: RunConfig, spec: EnvSpec) -> Encoder:
+    """The encoder of an environment's observations, which the config's network can read.
+
+    Raises:
+        UserError: it cannot, with the networks that can.
+    """
+    name, encoder = config.network.name, _encoder(config, spec.observation)
+    reason = None if name in NETWORKS else obstacle(name, encoder)
+    if reason is not None:
+        able = [other for other in kinds_of_network() if obstacle(other, encoder) is None]
+        hint = f"Choose network={' or network='.join(able)}." if able else None
+        raise UserError(f"network={name} cannot read {spec.id}: {reason}.", hint=hint)
+    if config.env.normalize_observation and spec.observation.images and not spec.observation.measured:
+        raise UserError(
+            f"env.normalize_observation=true has nothing to whiten in {spec.id}: its observations are "
+            "images, whose pixels the network divides by 255; set env.normalize_observation=false."
+        )
+    return encoder
+
+
 def check_network(network: Network, algorithm: Algorithm, name: str) -> None:
     """Raises `UserError` where a step rule needs parts that the network `name` does not have."""
+    if algorithm.has_phases and network.auxiliary is None:
+        raise UserError(
+            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
+        )
     actor, critic = network.parts[ACTOR], network.parts[CRITIC]
     if algorithm.moves_apart and critic.start < actor.stop and actor.start < critic.stop:
         raise UserError(
             f"network={name} has no parameters of the critic's own, which the algorithm moves apart from the "
             "actor's; choose algo.step_rule=sgd."
-        )
-    if algorithm.has_phases and network.auxiliary is None:
-        raise UserError(
-            f"network={name} has no auxiliary value head, which this algorithm trains; choose another algo."
         )
 
 
@@ -80,12 +102,32 @@ def initial_auxiliary_head(configs: Sequence[RunConfig], model: Model) -> Tensor
 
 def _encoder(config: RunConfig, observation: ObservationSpec) -> Encoder:
     measured = observation.measured
+    if observation.images:
+        return _pixel_encoder(config, observation)
     return Encoder(
         observation.kind,
         observation.width,
         normalize=config.env.normalize_observation and any(measured),
         measured=None if all(measured) else measured,
         mask=observation.mask_width,
+    )
+
+
+def _pixel_encoder(config: RunConfig, observation: ObservationSpec) -> PixelEncoder:
+    measured = observation.measured
+    numbers = torch.float64 if observation.numbers == np.float64 else torch.float32
+    images = [
+        Image((first, second, third), "" if image.key is None else str(image.key))
+        for image in observation.images
+        for first, second, third in [image.shape]
+    ]
+    return PixelEncoder(
+        observation.kind,
+        len(measured),
+        normalize=config.env.normalize_observation and any(measured),
+        measured=None if all(measured) else measured,
+        images=tuple(images),
+        numbers=numbers,
     )
 
 

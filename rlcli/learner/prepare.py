@@ -24,7 +24,7 @@ from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.rate import adapted_rate
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.successors import FromMemory, InOneBatch, RowByRow, Successors
+from rlcli.learner.successors import successors
 from rlcli.learner.weighting import Weighting
 from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
@@ -75,13 +75,15 @@ def prepare(
     inputs = model.encode(state.policy, observations)
     memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
-    initial = sampled(comparison, model, model.read(state.policy.parameters, inputs, memory), actions)
-    values = model.value(state.policy.parameters, inputs, memory)
-    if algorithm.operations.exact_rows and not config.lag:
-        # What they should have been is computed already: the policy at the start.
-        shown, recomputed = Outputs(by_run(rollout.outputs), initial.outputs.free), initial.outputs
-    else:
+    outputs, values = model.outputs_and_values(state.policy.parameters, inputs, memory)
+    initial = sampled(comparison, model, outputs, actions)
+    exact = algorithm.operations.exact_rows
+    if config.lag or not (exact or model.network.runs_apart):
         shown = recomputed = model.outputs(behaviour(state), observations, memory)
+    else:  # what they should have been is computed already: the policy at the start
+        shown = recomputed = initial.outputs
+        if exact:
+            shown = Outputs(by_run(rollout.outputs), initial.outputs.free)
     acting = sampled(comparison, model, shown, actions)
     estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
     transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
@@ -142,7 +144,8 @@ class Estimator:
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
         self._memory = memory_of(rollout)
-        self._next_values = _successors(algorithm, model, state, rollout, inputs)
+        exact = algorithm.operations.exact_rows
+        self._next_values = successors(model, state.policy, rollout, inputs, self._memory, exact)
         self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
         self._log_acting = acting.log_prob
         self._measured = algorithm.operations.comparison.measured
@@ -166,22 +169,12 @@ class Estimator:
 
     def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and value targets under `parameters` [R, P]."""
-        policy = self._model.distribution(parameters, self._inputs, self._memory)
-        values = self._model.value(parameters, self._inputs, self._memory)
+        outputs, values = self._model.outputs_and_values(parameters, self._inputs, self._memory)
+        policy = self._model.family.distribution(*outputs)
         return self(self.transitions(parameters, values, self._measured(policy, self._actions).kept))
 
     def _by_time(self, batch: Tensor) -> Tensor:
         return by_time(batch, len(self._rewards))
-
-
-def _successors(
-    algorithm: Algorithm, model: Model, state: TrainState, rollout: Rollout, inputs: Tensor
-) -> Successors:
-    memory = memory_of(rollout)
-    if memory is not None:
-        return FromMemory(model, state.policy, rollout, inputs, memory)
-    successors = RowByRow if algorithm.operations.exact_rows else InOneBatch
-    return successors(model, state.policy, rollout)
 
 
 def _batch(

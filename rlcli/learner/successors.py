@@ -14,6 +14,7 @@ from rlcli.collect.rollout import Rollout
 from rlcli.learner.batch import by_run, by_time
 from rlcli.nets.memory import Memory
 from rlcli.nets.network import CRITIC
+from rlcli.nets.observations import Moments
 from rlcli.nets.policy import Model, Snapshot
 
 
@@ -22,6 +23,25 @@ class Successors(Protocol):
 
     def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
         """[T, R, N] under parameters [R, P], by which the rollout's own states have V [R, B]."""
+
+
+def successors(
+    model: Model,
+    snapshot: Snapshot,
+    rollout: Rollout,
+    inputs: Tensor,
+    memory: Memory | None,
+    exact_rows: bool,
+) -> Successors:
+    """The cheapest of the following whose bits depend on nothing but the run.
+
+    `inputs` [R, B, ...] are the encoded observations of the rollout, `memory` what is beside them.
+    """
+    if memory is not None:
+        return FromMemory(model, snapshot, rollout, inputs, memory)
+    if exact_rows:
+        return RowByRow(model, snapshot, rollout)
+    return (RunByRun if model.network.runs_apart else InOneBatch)(model, snapshot, rollout)
 
 
 class InOneBatch:
@@ -86,3 +106,27 @@ class FromMemory:
         following = self._model.value(parameters, self._following, Memory(after))
         found = by_time(values, self._steps).roll(-1, 0)
         return torch.where(self._last, by_time(following, self._steps), found)
+
+
+class RunByRun:
+    """As `RowByRow`, one run after the other: none has rows beside its own."""
+
+    def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
+        self._model, self._steps = model, len(rollout.rewards)
+        last, (places, finals) = rollout.observations[-1], rollout.finals
+        self._envs, (self._time, self._run, self._env) = last.shape[1], places.unbind(1)
+        self._inputs = []
+        for run in range(len(last)):
+            shown = torch.cat((last[run], finals[self._run == run])).unsqueeze(0)
+            own = Moments(*(leaf[run : run + 1] for leaf in snapshot.moments))
+            self._inputs.append(model.encode(Snapshot(snapshot.parameters[run : run + 1], own), shown))
+
+    def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
+        """See `Successors`."""
+        found = by_time(values, self._steps).roll(-1, 0)
+        for run, inputs in enumerate(self._inputs):
+            others = self._model.value(parameters[run : run + 1], inputs)[0]
+            mine = self._run == run
+            found[-1, run] = others[: self._envs]
+            found[self._time[mine], run, self._env[mine]] = others[self._envs :]
+        return found

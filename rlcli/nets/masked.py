@@ -53,6 +53,11 @@ class MaskedNetwork:
         return self.inner.memory_width
 
     @property
+    def runs_apart(self) -> bool:
+        """See `Network`."""
+        return self.inner.runs_apart
+
+    @property
     def units(self) -> int:
         """See `Network`."""
         return self.inner.units
@@ -78,6 +83,12 @@ class MaskedNetwork:
         features, allowed = self._split(inputs)
         found = self.inner.heads(parameters, features, memory, part=part)
         return found if part == CRITIC else found._replace(output=masked(found.output, allowed, FLOOR))
+
+    def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
+        """Outputs of the policy and values at inputs [R, B, O + K]."""
+        features, allowed = self._split(inputs)
+        found = self.inner.both(parameters, features, memory)
+        return found._replace(output=masked(found.output, allowed, FLOOR))
 
     def linearise(
         self,

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,7 @@ class ModuleNetwork:
     """What free parameters start at."""
     memory_width: int = 0
     """M."""
+    runs_apart: ClassVar[bool] = True
 
     @cached_property
     def parts(self) -> Mapping[str, slice]:
@@ -80,7 +81,7 @@ class ModuleNetwork:
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
             self._module(
-                torch.zeros(ROWS, self.encoder.width, device="meta"),
+                self.encoder.blank(ROWS, "meta"),
                 *((torch.zeros(ROWS, self.memory_width, device="meta"), None) if self.memory_width else ()),
             )
         return sum(tensor.numel() for storage, tensor in kept.items() if storage not in own) // ROWS
@@ -109,6 +110,10 @@ class ModuleNetwork:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
             return _of_part(self._stacked(parameters, inputs, memory), part)
+
+    def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
+        """Outputs of policy and value at inputs [R, B, ...], by the same calls."""
+        return self.heads(parameters, inputs, memory)
 
     def linearise(
         self,

@@ -90,6 +90,10 @@ class Network(Protocol):
         """M; 0 without recurrent memory."""
 
     @property
+    def runs_apart(self) -> bool:
+        """Whether each run has a call of its own, so that the rows of another change none of its bits."""
+
+    @property
     def units(self) -> int:
         """Numbers that a pass over one row keeps for its derivatives, about; nothing is computed for it."""
 
@@ -114,6 +118,9 @@ class Network(Protocol):
 
         A network with memory needs `memory`, others ignore it.
         """
+
+    def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
+        """Outputs of the policy and values at a whole batch, as one part after the other gives them."""
 
     def linearise(
         self,

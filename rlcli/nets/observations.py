@@ -67,6 +67,10 @@ class Encoder:
     mask: int = 0
     """K: columns behind the O, a mask of actions, which go to the network as they are."""
 
+    def blank(self, rows: int, device: str) -> Tensor:
+        """Network inputs [B, O] of zeros."""
+        return torch.zeros(rows, self.width, device=device)
+
     def rows(self, observations: Tensor) -> Tensor:
         """Raw observations of numbers [R, B, ...], of any shape, as features [R, B, O]."""
         return self._flat(observations)[..., : self.width]

@@ -78,6 +78,13 @@ class Model:
         """π(.|s) at encoded inputs [R, B, ...]."""
         return self.family.distribution(*self.read(parameters, inputs, memory))
 
+    def outputs_and_values(
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None
+    ) -> tuple[Outputs, Tensor]:
+        """The policy head and V [R, B] at encoded inputs [R, B, ...]; one pass where they share all of it."""
+        heads = self.network.both(parameters, inputs, memory)
+        return Outputs(heads.output, heads.free), heads.value
+
     def value(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Tensor:
         """V [R, B] at encoded inputs [R, B, ...]."""
         return self.network.heads(parameters, inputs, memory, part=CRITIC).value

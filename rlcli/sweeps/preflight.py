@@ -8,20 +8,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlcli.config.faults import Check, Fault
-from rlcli.config.rules import RULES
-from rlcli.config.schema import RunConfig
+from rlcli.config.rules import RULES, set_on_purpose
+from rlcli.config.schema import KEYS, RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.early_stopping import stop_at_fits
 from rlcli.sweeps.search.objectives import search_fits
 
+ATARI = "env.atari."
+"""Section of the preprocessing of Atari games."""
+
 
 def environment_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
-    """The environment can be made, its spaces are supported and the network can read them."""
+    """The environment can be made, the network can read its observations and the algorithm train that."""
     from rlcli.envs.registry import describe
-    from rlcli.envs.spec import check_network
+    from rlcli.extend.tables import NETWORKS
+    from rlcli.learner.model import check_network, make_model
+    from rlcli.learner.table import algorithm
 
     try:
-        check_network(describe(config.env), config.network.name)
+        spec = describe(config.env)
+        if config.network.name in NETWORKS:
+            return  # tried by `own_code_works`
+        network = make_model(config, spec).network
+        if config.network.name != "mlp":  # which suits every algorithm, or has its own rules
+            check_network(network, algorithm(config), config.network.name)
     except UserError as error:
         hint = f" {error.hint}" if error.hint else ""
         for text in error.faults:
@@ -71,6 +81,18 @@ def gaussian_policy_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
         describe(config.env, config.network.squash)
     except UserError as error:
         yield Fault(f"{error.faults[0]} {error.hint}", frozenset({"network.squash", "env.id"}))
+
+
+def atari_keys_fit(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """Keys of the preprocessing of Atari games are set for Atari games alone."""
+    from rlcli.envs.atari.settings import is_atari, raw_reason
+
+    chosen = [name for name in KEYS if name.startswith(ATARI) and set_on_purpose(provenance, name)]
+    if chosen and not is_atari(config.env):
+        for name in chosen:
+            yield Fault(
+                f"{name} has no effect: {raw_reason(config.env)}.", frozenset({name, "env.id", "env.kwargs"})
+            )
 
 
 def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
@@ -185,6 +207,7 @@ CHECKS: tuple[Check, ...] = (
     environment_exists,
     own_code_works,
     gaussian_policy_fits,
+    atari_keys_fit,
     whole_episodes_fit,
     divergence_is_closed,
     loggers_are_installed,

@@ -54,6 +54,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "env": "Pendulum-v1", "envs": SHORT | NORMALISED, "network": {"log_std": "state", "squash": "tanh"},
     },
     "lag": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "lag": 2},
+    "images": {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"layout": "dict"}} | NORMALISED,
+        "network": {"name": "nature_cnn", "shared": True},
+    },
+    "images, two trunks": {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"size": 9, "layout": "chw"}},
+        "network": {"name": "impala_resnet", "hidden": ()}, "algo": {"rollout_steps": 4},
+    },
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Policy
 from rlcli.collect.evaluation import evaluate
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema import EnvConfig, HealthConfig
 from rlcli.envs import registry
 from tests.learner.setting import PROBES, ROWS, small
 
@@ -236,3 +236,40 @@ def test_a_policy_without_memory_cannot_recall():
 def test_normalised_rewards_leave_the_policy_learning():
     policy = trained("Match", envs={"normalize_reward": True, "normalize_observation": True})
     assert (outputs(policy, [-1.0, 1.0]).softmax(-1).diagonal() > 0.98).all()
+
+
+@pytest.mark.broken_by(
+    "pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "",
+    case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-hwc]",
+)  # fmt: skip
+@pytest.mark.broken_by(
+    "numbers beside images are dropped", "nets/cnn.py", "(*found, numbers)", "(*found, numbers * 0)",
+    case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-dict]",
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "size", "layout"),
+    [("nature_cnn", 36, "hwc"), ("nature_cnn", 36, "dict"), ("impala_resnet", 8, "chw")],
+)
+def test_the_brighter_half_of_an_image_tells_the_action(network, size, layout):
+    """In a Dict a number beside the image adds to the reward, and so to V."""
+    config = small(
+        f"{PROBES}ProbeBrighter-v0", total_steps=10**6,
+        algo=ALGO | {"rollout_steps": 16, "epochs": 4, "learning_rate": 3e-3,
+                     "learning_rate_schedule": "constant"},
+        envs={"kwargs": {"layout": layout, "size": size}}, health=HealthConfig(epochs=False),
+        network={"name": network, "hidden": (32,), "policy_gain": 0.01, "shared": True},
+    )  # fmt: skip
+    session = NativeSession([config])
+    rows = [session.update()[0] for _ in range(14 if layout == "dict" else 10)]
+    assert not any(isinstance(row, Failure) for row in rows)
+    policy = session.policy(0)
+    observations = session._collector._observations
+    outputs = policy.model.outputs(policy.snapshot, torch.from_numpy(observations))
+    values = policy.model.value(
+        policy.snapshot.parameters, policy.model.encode(policy.snapshot, torch.from_numpy(observations))
+    )
+    games = [env.unwrapped for env in session._collector.env._envs[0]]
+    right = torch.tensor([int(game.right) for game in games])
+    assert (outputs.state[0].softmax(-1)[range(4), right] > 0.9).all()
+    wanted = [1.0 + game.bonus for game in games]
+    assert values[0].tolist() == pytest.approx(wanted, abs=0.6)

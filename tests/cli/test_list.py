@@ -23,7 +23,9 @@ TUNED = sorted(path.parent.name for path in (ROOT / "conf" / "tuned").glob("*/Ca
 
 def test_what_can_be_listed(rlcli: Rlcli) -> None:
     assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ALGORITHMS
-    assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == ["mlp"]
+    assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == [
+        "impala_resnet", "mlp", "nature_cnn",
+    ]  # fmt: skip
     launchers = {(row["name"], row["setting"]): row for row in rlcli("list", "launchers", "--json").rows()}
     assert [name for name, setting in launchers if not setting] == [
         "cohort", "basic", "joblib", "submitit", "ray",
@@ -82,7 +84,7 @@ def test_what_cannot_be_trained_yet_is_marked_with_the_reason(
 def test_images_are_marked(rlcli: Rlcli) -> None:
     pytest.importorskip("Box2D")
     reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
-    assert reasons["CarRacing-v3"] == "images: no convolutional network yet"
+    assert reasons["CarRacing-v3"] == "images: network=nature_cnn"
     assert reasons["LunarLander-v3"] == ""
     assert "its observations are images" in rlcli("train", "env=CarRacing-v3").err
 
@@ -90,7 +92,7 @@ def test_images_are_marked(rlcli: Rlcli) -> None:
 def test_atari_is_marked_with_what_can_be_trained(rlcli: Rlcli) -> None:
     pytest.importorskip("ale_py")
     reasons = {row["name"]: row["cannot_train"] for row in rlcli("list", "envs", "--json").rows()}
-    assert "env.kwargs.obs_type=ram trains" in reasons["ALE/Pong-v5"]
+    assert reasons["ALE/Pong-v5"] == "images: network=nature_cnn"
     assert rlcli("train", "env=ALE/Pong-v5", "env.kwargs.obs_type=ram", *SHORT).code == 0
 
 

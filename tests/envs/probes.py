@@ -22,6 +22,7 @@ from tests.envs.known import (
     TimeLimitProbe,
 )
 from tests.envs.masked import Corridor, Doors
+from tests.envs.pixel_probes import Brighter
 from tests.envs.shaped import Echo, Shifted, Spaces, Wandering
 
 PROBES = {
@@ -46,6 +47,7 @@ PROBES = {
     "ProbeUnrepeatable-v0": Unrepeatable,
     "ProbeCorridor-v0": Corridor,
     "ProbeDoors-v0": Doors,
+    "ProbeBrighter-v0": Brighter,
 }
 
 for name, probe in PROBES.items():

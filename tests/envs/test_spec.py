@@ -10,7 +10,6 @@ from gymnasium.spaces.utils import flatten
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs.registry import describe, make
-from rlcli.envs.spec import check_network
 from rlcli.errors import UserError
 from tests.envs.probes import Spaces
 
@@ -64,7 +63,6 @@ ACTIONS = "Supported action spaces: Box of floats, Discrete, MultiDiscrete, Mult
     ("sequence", r"space Sequence\(.*\) is not supported\."),
     ("nested", r"space Dict\(.*its member 'arm' is a Dict with members of its own \(nested\)"),
     ("nested tuple", r"space Tuple\(.*its member 1 is a Tuple with members of its own \(nested\)"),
-    ("camera", r"space Dict\(.*its member 'camera' is an image"),
     ("spoken", r"space Dict\(.*its member 'word' is a Text"),
     ("empty", r"space Dict\(\) is not supported: it has no members"),
 ])  # fmt: skip
@@ -138,14 +136,14 @@ def test_actions_of_many_choices_reach_the_environment_as_it_takes_them(action: 
             assert seen[:4].tolist() == taken.tolist()
 
 
-def test_images_compose_and_an_mlp_on_them_is_refused() -> None:
+def test_images_are_recognised() -> None:
     spec = describe(spaces(observation="image"))
     assert spec.observation.is_image
-    with pytest.raises(UserError, match=r"network=mlp cannot read .*images \(8 x 6 x 3 pixels"):
-        check_network(spec, "mlp")
-    check_network(spec, "cnn")
-    check_network(describe(EnvConfig()), "mlp")
+    assert [image.shape for image in spec.observation.images] == [(8, 6, 3)]
     assert not describe(EnvConfig()).observation.is_image
+    camera = describe(spaces(observation="camera")).observation
+    assert camera.dtype == np.uint8
+    assert [image.key for image in camera.images] == ["camera"]
 
 
 def test_discrete_values_that_begin_elsewhere_begin_at_zero_here() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from functools import partial
@@ -14,7 +15,7 @@ from rlcli.config.compose import compose
 from rlcli.config.groups import files
 from rlcli.config.schema import KEYS, kinds_of_network
 from rlcli.errors import UserError
-from rlcli.nets.kinds import make_network
+from rlcli.nets.kinds import make_network, obstacle
 from rlcli.nets.memory import Memory
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.network import ACTOR, ALL, CRITIC, parameter_count
@@ -38,13 +39,14 @@ def test_a_kind_has_a_yaml_that_chooses_it_and_makes_a_network(kind: str) -> Non
     assert kind in files("network")
     config = compose([f"network={kind}"]).config.network
     assert config.name == kind
-    network = make_network(config, Encoder("box", 3, normalize=False), outputs=2, free=2)
+    encoder = importlib.import_module(f"rlcli.nets.kinds.{kind}").SMALLEST
+    assert obstacle(kind, encoder) is None
+    network = make_network(config, encoder, outputs=2, free=2)
     assert {ALL, ACTOR, CRITIC} <= network.parts.keys()
     parameters = network.initial(torch.Generator().manual_seed(0)).unsqueeze(0)
     width = network.memory_width
-    heads = network.heads(
-        parameters, torch.randn(1, 5, 3), Memory(torch.zeros(1, 5, width)) if width else None
-    )
+    memory = Memory(torch.zeros(1, 5, width)) if width else None
+    heads = network.heads(parameters, encoder.blank(5, "cpu").unsqueeze(0), memory)
     assert (heads.output.shape, heads.free.shape, heads.value.shape) == ((1, 5, 2), (1, 1, 2), (1, 5))
 
 
@@ -84,6 +86,7 @@ def test_any_module_is_counted_without_a_case_of_its_own(monkeypatch: pytest.Mon
         made = types.ModuleType("rlcli.nets.kinds.large")
         encoder = Encoder("box", 3, normalize=False)
         made.SMALLEST = encoder  # type: ignore[attr-defined]
+        made.obstacle = lambda _: None  # type: ignore[attr-defined]
         made.network = lambda *_: ModuleNetwork(partial(Large, width), encoder)  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, made.__name__, made)
 

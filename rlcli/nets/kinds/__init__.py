@@ -1,8 +1,8 @@
 """The kinds of network, one module each: `network.name=NAME` is the module NAME of this folder.
 
-A module has one function, `network(config, encoder, outputs, free) -> Network`, which allocates nothing, and
-`SMALLEST`, the encoder of the smallest observations that its networks read. Its yaml is
-conf/network/NAME.yaml.
+A module has the functions `network(config, encoder, outputs, free) -> Network`, which allocates nothing, and
+`obstacle(encoder) -> str | None`, why observations cannot be read, and `SMALLEST`, the encoder of the
+smallest observations that its networks read. Its yaml is conf/network/NAME.yaml.
 """
 
 from __future__ import annotations
@@ -24,17 +24,25 @@ class Kind(Protocol):
     def network(self, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
         """The network of a config's section."""
 
+    def obstacle(self, encoder: Encoder) -> str | None:
+        """Why its networks cannot read what an encoder makes; None: they can."""
+
 
 def make_network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """The network that `network.name` names."""
-    return _kind(config).network(config, encoder, outputs, free)
+    return _kind(config.name).network(config, encoder, outputs, free)
+
+
+def obstacle(name: str, encoder: Encoder) -> str | None:
+    """Why networks of this name cannot read observations."""
+    return _kind(name).obstacle(encoder)
 
 
 def smallest_network(config: NetworkConfig) -> Network:
     """The network over the smallest observations it reads, with one output: no environment has a smaller."""
-    kind = _kind(config)
+    kind = _kind(config.name)
     return kind.network(config, kind.SMALLEST, 1, 0)
 
 
-def _kind(config: NetworkConfig) -> Kind:
-    return cast("Kind", importlib.import_module(f"rlcli.nets.kinds.{config.name}"))
+def _kind(name: str) -> Kind:
+    return cast("Kind", importlib.import_module(f"rlcli.nets.kinds.{name}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlcli.config.schema import NetworkConfig
+from rlcli.nets.kinds import mlp
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.recurrent.network import recurrent
@@ -15,3 +16,8 @@ def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) ->
     """LSTMs behind layers of `network.hidden`."""
     before = Perceptron(encoder.width, config.hidden, config.activation)
     return recurrent("lstm", config, before, encoder, outputs, free)
+
+
+def obstacle(encoder: Encoder) -> str | None:
+    """Why observations cannot be read: as an MLP's, whose layers come before the cell."""
+    return mlp.obstacle(encoder)

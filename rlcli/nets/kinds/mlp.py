@@ -5,6 +5,7 @@ from __future__ import annotations
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
+from rlcli.nets.pixels import PixelEncoder
 from rlcli.nets.stacked.layout import Initialisation, Layout
 from rlcli.nets.stacked.mlp import MLP
 
@@ -22,3 +23,11 @@ def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) ->
         config.log_std_init,
     )
     return MLP(layout, encoder, initialisation)
+
+
+def obstacle(encoder: Encoder) -> str | None:
+    """Why observations cannot be read: an MLP would flatten images and lose which pixels are neighbours."""
+    if not isinstance(encoder, PixelEncoder):
+        return None
+    images = "; ".join(image.text for image in encoder.images)
+    return f"its observations are images ({images}), whose neighbouring pixels an MLP does not know"

@@ -39,6 +39,7 @@ class MLP:
     encoder: Encoder
     initialisation: Initialisation = STANDARD
     memory_width: ClassVar[int] = 0
+    runs_apart: ClassVar[bool] = False
     _kept: dict[str, tuple[Tensor, Views]] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -84,6 +85,11 @@ class MLP:
                 rows = self._outputs(given, inputs, last)
             value = stack.value(rows)
         return Heads(output, free[..., :0] if part == CRITIC else free, value)
+
+    def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
+        """Outputs of the policy and values at inputs [R, B, I], part by part."""
+        policy = self.heads(parameters, inputs, part=ACTOR)
+        return policy._replace(value=self.heads(parameters, inputs, part=CRITIC).value)
 
     def linearise(
         self,

@@ -1,0 +1,204 @@
+"""Rows of images and numbers: their layout, what whitening leaves alone, and what reads them."""
+
+from __future__ import annotations
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import nn
+
+from rlcli.config.schema import EnvConfig, NetworkConfig, RunConfig
+from rlcli.envs.spaces import boundary
+from rlcli.envs.spec import EnvSpec
+from rlcli.errors import UserError
+from rlcli.learner.model import make_model, readable
+from rlcli.nets.cnn import Gains, PixelTrunk
+from rlcli.nets.kinds import impala_resnet, nature_cnn
+from rlcli.nets.observations import CLIP, Moments, no_moments
+from rlcli.nets.pixels import Image, PixelEncoder
+
+IMAGE = spaces.Box(0, 255, (36, 40, 3), np.uint8)
+MIXED = spaces.Dict(
+    {
+        "speed": spaces.Box(-np.inf, np.inf, (2,), np.float64),
+        "camera": IMAGE,
+        "gear": spaces.Discrete(3, start=1),
+        "map": spaces.Box(0, 255, (1, 36, 36), np.uint8),
+    }
+)
+
+
+def spec(space: gymnasium.Space, precisely: bool = False) -> EnvSpec:
+    observation, action = boundary("Probe-v0", space, spaces.Discrete(2))
+    return EnvSpec("Probe-v0", observation.precisely() if precisely else observation, action, None, None)
+
+
+def config(network: str = "nature_cnn", whiten: bool = False, **keys) -> RunConfig:
+    return RunConfig(
+        env=EnvConfig(normalize_observation=whiten),
+        network=NetworkConfig(name=network, **{"hidden": (16,), "shared": True} | keys),
+    )
+
+
+def sample(seed: int) -> dict:
+    MIXED.seed(seed)
+    return dict(MIXED.sample())
+
+
+@pytest.mark.parametrize("precisely", [False, True])
+def test_a_mixed_observation_comes_apart_as_it_went_in(precisely):
+    found = spec(MIXED, precisely)
+    rows = [sample(seed) for seed in range(3)]
+    given = [np.array([row[key] for row in rows]) for key in MIXED]
+    vector = found.observation.vectors(given)
+    assert (vector.dtype, vector.shape) == (np.uint8, (3, *found.observation.shape))
+    assert found.observation.measured == (False, False, False, True, True)
+    encoder = readable(config(), found)
+    assert isinstance(encoder, PixelEncoder)
+    encoded = encoder.encode(torch.from_numpy(vector)[None], no_moments(1, encoder.width))
+    assert encoded.dtype == torch.uint8
+    (camera, map_), numbers = encoder.apart(encoded[0])
+    np.testing.assert_array_equal(camera.permute(0, 2, 3, 1), np.array([row["camera"] for row in rows]))
+    np.testing.assert_array_equal(map_, np.array([row["map"] for row in rows]))
+    wanted = np.zeros((3, 5), np.float32)
+    for row, one in zip(wanted, rows, strict=True):
+        row[one["gear"] - 1] = 1.0
+        row[3:] = one["speed"]
+    np.testing.assert_array_equal(numbers, wanted)
+
+
+def test_whitening_leaves_pixels_and_choices_alone():
+    found = spec(MIXED, precisely=True)
+    encoder = readable(config(whiten=True), found)
+    row = sample(0) | {"speed": np.array([1e9 + 0.5, -3.0])}
+    vector = torch.from_numpy(found.observation.vectors([np.array([row[key]]) for key in MIXED]))[None]
+    assert encoder.rows(vector).dtype == torch.float64
+    moments = Moments(
+        torch.ones(1).double(), torch.tensor([[5.0, 5, 5, 1e9, 5]]).double(), torch.full((1, 5), 4.0).double()
+    )
+    (camera, _), numbers = encoder.apart(encoder.encode(vector, moments)[0])
+    np.testing.assert_array_equal(camera[0].permute(1, 2, 0), row["camera"])
+    assert numbers[0, :3].sum() == 1.0
+    torch.testing.assert_close(numbers[0, 3:], torch.tensor([0.25, -4.0]))
+    assert CLIP == 10.0
+
+
+def test_numbers_beside_images_that_are_not_finite_are_seen():
+    found = spec(MIXED).observation
+    row = sample(0) | {"speed": np.array([np.nan, 0.0])}
+    vector = found.vectors([np.array([row[key]]) for key in MIXED])
+    assert np.isnan(found.real(vector)).any()
+
+
+def plain_nature(trunk: PixelTrunk, images: torch.Tensor) -> torch.Tensor:
+    """The same function, written out without batches, layouts or chunks of ours."""
+    found = []
+    for image in images:
+        x = image.unsqueeze(0).double() / 255.0
+        for layer in trunk.images[0]:
+            if isinstance(layer, nn.Conv2d):
+                x = nn.functional.conv2d(x, layer.weight.double(), layer.bias.double(), layer.stride)
+            else:
+                x = x.clamp(min=0.0)
+        x = x.reshape(1, -1) @ trunk.hidden[0][0].weight.double().T + trunk.hidden[0][0].bias.double()
+        found.append(x.clamp(min=0.0))
+    return torch.cat(found)
+
+
+@pytest.mark.broken_by(
+    "pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "", case="test_nature_cnn_is_the_papers[hwc]"
+)
+@pytest.mark.broken_by(
+    "rows and channels swapped", "nets/pixels.py", "movedim(-1, 1)", "transpose(1, 3)",
+    case="test_nature_cnn_is_the_papers[hwc]",
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(84, 84, 4), (4, 84, 84)], ids=["hwc", "chw"])
+def test_nature_cnn_is_the_papers(shape):
+    """Kernels 8, 4, 3; strides 4, 2, 1; 32, 64, 64 channels; 7 x 7 x 64 features; 512 units."""
+    encoder = PixelEncoder("box", 0, normalize=False, images=(Image(shape),))
+    torch.manual_seed(0)
+    trunk = PixelTrunk(encoder, nature_cnn.convolutions, (512,), Gains())
+    shapes = [tuple(one.shape) for name, one in trunk.named_parameters() if name.endswith("weight")]
+    assert shapes == [(32, 4, 8, 8), (64, 32, 4, 4), (64, 64, 3, 3), (512, 3136)]
+    raw = torch.randint(0, 256, (19, *shape), dtype=torch.uint8)
+    planes = raw.permute(0, 3, 1, 2) if shape[-1] == 4 else raw
+    found = trunk.features(raw.flatten(1))
+    assert trunk.width == found.shape[1] == 512
+    torch.testing.assert_close(found.double(), plain_nature(trunk, planes), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.broken_by(
+    "nothing is passed around", "nets/kinds/impala_resnet.py", "return found + x", "return found",
+    case="test_impala_resnet_is_the_papers",
+)  # fmt: skip
+def test_impala_resnet_is_the_papers():
+    """15 convolutions; with residual branches of zeros, sections are a convolution and a maximum each."""
+    layers = impala_resnet.convolutions(4)
+    convolutions = [one for one in layers.modules() if isinstance(one, nn.Conv2d)]
+    assert [one.out_channels for one in convolutions] == [16] * 5 + [32] * 10
+    for block in layers.modules():
+        if isinstance(block, impala_resnet.Residual):
+            nn.init.zeros_(block.second.weight)
+            nn.init.zeros_(block.second.bias)
+    x = images = torch.rand(2, 4, 21, 84)
+    for first in convolutions[::5]:
+        x = nn.functional.max_pool2d(first(x), 3, 2, 1)
+    torch.testing.assert_close(layers(images), x.relu())
+    assert layers(images).shape == (2, 32, 3, 11)
+
+
+@pytest.mark.broken_by(
+    "initial weights are torch's", "nets/cnn.py", "nn.init.orthogonal_(layer.weight, gain)", "pass",
+    case="test_initial_weights_are_orthogonal_with_their_gains",
+)  # fmt: skip
+def test_initial_weights_are_orthogonal_with_their_gains():
+    model = make_model(config(), spec(IMAGE))
+    found = model.network._views(model.network.initial(torch.Generator().manual_seed(0)))
+    for name, gain in (("trunk.images.0.0.weight", 2.0), ("policy.weight", 1e-4), ("value.weight", 1.0)):
+        weight = found[name].flatten(1)
+        torch.testing.assert_close(weight @ weight.T, gain * torch.eye(len(weight)), atol=1e-5, rtol=1e-4)
+    assert all(not found[name].any() for name in found if name.endswith("bias"))
+
+
+def test_two_trunks_have_parts_of_their_own():
+    network = make_model(config(shared=False), spec(IMAGE)).network
+    assert network.parts["actor"].stop == network.parts["critic"].start < network.parts["critic"].stop
+
+
+REFUSED = [
+    ("nature_cnn", spaces.Box(0, 255, (35, 84, 3), np.uint8), r"too small: the smallest are 36 x 36"),
+    ("nature_cnn", spaces.Box(0, 255, (40, 40, 40), np.uint8), r"which axis .* has the channels"),
+    ("nature_cnn", spaces.Box(0, 1, (84, 84, 3), np.float32), r"no image \(uint8"),
+    ("nature_cnn", spaces.Dict({"b": spaces.Box(0, 255, (8, 8, 1), np.uint8)}), r"in 'b'\) are too"),
+    ("impala_resnet", spaces.Box(0, 255, (8, 1, 3), np.uint8), r"too small: the smallest are 2 x 2"),
+    ("mlp", IMAGE, r"images \(36 x 40 x 3 pixels, uint8\)"),
+    ("mlp", MIXED, r"images \(36 x 40 x 3 pixels, uint8, in 'camera'; 1 x 36 x 36"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("network", "space", "message"), REFUSED)
+def test_what_a_network_cannot_read_is_refused(network, space, message):
+    with pytest.raises(UserError, match=message):
+        readable(config(network), spec(space))
+
+
+def test_the_networks_that_can_are_named():
+    with pytest.raises(UserError) as error:
+        readable(config("mlp"), spec(IMAGE))
+    assert "network=nature_cnn" in str(error.value.hint)
+
+
+def test_the_smallest_image_works():
+    for kind, size in ((nature_cnn, 36), (impala_resnet, 2)):
+        network = make_model(
+            config(kind.__name__.rpartition(".")[2]), spec(spaces.Box(0, 255, (size, size, 1), np.uint8))
+        ).network
+        parameters = network.initial(torch.Generator().manual_seed(0))[None]
+        assert network.heads(parameters, network.encoder.blank(3, "cpu")[None]).value.shape == (1, 3)
+
+
+def test_images_are_not_whitened():
+    with pytest.raises(UserError, match=r"env\.normalize_observation=true has nothing to whiten"):
+        readable(config(whiten=True), spec(IMAGE))
