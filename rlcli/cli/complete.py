@@ -92,6 +92,7 @@ _AFTER_FLAG = {
     "--at": ("last", "best"),
     "--config-dir": (),
     "--last": (),
+    "--older": ("7d", "30d"),
     "--sort": tuple(Sort),
     "--status": tuple(status for status in LISTED if " " not in status),
     "--episodes": (),
@@ -227,6 +228,12 @@ def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
     yield from _swept(words, current)
 
 
+def _listed(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    """Sweeps to list, and with --rm also runs to remove."""
+    found = [*_swept(words, current), *(_runs(words, current) if "--rm" in words else ())]
+    yield from dict(reversed(found)).items()
+
+
 def _swept(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     yield "last", "the sweep started last"
     for path in sorted(runs_root().glob("*/sweep.json")):
@@ -258,7 +265,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "resume": _resumed,
     "fork": _forked,
     "eval": _runs,
-    "runs": _swept,
+    "runs": _listed,
     "show": _runs,
     "reproduce": _runs,
     "diff": _runs,

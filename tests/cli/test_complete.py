@@ -30,6 +30,7 @@ def words(line: str, current: str) -> list[str]:
             [
                 "train",
                 "resume",
+                "fork",
                 "eval",
                 "runs",
                 "show",
@@ -81,6 +82,12 @@ def words(line: str, current: str) -> list[str]:
         ("resume last tags=[a]", "wandb.mode=off", ["wandb.mode=offline"]),
         ("resume last", "logger=[jsonl,te", ["logger=[jsonl,tensorboard"]),
         ("resume", "la", ["last"]),
+        ("fork", "la", ["last"]),
+        ("fork last", "algo.cl", ["algo.clip=", "algo.clip_schedule="]),
+        ("fork last", "network.", []),
+        ("fork last --at", "b", ["best"]),
+        ("runs --rm", "la", ["last"]),
+        ("runs", "--ol", ["--older"]),
         ("train -m", "hydra/launcher=j", ["hydra/launcher=joblib"]),
         (
             "train -m hydra/launcher=ray",
