@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
+from rlcli.config.extensions import VARIABLE
 from rlcli.config.launchers import HERE, Launching
-from rlcli.extend.importing import VARIABLE
 from rlcli.store.admission import admit
 from rlcli.store.directory import new_sweep_dir
 from rlcli.store.layout import check_sweep
