@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from rlcli.kernels import build as kernels
 
 ROOT = Path(__file__).parents[1]
+TEMPLATES = ROOT / "rlcli" / "extend" / "templates"
 LIBRARY = "rlcli/kernels/kernels.so"
 PREBUILT = {kernels.PREBUILT: str(kernels.LIBRARY)} if kernels.is_current() else {}
 """The library of this checkout, so that nothing is compiled here."""
@@ -115,7 +116,8 @@ def test_sdist_holds_the_sources(built: Path) -> None:
         names = {"/".join(Path(name).parts[1:]) for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "conf/train.yaml"} <= names
     assert {"buildtools/backend.py", "buildtools/editable_guard.py"} <= names
-    assert {path.relative_to(ROOT).as_posix() for path in kernels.SOURCE.iterdir()} <= names
+    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir()]
+    assert {path.relative_to(ROOT).as_posix() for path in data} <= names
     assert LIBRARY not in names
     assert not any(name.startswith("tests/") for name in names)
 
@@ -126,7 +128,8 @@ def test_wheel_holds_every_module_and_config(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rlcli").rglob("*.py")}
     configs = {f"rlcli/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
-    sources = {path.relative_to(ROOT).as_posix() for path in kernels.SOURCE.iterdir()}
+    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir()]
+    sources = {path.relative_to(ROOT).as_posix() for path in data}
     library = {LIBRARY} if PREBUILT else set()
     assert configs
     assert names == code | configs | sources | library | {"rlcli/py.typed", "rlcli/conf/__init__.py"}

@@ -7,13 +7,12 @@ words, and bash passes `algo=pp` as three words, since `=` and `:` break words t
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import entry_points
 from typing import Any
 
+from rlcli.cli.own_code import import_own_code
 from rlcli.cli.run_lines import Sort
 from rlcli.config import groups
 from rlcli.config.extensions import ROWS
@@ -54,22 +53,12 @@ def candidates(words: Sequence[str], current: str) -> list[Candidate]:
     """Completions of the word `current`; `words` are those between the command's name and it."""
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
-        _import_own(words)
+        with contextlib.suppress(RlcliError):
+            import_own_code(_flag_values(words, "--import"))
         found = list(_candidates(verb, words, current))
     except (RlcliError, OSError):
         return []
     return [(word, text) for word, text in found if word.startswith(current)]
-
-
-def _import_own(words: Sequence[str]) -> None:
-    """Imports the modules of --import, of RLCLI_IMPORT and of plug-ins, for their names and keys."""
-    named = _flag_values(words, "--import")
-    if not named and "RLCLI_IMPORT" not in os.environ and not entry_points(group="rlcli_plugins"):
-        return
-    from rlcli.extend.importing import start
-
-    with contextlib.suppress(RlcliError):
-        start(named)
 
 
 def _candidates(verb: str | None, words: Sequence[str], current: str) -> Iterable[Candidate]:

@@ -11,6 +11,7 @@ import typer
 
 from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import emit, paragraph, result, table
+from rlcli.cli.own_code import import_own_code
 from rlcli.errors import UserError, nearest
 
 FULL = 8
@@ -40,9 +41,7 @@ def explain(
       rlcli explain batch_size        counterparts of a name of another library
       rlcli explain                   every key and metric in one line each
     """
-    from rlcli.extend.importing import start
-
-    start(imports or ())
+    import_own_code(imports or ())
     entries = {**_keys(), **_metrics()}
     if name is None:
         _print_all(entries, as_json)

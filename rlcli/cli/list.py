@@ -9,6 +9,7 @@ import typer
 
 from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import emit, table
+from rlcli.cli.own_code import import_own_code
 
 
 class Kind(StrEnum):
@@ -41,9 +42,7 @@ def list_(
       rlcli list algos
       rlcli list envs --json
     """
-    from rlcli.extend.importing import start
-
-    start(imports or ())
+    import_own_code(imports or ())
     rows = _LISTS[kind](config_dir)
     if as_json:
         for row in rows:

@@ -11,6 +11,7 @@ from rlcli.cli.dry_run import print_cost
 from rlcli.cli.options import AsJson, Imports, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep
 from rlcli.cli.output import emit, result, say
+from rlcli.cli.own_code import import_own_code
 from rlcli.errors import UserError
 
 if TYPE_CHECKING:
@@ -103,10 +104,9 @@ def train(
       rlcli train -m 'seed=range(32)' --dry-run
     """
     from rlcli.config.overrides import parse_command
-    from rlcli.extend.importing import start
     from rlcli.sweeps.plan import plan, plan_search
 
-    start(imports or ())
+    import_own_code(imports or ())
 
     if cfg is not None and dry_run:
         raise UserError("--cfg and --dry-run: give one of them.")

@@ -20,6 +20,10 @@ CHOSEN_BY: Mapping[str, tuple[str, ...]] = {
 }
 """By section: the keys that choose an addition by its name."""
 IMPORTED_BY = "no setting imports code; give --import MODULE, or set RLCLI_IMPORT."
+GROUP = "rlcli_plugins"
+"""Group of entry points of installed packages; the value of each is a module."""
+VARIABLE = "RLCLI_IMPORT"
+"""Environment variable with modules that commands import, and that run directories may name; with commas."""
 OPEN = frozenset(field for fields in CHOSEN_BY.values() for field in fields)
 """Keys that may name an addition that is not loaded."""
 

@@ -35,7 +35,11 @@ _BEFORE = {
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """Nested plain data: dicts, lists, numbers, text."""
-    return cast("dict[str, Any]", _plain(dataclasses.asdict(config)))
+    nested = cast("dict[str, Any]", _plain(dataclasses.asdict(config)))
+    for name, value in nested.pop(OWN).items():
+        head, _, leaf = name.rpartition(".")
+        nested.setdefault(head, {})[leaf] = value
+    return nested
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:

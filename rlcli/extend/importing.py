@@ -16,17 +16,12 @@ from functools import cache
 import gymnasium
 
 from rlcli.config import extensions
-from rlcli.config.extensions import ADDITIONS, Addition
+from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, flatten
 from rlcli.config.values import convert
 from rlcli.envs.construct import import_for
 from rlcli.errors import UserError
-
-GROUP = "rlcli_plugins"
-"""Group of entry points; the value of each is a module."""
-VARIABLE = "RLCLI_IMPORT"
-"""Environment variable with modules, separated by commas."""
 
 _importing: list[str] = []
 

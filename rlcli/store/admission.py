@@ -14,11 +14,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from rlcli.config.extensions import VARIABLE
 from rlcli.config.schema import RunConfig, kinds_of_network
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.errors import UserError
-from rlcli.extend.importing import VARIABLE, complete, installed
+from rlcli.extend.importing import complete, installed
 from rlcli.nets.kinds import smallest_network
 from rlcli.nets.network import parameter_count
 from rlcli.store import modules, own_runs
@@ -111,8 +112,8 @@ def _inside(named: Sequence[str], run_dir: Path) -> Iterator[str]:
 
 def _size(config: RunConfig) -> Iterator[str]:
     """Faults of sizes that need more memory than this machine has."""
-    of_rlcli = config.network.name in kinds_of_network()
-    parameters = parameter_count(smallest_network(config.network)) if of_rlcli else 0
+    of_user = config.imports and config.network.name not in kinds_of_network()
+    parameters = 0 if of_user else parameter_count(smallest_network(config.network))
     bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if bytes_needed > memory:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
+from rlcli.config.extensions import VARIABLE
 from rlcli.config.launchers import HERE, Launching
-from rlcli.extend.importing import VARIABLE
+from rlcli.extend.importing import complete
 from rlcli.store.admission import admit
 from rlcli.store.directory import new_sweep_dir
 from rlcli.store.layout import check_sweep
@@ -97,7 +98,7 @@ def left_over(sweep: Sweep, retry: bool, imports: Sequence[str], launching: Laun
         Lock(sweep.dir / job.name).release()  # a worker of a killed sweep may still train it
         config = sweep.config(job)
         own |= dict.fromkeys(admit(config, sweep.dir / job.name, imports))
-        check(config, checks(elsewhere=launching.elsewhere))
+        check(complete(config), checks(elsewhere=launching.elsewhere))
     allow_imports(list(own))
     return left
 

@@ -182,7 +182,7 @@ def run_task(task: Task) -> Outcome:
 
 
 def _train_and_collect(task: Task, results: dict[str, Result], messages: list[str]) -> int | None:
-    from rlcli.extend.importing import VARIABLE
+    from rlcli.config.extensions import VARIABLE
     from rlcli.sweeps.cohort_job import CohortJob, train_cohort
     from rlcli.sweeps.sweep import Sweep
 

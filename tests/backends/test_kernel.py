@@ -254,6 +254,11 @@ def test_runs_of_a_cohort_agree_on_the_kernel(tmp_path: Path) -> None:
         train(configs, [tmp_path / "a", tmp_path / "b"])
 
 
+OF_USERS = ("algo.targets", "algo.penalty", "algo.step_rule")
+"""Keys whose uncovered values are functions of the user's: tests/extend/test_training.py."""
+
+
 def test_the_table_has_every_reason() -> None:
     assert {limit.key for limit in COVERED} == set(UNCOVERED)
+    assert {limit.key for limit in COVERED} == {*UNCOVERED, *OF_USERS, "network.name"}
     assert kernel.DEEPEST == 8

@@ -38,6 +38,7 @@ def words(line: str, current: str) -> list[str]:
                 "diff",
                 "list",
                 "explain",
+                "new",
                 "doctor",
                 "sweep",
             ],

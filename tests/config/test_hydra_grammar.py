@@ -24,7 +24,7 @@ READ_OTHERWISE = (
 """Words that Hydra's grammar or YAML reads as a number, a switch or a date."""
 FREE = [
     name for name, key in KEYS.items() if key.takes_text and key.declaration.choices is None
-    and name not in ("algo.name", "env.id", "network.name", "tuned", "sweep.objective")
+    and name not in ("algo.name", "env.id", "network.name", "tuned", "sweep.objective", "imports")
 ]  # fmt: skip
 
 

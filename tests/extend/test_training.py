@@ -113,6 +113,9 @@ def test_metrics_are_figures_of_the_row_and_change_nothing(write: Write) -> None
     [
         ("network.name", {"algo.surrogate": "clipped"}),
         ("algo.surrogate", {"network.name": "mlp"}),
+        ("algo.targets", {"network.name": "mlp", "algo.surrogate": "ratio", "algo.targets": "damped"}),
+        ("algo.penalty", {"network.name": "mlp", "algo.surrogate": "ratio", "algo.penalty": "damped"}),
+        ("algo.step_rule", {"network.name": "mlp", "algo.surrogate": "ratio", "algo.step_rule": "damped"}),
     ],
 )
 def test_kernels_do_not_cover_them_and_say_so(write: Write, key: str, changes: dict[str, Any]) -> None:

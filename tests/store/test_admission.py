@@ -35,7 +35,7 @@ def test_nobody_vouches_for_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.broken_by(
-    "wrappers of a directory imported", "store/modules.py", "*modules_named(config.env.wrappers)", ""
+    "wrappers of a directory imported", "store/modules.py", "*modules_named(config.env.wrappers), ", ""
 )
 def test_nobody_vouches_for_a_wrapper(tmp_path: Path) -> None:
     config = tiny(env__wrappers=("TimeAwareObservation", {"stranger:Wrap": {"x": 1}}))

@@ -15,8 +15,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
+from rlcli.config.extensions import VARIABLE
 from rlcli.errors import EXIT_CRASH, StorageError
-from rlcli.extend.importing import VARIABLE
 from rlcli.runs.reference import Reference, sweep_reference
 from rlcli.runs.result import Result
 from rlcli.runs.stop import quitting, stop_on_signals

@@ -26,7 +26,7 @@ from rlcli.config.space import Value
 from rlcli.envs import registry
 from rlcli.errors import UserError
 from rlcli.loggers.progress import figure
-from rlcli.store.admission import admit
+from rlcli.store.admission import admit, admitted
 from rlcli.store.directory import new_sweep_dir
 from rlcli.sweeps.launchers.table import opened
 from rlcli.sweeps.multirun import allow_imports, left_over, locked
@@ -89,7 +89,7 @@ def resume_search(
     with locked(directory):
         sweep = Sweep.read(directory)
         settings = read_settings(directory)
-        admit(settings, directory, imports)
+        settings = admitted(settings, directory, imports)
         check_present(directory, settings)
         study = Study.open(directory, objectives(settings.sweep))
         if trials is not None:
@@ -260,18 +260,18 @@ def _composed_again(
     own = ("hydra.", "hydra/")  # settings of Hydra's, and the launcher, are not taken from a directory
     typed = [text for text in sweep.overrides if not key_of(text).startswith(own)]
     command = parse_command(typed, multirun=True, config_dir=config_dir)
-    admitted = [_admitted(sweep.dir, imports, launching)]
-    search = compose_search(dataclasses.replace(command, launching=launching), admitted)
+    first = [_admitted(sweep.dir, imports, launching)]
+    search = compose_search(dataclasses.replace(command, launching=launching), first)
     if search is not None:  # the number of trials may have changed since
         kept = dataclasses.replace(
             search.settings, trials=settings.sweep.trials, parallel=settings.sweep.parallel
         )  # fmt: skip
-        config = dataclasses.replace(search.config, sweep=kept)
+        config = dataclasses.replace(search.config, sweep=kept, imports=settings.imports)
         if config.compute.kernel == AUTO:
             config = with_kernel(config, settings.compute.kernel)
         search = _with_base(search, config)
         before = flatten(settings)
-        differing = [key for key, value in flatten(config).items() if value != before[key]]
+        differing = [key for key, value in flatten(config).items() if value != before.get(key)]
         if not differing:
             return search
     where = ", ".join(differing[:8]) if search is not None else "sweep.sampler"
