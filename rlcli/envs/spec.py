@@ -94,8 +94,8 @@ class ObservationSpec:
 
     @property
     def is_image(self) -> bool:
-        """Whether these are pixels: uint8 with height, width and channels."""
-        return self.dtype == np.uint8 and len(self.shape) == 3
+        """Whether these are pixels: uint8 with height, width and channels, also before a mask."""
+        return any(leaf.declared == np.uint8 and len(leaf.shape) == 3 for leaf in self.leaves)
 
     @property
     def measured(self) -> tuple[bool, ...]:
@@ -212,7 +212,7 @@ class EnvSpec:
 def check_network(spec: EnvSpec, network: str) -> None:
     """Raises `UserError` when a network of that name cannot read the environment's observations."""
     if network == "mlp" and spec.observation.is_image:
-        shape = " x ".join(str(size) for size in spec.observation.shape)
+        shape = " x ".join(str(size) for size in spec.observation.leaves[0].shape)
         raise UserError(
             f"network=mlp cannot read {spec.id}: its observations are images ({shape} pixels, uint8). "
             "An MLP would flatten them and lose which pixels are neighbours; a convolutional network is not "
