@@ -146,4 +146,4 @@ def _family(config: NetworkConfig, action: ActionSpec) -> Family:
 def _gaussian_family(config: NetworkConfig, action: ActionSpec) -> Family:
     state = config.log_std == "state"
     base = StateGaussianFamily(action.width, config.log_std_init) if state else GaussianFamily(action.width)
-    return base if config.squash == "none" else SquashedFamily(base, action.log_scale)
+    return SquashedFamily(base, action.log_scale) if config.squash == "tanh" else base

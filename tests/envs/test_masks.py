@@ -171,3 +171,10 @@ def test_a_bad_mask_fails_one_run_of_a_cohort(fault):
     text = str(env.failures[1])
     assert "environment 1, step 3 of its episode 1 (reset seed 21, action" in text
     assert "'action_mask'" in text
+
+
+def test_images_with_a_mask_are_images_still():
+    image = ObservationSpec("box", (8, 6, 3), np.dtype(np.uint8))
+    assert image.is_image
+    assert image.with_mask(ONE).is_image
+    assert not ObservationSpec("box", (8, 6), np.dtype(np.uint8)).with_mask(ONE).is_image
