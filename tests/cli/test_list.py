@@ -22,7 +22,7 @@ TUNED = sorted(path.parent.name for path in (ROOT / "conf" / "tuned").glob("*/Ca
 
 def test_what_can_be_listed(rlcli: Rlcli) -> None:
     assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ALGORITHMS
-    assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == ["mlp"]
+    assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == ["gru", "lstm", "mlp"]
     launchers = {(row["name"], row["setting"]): row for row in rlcli("list", "launchers", "--json").rows()}
     assert [name for name, setting in launchers if not setting] == [
         "cohort", "basic", "joblib", "submitit", "ray",
