@@ -24,7 +24,7 @@ TUNED = sorted(path.parent.name for path in (ROOT / "conf" / "tuned").glob("*/Ca
 def test_what_can_be_listed(rlcli: Rlcli) -> None:
     assert [row["name"] for row in rlcli("list", "algos", "--json").rows()] == ALGORITHMS
     assert [row["name"] for row in rlcli("list", "networks", "--json").rows()] == [
-        "impala_resnet", "mlp", "nature_cnn",
+        "gru", "impala_resnet", "lstm", "mlp", "nature_cnn",
     ]  # fmt: skip
     launchers = {(row["name"], row["setting"]): row for row in rlcli("list", "launchers", "--json").rows()}
     assert [name for name, setting in launchers if not setting] == [

@@ -19,8 +19,11 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
     ("override", "said"),
     [
         ("algo=pppo", "Unknown algo 'pppo'. Did you mean 'ppo'"),
-        ("network=cnn", "Unknown network 'cnn'. Choose from: mlp."),
-        ("+experiment=nothing", "Unknown experiment 'nothing'. Choose from: none, benchmark_shape."),
+        ("network=cnn", "Unknown network 'cnn'. Choose from: gru, lstm, mlp."),
+        (
+            "+experiment=nothing",
+            "Unknown experiment 'nothing'. Choose from: none, benchmark_shape, cartpole_memory.",
+        ),
         ("tuned=ppo/CartPol-v1", "Did you mean 'ppo/CartPole-v1'"),
         ("algo=null", "algo takes a name"),
         ("algo={clip:0.1}", "algo takes a name"),
