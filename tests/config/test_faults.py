@@ -19,7 +19,7 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
     ("override", "said"),
     [
         ("algo=pppo", "Unknown algo 'pppo'. Did you mean 'ppo'"),
-        ("network=cnn", "Unknown network 'cnn'. Choose from: mlp."),
+        ("network=cnn", "Unknown network 'cnn'. Choose from: impala_resnet, mlp, nature_cnn."),
         ("+experiment=nothing", "Unknown experiment 'nothing'. Choose from: none, benchmark_shape."),
         ("tuned=ppo/CartPol-v1", "Did you mean 'ppo/CartPole-v1'"),
         ("algo=null", "algo takes a name"),
