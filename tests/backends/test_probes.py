@@ -156,7 +156,7 @@ def test_normalised_rewards_leave_the_policy_learning():
 
 @pytest.mark.broken_by(
     "numbers beside images are dropped", "nets/cnn.py", "(*found, numbers)", "(*found, numbers * 0)",
-    case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-dict]",
+    case="nature_cnn-36-dict",
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("network", "size", "layout"),
