@@ -239,12 +239,8 @@ def test_normalised_rewards_leave_the_policy_learning():
 
 
 @pytest.mark.broken_by(
-    "pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "",
-    case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-hwc]",
-)  # fmt: skip
-@pytest.mark.broken_by(
     "numbers beside images are dropped", "nets/cnn.py", "(*found, numbers)", "(*found, numbers * 0)",
-    case="test_the_brighter_half_of_an_image_tells_the_action[nature_cnn-36-dict]",
+    case="nature_cnn-36-dict",
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("network", "size", "layout"),

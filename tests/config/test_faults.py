@@ -19,7 +19,7 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
     ("override", "said"),
     [
         ("algo=pppo", "Unknown algo 'pppo'. Did you mean 'ppo'"),
-        ("network=cnn", "Unknown network 'cnn'. Choose from: gru, lstm, mlp."),
+        ("network=cnn", "Unknown network 'cnn'. Choose from: gru, impala_resnet, lstm, mlp, nature_cnn."),
         (
             "+experiment=nothing",
             "Unknown experiment 'nothing'. Choose from: none, benchmark_shape, cartpole_memory.",

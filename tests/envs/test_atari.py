@@ -55,15 +55,15 @@ def assert_same(left: list[Any], right: list[Any]) -> None:
 
 @pytest.mark.broken_by(
     "the second last frame is forgotten", "envs/atari/single.py", "if left == 2:", "if left == 3:",
-    case="test_single_games_are_the_vector_environment_frame_by_frame[standard]",
+    case="standard",
 )  # fmt: skip
 @pytest.mark.broken_by(
     "no-ops after FIRE are one too many", "envs/atari/single.py", "noop_max) - self._fires", "noop_max)",
-    case="test_single_games_are_the_vector_environment_frame_by_frame[standard]",
+    case="standard",
 )  # fmt: skip
 @pytest.mark.broken_by(
     "areas of two pixels", "envs/atari/area.py", "last, extent = first + scale", "last, extent = first + 2",
-    case="test_single_games_are_the_vector_environment_frame_by_frame[standard]",
+    case="standard",
 )  # fmt: skip
 @pytest.mark.parametrize(
     ("env_id", "atari", "kwargs", "steps"),
@@ -125,7 +125,7 @@ def test_an_episode_depends_on_its_seed_and_actions_alone():
 
 @pytest.mark.broken_by(
     "a lost life does not end anything", "envs/atari/lesson.py", "(after < before)", "(after < 0)",
-    case="test_a_lost_life_ends_what_is_learnt_and_nothing_else[ale]",
+    case="ale",
 )  # fmt: skip
 @pytest.mark.parametrize("backend", ["ale", "gymnasium"])
 def test_a_lost_life_ends_what_is_learnt_and_nothing_else(backend):
@@ -145,11 +145,9 @@ def test_a_lost_life_ends_what_is_learnt_and_nothing_else(backend):
 
 @pytest.mark.broken_by(
     "the score is hidden", "envs/atari/vector.py", "reward_clipping=False", "reward_clipping=True",
-    case="test_the_sign_of_a_reward_is_learnt_and_the_score_kept",
 )  # fmt: skip
 @pytest.mark.broken_by(
     "the score is learnt", "envs/atari/lesson.py", "np.sign(step.rewards)", "step.rewards",
-    case="test_the_sign_of_a_reward_is_learnt_and_the_score_kept",
 )  # fmt: skip
 def test_the_sign_of_a_reward_is_learnt_and_the_score_kept():
     steps = [one for one in played(config("ALE/MsPacman-v5", frame_skip=8), 60) if isinstance(one, Step)]

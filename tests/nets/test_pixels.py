@@ -107,12 +107,10 @@ def plain_nature(trunk: PixelTrunk, images: torch.Tensor) -> torch.Tensor:
     return torch.cat(found)
 
 
-@pytest.mark.broken_by(
-    "pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "", case="test_nature_cnn_is_the_papers[hwc]"
-)
+@pytest.mark.broken_by("pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "", case="hwc")
 @pytest.mark.broken_by(
     "rows and channels swapped", "nets/pixels.py", "movedim(-1, 1)", "transpose(1, 3)",
-    case="test_nature_cnn_is_the_papers[hwc]",
+    case="hwc",
 )  # fmt: skip
 @pytest.mark.parametrize("shape", [(84, 84, 4), (4, 84, 84)], ids=["hwc", "chw"])
 def test_nature_cnn_is_the_papers(shape):
@@ -131,7 +129,6 @@ def test_nature_cnn_is_the_papers(shape):
 
 @pytest.mark.broken_by(
     "nothing is passed around", "nets/kinds/impala_resnet.py", "return found + x", "return found",
-    case="test_impala_resnet_is_the_papers",
 )  # fmt: skip
 def test_impala_resnet_is_the_papers():
     """15 convolutions; with residual branches of zeros, sections are a convolution and a maximum each."""
@@ -151,7 +148,6 @@ def test_impala_resnet_is_the_papers():
 
 @pytest.mark.broken_by(
     "initial weights are torch's", "nets/cnn.py", "nn.init.orthogonal_(layer.weight, gain)", "pass",
-    case="test_initial_weights_are_orthogonal_with_their_gains",
 )  # fmt: skip
 def test_initial_weights_are_orthogonal_with_their_gains():
     model = make_model(config(), spec(IMAGE))
