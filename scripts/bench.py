@@ -43,13 +43,16 @@ SIZES = {"16x64": 20, "64x512": 4, "64x4096": 1, "256x512": 2, "256x4096": 1}
 OTHERS = ("cost", "start", "digests")
 
 
-def run(command: Sequence[str]) -> tuple[float, float, str]:
-    """Seconds of a process from its start to its end, its peak memory in MB, and the last line it printed."""
+def run(command: Sequence[str], *, processor: bool = False) -> tuple[float, float, str]:
+    """Seconds of a process from its start to its end, its peak memory in MB, and the last line it printed.
+
+    With `processor` the seconds that it and its children spent on the processor.
+    """
     begin = time.perf_counter()
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=said, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begin
+        seconds = usage.ru_utime + usage.ru_stime if processor else time.perf_counter() - begin
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         printed = said.read().splitlines()
@@ -73,17 +76,19 @@ def ours(contest: Contest, contestant: str) -> tuple[str, ...]:
     return ("rlcli", verb, *many, *words, *seeds, *SETTINGS[contestant])
 
 
-def seconds(name: str, python: str, contestant: str, updates: int) -> float:
-    """Seconds of one process that trains for so many updates; the JAX loop's without its compilation."""
+def seconds(name: str, python: str, processor: bool, contestant: str, updates: int) -> float:
+    """Seconds of one process that trains for so many updates; JAX's wall time is without compilation."""
     contest = CONTESTS[name]
     if contestant == JAX:
         loop = str(HERE / "jax_loop.py"), "--updates", str(updates), "--seeds", str(contest.runs)
-        return float(run([python, *loop])[2])
+        spent, _, told = run([python, *loop], processor=processor)
+        return spent if processor else float(told)
     if contestant not in SETTINGS:
-        return run([sys.executable, str(HERE / "bench_parts.py"), "peer", name, str(updates)])[0]
+        peer = str(HERE / "bench_parts.py"), "peer", name, str(updates)
+        return run([sys.executable, *peer], processor=processor)[0]
     with tempfile.TemporaryDirectory(prefix="rlcli-bench-") as root:
         length = f"total_steps={updates * contest.work.batch}", f"runs_dir={root}"
-        return run([RLCLI, *ours(contest, contestant)[1:], *length])[0]
+        return run([RLCLI, *ours(contest, contestant)[1:], *length], processor=processor)[0]
 
 
 def more(timed: Callable[[int], float], wanted: float) -> int:
@@ -106,7 +111,7 @@ def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One contest, round by round."""
     contest = CONTESTS[name]
     present = [one for one in contest.contestants if one != JAX or has_jax(options.python)]
-    timed = partial(seconds, name, options.python)
+    timed = partial(seconds, name, options.python, options.processor)
     lengths = {one: options.updates or more(partial(timed, one), options.seconds) for one in present}
     steps = {
         one: contest.work.batch * (contest.runs if one != contest.contestants[0] else 1) for one in present
@@ -122,6 +127,7 @@ def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
     result = {
         "about": contest.about,
         "command": " ".join(ours(contest, IN_C)),
+        "clock": "processor" if options.processor else "wall",
         "updates": {one: (SHORT, SHORT + more_updates) for one, more_updates in lengths.items()},
         "speed": {one: speeds(contest, found, one) for one in contest.contestants},
     }
@@ -275,6 +281,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each contestant")
     parser.add_argument(
         "--seconds", type=float, default=8.0, help="by which long runs are longer than short ones"
+    )
+    parser.add_argument(
+        "--processor", action="store_true", help="time on the processor, which other load distorts less"
     )
     parser.add_argument("--updates", type=int, help="updates by which they are longer, instead of seconds")
     parser.add_argument("--sizes", type=lambda text: known(tuple(SIZES), text), default=tuple(SIZES),

@@ -16,8 +16,9 @@ Two whole processes are measured, from the command to the end, a short run and a
 of their env steps over that of their times is the speed: start-up, first updates and the end do not count.
 rlcli is `rlcli train` as it is typed, with default loggers and every health figure; evaluation is off, as in
 the peers. The {JAX} (scripts/jax_loop.py) logs, checks and saves nothing; its times are taken in its process,
-after compilation. Contestants take turns on one core; a ratio is the median of the ratios within each round,
-with the extremes. Other load on the machine distorts all this."""
+after compilation, where the clock is on the wall. Contestants take turns on one core; a ratio is the median
+of the ratios within each round, with the extremes. Other load on the machine distorts all this, but less
+where the clock is the processor's (user and system time of a process and its children)."""
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def _digests(result: dict[str, Any]) -> str:
 
 def _commands(results: dict[str, Any]) -> Iterator[str]:
     """One line per part: when, how often, under which load, and what was run."""
-    yield "| | date | rounds | load before | updates, short and long | rlcli |"
-    yield "|---|---|---:|---:|---|---|"
+    yield "| | date | machine | clock | rounds | load before | updates, short and long | rlcli |"
+    yield "|---|---|---|---|---:|---:|---|---|"
     for name in (*CONTESTS, "cost", "start", "digests"):
         if name not in results:
             continue
@@ -125,5 +126,7 @@ def _commands(results: dict[str, Any]) -> Iterator[str]:
         lengths = "; ".join(
             f"{contestant} {short} {long}" for contestant, (short, long) in result.get("updates", {}).items()
         )
-        cells = [name, result["date"], str(result["rounds"]), f"{result['load_before']:.2f}", lengths]
+        machine, clock = result["with"]["machine"].partition(",")[0], result.get("clock", "wall")
+        cells = [name, result["date"], machine, clock, str(result["rounds"])]
+        cells += [f"{result['load_before']:.2f}", lengths]
         yield f"| {' | '.join(cells)} | `{result['command']}` |"

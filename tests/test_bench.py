@@ -27,14 +27,16 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def options(**given: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"rounds": 3, "updates": None, "seconds": 8.0, "python": "none"} | given)
+    return argparse.Namespace(
+        **{"rounds": 3, "updates": None, "seconds": 8.0, "python": "none", "processor": False} | given
+    )
 
 
 def test_speed_is_the_difference_of_two_lengths(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start-up counts for nobody; ratios are taken round by round."""
     loads = iter(load for load in (1.0, 1.0, 2.0, 2.0, 4.0, 4.0) for _ in range(2))
 
-    def seconds(_: str, __: str, contestant: str, updates: int) -> float:
+    def seconds(_: str, __: str, ___: bool, contestant: str, updates: int) -> float:
         start, one = {bench.IN_C: (3.0, 0.5)}.get(contestant, (9.0, 2.0))
         return start + one * updates * next(loads)
 
@@ -51,7 +53,7 @@ def test_speed_is_the_difference_of_two_lengths(bench: Any, monkeypatch: pytest.
 def test_a_cohort_counts_the_steps_of_all_its_runs_and_no_jax_is_said(
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "seconds", lambda _, __, ___, updates: float(updates))
+    monkeypatch.setattr(bench, "seconds", lambda _, __, ___, ____, updates: float(updates))
     monkeypatch.setattr(bench, "has_jax", lambda _: False)
     result = bench.measured("W1x32", options(updates=10))
     assert result["speed"][bench.IN_C]["times_the_peer"]["median"] == 32.0
