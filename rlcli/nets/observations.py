@@ -67,6 +67,11 @@ class Encoder:
     mask: int = 0
     """K: columns behind the O, a mask of actions, which go to the network as they are."""
 
+    @property
+    def row_width(self) -> int:
+        """Columns of a network's inputs before those of a mask."""
+        return self.width
+
     def blank(self, rows: int, device: str) -> Tensor:
         """Network inputs [B, O] of zeros."""
         return torch.zeros(rows, self.width, device=device)
