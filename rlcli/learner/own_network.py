@@ -59,17 +59,18 @@ def check_own_network(network: OwnNetwork) -> None:
         UserError: its results have the wrong shape or type, are not finite, or are others when it is called
             again.
     """
-    about, width = network.described, network.encoder.width
+    about = network.described
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = network.factory()
         for rows in (3, 1):
-            inputs = torch.linspace(-1.0, 1.0, rows * width).view(rows, width)
+            inputs = network.encoder.trial(rows)
+            width = f"{inputs.shape[1]} {'bytes' if inputs.dtype == torch.uint8 else 'numbers'}"
             try:
                 found = module(inputs)
             except Exception as error:
                 raise UserError(
-                    f"{about} raised for {rows} observations of {width} numbers: {located(error)}"
+                    f"{about} raised for {rows} observations of {width}: {located(error)}"
                 ) from error
             fault = wrong_result(found, rows, network.outputs) or _not_finite(found)
             if fault is None and not all(map(torch.equal, found, module(inputs))):

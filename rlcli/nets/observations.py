@@ -76,6 +76,10 @@ class Encoder:
         """Network inputs [B, O] of zeros."""
         return torch.zeros(rows, self.width, device=device)
 
+    def trial(self, rows: int) -> Tensor:
+        """Network inputs [B, O] from -1 to 1, to try a network with."""
+        return torch.linspace(-1.0, 1.0, rows * self.width).view(rows, self.width)
+
     def rows(self, observations: Tensor) -> Tensor:
         """Raw observations of numbers [R, B, ...], of any shape, as features [R, B, O]."""
         return self._flat(observations)[..., : self.width]

@@ -91,6 +91,12 @@ class PixelEncoder(Encoder):
         """Rows [B, W] without content."""
         return torch.zeros(rows, self.row_width, dtype=torch.uint8, device=device)
 
+    def trial(self, rows: int) -> Tensor:
+        """Rows [B, W] of any bytes and of numbers from -1 to 1."""
+        draws = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (rows, self.pixels), generator=draws, dtype=torch.uint8)
+        return torch.cat((pixels, super().trial(rows).view(torch.uint8)), -1)
+
     def rows(self, observations: Tensor) -> Tensor:
         """The numbers of raw observations [R, B, ...] beside their images, [R, B, F]."""
         flat = observations.flatten(2)
@@ -117,10 +123,10 @@ class PixelEncoder(Encoder):
         sizes = [image.pixels for image in self.images] + [FLOAT * self.width]
         *images, numbers = torch.split(rows, sizes, -1)
         planes = [image.planes(part) for image, part in zip(self.images, images, strict=True)]
-        return planes, _floats(numbers)
+        return planes, floats(numbers)
 
 
-def _floats(content: Tensor) -> Tensor:
+def floats(content: Tensor) -> Tensor:
     """Bytes [B, 4 F] as float32 [B, F]."""
     if content.is_meta or not content.shape[1]:  # there are no bytes to reinterpret
         return content.new_empty(len(content), content.shape[1] // FLOAT, dtype=torch.float32)
