@@ -49,9 +49,9 @@ class Flash(Probe):
     """`steps` steps; the first image alone tells by its brighter half the action that the last step pays.
 
     The others are dark. Reward of the last step 1 - |a - wanted|, 0 before; V = 1 for the best. Actions:
-    left, right, and a trap that is never allowed; right is allowed on the last step alone. `given`: nowhere (then
-    there is no trap), info, or observation: a Dict with the image, the step and the mask. `real`: numbers
-    from -1 to 1 instead.
+    left, right, and a trap that is never allowed; right is allowed on the last step alone. `given`: nowhere
+    (then there is no trap), info, or observation: a Dict with the image, the step and the mask. `real`:
+    numbers from -1 to 1 instead.
     """
 
     def __init__(self, steps: int = 3, size: int = 4, given: str = "nowhere", real: bool = False) -> None:
