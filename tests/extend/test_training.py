@@ -262,7 +262,7 @@ def test_observations_come_apart_by_the_space_of_the_factory() -> None:
     """As the encoder takes them apart; without content too."""
     spec = registry.describe(over_images(**MIXED).env)
     space = spaces.observation_space(spec.observation)
-    encoder = readable(over_images(**MIXED), spec)
+    encoder = readable(over_images(**MIXED | {"network.name": "impala_resnet"}), spec)
     assert isinstance(encoder, PixelEncoder)
     rows = encoder.trial(5)
     image, clock = spaces.take_apart(rows, space)
