@@ -23,7 +23,7 @@ from rlcli.nets.pixels import PixelEncoder
 from rlcli.sweeps.preflight import own_code_works
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
 from tests.extend.test_docs import PAGE
-from tests.learner.setting import PROBES
+from tests.learner.setting import PROBES, ROWS
 from tests.runs.tiny import TINY
 
 OWN = {"network.name": "two", "algo.surrogate": "damped", "imports": ("mine",)}
@@ -197,6 +197,21 @@ def test_a_failure_in_training_is_of_its_run_alone(write: Write, old: str, new: 
     [alone] = trained(sound, updates=1)
     together = session.state(0).tensors
     assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+@pytest.mark.broken_by(
+    "own networks in single precision alone",
+    "learner/own_network.py",
+    "wrong_result(found, rows, self.outputs, row.dtype)",
+    "wrong_result(found, rows, self.outputs)",
+)
+def test_natural_steps_of_own_networks_are_taken(write: Write) -> None:
+    write(NETWORK)
+    natural = {f"algo.{key}": value for key, value in ROWS["trpo"].items()}
+    row = NativeSession([config(**natural | {"algo.minibatches": 1})]).update()[0]
+    assert not isinstance(row, Failure)
+    assert row["update/step_accepted"] > 0
+    assert row["behaviour/kl_mu_pi"] > 1e-3
 
 
 IMAGES = {"env.id": f"{PROBES}ProbeFlash-v0", "network.name": "spots"}

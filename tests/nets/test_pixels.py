@@ -253,6 +253,20 @@ def test_the_smallest_image_works():
         assert network.heads(parameters, network.encoder.blank(3, "cpu")[None]).value.shape == (1, 3)
 
 
+@pytest.mark.broken_by(
+    "images in single precision alone", "nets/cnn.py", "precision = [], next(layers.parameters()).dtype",
+    "precision = [], torch.float32",
+)  # fmt: skip
+def test_bytes_are_read_in_the_precision_of_the_parameters():
+    """As natural steps need it, which are computed in float64."""
+    network = make_model(config(), spec(MIXED)).network
+    parameters, rows = network.initial(torch.Generator().manual_seed(0))[None], network.encoder.trial(3)[None]
+    single, double = (network.linearise(row, rows).heads for row in (parameters, parameters.double()))
+    assert double.output.dtype == double.value.dtype == torch.float64
+    torch.testing.assert_close(double.output.float(), single.output, rtol=1e-4, atol=1e-5)
+    assert (double.value != single.value).any()
+
+
 def test_images_are_not_whitened():
     with pytest.raises(UserError, match=r"env\.normalize_observation=true has nothing to whiten"):
         readable(config(whiten=True), spec(IMAGE))
