@@ -4,7 +4,8 @@
 `rlcli.sweep("seed=0,1,2")` trains a sweep; `rlcli.evaluate("last", episodes=100)` evaluates a trained policy;
 `rlcli.fork("last", "algo.clip=0.1")` trains a new run from its parameters;
 `rlcli.load("last")` reads it: `.act(observation)` gives its action, `.metrics()` the rows of its training.
-`rlcli.register_network`, `register_algorithm` and `register_metric` add code of your own.
+`rlcli.register_network`, `register_algorithm` and `register_metric` add code of your own; `take_apart` gives
+a network of your own the images of its observations.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rlcli.errors import RlcliError, UserError
     from rlcli.extend.register import register_algorithm, register_metric, register_network
     from rlcli.extend.settings import Setting
+    from rlcli.extend.spaces import take_apart
     from rlcli.runs.api import LoadedRun, evaluate, load
     from rlcli.runs.callback import STOP, StopTraining
     from rlcli.runs.result import Result
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "STOP", "LoadedRun", "Result", "RlcliError", "Setting", "StopTraining", "SweepResult", "UserError",
-    "evaluate", "fork", "load", "register_algorithm", "register_metric", "register_network", "sweep", "train",
+    "evaluate", "fork", "load", "register_algorithm", "register_metric", "register_network", "sweep",
+    "take_apart", "train",
 ]  # fmt: skip
 
 _HOMES = {
@@ -41,6 +44,7 @@ _HOMES = {
     "register_metric": "rlcli.extend.register",
     "register_network": "rlcli.extend.register",
     "sweep": "rlcli.sweeps.api",
+    "take_apart": "rlcli.extend.spaces",
     "train": "rlcli.sweeps.api",
 }
 """The module of each public name."""

@@ -130,6 +130,18 @@ def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterat
             asked = KEYS[other]
 
 
+def activation_has_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
+    """Convolutional networks have one activation, before a recurrent cell too."""
+    network = config.network
+    convolves = network.name in RECURRENT and network.before != "mlp"
+    if convolves and set_on_purpose(provenance, "network.activation"):
+        yield Fault(
+            f"network.activation has no effect with network.before={network.before}, whose layers are ReLU; "
+            "it needs network.before=mlp.",
+            frozenset({"network.activation", "network.before"}),
+        )
+
+
 def set_on_purpose(provenance: Mapping[str, str], name: str) -> bool:
     """Whether a key has its value from the command line or an experiment."""
     source = provenance.get(name, "default")
@@ -330,6 +342,7 @@ RULES: tuple[Check, ...] = (
     memory_fits,
     auxiliary_minibatches_divide,
     keys_have_effect,
+    activation_has_effect,
     natural_step_fits,
     adaptive_penalty_fits,
     clip_ends_fit,

@@ -615,6 +615,8 @@ def kinds_of_network() -> tuple[str, ...]:
 
 RECURRENT = ("gru", "lstm")
 """Kinds of network with memory."""
+BEFORE = ("mlp", "nature_cnn", "impala_resnet")
+"""Kinds of network whose layers may be before a recurrent cell."""
 
 
 @dataclass(frozen=True)
@@ -633,6 +635,12 @@ class NetworkConfig:
     cell_size: int = key(
         64, "Units of the recurrent cell of each trunk, which follows the hidden layers.", ge=1,
         used_by=("name", RECURRENT),
+    )  # fmt: skip
+    before: str = key(
+        "mlp",
+        "Layers before the recurrent cell of each trunk: mlp: the hidden layers, for observations without "
+        "images; nature_cnn or impala_resnet: their convolutions and then the hidden layers, for images.",
+        choices=BEFORE, used_by=("name", RECURRENT),
     )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(

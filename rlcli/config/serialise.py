@@ -84,7 +84,11 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
     """YAML that `from_yaml` reads back to an equal configuration; `comments` trail the keys they name."""
     lines: list[str] = []
     opened: list[str] = []
-    for name, value in flatten(config).items():
+    flat = flatten(config)
+    # Keys of the user's own code stand at the end of their section, which a file may open but once.
+    places = {section: place for place, section in enumerate(dict.fromkeys(map(_section, flat)))}
+    for name in sorted(flat, key=lambda name: places[_section(name)]):
+        value = flat[name]
         *sections, leaf = name.split(".")
         for depth in range(len(sections)):
             if sections[: depth + 1] != opened[: depth + 1]:
@@ -93,6 +97,11 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
         comment = f"  # {comments[name]}" if comments and name in comments else ""
         lines.append(f"{INDENT * len(sections)}{leaf}: {_inline(value)}{comment}")
     return "\n".join(lines) + "\n"
+
+
+def _section(name: str) -> str:
+    """The outermost section of a key, or the key itself."""
+    return name.partition(".")[0]
 
 
 def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:

@@ -30,11 +30,11 @@ PACKAGES = {
     "gymnasium.envs.mujoco": ("mujoco", "gymnasium[mujoco]"),
     "gymnasium.envs.phys2d": ("jax", "gymnasium[jax]"),
     "gymnasium.envs.tabular": ("jax", "gymnasium[jax]"),
-    "ale_py": ("ale_py", "rlcli[atari]"),
+    "ale_py": ("ale_py", "ale-py"),
 }
 """Module prefix of an environment's code -> the module it needs, the package to install."""
 
-NAMESPACES = {"ALE": ("ale_py", "rlcli[atari]")}
+NAMESPACES = {"ALE": ("ale_py", "ale-py")}
 """Namespace of ids -> the module that registers them when imported, the package to install."""
 
 MAKE_ARGUMENTS = ("max_episode_steps", "disable_env_checker")

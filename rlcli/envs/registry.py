@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -34,7 +34,7 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.envs.user_code import located
-from rlcli.envs.wrappers import Wrapper, culprit, make_wrapped, statistics_advice
+from rlcli.envs.wrappers import Env, Wrapper, culprit, make_wrapped, statistics_advice
 from rlcli.errors import UserError
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
@@ -138,7 +138,7 @@ def make(
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
     if is_atari(config):
         return _games(config, spec, num_runs, count, training)
-    create = functools.partial(make_wrapped, config.id, config.kwargs, config.wrappers)
+    create = functools.partial(make_wrapped, config.id, _bare(config), config.wrappers)
     if spec.backend == "mujoco":
         made = create()
         try:
@@ -192,7 +192,7 @@ def _wrapped_reason(config: EnvConfig) -> str | None:
             "Gymnasium's environment.",
             hint="Leave env.backend out, or set env.backend=gymnasium.",
         )
-    has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS
+    has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS or is_atari(config)
     return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
 
 
@@ -214,17 +214,25 @@ def _atari_backend(config: EnvConfig) -> tuple[str, str | None]:
 
 def _games(config: EnvConfig, spec: EnvSpec, num_runs: int, count: int, training: bool) -> VectorEnv:
     """Atari games with their preprocessing."""
-    from rlcli.envs.atari.single import SingleGame, SingleGames
+    from rlcli.envs.atari.single import SingleGames
     from rlcli.envs.atari.vector import AleVectorEnv
 
     settings = preprocessing(config)
     if spec.backend == "ale":
         threads = config.atari.threads
         return AleVectorEnv(spec, settings, num_runs, count, threads=threads, training=training)
+    create = functools.partial(make_wrapped, config.id, _bare(config), config.wrappers)
+    return SingleGames(spec, settings, create, num_runs, count, training=training)
+
+
+def _bare(config: EnvConfig) -> Callable[[], Env]:
+    """Makes one environment without wrappers; an Atari game with its preprocessing."""
+    if not is_atari(config):
+        return functools.partial(construct.create, config.id, config.kwargs)
+    from rlcli.envs.atari.single import SingleGame
+
     create = functools.partial(construct.create, config.id, _emulator(config))
-    return SingleGames(
-        spec, settings, lambda: SingleGame(create(), settings), num_runs, count, training=training
-    )
+    return lambda: SingleGame(create(), preprocessing(config))
 
 
 def _emulator(config: EnvConfig) -> dict[str, Any]:
@@ -237,9 +245,13 @@ def _emulator(config: EnvConfig) -> dict[str, Any]:
 def _atari(config: EnvConfig) -> EnvSpec:
     """Spec of a game: its actions are the emulator's, its observations those of the preprocessing.
 
-    Its episodes repeat themselves: a reset loads the game anew.
+    Its episodes repeat themselves: a reset loads the game anew. Wrappers are around its preprocessing.
     """
     settings = preprocessing(config)
+    if config.wrappers:
+        found = _inspected(config)
+        limits = (settings.max_steps, found.max_episode_steps or settings.max_steps)
+        return dataclasses.replace(found, max_episode_steps=min(limits))
     with interrupts_noticed(), surroundings_kept():
         env = construct.create(config.id, _emulator(config))
         try:
@@ -284,18 +296,13 @@ def _check_array(config: EnvConfig) -> None:
 
 
 def _inspected(config: EnvConfig) -> EnvSpec:
-    return _inspect(config.id, config.kwargs, config.wrappers, config.action_mask)
-
-
-def _inspect(
-    env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper], action_mask: str
-) -> EnvSpec:
-    create = functools.partial(make_wrapped, env_id, kwargs, wrappers)
+    env_id, wrappers = config.id, config.wrappers
+    create = functools.partial(make_wrapped, env_id, _bare(config), wrappers)
     checked = f"checking that {env_id} repeats its episodes"
     with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()
         try:
-            spec = _spec(env_id, env, action_mask)
+            spec = _spec(env_id, env, config.action_mask)
         except UserError as error:
             wrong = culprit(env_id, env, wrappers)
             if wrong is None:
@@ -308,7 +315,8 @@ def _inspect(
             close(env_id, env)
         replay = _replay(create, spec, wrappers, line.tick)
         if wrappers and replay.fresh_each_episode:
-            replay = _among_wrappers(_inspect(env_id, kwargs, (), "none"), wrappers)
+            bare = dataclasses.replace(config, wrappers=(), action_mask="none")
+            replay = _among_wrappers(_inspected(bare), wrappers)
         return dataclasses.replace(spec, **replay._asdict())
 
 

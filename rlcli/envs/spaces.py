@@ -53,11 +53,6 @@ def boundary(
             f"{env_id}: env.action_mask={action_mask} is for Discrete and MultiDiscrete actions; its action "
             f"space is {action}. Use env.action_mask=none."
         )
-    if observation_spec.images:
-        raise UserError(
-            f"{env_id}: env.action_mask={action_mask} is for observations without images; its observation "
-            f"space is {observation}. Use env.action_mask=none."
-        )
     mask = ActionMask(sizes, member)
     if isinstance(observation, spaces.Dict) and member is not None:
         declared = observation[member]

@@ -31,7 +31,7 @@ class ObservationSpec:
     of a Dict made of a plain dictionary): boxes and switches as numbers, each choice as a one-hot vector.
     Where members are images: a vector of bytes, the images' pixels and then the bytes of the vector of all
     other members (`numbers`). What is whitened may be float64 instead: `precisely`. With a mask of actions
-    the vector ends in the mask's columns, 0 or 1, which are no features.
+    the vector ends in the mask's columns, 0 or 1, which are no features; an image is a member then, too.
     """
 
     kind: ObservationKind
@@ -54,11 +54,13 @@ class ObservationSpec:
     def with_mask(self, mask: ActionMask) -> ObservationSpec:
         """The same observations, flattened, as one vector that ends in a mask."""
         kind: ObservationKind = "multidiscrete" if self.kind == "discrete" else self.kind
+        numbers: np.dtype[Any] = np.dtype(np.float32)
         return replace(
             self,
             kind=kind,
             shape=(self.width + mask.width,),
-            dtype=np.dtype(np.float32),
+            dtype=np.dtype(np.uint8) if self.images else numbers,
+            numbers=numbers if self.images else None,
             n=None,
             start=0,
             members=self.leaves,
@@ -80,7 +82,8 @@ class ObservationSpec:
             return self
         if self.numbers is None:
             return replace(self, dtype=self.precise)
-        return replace(self, numbers=self.precise, shape=(bytes_of(self.members, self.precise),))
+        length = bytes_of(self.members, self.precise) + self.mask_width
+        return replace(self, numbers=self.precise, shape=(length,))
 
     @cached_property
     def keys(self) -> list[str | int | None]:
@@ -135,11 +138,11 @@ class ObservationSpec:
         return np.concatenate(pixels + joined, -1)
 
     def real(self, observations: Array) -> Array:
-        """The part of observations [..., *shape] that may be not finite: all but pixels."""
+        """The part of observations [..., *shape] that may be not finite: all but pixels and their mask."""
         if self.numbers is None:
             return observations
         start = sum(member.width for member in self.images)
-        return np.ascontiguousarray(observations[..., start:]).view(self.numbers)
+        return np.ascontiguousarray(observations[..., start : self.width]).view(self.numbers)
 
 
 def bytes_of(members: Sequence[Member], numbers: np.dtype[Any]) -> int:

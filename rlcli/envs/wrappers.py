@@ -14,7 +14,7 @@ from gymnasium import wrappers as gymnasiums
 from gymnasium.error import DependencyNotInstalled
 
 from rlcli.config.values import display
-from rlcli.envs.construct import create, import_for
+from rlcli.envs.construct import import_for
 from rlcli.envs.spaces import boundary
 from rlcli.envs.untrusted import close, contained, surroundings_kept
 from rlcli.envs.user_code import located, place_of_definition, prefixed
@@ -55,10 +55,10 @@ def parts(wrapper: Wrapper) -> tuple[str, Mapping[str, Any]]:
     return name, arguments
 
 
-def make_wrapped(env_id: str, kwargs: Mapping[str, Any], wrappers: Sequence[Wrapper]) -> Env:
-    """One environment inside its wrappers; all that can be wrong with either is a `UserError`."""
+def make_wrapped(env_id: str, create: Callable[[], Env], wrappers: Sequence[Wrapper]) -> Env:
+    """One environment of `create` inside its wrappers; all that can be wrong with these is a `UserError`."""
     found = [(wrapper, _checked(env_id, *parts(wrapper))) for wrapper in wrappers]
-    env = create(env_id, kwargs)
+    env = create()
     try:
         for wrapper, maker in found:
             env = _applied(env_id, env, wrapper, maker)

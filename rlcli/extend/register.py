@@ -34,7 +34,8 @@ def register_network(
     """Makes `network=NAME` a network of your own, with keys `network.NAME.KEY`.
 
     `factory(observation_space, action_space, outputs, **keys)` gives a `torch.nn.Module` whose forward takes
-    observations [B, O] as the encoder has them and returns policy outputs [B, outputs] and values [B].
+    observations [B, O] as the encoder has them and returns policy outputs [B, outputs] and values [B]. Images
+    are bytes in these rows: `rlcli.take_apart`.
 
     Raises:
         UserError: the name is taken or not possible, or a key is not.

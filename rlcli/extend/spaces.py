@@ -1,18 +1,52 @@
-"""The spaces that the factory of a user's network is called with."""
+"""The spaces that the factory of a user's network is called with, and observations by them.
+
+Shapes: B observations, O numbers of one.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium import spaces
+from torch import Tensor
 
 from rlcli.envs.spec import ActionSpec, ObservationSpec
+from rlcli.nets.pixels import floats
 
 
-def observation_space(observation: ObservationSpec) -> spaces.Box:
-    """[O]: observations as the encoder gives them, flat, choices as one-hot vectors."""
-    return spaces.Box(-np.inf, np.inf, (observation.width,), np.float32)
+def observation_space(observation: ObservationSpec) -> spaces.Space[Any]:
+    """Observations as the encoder gives them: a Box [O], choices as one-hot vectors.
+
+    With images: the image's Box, uint8; or a Tuple of all images, in their order, and of a Box of all other
+    numbers, if there are any.
+    """
+    images = [spaces.Box(0, 255, image.shape, np.uint8) for image in observation.images]
+    count = len(observation.measured) if images else observation.width
+    numbers = spaces.Box(-np.inf, np.inf, (count,), np.float32)
+    if not images:
+        return numbers
+    return images[0] if len(images) == 1 and not count else spaces.Tuple(images + [numbers] * (count > 0))
+
+
+def take_apart(observations: Tensor, observation_space: spaces.Space[Any]) -> list[Tensor]:
+    """What a network of your own is called with, [B, ...], as one tensor [B, *shape] for each space.
+
+    `observation_space` is the one that its factory got. Images are uint8, a view; numbers are float32.
+    """
+    parts = observation_space.spaces if isinstance(observation_space, spaces.Tuple) else [observation_space]
+    shapes = [tuple(part.shape or ()) for part in parts]
+    if observations.dtype != torch.uint8:
+        return [observations.view(len(observations), *shapes[0])]
+    sizes = [
+        math.prod(shape) * np.dtype(part.dtype).itemsize for shape, part in zip(shapes, parts, strict=True)
+    ]
+    return [
+        (rows if part.dtype == np.uint8 else floats(rows)).view(len(rows), *shape)
+        for rows, part, shape in zip(torch.split(observations, sizes, -1), parts, shapes, strict=True)
+    ]
 
 
 def action_space(action: ActionSpec) -> spaces.Space[Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import NetworkConfig, RunConfig, kinds_of_network
+from rlcli.config.schema import BEFORE, RECURRENT, NetworkConfig, RunConfig, kinds_of_network
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.extend.tables import NETWORKS
@@ -59,17 +60,32 @@ def readable(config: RunConfig, spec: EnvSpec) -> Encoder:
         UserError: it cannot, with the networks that can.
     """
     name, encoder = config.network.name, _encoder(config, spec.observation)
-    reason = None if name in NETWORKS else obstacle(name, encoder)
+    reason = None if name in NETWORKS else obstacle(config.network, encoder)
     if reason is not None:
-        able = [other for other in kinds_of_network() if obstacle(other, encoder) is None]
-        hint = f"Choose network={' or network='.join(able)}." if able else None
-        raise UserError(f"network={name} cannot read {spec.id}: {reason}.", hint=hint)
+        able = _able(config.network, encoder)
+        hint = f"Choose {' or '.join(able)}." if able else None
+        before = f" network.before={config.network.before}" if name in RECURRENT else ""
+        raise UserError(f"network={name}{before} cannot read {spec.id}: {reason}.", hint=hint)
     if config.env.normalize_observation and spec.observation.images and not spec.observation.measured:
         raise UserError(
             f"env.normalize_observation=true has nothing to whiten in {spec.id}: its observations are "
             "images, whose pixels the network divides by 255; set env.normalize_observation=false."
         )
     return encoder
+
+
+def _able(config: NetworkConfig, encoder: Encoder) -> list[str]:
+    """The settings with which observations can be read: another `network.before` where there is one."""
+    befores = BEFORE if config.name in RECURRENT else ()
+    with_it = [
+        f"network.before={before}"
+        for before in befores
+        if obstacle(replace(config, before=before), encoder) is None
+    ]
+    others = kinds_of_network()
+    return with_it or [
+        f"network={name}" for name in others if obstacle(NetworkConfig(name=name), encoder) is None
+    ]
 
 
 def check_network(network: Network, algorithm: Algorithm, name: str) -> None:
@@ -126,6 +142,7 @@ def _pixel_encoder(config: RunConfig, observation: ObservationSpec) -> PixelEnco
         len(measured),
         normalize=config.env.normalize_observation and any(measured),
         measured=None if all(measured) else measured,
+        mask=observation.mask_width,
         images=tuple(images),
         numbers=numbers,
     )

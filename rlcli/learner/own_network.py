@@ -59,17 +59,18 @@ def check_own_network(network: OwnNetwork) -> None:
         UserError: its results have the wrong shape or type, are not finite, or are others when it is called
             again.
     """
-    about, width = network.described, network.encoder.width
+    about = network.described
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = network.factory()
         for rows in (3, 1):
-            inputs = torch.linspace(-1.0, 1.0, rows * width).view(rows, width)
+            inputs = network.encoder.trial(rows)
+            width = f"{inputs.shape[1]} {'bytes' if inputs.dtype == torch.uint8 else 'numbers'}"
             try:
                 found = module(inputs)
             except Exception as error:
                 raise UserError(
-                    f"{about} raised for {rows} observations of {width} numbers: {located(error)}"
+                    f"{about} raised for {rows} observations of {width}: {located(error)}"
                 ) from error
             fault = wrong_result(found, rows, network.outputs) or _not_finite(found)
             if fault is None and not all(map(torch.equal, found, module(inputs))):
@@ -94,7 +95,8 @@ class OwnNetwork(ModuleNetwork):
         rows = len(inputs)
         try:
             found: Any = super()._call(row, inputs, *memory)
-            fault = wrong_result(found, rows, self.outputs) or _not_finite(found)
+            # Natural steps are computed in float64.
+            fault = wrong_result(found, rows, self.outputs, row.dtype) or _not_finite(found)
         except Exception as error:
             found, fault = None, f"raised {located(error)}"
         if fault is None:
@@ -107,15 +109,16 @@ class OwnNetwork(ModuleNetwork):
         return nothing.expand(rows, self.outputs), nothing.expand(rows)
 
 
-def wrong_result(found: Any, rows: int, outputs: int) -> str | None:
+def wrong_result(found: Any, rows: int, outputs: int, precision: torch.dtype = torch.float32) -> str | None:
     """What is wrong with the type or shape of a module's result for B rows; None if nothing is."""
-    expected = f"policy outputs of shape ({rows}, {outputs}) and values of shape ({rows},), float32"
+    kind = str(precision).removeprefix("torch.")
+    expected = f"policy outputs of shape ({rows}, {outputs}) and values of shape ({rows},), {kind}"
     if not isinstance(found, tuple | list) or len(found) != 2:
         what = f"{len(found)} results" if isinstance(found, tuple | list) else f"one {type(found).__name__}"
         return f"gave {what} for {rows} observations, expected two: {expected}"
     shapes = ((rows, outputs), (rows,))
     for part, shape in zip(found, shapes, strict=True):
-        if not isinstance(part, Tensor) or part.shape != shape or part.dtype is not torch.float32:
+        if not isinstance(part, Tensor) or part.shape != shape or part.dtype is not precision:
             given = " and ".join(_described(one) for one in found)
             return f"gave {given} for {rows} observations, expected {expected}"
     return None

@@ -61,9 +61,9 @@ def _propose(start: Start) -> Proposal:
     algorithm, algo, hyper, batch = start.algorithm, start.configs[0].algo, start.hyper, start.batch
     network = start.model.network
     memory = None if batch.memory is None else batch.memory.double()
-    linear = network.linearise(
-        start.parameters.double(), batch.inputs.double(), memory, part=ACTOR, repeatedly=True
-    )
+    # Rows of bytes stay bytes: a network reads them in the precision of its parameters.
+    inputs = batch.inputs.double() if batch.inputs.is_floating_point() else batch.inputs
+    linear = network.linearise(start.parameters.double(), inputs, memory, part=ACTOR, repeatedly=True)
     heads = linear.heads
     policy = start.model.family.distribution(heads.output, heads.free)
     log_prob = policy.log_prob(batch.actions)

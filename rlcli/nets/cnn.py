@@ -138,10 +138,13 @@ def obstacle(encoder: Encoder, smallest: int) -> str | None:
 
 
 def _convolved(layers: nn.Module, images: Tensor) -> Tensor:
-    """[B, F] of images [B, C, H, W] uint8, a few at a time, with channels last in memory."""
-    found = []
+    """[B, F] of images [B, C, H, W] uint8, a few at a time, with channels last in memory.
+
+    In the precision of the layers.
+    """
+    found, precision = [], next(layers.parameters()).dtype
     for part in torch.split(images, max(1, AT_ONCE // images[0].numel())):
-        scaled = part.to(torch.float32, memory_format=torch.channels_last).div_(WHITE)
+        scaled = part.to(precision, memory_format=torch.channels_last).div_(WHITE)
         found.append(layers(scaled).flatten(1))
     return torch.cat(found)
 

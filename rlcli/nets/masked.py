@@ -1,8 +1,9 @@
 """Masks of actions around any network: logits of actions that are not allowed become `FLOOR`.
 
-The mask is the last K columns of the inputs; the network itself sees the O before them. After the shift by
-the largest logit exp(FLOOR) is exactly 0 and its logarithm finite, so that 0 log 0 = 0 and log-probabilities,
-entropies and divergences are those of the distribution over the allowed actions.
+The mask is the last K columns of the inputs, bytes where these are bytes; the network itself sees the O
+before them. After the shift by the largest logit exp(FLOOR) is exactly 0 and its logarithm finite, so that
+0 log 0 = 0 and log-probabilities, entropies and divergences are those of the distribution over the allowed
+actions.
 
 Shapes: R runs, B rows, N environments, O features, K logits, D >= K policy outputs, Q parameters of a part.
 """
@@ -119,7 +120,7 @@ class MaskedNetwork:
         found = self.inner.on_host(parameters)
         if found is None:
             return None
-        head, width = found.head, self.encoder.width
+        head, width = found.head, self.encoder.row_width
 
         def masked_head(inputs: Array, memory: Any) -> tuple[Array, Array | None]:
             outputs, after = head(inputs[..., :width], memory)
@@ -129,7 +130,7 @@ class MaskedNetwork:
 
     def _split(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Features [R, B, O] in memory by themselves, and where [R, B, K] choices are allowed."""
-        width = self.encoder.width
+        width = self.encoder.row_width
         return inputs[..., :width].contiguous(), inputs[..., width:] != 0.0
 
 

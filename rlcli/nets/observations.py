@@ -67,9 +67,18 @@ class Encoder:
     mask: int = 0
     """K: columns behind the O, a mask of actions, which go to the network as they are."""
 
+    @property
+    def row_width(self) -> int:
+        """Columns of a network's inputs before those of a mask."""
+        return self.width
+
     def blank(self, rows: int, device: str) -> Tensor:
         """Network inputs [B, O] of zeros."""
         return torch.zeros(rows, self.width, device=device)
+
+    def trial(self, rows: int) -> Tensor:
+        """Network inputs [B, O] from -1 to 1, to try a network with."""
+        return torch.linspace(-1.0, 1.0, rows * self.width).view(rows, self.width)
 
     def rows(self, observations: Tensor) -> Tensor:
         """Raw observations of numbers [R, B, ...], of any shape, as features [R, B, O]."""

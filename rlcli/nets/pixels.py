@@ -1,11 +1,11 @@
 """Observations with images as the rows that convolutional networks read: bytes, in which pixels stay uint8.
 
 A row has the pixels of every image as the environment gives them, then the bytes of all other numbers, as
-float32. Rollouts, batches and minibatches hold such rows; a network takes them apart and divides pixels by
-255, minibatch by minibatch.
+float32, then one byte per choice of a mask of actions, if there is one. Rollouts and minibatches hold
+such rows; a network takes them apart and divides pixels by 255, minibatch by minibatch.
 
-Shapes: R runs, B rows, W bytes of a row, F numbers beside the images, C channels, H height, W width of an
-image.
+Shapes: R runs, B rows, W bytes of a row before its mask, F numbers beside the images, K bytes of a mask, C
+channels, H height, W width of an image.
 """
 
 from __future__ import annotations
@@ -83,21 +83,27 @@ class PixelEncoder(Encoder):
         return sum(image.pixels for image in self.images)
 
     @property
-    def row_bytes(self) -> int:
+    def row_width(self) -> int:
         """W."""
         return self.pixels + FLOAT * self.width
 
     def blank(self, rows: int, device: str) -> Tensor:
         """Rows [B, W] without content."""
-        return torch.zeros(rows, self.row_bytes, dtype=torch.uint8, device=device)
+        return torch.zeros(rows, self.row_width, dtype=torch.uint8, device=device)
+
+    def trial(self, rows: int) -> Tensor:
+        """Rows [B, W] of any bytes and of numbers from -1 to 1."""
+        draws = torch.Generator().manual_seed(0)
+        pixels = torch.randint(0, 256, (rows, self.pixels), generator=draws, dtype=torch.uint8)
+        return torch.cat((pixels, super().trial(rows).view(torch.uint8)), -1)
 
     def rows(self, observations: Tensor) -> Tensor:
         """The numbers of raw observations [R, B, ...] beside their images, [R, B, F]."""
-        flat = observations.flatten(2)[..., self.pixels :]
-        return _aligned(flat).view(self.numbers)
+        flat = observations.flatten(2)
+        return _aligned(flat[..., self.pixels : flat.shape[-1] - self.mask]).view(self.numbers)
 
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
-        """Raw observations [R, B, ...] as rows [R, B, W], their numbers whitened by frozen statistics."""
+        """Raw observations [R, B, ...] as rows [R, B, W + K], their numbers whitened by frozen statistics."""
         flat = observations.flatten(2)
         if not self.width or (not self.normalize and self.numbers is torch.float32):
             return flat
@@ -105,7 +111,8 @@ class PixelEncoder(Encoder):
         if self.normalize:
             mean, scale = self.whitening(moments)
             numbers = ((numbers.double() - mean) * scale).clamp(-CLIP, CLIP)
-        return torch.cat((flat[..., : self.pixels], numbers.float().contiguous().view(torch.uint8)), -1)
+        content = numbers.float().contiguous().view(torch.uint8)
+        return torch.cat((flat[..., : self.pixels], content, flat[..., flat.shape[-1] - self.mask :]), -1)
 
     def on_host(self, moments: Moments) -> Callable[[Array], Array]:
         """`encode` for numpy arrays."""
@@ -116,10 +123,10 @@ class PixelEncoder(Encoder):
         sizes = [image.pixels for image in self.images] + [FLOAT * self.width]
         *images, numbers = torch.split(rows, sizes, -1)
         planes = [image.planes(part) for image, part in zip(self.images, images, strict=True)]
-        return planes, _floats(numbers)
+        return planes, floats(numbers)
 
 
-def _floats(content: Tensor) -> Tensor:
+def floats(content: Tensor) -> Tensor:
     """Bytes [B, 4 F] as float32 [B, F]."""
     if content.is_meta or not content.shape[1]:  # there are no bytes to reinterpret
         return content.new_empty(len(content), content.shape[1] // FLOAT, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Environments of images whose best values are known: the brighter half tells the action."""
+"""Environments of images whose best actions are known: the brighter half tells the action."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from gymnasium import spaces
 
-from tests.envs.probe import Probe
+from tests.envs.probe import Probe, box
 
 
 class Brighter(Probe):
@@ -43,3 +43,53 @@ class Brighter(Probe):
 
     def step(self, action: Any) -> Any:
         return self.seen, self.bonus + (1.0 if action == self.right else -1.0), True, False, {}
+
+
+class Flash(Probe):
+    """`steps` steps; the first image alone tells by its brighter half the action that the last step pays.
+
+    The others are dark. Reward of the last step 1 - |a - wanted|, 0 before; V = 1 for the best. Actions:
+    left, right, and a trap that is never allowed; right is allowed on the last step alone. `given`: nowhere
+    (then there is no trap), info, or observation: a Dict with the image, the step and the mask. `real`:
+    numbers from -1 to 1 instead.
+    """
+
+    def __init__(self, steps: int = 3, size: int = 4, given: str = "nowhere", real: bool = False) -> None:
+        super().__init__()
+        self.steps, self.size, self.given = steps, size, given
+        self.action_space = box() if real else spaces.Discrete(2 if given == "nowhere" else 3)
+        image = spaces.Box(0, 255, (size, size, 1), np.uint8)
+        self.observation_space: Any = image
+        if given == "observation":
+            parts = {"clock": box(0.0, float(steps)), "image": image, "legal": spaces.MultiBinary(3)}
+            self.observation_space = spaces.Dict(parts)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.right = bool(self.np_random.integers(2))
+        return self.seen()
+
+    def step(self, action: Any) -> Any:
+        assert self.given == "nowhere" or self.mask()[action], f"action {action} is not allowed"
+        self.elapsed += 1
+        over = self.elapsed == self.steps
+        wanted = self.right if isinstance(self.action_space, spaces.Discrete) else 2.0 * self.right - 1.0
+        reward = 1.0 - abs(float(np.sum(action)) - wanted) if over else 0.0
+        observation, info = self.seen()
+        return observation, reward, over, False, info
+
+    def mask(self) -> np.ndarray:
+        """Which actions are allowed now."""
+        return np.array([True, self.elapsed >= self.steps - 1, False])
+
+    def seen(self) -> Any:
+        """Observation and info."""
+        image = self.np_random.integers(0, 50, (self.size, self.size, 1)).astype(np.uint8)
+        if self.elapsed == 0:
+            half = self.size // 2
+            image[:, half:] += np.uint8(200 * self.right)
+            image[:, :half] += np.uint8(200 * (not self.right))
+        if self.given == "observation":
+            clock = np.array([self.elapsed], np.float32)
+            return {"clock": clock, "image": image, "legal": self.mask()}, {}
+        return image, {"action_mask": self.mask()} if self.given == "info" else {}

@@ -22,7 +22,7 @@ from tests.envs.known import (
     TimeLimitProbe,
 )
 from tests.envs.masked import Corridor, Doors
-from tests.envs.pixel_probes import Brighter
+from tests.envs.pixel_probes import Brighter, Flash
 from tests.envs.shaped import Echo, Shifted, Spaces, Wandering
 
 PROBES = {
@@ -48,6 +48,7 @@ PROBES = {
     "ProbeCorridor-v0": Corridor,
     "ProbeDoors-v0": Doors,
     "ProbeBrighter-v0": Brighter,
+    "ProbeFlash-v0": Flash,
 }
 
 for name, probe in PROBES.items():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rlcli.config.schema import AtariConfig, EnvConfig
+from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.atari.area import resized
 from rlcli.envs.interface import Step, Taught
@@ -179,6 +180,8 @@ def test_the_smallest_repeated_actions_come_from_the_id_or_the_key():
         (config(backend="ale", kwargs={"difficulty": 1}), "has no argument difficulty"),
         (config(backend="array"), "no array version of ALE/Breakout-v5"),
         (config("CartPole-v1", backend="ale"), "CartPole-v1 is no Atari game"),
+        (replace(config(backend="ale"), wrappers=("OrderEnforcing",)),
+         "env.backend=ale cannot step ALE/Breakout-v5 with env.wrappers=.OrderEnforcing.: wrappers are"),
         (config(backend="ale", kwargs={"obs_type": "ram"}), "obs_type asks for the game without"),
     ],
 )  # fmt: skip
@@ -192,6 +195,48 @@ def test_a_difficulty_is_played_by_single_games():
     assert spec.backend == "gymnasium"
     assert "difficulty" in str(spec.backend_reason)
     assert spec.exact_resume
+
+
+LIMITED: Any = {"TimeLimit": {"max_episode_steps": 40}}
+
+
+@pytest.mark.broken_by(
+    "games without their wrappers",
+    "envs/registry.py",
+    "return SingleGames(spec, settings, create, num_runs",
+    "return SingleGames(spec, settings, _bare(config), num_runs",
+)
+@pytest.mark.broken_by(
+    "lives that wrappers hide",
+    "envs/atari/single.py",
+    'layer = getattr(layer, "env", None)',
+    "layer = None",
+)
+def test_wrappers_are_around_the_preprocessed_game():
+    """The same frames, rewards and lives; a wrapper's own end."""
+    plain = config(backend="ale", frame_skip=12)
+    wrapped = replace(plain, backend="auto", wrappers=(LIMITED,))
+    spec = registry.describe(wrapped)
+    assert (spec.backend, spec.max_episode_steps, spec.exact_resume) == ("gymnasium", 40, True)
+    assert spec.backend_reason == f"env.wrappers={display((LIMITED,))} wraps its environment"
+    assert registry.describe(replace(plain, wrappers=(), backend="gymnasium")).max_episode_steps == 9000
+    _, *steps, last, _ = found = played(wrapped, 40)
+    assert_same(found[:-2], played(plain, 39))
+    assert any(step.lesson.terminated.any() for step in steps)
+    assert [bool(step.truncated.all()) for step in (*steps, last)] == [False] * 39 + [True]
+
+
+def test_a_wrapper_gives_masks_to_a_game():
+    chosen = replace(config(), wrappers=("tests.envs.wrapped:FewerActions",), action_mask="info")
+    env = registry.make(chosen, 1)
+    seen = env.reset(SEEDS, np.ones((1, 1), bool))
+    assert seen.shape == (1, 1, 4 * 84 * 84 + 4)
+    assert seen[0, 0, -4:].tolist() == [1, 1, 0, 0]
+    step = env.step(np.array([[1]]))
+    assert env.failures == {}
+    assert step.observations[0, 0, -4:].tolist() == [1, 1, 0, 0]
+    with pytest.raises(UserError, match="which its reset does not give"):
+        registry.describe(replace(chosen, wrappers=()))
 
 
 def test_a_resized_frame_has_the_mean_of_each_area():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from rlcli.envs.masks import ActionMask
 from rlcli.envs.registry import describe, make
 from rlcli.envs.spec import ObservationSpec
 from rlcli.errors import UserError
+from tests.envs.pixel_probes import Flash
 
 CORRIDOR, DOORS = "tests.envs.probes:ProbeCorridor-v0", "tests.envs.probes:ProbeDoors-v0"
 ONE, TWO, EVEN = ActionMask((4,)), ActionMask((2, 3)), ActionMask((2, 2))
@@ -173,8 +175,64 @@ def test_a_bad_mask_fails_one_run_of_a_cohort(fault):
     assert "'action_mask'" in text
 
 
+def flash(given: str, **fields: Any) -> EnvConfig:
+    mask = "info" if given == "info" else "observation.legal"
+    return EnvConfig(
+        id="tests.envs.probes:ProbeFlash-v0", kwargs={"given": given}, action_mask=mask, **fields
+    )
+
+
 def test_images_with_a_mask_are_images_still():
     image = ObservationSpec("box", (8, 6, 3), np.dtype(np.uint8))
     assert image.is_image
-    assert image.with_mask(ONE).is_image
-    assert not ObservationSpec("box", (8, 6), np.dtype(np.uint8)).with_mask(ONE).is_image
+    found = image.with_mask(ONE)
+    assert (found.shape, found.dtype, found.width) == ((144 + 4,), np.uint8, 144)
+    assert [one.shape for one in found.images] == [(8, 6, 3)]
+    flat = ObservationSpec("box", (8, 6), np.dtype(np.uint8)).with_mask(ONE)
+    assert (flat.images, flat.dtype) == ((), np.float32)
+
+
+@pytest.mark.broken_by(
+    "a mask read as a number beside an image",
+    "envs/spec.py",
+    "observations[..., start : self.width]",
+    "observations[..., start + 1 :]",
+    case="observation-7",
+)
+@pytest.mark.parametrize(("given", "numbers"), [("info", 3), ("observation", 7), ("observation", 11)])
+def test_masks_are_bytes_behind_images(given, numbers):
+    """A grey image of 4 x 4, a clock in float32 or float64, three choices; both ways of reading agree."""
+    spec = describe(flash(given)).observation
+    if numbers == 11:
+        spec = replace(spec, precise=np.dtype(np.float64)).precisely()
+    assert (spec.shape, spec.dtype) == ((16 + numbers,), np.uint8)
+    env = Flash(given=given)
+    results = []
+    env.reset(seed=3)
+    for _ in range(2):
+        results.append(env.step(0))
+    out = (np.zeros((2, *spec.shape), np.uint8), np.zeros(2), *np.zeros((2, 2), bool))
+    assert read_steps(spec, results, out)
+    for row, (observation, *_), allowed in zip(out[0], results, ([1, 0, 0], [1, 1, 0]), strict=True):
+        image = observation["image"] if given == "observation" else observation
+        assert row[:16].tolist() == image.ravel().tolist()
+        assert row[-3:].tolist() == allowed
+    for row, result in zip(out[0], results, strict=True):
+        assert read_step(spec, result)[0].tolist() == row.tolist()
+    wanted = [] if given == "info" else [[1.0], [2.0]]
+    assert spec.real(out[0]).tolist() == (wanted or [[], []])
+    first = read_reset(spec, env.reset(seed=3))
+    assert first[-3:].tolist() == [1, 0, 0]
+
+
+def test_masks_pass_through_wrappers():
+    wrapped = flash("info", wrappers=({"TimeLimit": {"max_episode_steps": 2}},))
+    env = make(wrapped, 1, num_envs=2)
+    seen = env.reset(np.zeros((1, 2), np.int64), np.ones((1, 2), bool))
+    assert (seen[..., -3:] == [1, 0, 0]).all()
+    steps = [env.step(np.zeros((1, 2), np.int64)) for _ in range(2)]
+    assert [bool(step.truncated.all()) for step in steps] == [False, True]
+    assert describe(wrapped).exact_resume
+    hidden = EnvConfig(id=CORRIDOR, action_mask="info", wrappers=("tests.envs.wrapped:Silent",))
+    with pytest.raises(UserError, match=r"env\.action_mask=info needs info\['action_mask'\]"):
+        describe(hidden)

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
+from rlcli.envs.construct import create
 from rlcli.envs.velocities import VELOCITIES
 from rlcli.envs.wrappers import make_wrapped
 from rlcli.errors import UserError
@@ -26,6 +27,10 @@ CLASSIC = {
     "Acrobot": ([2, 3], lambda env: env._get_ob()),
 }
 """Where velocities are in the state, and what is observed of it."""
+
+
+def wrapped(env_id: str, *wrappers: str, **kwargs: Any) -> Any:
+    return make_wrapped(env_id, lambda: create(env_id, kwargs), wrappers)
 
 
 @pytest.mark.parametrize("name", MUJOCO)
@@ -62,7 +67,7 @@ def test_of_box2d_what_is_bounded_as_speeds_are_is_hidden(name: str) -> None:
 @pytest.mark.parametrize("name", LATEST)
 def test_the_others_stay_in_order(name: str) -> None:
     plain = gymnasium.make(LATEST[name])
-    env = make_wrapped(LATEST[name], {}, ["hide_velocities"])
+    env = wrapped(LATEST[name], "hide_velocities")
     kept = [i for i in range(VELOCITIES[name].width) if i not in VELOCITIES[name].places]
     np.testing.assert_array_equal(env.reset(seed=5)[0], plain.reset(seed=5)[0][kept])
     assert env.observation_space.contains(env.reset(seed=5)[0])
@@ -70,9 +75,9 @@ def test_the_others_stay_in_order(name: str) -> None:
 
 def test_elsewhere_it_is_refused() -> None:
     with pytest.raises(UserError, match=r"knows the velocities of CartPole, .*; not of FrozenLake-v1"):
-        make_wrapped("FrozenLake-v1", {}, ["hide_velocities"])
+        wrapped("FrozenLake-v1", "hide_velocities")
     arguments = {"exclude_current_positions_from_observation": False}
     with pytest.raises(UserError, match="expects 17 numbers of HalfCheetah-v5"):
-        make_wrapped("HalfCheetah-v5", arguments, ["hide_velocities"])
+        wrapped("HalfCheetah-v5", "hide_velocities", **arguments)
     with pytest.raises(UserError, match="expects 4 numbers of CartPole-v1"):
-        make_wrapped("CartPole-v1", {}, ["TimeAwareObservation", "hide_velocities"])
+        wrapped("CartPole-v1", "TimeAwareObservation", "hide_velocities")

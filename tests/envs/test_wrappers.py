@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rlcli.config.schema import EnvConfig
+from rlcli.envs.construct import create
 from rlcli.envs.registry import describe, make
 from rlcli.envs.wrappers import make_wrapped
 from rlcli.errors import UserError
@@ -22,7 +23,9 @@ def config(*wrappers: str | dict[str, Any], **fields: Any) -> EnvConfig:
 
 
 def test_wrappers_are_applied_innermost_first() -> None:
-    env = make_wrapped(CARTPOLE, {}, ["hide_velocities", {f"{MINE}:Scaled": {"factor": 4.0}}])
+    env = make_wrapped(
+        CARTPOLE, lambda: create(CARTPOLE, {}), ["hide_velocities", {f"{MINE}:Scaled": {"factor": 4.0}}]
+    )
     plain = gymnasium.make(CARTPOLE)
     seen, whole = env.reset(seed=3)[0], plain.reset(seed=3)[0]
     np.testing.assert_array_equal(seen, np.float32(4.0) * whole[[0, 2]])

@@ -56,6 +56,38 @@ class Remembers(gymnasium.RewardWrapper[Any, Any]):
         return reward + self.count
 
 
+class Silent(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Keeps what `info` says to itself."""
+
+    def reset(self, **given: Any) -> Any:
+        """Without info."""
+        return self.env.reset(**given)[0], {}
+
+    def step(self, action: Any) -> Any:
+        """Without info."""
+        return (*self.env.step(action)[:4], {})
+
+
+class FewerActions(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """Allows the first two actions alone."""
+
+    def reset(self, **given: Any) -> Any:
+        """With a mask."""
+        observation, info = self.env.reset(**given)
+        return observation, info | self.mask
+
+    def step(self, action: Any) -> Any:
+        """With a mask."""
+        assert action < 2
+        *result, info = self.env.step(action)
+        return (*result, info | self.mask)
+
+    @property
+    def mask(self) -> dict[str, Any]:
+        """Of all choices."""
+        return {"action_mask": np.arange(self.action_space.n) < 2}
+
+
 def three(_: Env) -> int:
     """No environment."""
     return 3

@@ -15,10 +15,15 @@ from rlcli.backends.session import Failure
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import build
 from rlcli.envs import registry
+from rlcli.extend import spaces
 from rlcli.learner.hyperparameters import hyperparameters
+from rlcli.learner.model import readable
 from rlcli.learner.table import algorithm
+from rlcli.nets.pixels import PixelEncoder
 from rlcli.sweeps.preflight import own_code_works
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
+from tests.extend.test_docs import PAGE
+from tests.learner.setting import PROBES, ROWS
 from tests.runs.tiny import TINY
 
 OWN = {"network.name": "two", "algo.surrogate": "damped", "imports": ("mine",)}
@@ -192,6 +197,98 @@ def test_a_failure_in_training_is_of_its_run_alone(write: Write, old: str, new: 
     [alone] = trained(sound, updates=1)
     together = session.state(0).tensors
     assert all(torch.equal(alone[name], together[name]) for name in alone)
+
+
+@pytest.mark.broken_by(
+    "own networks in single precision alone",
+    "learner/own_network.py",
+    "wrong_result(found, rows, self.outputs, row.dtype)",
+    "wrong_result(found, rows, self.outputs)",
+)
+def test_natural_steps_of_own_networks_are_taken(write: Write) -> None:
+    write(NETWORK)
+    natural = {f"algo.{key}": value for key, value in ROWS["trpo"].items()}
+    row = NativeSession([config(**natural | {"algo.minibatches": 1})]).update()[0]
+    assert not isinstance(row, Failure)
+    assert row["update/step_accepted"] > 0
+    assert row["behaviour/kl_mu_pi"] > 1e-3
+
+
+IMAGES = {"env.id": f"{PROBES}ProbeFlash-v0", "network.name": "spots"}
+MIXED: dict[str, Any] = {"env.kwargs": {"given": "observation"}, "env.action_mask": "observation.legal"}
+
+
+def over_images(**changes: Any) -> RunConfig:
+    return build(TINY | {"imports": ("mine",)} | IMAGES | changes)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_network_over_images_of_the_page_trains_alone_as_in_a_cohort(write: Write, masked: bool) -> None:
+    write(re.findall(r'```python\n("""network=spots:.*?)```', PAGE, re.DOTALL)[0])
+    given: dict[str, Any] = {"env.kwargs": {"given": "info"}, "env.action_mask": "info"} if masked else {}
+    configs = [over_images(seed=seed, **given) for seed in (1, 2)]
+    assert list(own_code_works(configs[0], {})) == []
+    together, [alone] = trained(*configs), trained(configs[1])
+    assert all(torch.equal(alone[name], together[1][name]) for name in alone)
+
+
+PARTS = """
+import rlcli
+import torch
+from torch import nn
+
+
+class Parts(nn.Module):
+    def __init__(self, space, outputs):
+        super().__init__()
+        self.space = space
+        self.actor, self.critic = nn.Linear(17, outputs), nn.Linear(1, 1)
+
+    def forward(self, observations):
+        image, clock = rlcli.take_apart(observations, self.space)
+        seen = torch.cat((image.flatten(1) / 255.0, clock), -1)
+        return self.actor(seen), self.critic(clock).squeeze(-1)
+
+
+def parts(observation_space, action_space, outputs):
+    return Parts(observation_space, outputs)
+
+
+rlcli.register_network("parts", parts, "Image and clock.")
+"""
+
+
+def test_a_network_over_images_and_numbers_with_a_mask(write: Write) -> None:
+    write(PARTS)
+    config = over_images(**MIXED | {"network.name": "parts", "env.normalize_observation": True})
+    assert list(own_code_works(config, {})) == []
+    trained(config)
+
+
+def test_a_network_that_cannot_read_images_fails_before_training(write: Write) -> None:
+    write(PARTS.replace("image.flatten(1) / 255.0", "image.flatten(1)[:, :3] / 255.0"))
+    [fault] = own_code_works(over_images(**MIXED | {"network.name": "parts"}), {})
+    assert re.search(
+        r"network 'parts' raised for 3 observations of 20 bytes: mine.py:\d+: Runtime", fault.text
+    )
+
+
+def test_observations_come_apart_by_the_space_of_the_factory() -> None:
+    """As the encoder takes them apart; without content too."""
+    spec = registry.describe(over_images(**MIXED).env)
+    space = spaces.observation_space(spec.observation)
+    encoder = readable(over_images(**MIXED | {"network.name": "impala_resnet"}), spec)
+    assert isinstance(encoder, PixelEncoder)
+    rows = encoder.trial(5)
+    image, clock = spaces.take_apart(rows, space)
+    [planes], numbers = encoder.apart(rows)
+    assert torch.equal(image.movedim(-1, 1), planes)
+    assert torch.equal(clock, numbers)
+    shapes = [(part.shape, part.dtype) for part in spaces.take_apart(rows.to("meta"), space)]
+    assert shapes == [((5, 4, 4, 1), torch.uint8), ((5, 1), torch.float32)]
+    flat = spaces.observation_space(registry.describe(config().env).observation)
+    [same] = spaces.take_apart(torch.ones(3, 4), flat)
+    assert torch.equal(same, torch.ones(3, 4))
 
 
 def test_a_network_that_breaks_later_names_itself(write: Write) -> None:

@@ -223,6 +223,9 @@ def test_what_cannot_have_memory_is_refused():
         "network=gru algo=ppg": "algo.step_rule=phasic cannot train network.name=gru",
         "network=lstm algo=trpo network.shared=true": "cannot train network.shared=true",
         "network.cell_size=8": "network.cell_size has no effect with network.name=mlp",
+        "network.before=nature_cnn": "network.before has no effect with network.name=mlp; it needs",
+        "network=gru network.before=natur_cnn": "did you mean 'nature_cnn'",
+        "network=gru network.before=nature_cnn network.activation=tanh": "network.activation has no effect",
     }.items():
         with pytest.raises(UserError, match=message):
             compose(typed.split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import types
 from functools import partial
@@ -15,7 +14,7 @@ from rlcli.config.compose import compose
 from rlcli.config.groups import files
 from rlcli.config.schema import KEYS, kinds_of_network
 from rlcli.errors import UserError
-from rlcli.nets.kinds import make_network, obstacle
+from rlcli.nets.kinds import make_network, obstacle, smallest
 from rlcli.nets.memory import Memory
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.network import ACTOR, ALL, CRITIC, parameter_count
@@ -39,8 +38,8 @@ def test_a_kind_has_a_yaml_that_chooses_it_and_makes_a_network(kind: str) -> Non
     assert kind in files("network")
     config = compose([f"network={kind}"]).config.network
     assert config.name == kind
-    encoder = importlib.import_module(f"rlcli.nets.kinds.{kind}").SMALLEST
-    assert obstacle(kind, encoder) is None
+    encoder = smallest(config)
+    assert obstacle(config, encoder) is None
     network = make_network(config, encoder, outputs=2, free=2)
     assert {ALL, ACTOR, CRITIC} <= network.parts.keys()
     parameters = network.initial(torch.Generator().manual_seed(0)).unsqueeze(0)
@@ -85,8 +84,8 @@ def test_any_module_is_counted_without_a_case_of_its_own(monkeypatch: pytest.Mon
     def kind(width: int) -> None:
         made = types.ModuleType("rlcli.nets.kinds.large")
         encoder = Encoder("box", 3, normalize=False)
-        made.SMALLEST = encoder  # type: ignore[attr-defined]
-        made.obstacle = lambda _: None  # type: ignore[attr-defined]
+        made.smallest = lambda _: encoder  # type: ignore[attr-defined]
+        made.obstacle = lambda *_: None  # type: ignore[attr-defined]
         made.network = lambda *_: ModuleNetwork(partial(Large, width), encoder)  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, made.__name__, made)
 

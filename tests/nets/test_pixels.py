@@ -16,6 +16,8 @@ from rlcli.errors import UserError
 from rlcli.learner.model import make_model, readable
 from rlcli.nets.cnn import Gains, PixelTrunk
 from rlcli.nets.kinds import impala_resnet, nature_cnn
+from rlcli.nets.masked import FLOOR
+from rlcli.nets.network import Heads
 from rlcli.nets.observations import CLIP, Moments, no_moments
 from rlcli.nets.pixels import Image, PixelEncoder
 
@@ -30,8 +32,8 @@ MIXED = spaces.Dict(
 )
 
 
-def spec(space: gymnasium.Space, precisely: bool = False) -> EnvSpec:
-    observation, action = boundary("Probe-v0", space, spaces.Discrete(2))
+def spec(space: gymnasium.Space, precisely: bool = False, mask: str = "none") -> EnvSpec:
+    observation, action = boundary("Probe-v0", space, spaces.Discrete(2), mask)
     return EnvSpec("Probe-v0", observation.precisely() if precisely else observation, action, None, None)
 
 
@@ -83,6 +85,48 @@ def test_whitening_leaves_pixels_and_choices_alone():
     assert numbers[0, :3].sum() == 1.0
     torch.testing.assert_close(numbers[0, 3:], torch.tensor([0.25, -4.0]))
     assert CLIP == 10.0
+
+
+@pytest.mark.broken_by(
+    "a mask lost where numbers are whitened",
+    "nets/pixels.py",
+    "content, flat[..., flat.shape[-1] - self.mask :]), -1)",
+    "content, flat[..., : self.mask]), -1)",
+    case="True",
+)
+@pytest.mark.broken_by(
+    "a mask as numbers of a float beside images",
+    "nets/pixels.py",
+    "flat[..., self.pixels : flat.shape[-1] - self.mask]",
+    "flat[..., self.pixels + self.mask :]",
+    case="True",
+)
+@pytest.mark.parametrize("whiten", [True, False])
+def test_a_mask_is_behind_images_and_numbers_and_only_policies_see_it(whiten):
+    """With a mask, inputs are those without one and its bytes; outputs the same but for masked logits."""
+    pairs = [(spec(MIXED, precisely=whiten, mask=mask), config(whiten=whiten)) for mask in ("none", "info")]
+    plain, masked = (make_model(chosen, found).network for found, chosen in pairs)
+    rows = [sample(seed) for seed in range(3)]
+    parts = [np.array([row[key] for row in rows]) for key in MIXED]
+    raw = [torch.from_numpy(found.observation.vectors(parts))[None] for found, _ in pairs]
+    assert torch.equal(*raw)
+    allowed = torch.tensor([[[1, 0], [0, 1], [1, 1]]], dtype=torch.uint8)
+    moments = Moments(
+        torch.ones(1).double(), torch.full((1, 5), 2.0).double(), torch.full((1, 5), 4.0).double()
+    )
+    wanted = plain.encoder.encode(raw[0], moments)
+    inputs = masked.encoder.encode(torch.cat((raw[1], allowed), -1), moments)
+    assert torch.equal(inputs, torch.cat((wanted, allowed), -1))
+    parameters = plain.initial(torch.Generator().manual_seed(0))[None]
+    heads, found = plain.heads(parameters, wanted), masked.heads(parameters, inputs)
+    assert torch.equal(found.value, heads.value)
+    assert torch.equal(found.output, heads.output.where(allowed != 0, FLOOR))
+    entering = masked.entering(parameters, inputs, "critic")
+    assert torch.equal(masked.linearise(parameters, entering, part="critic").heads.value, heads.value)
+    by = Heads(torch.ones_like(heads.output), heads.free, torch.ones_like(heads.value))
+    of_plain = by._replace(output=by.output * allowed)
+    both = masked.linearise(parameters, inputs).vjp(by), plain.linearise(parameters, wanted).vjp(of_plain)
+    torch.testing.assert_close(*both)
 
 
 def test_numbers_beside_images_that_are_not_finite_are_seen():
@@ -180,10 +224,24 @@ def test_what_a_network_cannot_read_is_refused(network, space, message):
         readable(config(network), spec(space))
 
 
-def test_the_networks_that_can_are_named():
-    with pytest.raises(UserError) as error:
-        readable(config("mlp"), spec(IMAGE))
-    assert "network=nature_cnn" in str(error.value.hint)
+@pytest.mark.parametrize(
+    ("chosen", "space", "refused", "hint"),
+    [
+        (config("mlp"), IMAGE, "network=mlp cannot read", "network=impala_resnet or network=nature_cnn"),
+        (config("lstm"), IMAGE, "network=lstm network.before=mlp cannot read Probe-v0: its obs",
+         "network.before=nature_cnn or network.before=impala_resnet"),
+        (config("gru", before="nature_cnn"), spaces.Box(0, 255, (8, 8, 1), np.uint8), "are too small",
+         "network.before=impala_resnet"),
+        (config("gru", before="impala_resnet"), spaces.Box(0, 1, (3,)), "have no image",
+         "network.before=mlp"),
+        (config("nature_cnn"), spaces.Box(0, 1, (3,)), "have no image",
+         "network=gru or network=lstm or network=mlp"),
+    ],
+)  # fmt: skip
+def test_the_networks_that_can_are_named(chosen, space, refused, hint):
+    with pytest.raises(UserError, match=refused) as error:
+        readable(chosen, spec(space))
+    assert error.value.hint == f"Choose {hint}."
 
 
 def test_the_smallest_image_works():
@@ -193,6 +251,20 @@ def test_the_smallest_image_works():
         ).network
         parameters = network.initial(torch.Generator().manual_seed(0))[None]
         assert network.heads(parameters, network.encoder.blank(3, "cpu")[None]).value.shape == (1, 3)
+
+
+@pytest.mark.broken_by(
+    "images in single precision alone", "nets/cnn.py", "precision = [], next(layers.parameters()).dtype",
+    "precision = [], torch.float32",
+)  # fmt: skip
+def test_bytes_are_read_in_the_precision_of_the_parameters():
+    """As natural steps need it, which are computed in float64."""
+    network = make_model(config(), spec(MIXED)).network
+    parameters, rows = network.initial(torch.Generator().manual_seed(0))[None], network.encoder.trial(3)[None]
+    single, double = (network.linearise(row, rows).heads for row in (parameters, parameters.double()))
+    assert double.output.dtype == double.value.dtype == torch.float64
+    torch.testing.assert_close(double.output.float(), single.output, rtol=1e-4, atol=1e-5)
+    assert (double.value != single.value).any()
 
 
 def test_images_are_not_whitened():

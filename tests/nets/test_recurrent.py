@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.kinds import make_network
+from rlcli.nets.cnn import Gains, PixelTrunk
+from rlcli.nets.kinds import impala_resnet, make_network
 from rlcli.nets.memory import Memory
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads
 from rlcli.nets.observations import Encoder
+from rlcli.nets.pixels import Image, PixelEncoder
 from rlcli.nets.recurrent.network import RecurrentNetwork
 
 RUNS, STEPS, ENVS, INPUTS, OUTPUTS, UNITS = 2, 7, 3, 4, 2, 5
@@ -261,6 +263,81 @@ def test_initial_weights(shared, cell):
     parts = uniform._views(uniform.initial(torch.Generator().manual_seed(0)))
     for name in ("inputs.weight", "state.weight", "state.bias"):
         assert 0.9 < parts[f"trunk.{name}"].abs().max() * 64**0.5 <= 1.0
+
+
+IMAGES = PixelEncoder("dict", 2, normalize=False, images=(Image((6, 5, 1)),))
+
+
+def over_images(cell: str, shared: bool, before: str = "impala_resnet") -> RecurrentNetwork:
+    config = NetworkConfig(
+        name=cell, before=before, hidden=(6,), cell_size=UNITS, shared=shared, policy_gain=1.0
+    )
+    network = make_network(config, IMAGES, OUTPUTS, OUTPUTS)
+    assert isinstance(network, RecurrentNetwork)
+    return network
+
+
+@pytest.mark.broken_by(
+    "convolutions before a cell that nothing passes through",
+    "nets/recurrent/modules.py",
+    "gates: Tensor = self.inputs(self.before(inputs))",
+    "gates: Tensor = self.inputs(0.0 * self.before(inputs))",
+    case="separate-lstm",
+)
+@kinds
+@trunks
+def test_a_cell_behind_convolutions_reads_what_a_convolutional_trunk_gives(shared, cell):
+    """Torch's own cell over features of `PixelTrunk`, a whole sequence; and rows one at a time, as acting."""
+    network = over_images(cell, shared)
+    parameters = network.initial(torch.Generator().manual_seed(1))[None]
+    inputs = torch.randint(0, 256, (1, STEPS * ENVS, 30), dtype=torch.uint8)
+    inputs = torch.cat((inputs, torch.randn(1, STEPS * ENVS, 2).view(torch.uint8)), -1)
+    state = torch.randn(1, ENVS, network.memory_width)
+    begins = torch.zeros(1, STEPS * ENVS, dtype=torch.bool)
+    found = network.heads(parameters, inputs, Memory(state, begins))
+    named = network._views(parameters[0])
+    trunk = PixelTrunk(IMAGES, impala_resnet.convolutions, (6,), Gains())
+    prefix = "trunk.before."
+    trunk.load_state_dict(
+        {name[len(prefix) :]: one for name, one in named.items() if name.startswith(prefix)}
+    )
+    kind, states = CELLS[cell]
+    own = kind(trunk.width, UNITS)
+    for ours, theirs in (("inputs", "ih"), ("state", "hh")):
+        for leaf in ("weight", "bias"):
+            getattr(own, f"{leaf}_{theirs}_l0").data.copy_(named[f"trunk.{ours}.{leaf}"])
+    first = tuple(one.contiguous() for one in state[:, :, : states * UNITS].split(UNITS, -1))
+    features = trunk.features(inputs[0]).view(STEPS, ENVS, -1)
+    outputs, _ = own(features, first if states > 1 else first[0])
+    wanted = nn.functional.linear(outputs.flatten(0, 1), named["policy.weight"], named["policy.bias"])
+    torch.testing.assert_close(found.output[0], wanted, rtol=1e-4, atol=1e-5)
+    assert network.on_host(parameters) is None
+    for t in range(STEPS):
+        rows = slice(t * ENVS, (t + 1) * ENVS)
+        step = network.heads(parameters, inputs[:, rows], Memory(state))
+        torch.testing.assert_close(step.output, found.output[:, rows], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(step.value, found.value[:, rows], rtol=1e-4, atol=1e-5)
+        state = step.memory
+
+
+@trunks
+def test_convolutions_before_a_cell_have_their_gradient_and_initial_weights(shared):
+    network = over_images("lstm", shared)
+    parameters = network.initial(torch.Generator().manual_seed(0))[None]
+    named = network._views(parameters[0])
+    weight = named["trunk.before.images.0.0.weight"].flatten(1)
+    small = weight.T @ weight
+    torch.testing.assert_close(small, 2.0 * torch.eye(len(small)), rtol=1e-4, atol=1e-5)
+    assert all(not named[name].any() for name in named if name.endswith("bias"))
+    inputs = IMAGES.trial(STEPS * ENVS)[None]
+    memory = Memory(torch.randn(1, ENVS, network.memory_width), torch.zeros(1, STEPS * ENVS) > 1)
+    linear = network.linearise(parameters, inputs, memory)
+    gradient = network._views(linear.vjp(Heads(*(torch.ones_like(head) for head in linear.heads[:3])))[0])
+    tops = ["trunk.before."] if shared else ["trunk.before.", "critic.trunk.before."]
+    for top in tops:
+        assert gradient[f"{top}images.0.0.weight"].any()
+        assert gradient[f"{top}joint.0.weight"].any()
+    assert network.units > 6 * 5 * 16
 
 
 @kinds

@@ -242,6 +242,31 @@ def test_a_policy_with_memory_takes_and_gives_its_state(trained: Trained) -> Non
     assert np.allclose(zeros[1], state[0], atol=1e-6)
 
 
+def test_memory_and_masks_beside_images_together(trained: Trained) -> None:
+    """Played by hand, episodes have the returns that evaluation found; every action is an allowed one."""
+    run_dir = trained(
+        env__id="tests.envs.probes:ProbeFlash-v0", env__kwargs={"given": "info"}, env__action_mask="info",
+        network__name="gru", network__before="impala_resnet", network__cell_size=8,
+        network__policy_gain=30.0, algo__minibatch_of="sequences",
+    ).dir  # fmt: skip
+    run, returns = rlcli.load(run_dir), []
+    for episode in range(6):
+        env = gymnasium.make("tests.envs.probes:ProbeFlash-v0", given="info", disable_env_checker=True)
+        observation, info = env.reset(seed=environment_seed(0, "evaluation", episode))
+        state, ended = None, False
+        while not ended:
+            action, state = run.act(observation, state, action_mask=info["action_mask"])
+            observation, reward, ended, _, info = env.step(action)
+        returns.append(float(reward))
+    assert evaluate_run(run_dir, episodes=6)["return_mean"] == sum(returns) / 6
+    batch, masks = np.stack([observation] * 3), np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    actions, states = run.act(batch, action_mask=masks)
+    assert (actions.tolist(), states.shape) == ([1, 0, 2], (3, 16))
+    assert run.act(batch, states, action_mask=masks)[0].tolist() == [1, 0, 2]
+    with pytest.raises(UserError, match=r"has env\.action_mask=info: act needs action_mask=info"):
+        run.act(observation, state)
+
+
 def test_a_state_of_another_policy_is_refused(trained: Trained) -> None:
     changes = {"network__name": "gru", "network__cell_size": 16, "algo__minibatch_of": "sequences"}
     run = rlcli.load(trained(**changes).dir)

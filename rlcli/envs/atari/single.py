@@ -1,6 +1,6 @@
 """Single Atari games with the preprocessing of ale-py's vector environment, to the same bit.
 
-For what that does not take: game modes, difficulties, `env.backend=gymnasium`. Actions that are repeated,
+For what that does not take: game modes, difficulties, wrappers, `env.backend=gymnasium`. Repeated actions,
 the number of no-ops and every frame are equal for equal seeds.
 
 Shapes: R runs, N environments of one run.
@@ -129,8 +129,16 @@ class SingleGames(GymnasiumVectorEnv):
         found = np.zeros((self.num_runs, self.num_envs), np.int64)
         for run, envs in enumerate(self._envs):
             if run not in self.failures:
-                found[run] = [getattr(env, "lives", 0) for env in envs]
+                found[run] = [_lives(env) for env in envs]
         return found
+
+
+def _lives(env: Env) -> int:
+    """Lives left in a game inside wrappers; 0 where one hides it, as of games without lives."""
+    layer: Any = env
+    while layer is not None and not isinstance(layer, SingleGame):
+        layer = getattr(layer, "env", None)
+    return 0 if layer is None else layer.lives
 
 
 def _noops(seed: int, limit: int) -> int:

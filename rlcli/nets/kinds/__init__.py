@@ -1,8 +1,9 @@
 """The kinds of network, one module each: `network.name=NAME` is the module NAME of this folder.
 
-A module has the functions `network(config, encoder, outputs, free) -> Network`, which allocates nothing, and
-`obstacle(encoder) -> str | None`, why observations cannot be read, and `SMALLEST`, the encoder of the
-smallest observations that its networks read. Its yaml is conf/network/NAME.yaml.
+A module has the functions `network(config, encoder, outputs, free) -> Network`, which allocates nothing,
+`smallest(config) -> Encoder`, that of the smallest observations that the network reads, and
+`obstacle(config, encoder) -> str | None`, why it cannot read observations. Its yaml is
+conf/network/NAME.yaml.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
 class Kind(Protocol):
     """Makes a network over encoded observations, of D policy outputs and F free policy parameters."""
 
-    SMALLEST: Encoder
-
     def network(self, config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
         """The network of a config's section."""
 
-    def obstacle(self, encoder: Encoder) -> str | None:
-        """Why its networks cannot read what an encoder makes; None: they can."""
+    def smallest(self, config: NetworkConfig) -> Encoder:
+        """The encoder of the smallest observations that the network reads."""
+
+    def obstacle(self, config: NetworkConfig, encoder: Encoder) -> str | None:
+        """Why the network cannot read what an encoder makes; None: it can."""
 
 
 def make_network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
@@ -33,15 +35,19 @@ def make_network(config: NetworkConfig, encoder: Encoder, outputs: int, free: in
     return _kind(config.name).network(config, encoder, outputs, free)
 
 
-def obstacle(name: str, encoder: Encoder) -> str | None:
-    """Why networks of this name cannot read observations."""
-    return _kind(name).obstacle(encoder)
+def smallest(config: NetworkConfig) -> Encoder:
+    """The encoder of the smallest observations that the network of a config's section reads."""
+    return _kind(config.name).smallest(config)
+
+
+def obstacle(config: NetworkConfig, encoder: Encoder) -> str | None:
+    """Why the network of a config's section cannot read observations."""
+    return _kind(config.name).obstacle(config, encoder)
 
 
 def smallest_network(config: NetworkConfig) -> Network:
     """The network over the smallest observations it reads, with one output: no environment has a smaller."""
-    kind = _kind(config.name)
-    return kind.network(config, kind.SMALLEST, 1, 0)
+    return make_network(config, smallest(config), 1, 0)
 
 
 def _kind(name: str) -> Kind:

@@ -1,23 +1,24 @@
-"""network=gru: multilayer perceptrons, a recurrent cell after each, and linear heads."""
+"""network=gru: layers or convolutions, a recurrent cell behind them, and linear heads."""
 
 from __future__ import annotations
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.kinds import mlp
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
+from rlcli.nets.recurrent import before
 from rlcli.nets.recurrent.network import recurrent
-from rlcli.nets.recurrent.perceptron import Perceptron
-
-SMALLEST = Encoder("box", 1, normalize=False)
 
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
-    """GRUs behind layers of `network.hidden`."""
-    before = Perceptron(encoder.width, config.hidden, config.activation)
-    return recurrent("gru", config, before, encoder, outputs, free)
+    """GRUs behind what `network.before` names."""
+    return recurrent("gru", config, encoder, outputs, free)
 
 
-def obstacle(encoder: Encoder) -> str | None:
-    """Why observations cannot be read: as an MLP's, whose layers come before the cell."""
-    return mlp.obstacle(encoder)
+def smallest(config: NetworkConfig) -> Encoder:
+    """The smallest observations that what is before the cell reads."""
+    return before.smallest(config)
+
+
+def obstacle(config: NetworkConfig, encoder: Encoder) -> str | None:
+    """Why what is before the cell cannot read observations."""
+    return before.obstacle(config, encoder)

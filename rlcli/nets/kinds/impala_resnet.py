@@ -17,7 +17,6 @@ SECTIONS = (16, 32, 32)
 """Channels of each section, which halves height and width."""
 SMALLEST_SIZE = 2
 """Pixels: every layer is padded, but a single pixel has no neighbours."""
-SMALLEST = PixelEncoder("box", 0, normalize=False, images=(Image((1, SMALLEST_SIZE, SMALLEST_SIZE)),))
 
 
 class Residual(nn.Module):
@@ -53,6 +52,11 @@ def convolutions(channels: int) -> nn.Module:
     return nn.Sequential(*layers, nn.ReLU(inplace=True))
 
 
-def obstacle(encoder: Encoder) -> str | None:
+def smallest(_: NetworkConfig) -> Encoder:
+    """A grey image of the smallest size."""
+    return PixelEncoder("box", 0, normalize=False, images=(Image((1, SMALLEST_SIZE, SMALLEST_SIZE)),))
+
+
+def obstacle(_: NetworkConfig, encoder: Encoder) -> str | None:
     """Why observations cannot be read."""
     return cnn.obstacle(encoder, SMALLEST_SIZE)

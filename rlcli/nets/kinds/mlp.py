@@ -9,8 +9,6 @@ from rlcli.nets.pixels import PixelEncoder
 from rlcli.nets.stacked.layout import Initialisation, Layout
 from rlcli.nets.stacked.mlp import MLP
 
-SMALLEST = Encoder("box", 1, normalize=False)
-
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """Stacked multilayer perceptrons with written-out passes."""
@@ -25,7 +23,12 @@ def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) ->
     return MLP(layout, encoder, initialisation)
 
 
-def obstacle(encoder: Encoder) -> str | None:
+def smallest(_: NetworkConfig) -> Encoder:
+    """One number."""
+    return Encoder("box", 1, normalize=False)
+
+
+def obstacle(_: NetworkConfig, encoder: Encoder) -> str | None:
     """Why observations cannot be read: an MLP would flatten images and lose which pixels are neighbours."""
     if not isinstance(encoder, PixelEncoder):
         return None

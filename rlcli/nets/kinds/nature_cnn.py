@@ -16,7 +16,6 @@ from rlcli.nets.pixels import Image, PixelEncoder
 
 SMALLEST_SIZE = 36
 """Pixels: the last convolution then gives one place."""
-SMALLEST = PixelEncoder("box", 0, normalize=False, images=(Image((1, SMALLEST_SIZE, SMALLEST_SIZE)),))
 
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
@@ -36,6 +35,11 @@ def convolutions(channels: int) -> nn.Module:
     )
 
 
-def obstacle(encoder: Encoder) -> str | None:
+def smallest(_: NetworkConfig) -> Encoder:
+    """A grey image of the smallest size."""
+    return PixelEncoder("box", 0, normalize=False, images=(Image((1, SMALLEST_SIZE, SMALLEST_SIZE)),))
+
+
+def obstacle(_: NetworkConfig, encoder: Encoder) -> str | None:
     """Why observations cannot be read."""
     return cnn.obstacle(encoder, SMALLEST_SIZE)

@@ -28,12 +28,8 @@ CELLS: dict[str, ModuleType] = {"gru": gru, "lstm": lstm}
 class Before(Protocol):
     """What a trunk has before its cell: a function of single rows."""
 
-    @property
-    def features(self) -> int:
-        """H."""
-
-    def module(self) -> nn.Module:
-        """Rows [B, ...] -> features [B, H], with torch's own initial weights."""
+    def module(self) -> tuple[nn.Module, int]:
+        """Rows [B, ...] -> features [B, H], with torch's own initial weights; and H."""
 
     def on_host(self, parts: Mapping[str, Array]) -> Callable[[Array], Array] | None:
         """The same in numpy, by parameters [K, R, ...]: rows [R, N, ...] -> [K, R, N, H]; None: in torch."""
@@ -72,8 +68,8 @@ class Trunk(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.before = shape.before.module()
-        self.inputs = nn.Linear(shape.before.features, shape.gates)
+        self.before, features = shape.before.module()
+        self.inputs = nn.Linear(features, shape.gates)
         self.state = nn.Linear(shape.units, shape.gates)
         bound = shape.units**-0.5
         for parameter in (*self.inputs.parameters(), *self.state.parameters()):

@@ -16,7 +16,8 @@ from rlcli.nets.module import FREE, ModuleNetwork
 from rlcli.nets.network import OnHost
 from rlcli.nets.observations import Encoder
 from rlcli.nets.recurrent.acting import acting
-from rlcli.nets.recurrent.modules import Before, Recurrent, Shape, orthogonal
+from rlcli.nets.recurrent.before import before
+from rlcli.nets.recurrent.modules import Recurrent, Shape, orthogonal
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class RecurrentNetwork(ModuleNetwork):
 
 
 def recurrent(
-    cell: str, config: NetworkConfig, before: Before, encoder: Encoder, outputs: int, free: int
+    cell: str, config: NetworkConfig, encoder: Encoder, outputs: int, free: int
 ) -> RecurrentNetwork:
-    """A cell of `network.cell_size` after `before`; allocates nothing."""
-    shape = Shape(before, cell, config.cell_size, outputs, config.shared)
+    """A cell of `network.cell_size` after what `network.before` names; allocates nothing."""
+    shape = Shape(before(config, encoder), cell, config.cell_size, outputs, config.shared)
     return RecurrentNetwork(
         partial(module, shape, config),
         encoder,

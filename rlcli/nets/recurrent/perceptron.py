@@ -35,17 +35,12 @@ class Perceptron:
     hidden: tuple[int, ...]
     activation: str
 
-    @property
-    def features(self) -> int:
-        """H."""
-        return self.hidden[-1] if self.hidden else self.inputs
-
-    def module(self) -> nn.Module:
+    def module(self) -> tuple[nn.Module, int]:
         """See `Before`."""
         layers: list[nn.Module] = []
         for width, size in pairwise((self.inputs, *self.hidden)):
             layers += [nn.Linear(width, size), MODULES[self.activation]()]
-        return nn.Sequential(*layers)
+        return nn.Sequential(*layers), (self.inputs, *self.hidden)[-1]
 
     def on_host(self, parts: Mapping[str, Array]) -> Callable[[Array], Array]:
         """See `Before`."""
