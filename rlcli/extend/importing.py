@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from rlcli.config import extensions
 from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition
@@ -48,13 +49,28 @@ def start(imports: Iterable[str] = ()) -> None:
 def load(module: str, asked: str) -> None:
     """Imports a module because of `asked`, which begins the message if that fails."""
     with _named(module):
-        known = set(gymnasium.registry)
+        known = dict(gymnasium.registry)
         import_for(asked, module)
+        _check_replaced(asked, module, known)
         for name in gymnasium.registry:
             if name not in known:
                 place = str(getattr(sys.modules.get(module), "__file__", None) or module)
                 own = Addition("environment", name, module, place)
                 ADDITIONS.setdefault(("environment", name), own)
+
+
+def _check_replaced(asked: str, module: str, known: Mapping[str, EnvSpec]) -> None:
+    """Raises `UserError` where a module took ids of other environments, which get them back."""
+    taken = [name for name, spec in known.items() if gymnasium.registry.get(name) != spec]
+    gymnasium.registry.update({name: known[name] for name in taken})
+    if taken:
+        raise UserError(
+            *(
+                f"{asked}: {module} registers the environment {name!r}, which there is already."
+                for name in taken
+            ),
+            hint="Choose another id, such as My-v0.",
+        )
 
 
 def complete(config: RunConfig) -> RunConfig:

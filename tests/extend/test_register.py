@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gymnasium
 import pytest
 
 from rlcli.config.compose import compose
 from rlcli.errors import UserError
+from tests.cli.conftest import Rlcli
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
 
 
@@ -76,3 +78,21 @@ def test_a_module_cannot_take_the_name_of_another(write: Write) -> None:
         write(NETWORK, name="other")
     with pytest.raises(UserError, match=r"other.py:\d+: metric 'mine/spread' is registered already, at mine"):
         write(METRIC, name="other")
+
+
+def test_a_module_cannot_take_the_id_of_another_environment(write: Write) -> None:
+    """Neither one of Gymnasium's, nor would rlcli's own version of it be used in silence."""
+    before = gymnasium.registry["CartPole-v1"]
+    source = "import gymnasium\n\n\ngymnasium.register('CartPole-v1', 'mine:Mine')\n"
+    with pytest.raises(UserError, match=r"--import mine: mine registers the environment 'CartPole-v1'"):
+        write(source)
+    assert gymnasium.registry["CartPole-v1"] is before
+
+
+def test_an_algorithm_is_explained(write: Write, rlcli: Rlcli) -> None:
+    write(ALGORITHM, load=False)
+    ended = rlcli("explain", "--import", "mine", "damped")
+    assert ended.code == 0
+    assert ended.out.startswith("algo=damped\n  Damped ratios.")
+    assert "settings: rlcli train --import mine algo=damped --cfg job" in ended.out
+    assert "code: mine.py:" in ended.out
