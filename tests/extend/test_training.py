@@ -143,15 +143,28 @@ FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
         ),
         (FORWARD, "raise ValueError('no')", r"raised for 3 observations of 4 numbers: mine.py:\d+: ValueErr"),
         ("nn.Linear(inputs, 1)", "nn.BatchNorm1d(inputs)", "has buffers .critic.running_mean"),
+        (
+            "self.critic = ",
+            "self.scale = torch.ones(1); self.critic = ",
+            "keeps the tensor scale beside its par",
+        ),
+        (
+            "nn.Linear(inputs, 1)",
+            "nn.Linear(inputs, 1); next(self.critic.parameters()).data.fill_(random.random())",
+            "has other initial weights when it is made again",
+        ),
         ("return Two(", "return (", "gave tuple, expected a torch.nn.Module"),
         ("return Two(", "return missing(", "cannot be made: mine.py:17: NameError"),
         (FORMULA, "return ratio.mean()", r"mine.py:\d+: algo.surrogate=damped gave a tensor of shape \(\)"),
         (FORMULA, "return 3.0", r"algo.surrogate=damped gave float, expected a tensor of shape \(1, 8\)"),
+        (FORMULA, "return ratio.detach() * advantages", "without a slope by log_prob"),
+        (FORMULA, "advantages -= 1.0; return ratio * advantages", "changed a tensor that it was called with"),
+        (FORMULA, "return ratio * torch.rand(1)", "gave other values when it was called again"),
         (FORMULA, "return ratio * hyper.dampin", r"raised mine.py:\d+: AttributeError: dampin is no hyperp"),
     ],
 )
 def test_what_fails_at_once_fails_before_training(write: Write, old: str, new: str, message: str) -> None:
-    source = NETWORK + ALGORITHM
+    source = NETWORK + ALGORITHM + "\nimport random\n\nimport torch\n"
     assert old in source
     write(source.replace(old, new))
     [fault] = own_code_works(config(), {})
