@@ -168,8 +168,8 @@ def _made(factory: Callable[[], Any], about: str) -> nn.Module:
     ]
     if beside:
         raise UserError(
-            f"{about} keeps the tensor {beside[0]} beside its parameters, which no checkpoint has; compute it "
-            "in forward, or make it a parameter."
+            f"{about} keeps the tensor {beside[0]} beside its parameters, which no checkpoint has; compute "
+            "it in forward, or make it a parameter."
         )
     wrong = [name for name, one in module.named_parameters() if one.dtype is not torch.float32]
     if wrong:
