@@ -54,6 +54,11 @@ def test_keys_of_our_networks_have_no_effect(write: Write) -> None:
         (NETWORK.replace('"two"', '"Two"'), "needs a name of lower-case letters"),
         (NETWORK.replace('{"width"', '{"depth"'), "it is called with .*depth.*, and does not take that"),
         (NETWORK.replace("Setting(8", "Setting(0"), "the default 0, which is not >= 1"),
+        (NETWORK.replace("Setting(8", "Setting(float('nan')").replace(", ge=1", ""), "must be finite"),
+        (
+            NETWORK.replace('Setting(8, "Width.", ge=1)', 'Setting("a", "Width.", choices=("b", "c"))'),
+            "the key 'width' has the default 'a': choose from b, c",
+        ),
         (NETWORK.replace('rlcli.Setting(8, "Width.", ge=1)', "8"), "is declared as rlcli.Setting"),
         (NETWORK.replace("two, ", "3, "), r"mine.py:\d+: expected a function or class, not 3"),
         (ALGORITHM.replace('"damped"', '"trpo"'), "algo 'trpo' is rlcli's own"),
