@@ -12,6 +12,7 @@ import torch
 from rlcli.backends import kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
+from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import build
 from rlcli.envs import registry
@@ -124,6 +125,16 @@ def test_kernels_do_not_cover_them_and_say_so(write: Write, key: str, changes: d
     choice = kernel.choose(one, registry.describe(one.env))
     assert choice.kernel == "torch"
     assert choice.reason.startswith(f"{key}=")
+
+
+def test_actions_of_own_networks_are_squashed_and_deviate_by_state_too(write: Write) -> None:
+    """Both are of the policy's distribution, not of the network; the state's deviations are outputs of it."""
+    write(NETWORK)
+    words = ["network=two", "env=Pendulum-v1", "network.squash=tanh", "network.log_std=state", "tuned=none"]
+    chosen = compose([*words, "algo.rollout_steps=8", "algo.minibatches=2", "env.num_envs=2"]).config
+    assert list(own_code_works(chosen, {})) == []
+    [tensors] = trained(chosen, updates=1)
+    assert tensors["train.policy.parameters"].isfinite().all()
 
 
 FORWARD = "return self.actor(observations), self.critic(observations).squeeze(-1)"
