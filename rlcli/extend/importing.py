@@ -17,10 +17,10 @@ import gymnasium
 from gymnasium.envs.registration import EnvSpec
 
 from rlcli.config import extensions
-from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition
+from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition, is_chosen, owner
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, flatten
-from rlcli.config.values import convert
+from rlcli.config.values import RejectedValue, convert, display
 from rlcli.envs.construct import import_for
 from rlcli.errors import UserError
 
@@ -76,8 +76,11 @@ def _check_replaced(asked: str, module: str, known: Mapping[str, EnvSpec]) -> No
 def complete(config: RunConfig) -> RunConfig:
     """A config read from a file, its modules imported and its values checked against what they declare.
 
+    A key that a module did not declare yet when the file was written has its default.
+
     Raises:
-        UserError: a module cannot be imported, or does not register what the config names.
+        UserError: a module cannot be imported, does not register what the config names, or does not admit a
+            value of it any more.
     """
     if not config.imports:
         return config
@@ -90,7 +93,19 @@ def complete(config: RunConfig) -> RunConfig:
         raise UserError(
             f"{', '.join(config.imports)} registers no {', '.join(lost)}; it did when the run was made."
         )
-    return build({name: convert(KEYS[name], value) for name, value in flat.items()})
+    declared = {name: key.default for name, key in KEYS.items() if owner(name) and is_chosen(name, flat)}
+    converted, faults = {}, []
+    for name, value in (declared | flat).items():
+        try:
+            converted[name] = convert(KEYS[name], value)
+        except RejectedValue as error:
+            faults.append(
+                f"{', '.join(config.imports)} does not take {name}={display(value)} any more, with which the "
+                f"run was made: {error}."
+            )
+    if faults:
+        raise UserError(*faults)
+    return build(converted)
 
 
 def forget_compositions() -> None:

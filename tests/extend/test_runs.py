@@ -79,6 +79,24 @@ def test_a_module_that_lost_its_network_is_told(run: Path, rlcli: Rlcli, forget:
     assert "mine registers no network.name=two" in ended.err
 
 
+def test_a_module_that_changed_its_keys(run: Path, rlcli: Rlcli, forget: Forget) -> None:
+    """A new one has its default; a value that is not admitted any more is told."""
+    forget()
+    deeper = NETWORK.replace("outputs, width):\n    return", "outputs, width, depth):\n    return").replace(
+        'keys={"width"', 'keys={"depth": rlcli.Setting(1, "Depth."), "width"'
+    )
+    Path("mine.py").write_text(deeper + ALGORITHM + METRIC)
+    assert rlcli("eval", str(run), "-n", "1").code == 0
+    forget()
+    Path("mine.py").write_text(
+        NETWORK.replace("Setting(8", "Setting(16").replace("ge=1", "ge=16") + ALGORITHM
+    )
+    ended = rlcli("eval", str(run))
+    assert ended.code == 2
+    assert "mine does not take network.two.width=8 any more" in ended.err
+    assert "must be >= 16" in ended.err
+
+
 def test_jobs_whose_module_a_worker_does_not_find_fail_with_its_name(tmp_path: Path) -> None:
     lost = dataclasses.replace(RunConfig(), imports=("no_such_module",))
     events: list[Any] = []
