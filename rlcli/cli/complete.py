@@ -180,7 +180,7 @@ def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: A
 
 def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The run first, then the keys a resumed run may change."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from _runs(words, current)
         return
     name, assigned, value = current.partition("=")
@@ -199,7 +199,7 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 def _forked(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The run first, then the keys a fork may change."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from _runs(words, current)
         return
     kept = ("network", "tuned", "experiment", "sweep", "schedule_past")
@@ -210,7 +210,7 @@ def _forked(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The subcommand first, then the sweep."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         commands = _command().commands["sweep"].commands
         yield from ((name, command.get_short_help_str()) for name, command in commands.items())
         return
@@ -245,7 +245,7 @@ def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
 def _parts(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     from rlcli.cli.new import Part
 
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from ((part.value, "") for part in Part)
 
 
@@ -286,6 +286,16 @@ def _flags(verb: str | None) -> Iterator[Candidate]:
             if flag.startswith("--"):
                 yield flag, getattr(parameter, "help", None) or ""
     yield "--help", "Show this message and exit."
+
+
+def _positional(words: Sequence[str]) -> list[str]:
+    """The words that are neither flags nor values of flags."""
+    takes_value = {*_AFTER_FLAG, *_FIELDS}
+    return [
+        word
+        for before, word in zip(("", *words), words, strict=False)
+        if not word.startswith("-") and before not in takes_value
+    ]
 
 
 def _flag_value(words: Sequence[str], flag: str) -> str | None:
