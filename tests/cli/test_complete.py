@@ -90,7 +90,7 @@ def words(line: str, current: str) -> list[str]:
             ["algo.clip=", "algo.clip_schedule=", "algo.clip_high=", "algo.clip_dual="],
         ),
         ("fork --at best", "la", ["last"]),
-        ("fork --at best last", "la", ["lag="]),
+        ("fork --at best last", "la", ["lag=0", "lag="]),
         ("resume --import mine", "la", ["last"]),
         ("fork last", "network.", []),
         ("fork last --at", "b", ["best"]),
