@@ -15,9 +15,10 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.envs.user_code import located, place_of_definition
-from rlcli.errors import UserError
+from rlcli.errors import RlcliError, UserError
 from rlcli.extend import faults
 from rlcli.extend.tables import ALGORITHMS
+from rlcli.learner.algorithm import Improvement, Start, StepRule
 from rlcli.learner.batch import Transitions
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.maths.surrogates import Objective
@@ -83,6 +84,32 @@ def own_targets(name: str) -> Callable[[Any, Hyperparameters, Transitions], tupl
         return advantages, targets
 
     return estimate
+
+
+def own_step_rule(name: str) -> StepRule:
+    """The step rule of an algorithm, its result checked; it takes all runs, and fails for all of them.
+
+    The rule that is returned raises `RlcliError` with the place of the user's function.
+    """
+    function, about = ALGORITHMS[name].step_rule, _about(name, "step_rule")
+    assert function is not None
+
+    def improve(start: Start) -> Improvement:
+        try:
+            found: Any = function(start)
+        except Exception as error:
+            raise RlcliError(f"{about} raised {located(error)}") from error
+        if not isinstance(found, Improvement):
+            raise RlcliError(f"{about} gave {type(found).__name__}, expected an Improvement.")
+        given, moved = start.parameters, found.parameters
+        if moved.shape != given.shape or moved.dtype is not given.dtype:
+            raise RlcliError(
+                f"{about} gave parameters of shape {tuple(moved.shape)} ({moved.dtype}), expected "
+                f"{tuple(given.shape)} ({given.dtype})."
+            )
+        return found
+
+    return improve
 
 
 def less(objective: Objective, penalty: Objective) -> Objective:

@@ -16,6 +16,7 @@ from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import build
 from rlcli.envs import registry
+from rlcli.errors import RlcliError
 from rlcli.learner.hyperparameters import hyperparameters
 from rlcli.learner.table import algorithm
 from rlcli.sweeps.preflight import own_code_works
@@ -137,6 +138,12 @@ def test_actions_of_own_networks_are_squashed_and_deviate_by_state_too(write: Wr
     assert tensors["train.policy.parameters"].isfinite().all()
 
 
+PLAIN = {
+    "network.name": "mlp",
+    "algo.surrogate": "clipped",
+    "algo.step_rule": "stepped",
+    "compute.kernel": "torch",
+}
 FORWARD = "return self.actor(observations), self.critic(observations).squeeze(-1)"
 FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
 
@@ -233,3 +240,41 @@ def test_a_metric_that_fails_fails_its_run(write: Write) -> None:
     assert re.search(
         r"mine.py:\d+: the metric mine/spread raised mine.py:\d+: ZeroDivisionError", str(failure.error)
     )
+
+
+STEP = """
+import rlcli
+from rlcli.learner.sgd import sgd
+
+
+def stepped(start):
+    return sgd(start)
+
+
+rlcli.register_algorithm("stepped", "Ours.", step_rule=stepped)
+"""
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("raise KeyError('no')", r"mine.py:6: algo.step_rule=stepped raised mine.py:7: KeyError"),
+        ("return 3", "algo.step_rule=stepped gave int, expected an Improvement"),
+        (
+            "return sgd(start)._replace(parameters=start.parameters[:, :3])",
+            r"gave parameters of shape \(1, 3\) .* expected \(1, \d+\)",
+        ),
+    ],
+)
+def test_a_step_rule_that_fails_is_named(write: Write, new: str, message: str) -> None:
+    write(STEP.replace("return sgd(start)", new))
+    session = NativeSession([config(**PLAIN)])
+    with pytest.raises(RlcliError, match=message):
+        session.update()
+
+
+def test_a_step_rule_of_ones_own_trains(write: Write) -> None:
+    write(STEP)
+    ours = config(**PLAIN | {"algo.step_rule": "sgd", "imports": ()})
+    [own], [other] = trained(config(**PLAIN)), trained(ours)
+    assert all(torch.equal(own[name], other[name]) for name in other)
