@@ -156,6 +156,7 @@ def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]
 
 def import_for(env_id: str, module: str) -> None:
     """Imports a module that a setting names; a failure is a `UserError` that begins with `env_id`."""
+    _check_no_path(env_id, module)
     try:
         _import(module)
     except ModuleNotFoundError as error:
@@ -173,6 +174,16 @@ def import_for(env_id: str, module: str) -> None:
     except BaseException as error:
         contained(error, module)
         raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
+
+
+def _check_no_path(env_id: str, module: str) -> None:
+    """Raises `UserError` where a file is named in place of a module."""
+    path = Path(module)
+    if "/" in module or (module.endswith(".py") and path.is_file()):
+        folder = "" if path.parent == Path() else f", with PYTHONPATH={path.parent}"
+        raise UserError(
+            f"{env_id}: {module} is a path, not the name of a module; give that{folder}: {path.stem}."
+        )
 
 
 def _import(module: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import gymnasium
 import pytest
 
 from rlcli.config.compose import compose
 from rlcli.errors import UserError
+from rlcli.extend import importing
 from tests.cli.conftest import Rlcli
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
 
@@ -101,3 +104,19 @@ def test_an_algorithm_is_explained(write: Write, rlcli: Rlcli) -> None:
     assert ended.out.startswith("algo=damped\n  Damped ratios.")
     assert "settings: rlcli train --import mine algo=damped --cfg job" in ended.out
     assert "code: mine.py:" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("mine.py", "mine.py is a path, not the name of a module; give that: mine."),
+        ("code/mine.py", "give that, with PYTHONPATH=code: mine."),
+        ("./mine", "is a path, not the name of a module; give that: mine."),
+    ],
+)
+def test_a_path_is_no_module(write: Write, given: str, told: str) -> None:
+    write(NETWORK, load=False)
+    with pytest.raises(UserError) as caught:
+        importing.start([given])
+    assert told in caught.value.faults[0]
+    assert "mine" not in sys.modules
