@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import gymnasium
 import pytest
 
 from rlcli.config.compose import compose
+from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import UserError
 from rlcli.extend import importing
 from tests.cli.conftest import Rlcli
@@ -120,3 +122,21 @@ def test_a_path_is_no_module(write: Write, given: str, told: str) -> None:
         importing.start([given])
     assert told in caught.value.faults[0]
     assert "mine" not in sys.modules
+
+
+@pytest.mark.broken_by(
+    "own keys begin a section anew",
+    "config/serialise.py",
+    "if last[section] == name:",
+    'if name == "wandb.group":',
+)
+def test_a_config_is_read_with_and_without_its_module(write: Write, forget: Callable[[], None]) -> None:
+    write(NETWORK, ALGORITHM)
+    config = compose(
+        ["network=two", "network.two.width=3", "algo=damped", "env.wrappers=[hide_velocities]"]
+    ).config
+    text = to_yaml(config)
+    assert from_yaml(text) == config
+    forget()
+    assert from_yaml(text).own == {"network.two.width": 3, "algo.damped.damping": 0.5}
+    assert to_yaml(from_yaml(text)) == text
