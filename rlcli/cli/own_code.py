@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 
 from rlcli.config.extensions import GROUP, VARIABLE
 
@@ -15,7 +15,7 @@ def import_own_code(imports: Sequence[str]) -> None:
     Raises:
         UserError: one is not there or raises, or registers what it must not.
     """
-    if imports or os.environ.get(VARIABLE) or entry_points(group=GROUP):
+    if imports or os.environ.get(VARIABLE) or importlib.metadata.entry_points(group=GROUP):
         from rlcli.extend.importing import start
 
         start(imports)
