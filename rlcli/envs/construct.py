@@ -21,7 +21,7 @@ from gymnasium.error import DependencyNotInstalled
 from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
 from rlcli.envs.untrusted import contained, surroundings_kept
 from rlcli.envs.user_code import located
-from rlcli.errors import UserError, unknown
+from rlcli.errors import UserError, nearest, unknown
 from rlcli.extras import OF_REQUIREMENT, install_command
 from rlcli.text import message_of, shown
 
@@ -165,9 +165,12 @@ def import_for(env_id: str, module: str) -> None:
                 f"{env_id}: importing {module} needs the module {error.name!r}, which is not installed.",
                 hint=f"Install it, for example: pip install {error.name}",
             ) from error
+        near = nearest(module, sorted(path.stem for path in Path.cwd().glob("*.py")), count=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        install = f"Install the package that contains it, for example: pip install {module.partition('.')[0]}"
         raise UserError(
-            f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
-            hint=f"Install the package that contains it, for example: pip install {module.partition('.')[0]}",
+            f"{env_id}: there is no module {module!r} on the Python path or in the current directory.{guess}",
+            hint=None if near else install,
         ) from error
     except UserError:
         raise

@@ -113,6 +113,7 @@ def test_an_algorithm_is_explained(write: Write, rlcli: Rlcli) -> None:
     [
         ("mine.py", "mine.py is a path, not the name of a module; give that: mine."),
         ("code/mine.py", "give that, with PYTHONPATH=code: mine."),
+        ("mime", "in the current directory. Did you mean 'mine'?"),
         ("./mine", "is a path, not the name of a module; give that: mine."),
     ],
 )
