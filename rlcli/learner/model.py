@@ -13,7 +13,7 @@ from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.extend.tables import NETWORKS
 from rlcli.learner.algorithm import Algorithm
-from rlcli.learner.own_network import own_network
+from rlcli.learner.own_network import own_network, own_obstacle
 from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
@@ -59,7 +59,7 @@ def readable(config: RunConfig, spec: EnvSpec) -> Encoder:
         UserError: it cannot, with the networks that can.
     """
     name, encoder = config.network.name, _encoder(config, spec.observation)
-    reason = None if name in NETWORKS else obstacle(name, encoder)
+    reason = own_obstacle(encoder) if name in NETWORKS else obstacle(name, encoder)
     if reason is not None:
         able = [other for other in kinds_of_network() if obstacle(other, encoder) is None]
         hint = f"Choose network={' or network='.join(able)}." if able else None

@@ -23,6 +23,7 @@ from rlcli.extend import faults, spaces
 from rlcli.extend.tables import NETWORKS
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.observations import Encoder
+from rlcli.nets.pixels import PixelEncoder
 
 
 def own_network(config: RunConfig, spec: EnvSpec, encoder: Encoder, outputs: int, free: int) -> OwnNetwork:
@@ -50,6 +51,14 @@ def own_network(config: RunConfig, spec: EnvSpec, encoder: Encoder, outputs: int
         described=described,
         outputs=outputs,
     )
+
+
+def own_obstacle(encoder: Encoder) -> str | None:
+    """Why networks of the user's own cannot read what an encoder makes; None: they can."""
+    if not isinstance(encoder, PixelEncoder):
+        return None
+    images = "; ".join(image.text for image in encoder.images)
+    return f"its observations are images ({images}), and networks of one's own read vectors of numbers"
 
 
 def check_own_network(network: OwnNetwork) -> None:

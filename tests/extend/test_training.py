@@ -266,6 +266,17 @@ rlcli.register_algorithm("stepped", "Ours.", step_rule=stepped)
         ),
     ],
 )
+def test_images_are_refused(write: Write) -> None:
+    """They are rows of bytes within rlcli, of which a module would see none of the pixels."""
+    write(NETWORK)
+    pixels = config(**{"env.id": "tests.envs.probes:ProbeBrighter-v0", "env.kwargs": {}})
+    [fault] = own_code_works(pixels, {})
+    assert (
+        "network=two cannot read tests.envs.probes:ProbeBrighter-v0: its observations are images"
+        in fault.text
+    )
+
+
 def test_a_step_rule_that_fails_is_named(write: Write, new: str, message: str) -> None:
     write(STEP.replace("return sgd(start)", new))
     session = NativeSession([config(**PLAIN)])
