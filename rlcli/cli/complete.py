@@ -21,7 +21,7 @@ from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
 from rlcli.store.directory import LISTED, list_runs, runs_root
-from rlcli.streams import out
+from rlcli.streams import out, prints_apart
 from rlcli.text import visible
 
 BREAKS = "=:"
@@ -32,7 +32,15 @@ Candidate = tuple[str, str]
 
 
 def answer(shell: str, variables: Mapping[str, str]) -> int:
-    """Print the candidates in the form Typer's script for that shell wants; the exit code."""
+    """Print the candidates in the form Typer's script for that shell wants; the exit code.
+
+    What modules of the user's print when they are imported is no candidate.
+    """
+    with prints_apart():
+        return _answer(shell, variables)
+
+
+def _answer(shell: str, variables: Mapping[str, str]) -> int:
     if shell == "bash":
         words, current, kept = _bash_words(variables)
         lines = [word[kept:] for word, _ in candidates(words, current)]

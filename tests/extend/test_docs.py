@@ -78,7 +78,7 @@ def test_what_new_writes_passes_as_written(part: str, name: str, workplace: Path
         (("algorithm", "clipped"), "algorithm 'clipped' is rlcli's own"),
         (("network", "My-Net"), "Such as: rlcli new network my_net"),
         (("network", "class"), "cannot be the name of a module"),
-        (("environment", "none"), "cannot be the name of a module"),
+        (("environment", "none"), "Such as: rlcli new environment my_none"),
         (("network", "random"), "Python has a module 'random' already"),
         (("netwrk", "mine"), "Did you mean 'network'?"),
     ],

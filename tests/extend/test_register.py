@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 
@@ -141,3 +143,16 @@ def test_a_config_is_read_with_and_without_its_module(write: Write, forget: Call
     forget()
     assert from_yaml(text).own == {"network.two.width": 3, "algo.damped.damping": 0.5}
     assert to_yaml(from_yaml(text)) == text
+
+
+def test_prints_of_a_module_are_no_candidates(write: Write) -> None:
+    """In a process of its own, as a shell asks."""
+    write("print('a print')\n", NETWORK, load=False)
+    asked = {"_RLCLI_COMPLETE": "complete_bash", "COMP_WORDS": "rlcli\ntrain\n--import\nmine\nnetwork.tw"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "rlcli"],
+        env=os.environ | asked | {"COMP_CWORD": "4"},
+        text=True,
+        capture_output=True,
+    )
+    assert ended.stdout.split() == ["network.two.width=8", "network.two.width="]
