@@ -99,7 +99,7 @@ def read_source(run_dir: Path, at: Which = "last", imports: Sequence[str] = ()) 
     kept = checkpoints.updates
     if not kept:
         raise UserError(
-            f"{run_dir} has no checkpoint to fork from: it is {about['status']}, and its directory holds none.",
+            f"{run_dir} has no checkpoint to fork from: it is {about['status']}, and has none.",
             hint=f"Train it further first: rlcli resume {run_dir}",
         )
     if isinstance(at, int) and at not in kept:
