@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
@@ -94,7 +95,8 @@ def complete(config: RunConfig) -> RunConfig:
             f"{', '.join(config.imports)} registers no {', '.join(lost)}; it did when the run was made."
         )
     declared = {name: key.default for name, key in KEYS.items() if owner(name) and is_chosen(name, flat)}
-    converted, faults = {}, []
+    converted: dict[str, Any] = {}
+    faults: list[str] = []
     for name, value in (declared | flat).items():
         try:
             converted[name] = convert(KEYS[name], value)

@@ -132,11 +132,7 @@ def check_own_algorithm(config: RunConfig) -> None:
         name = getattr(config.algo, part)
         if name in ALGORITHMS:
             formula, log_anchor = own_formula(name, part), samples.flip(-1) - 1.0
-            _check_function(
-                _about(name, part),
-                lambda *given, formula=formula: (formula(*given, hyper),),  # type: ignore[misc]
-                (samples - 1.0, log_anchor, samples),
-            )
+            _check_function(_about(name, part), _alone(formula, hyper), (samples - 1.0, log_anchor, samples))
             if not faults.any_noted():
                 _check_slope(_about(name, part), formula, samples - 1.0, log_anchor, samples, hyper)
     if config.algo.targets in ALGORITHMS:
@@ -151,6 +147,11 @@ def check_own_algorithm(config: RunConfig) -> None:
     found = faults.take()
     if found:
         raise UserError(*(f"{text}." for text in found))
+
+
+def _alone(formula: Callable[..., Tensor], hyper: Hyperparameters) -> Callable[..., tuple[Tensor, ...]]:
+    """A formula as a function of its tensors."""
+    return lambda *given: (formula(*given, hyper),)
 
 
 def _check_function(
