@@ -41,8 +41,8 @@ def drawn(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
 @pytest.mark.broken_by(
     "a silent replay probe",
     "envs/registry.py",
-    "    return probe(create, spec, tick)",
-    "    return probe(create, spec)",
+    "    found = probe(create, spec, tick)",
+    "    found = probe(create, spec)",
 )
 def test_a_probe_shows_what_it_does_and_leaves_nothing(drawn: Terminal) -> None:
     with shown(True):

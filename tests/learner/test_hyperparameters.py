@@ -96,8 +96,8 @@ def test_what_has_no_schedule_stays():
 @pytest.mark.broken_by(
     "a hyperparameter forgotten",
     "learner/hyperparameters.py",
-    "    if name.startswith(SECTION) and key.declaration.cohort\n",
-    '    if name.startswith(SECTION) and key.declaration.cohort and key.name != "algo.clip"\n',
+    "    if name.startswith(SECTION) and KEYS[name].declaration.cohort\n",
+    '    if name.startswith(SECTION) and KEYS[name].declaration.cohort and name != "algo.clip"\n',
 )
 def test_every_number_that_may_differ_in_a_cohort_is_one():
     declared = {name for name, key in KEYS.items() if key.declaration.cohort and name.startswith("algo.")}

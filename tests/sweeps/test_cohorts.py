@@ -20,8 +20,8 @@ def configs(*overrides: str) -> list[RunConfig]:
 @pytest.mark.broken_by(
     "a key of the cohort's kept in the shape",
     "config/shape.py",
-    "if not KEYS[name].declaration.cohort and",
-    "if (name == 'seed' or not KEYS[name].declaration.cohort) and",
+    "and not declared.cohort and",
+    "and (name == 'seed' or not declared.cohort) and",
 )
 def test_jobs_that_differ_in_cohort_keys_train_together() -> None:
     varied = configs("seed=0,1,2", "algo.clip=0.1,0.2", "total_steps=1000,2000", "name=a,b", "logger=[]")
@@ -31,8 +31,8 @@ def test_jobs_that_differ_in_cohort_keys_train_together() -> None:
 @pytest.mark.broken_by(
     "a key that sets a shape left out of it",
     "config/shape.py",
-    "if not KEYS[name].declaration.cohort and",
-    "if name != 'algo.rollout_steps' and not KEYS[name].declaration.cohort and",
+    "and not declared.cohort and",
+    "and name != 'algo.rollout_steps' and not declared.cohort and",
     case="algo.rollout_steps=64,128",
 )
 @pytest.mark.parametrize(
