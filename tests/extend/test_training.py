@@ -266,17 +266,6 @@ rlcli.register_algorithm("stepped", "Ours.", step_rule=stepped)
         ),
     ],
 )
-def test_images_are_refused(write: Write) -> None:
-    """They are rows of bytes within rlcli, of which a module would see none of the pixels."""
-    write(NETWORK)
-    pixels = config(**{"env.id": "tests.envs.probes:ProbeBrighter-v0", "env.kwargs": {}})
-    [fault] = own_code_works(pixels, {})
-    assert (
-        "network=two cannot read tests.envs.probes:ProbeBrighter-v0: its observations are images"
-        in fault.text
-    )
-
-
 def test_a_step_rule_that_fails_is_named(write: Write, new: str, message: str) -> None:
     write(STEP.replace("return sgd(start)", new))
     session = NativeSession([config(**PLAIN)])
@@ -289,3 +278,14 @@ def test_a_step_rule_of_ones_own_trains(write: Write) -> None:
     ours = config(**PLAIN | {"algo.step_rule": "sgd", "imports": ()})
     [own], [other] = trained(config(**PLAIN)), trained(ours)
     assert all(torch.equal(own[name], other[name]) for name in other)
+
+
+def test_images_are_refused(write: Write) -> None:
+    """They are rows of bytes within rlcli, of which a module would see none of the pixels."""
+    write(NETWORK)
+    pixels = config(**{"env.id": "tests.envs.probes:ProbeBrighter-v0", "env.kwargs": {}})
+    [fault] = own_code_works(pixels, {})
+    assert (
+        "network=two cannot read tests.envs.probes:ProbeBrighter-v0: its observations are images"
+        in fault.text
+    )
