@@ -21,7 +21,7 @@ from rlcli.config.schema import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
 from rlcli.store.directory import LISTED, list_runs, runs_root
-from rlcli.streams import out
+from rlcli.streams import out, prints_apart
 from rlcli.text import visible
 
 BREAKS = "=:"
@@ -32,7 +32,15 @@ Candidate = tuple[str, str]
 
 
 def answer(shell: str, variables: Mapping[str, str]) -> int:
-    """Print the candidates in the form Typer's script for that shell wants; the exit code."""
+    """Print the candidates in the form Typer's script for that shell wants; the exit code.
+
+    What modules of the user's print when they are imported is no candidate.
+    """
+    with prints_apart():
+        return _answer(shell, variables)
+
+
+def _answer(shell: str, variables: Mapping[str, str]) -> int:
     if shell == "bash":
         words, current, kept = _bash_words(variables)
         lines = [word[kept:] for word, _ in candidates(words, current)]
@@ -180,7 +188,7 @@ def _runs(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: A
 
 def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The run first, then the keys a resumed run may change."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from _runs(words, current)
         return
     name, assigned, value = current.partition("=")
@@ -199,7 +207,7 @@ def _resumed(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 def _forked(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The run first, then the keys a fork may change."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from _runs(words, current)
         return
     kept = ("network", "tuned", "experiment", "sweep", "schedule_past")
@@ -210,7 +218,7 @@ def _forked(words: Sequence[str], current: str) -> Iterator[Candidate]:
 
 def _sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
     """The subcommand first, then the sweep."""
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         commands = _command().commands["sweep"].commands
         yield from ((name, command.get_short_help_str()) for name, command in commands.items())
         return
@@ -245,7 +253,7 @@ def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
 def _parts(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
     from rlcli.cli.new import Part
 
-    if len([word for word in words if not word.startswith("-")]) < 2:
+    if len(_positional(words)) < 2:
         yield from ((part.value, "") for part in Part)
 
 
@@ -286,6 +294,16 @@ def _flags(verb: str | None) -> Iterator[Candidate]:
             if flag.startswith("--"):
                 yield flag, getattr(parameter, "help", None) or ""
     yield "--help", "Show this message and exit."
+
+
+def _positional(words: Sequence[str]) -> list[str]:
+    """The words that are neither flags nor values of flags."""
+    takes_value = {*_AFTER_FLAG, *_FIELDS}
+    return [
+        word
+        for before, word in zip(("", *words), words, strict=False)
+        if not word.startswith("-") and before not in takes_value
+    ]
 
 
 def _flag_value(words: Sequence[str], flag: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from rlcli.cli.output import count, emit, result, say, table
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from rlcli.config.search import Search
     from rlcli.sweeps.estimate import CohortEstimate, Estimate
 
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show updates, steps, estimated time and memory; train and save nothing."),
+]
 SHOWN = 20
 """Maximum number of cohorts in the table."""
 GB = 10**9

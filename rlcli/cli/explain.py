@@ -146,19 +146,21 @@ def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str
 
 def _algorithm(name: str) -> dict[str, Any] | None:
     """Entry of an algorithm, in either case and also written `algo=ppo`; None where there is none."""
+    from rlcli.config.extensions import ADDITIONS, ROWS
     from rlcli.config.groups import files, summary
 
     wanted = name.lower().removeprefix("algo=")
-    found = files("algo", None).get(wanted)
-    if found is None:
+    found, own = files("algo", None).get(wanted), ROWS.get("algo", {}).get(wanted)
+    if found is None and own is None:
         return None
-    return {
-        "name": f"algo={wanted}",
-        "kind": "algorithm",
-        "definition": summary(found),
-        "settings": f"rlcli train algo={wanted} --cfg job",
-        "page": "docs/algorithms.md",
-    }
+    entry = {"name": f"algo={wanted}", "kind": "algorithm"}
+    if found is not None:
+        settings = f"rlcli train algo={wanted} --cfg job"
+        return entry | {"definition": summary(found), "settings": settings, "page": "docs/algorithms.md"}
+    assert own is not None
+    addition = ADDITIONS["algo", wanted]
+    settings = f"rlcli train --import {addition.module} algo={wanted} --cfg job"
+    return entry | {"definition": own.doc, "settings": settings, "code": addition.place}
 
 
 def _elsewhere(

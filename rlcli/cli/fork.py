@@ -6,11 +6,15 @@ from typing import Annotated
 
 import typer
 
+from rlcli.cli.cfg import CfgOption, print_config
 from rlcli.cli.checkpoint_name import which_checkpoint
+from rlcli.cli.dry_run import DryRun, print_cost
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Quiet, Run
 from rlcli.cli.outcome import conclude, conclude_sweep
 from rlcli.cli.output import say
+from rlcli.cli.own_code import import_own_code
+from rlcli.errors import UserError
 
 
 def fork(
@@ -30,6 +34,8 @@ def fork(
         bool,
         typer.Option("--multirun", "-m", help="Train a sweep of forks: every combination of values."),
     ] = False,
+    cfg: CfgOption = None,
+    dry_run: DryRun = False,
     imports: Imports = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -53,6 +59,7 @@ def fork(
       rlcli fork runs/my-run --at best algo.learning_rate=1e-4 total_steps=50000
       rlcli fork 73973d4e --at 40 algo=trpo
       rlcli fork last -m seed=0,1,2 algo.gamma=0.98,0.99
+      rlcli fork last algo=trpo --cfg job
     """
     quiet = quiet or bool((context.obj or {}).get("quiet"))
     which = which_checkpoint("--at", at)
@@ -64,13 +71,21 @@ def fork(
     from rlcli.sweeps.multirun import allow_imports, run_sweep
     from rlcli.sweeps.run import root_of, run_one
 
-    command = parse_command(overrides or [], multirun=multirun)
-    found = named_run(run, quiet=quiet)
-    planned = plan_forks(read_source(found, which, imports or ()), command)
+    if cfg is not None and dry_run:
+        raise UserError("--cfg and --dry-run: give one of them.")
+    import_own_code(imports or ())
+    source = read_source(named_run(run, quiet=quiet), which, imports or ())
+    command = parse_command(overrides or [], multirun=multirun)  # after the import of what declares keys
+    planned = plan_forks(source, command)
+    if cfg is not None:
+        print_config(cfg, planned.jobs, command.hydra_words(), None, as_json)
+        return
     if not quiet:
         for note in planned.notes:
             say(note)
-    if multirun:
+    if dry_run:
+        code = print_cost(planned.jobs, command, None, quiet, as_json)
+    elif multirun:
         allow_imports(imports or ())
         code = conclude_sweep(
             run_sweep(planned.jobs, command, quiet=quiet, beginnings=planned.beginnings), as_json

@@ -68,8 +68,10 @@ def _next(part: Part, name: str) -> list[str]:
 
 def _check(part: Part, name: str, files: list[Path]) -> None:
     """Raises `UserError` where the name is not possible or taken."""
-    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not NAME.fullmatch(name) or keyword.iskeyword(name) or keyword.iskeyword(_class(name)):
         proposal = re.sub(r"\W+", "_", name).strip("_").lower() or "mine"
+        if keyword.iskeyword(proposal) or keyword.iskeyword(_class(proposal)):
+            proposal = f"my_{proposal}"
         hint = "" if not NAME.fullmatch(proposal) else f" Such as: rlcli new {part} {proposal}"
         raise UserError(
             f"{name!r} cannot be the name of a module: give lower-case letters, digits and underscores.{hint}"

@@ -196,7 +196,9 @@ def _folder(given: str | None, root: Path) -> Path:
 def _nothing_matches(root: Path, found: Sequence[Mapping[str, Any]], wanted: Mapping[str, str | None]) -> str:
     """Sentence that no run matches, with the values that there are."""
     asked = {field: text for field, text in wanted.items() if text is not None}
-    texts = ", ".join(f"{field} {text}" for field, text in asked.items())
+    texts = ", ".join(
+        f"an age above {text}" if field == "older" else f"{field} {text}" for field, text in asked.items()
+    )
     there = [
         f"{field} {', '.join(sorted({str(run[field]) for run in found if run[field] is not None}))}"
         for field in asked

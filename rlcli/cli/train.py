@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rlcli.cli.dry_run import print_cost
+from rlcli.cli.cfg import CfgOption, print_config
+from rlcli.cli.dry_run import DryRun, print_cost
 from rlcli.cli.options import AsJson, Imports, Quiet
 from rlcli.cli.outcome import conclude, conclude_sweep
-from rlcli.cli.output import emit, result, say
+from rlcli.cli.output import say
 from rlcli.cli.own_code import import_own_code
 from rlcli.errors import UserError
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
     from rlcli.config.command import Command
     from rlcli.config.compose import Composed
     from rlcli.config.search import Search
-
-
-class Cfg(StrEnum):
-    """Choices of `--cfg`."""
-
-    job = "job"
-    hydra = "hydra"
-    all = "all"
 
 
 def train(
@@ -45,12 +37,7 @@ def train(
             "--multirun", "-m", help="Train a sweep: every combination of values given with commas."
         ),
     ] = False,
-    cfg: Annotated[
-        Cfg | None,
-        typer.Option(
-            "--cfg", "-c", help="Show the configuration with the origin of each value; train nothing."
-        ),
-    ] = None,
+    cfg: CfgOption = None,
     config_dir: Annotated[
         str | None,
         typer.Option(
@@ -59,12 +46,7 @@ def train(
             help="Folder of your own configs, searched before the built-in ones.",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run", help="Show updates, steps, estimated time and memory; train and save nothing."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
     imports: Imports = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -116,7 +98,7 @@ def train(
     jobs = [search.base] if search else plan(command)
     if cfg is not None:
         words = search.shared_words() if search else command.hydra_words()
-        (_emit_config if as_json else _show_config)(cfg, jobs, words, config_dir)
+        print_config(cfg, jobs, words, config_dir, as_json)
         return
     if not quiet:
         _announce_tuned(jobs, config_dir)
@@ -161,28 +143,3 @@ def _announce_tuned(jobs: Sequence[Composed], config_dir: str | None) -> None:
     applied = dict.fromkeys(name for choice in chosen for name in tuned_files(choice, config_dir))
     if applied:
         say(f"Using tuned settings of {', '.join(applied)} (tuned=none: without; see --cfg job).")
-
-
-def _show_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:
-    documents = [job.yaml for job in jobs] if cfg != Cfg.hydra else [""]
-    if cfg != Cfg.job:
-        from rlcli.config.hydra_settings import settings_yaml
-
-        documents[0] += settings_yaml(words, config_dir)
-    result("---\n".join(documents).rstrip("\n"))
-
-
-def _emit_config(cfg: Cfg, jobs: Sequence[Composed], words: Sequence[str], config_dir: str | None) -> None:
-    """Print one JSON object per job, the values and origins of all keys; the first has Hydra's settings."""
-    from rlcli.config.serialise import flatten
-
-    rows: list[dict[str, Any]] = [
-        {"config": flatten(job.config), "origin": job.provenance, "overrides": list(job.overrides)}
-        for job in (jobs if cfg != Cfg.hydra else ())
-    ] or [{}]
-    if cfg != Cfg.job:
-        from rlcli.config.hydra_settings import settings
-
-        rows[0] |= {"hydra": settings(words, config_dir)}
-    for row in rows:
-        emit(row)

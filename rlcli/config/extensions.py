@@ -70,11 +70,16 @@ def add(addition: Addition, keys: Mapping[str, tuple[Any, Declaration]], fields:
             wider = dataclasses.replace(found.declaration, choices=(*choices, addition.name))
             schema.declare(dataclasses.replace(found, declaration=wider))
     for short, (default, declaration) in keys.items():
-        kind: Any = type(default)
-        if kind in (tuple, list):
-            default = tuple(default)
-            kind = tuple[type(default[0]), ...]  # type: ignore[misc]
-        schema.declare(Key(f"{addition.section}.{addition.name}.{short}", kind, default, declaration))
+        schema.declare(key(f"{addition.section}.{addition.name}.{short}", default, declaration))
+
+
+def key(name: str, default: Any, declaration: Declaration) -> Key:
+    """A key whose type is that of its default."""
+    kind: Any = type(default)
+    if kind in (tuple, list):
+        default = tuple(default)
+        kind = tuple[type(default[0]), ...]  # type: ignore[misc]
+    return Key(name, kind, default, declaration)
 
 
 def owner(key: str) -> tuple[str, str] | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rlcli.config.command import Chosen, Command
 from rlcli.config.compose import Composed, raise_faults
+from rlcli.config.extensions import ADDITIONS, used
 from rlcli.config.faults import Check, Fault
 from rlcli.config.launchers import CHOICE
 from rlcli.config.rules import RULES
@@ -106,6 +107,7 @@ def _job(
 ) -> tuple[Composed | None, list[Fault]]:
     """One fork's configuration, and what is wrong with it."""
     flat, provenance = dict(inherited), dict.fromkeys(KEYS, PARENT)
+    flat.pop("imports")
     provenance["runs_dir"] = "default"
     try:
         for group in ("algo", "env"):
@@ -129,9 +131,17 @@ def _job(
             faults.append(Fault(f"{name}={display(value)}: {error}.", frozenset({name})))
     if faults:
         return None, faults
+    converted["imports"] = tuple(_imports(inherited, converted))
     config = build(converted).resolved()
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
     return Composed(config, lines, provenance), faults
+
+
+def _imports(inherited: Mapping[str, Any], flat: Mapping[str, Any]) -> Iterable[str]:
+    """Modules that a fork uses: those of its parent, without those of what it has no more, and new ones."""
+    needed = dict.fromkeys(one.module for one in used(flat))
+    others = {one.module for one in ADDITIONS.values()} - set(needed)
+    return {module: None for module in inherited["imports"] if module not in others} | needed
 
 
 def _of_group(group: str, choice: Element, flat: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
@@ -152,7 +162,13 @@ def _of_network(inherited: Mapping[str, Any], chosen: Chosen) -> Iterator[Fault]
     """A fault for each setting of the network that is not the parent's."""
     for key, value in chosen.items():
         name = "network.name" if key == "network" else key
-        if name.startswith("network.") and not _same(name, value.data, inherited[name]):
+        if name.startswith("network.") and name not in inherited:
+            yield Fault(
+                f"{key}={value.text}: a fork keeps its parent's network, {inherited['network.name']}, which "
+                "has no such key.",
+                frozenset({key}),
+            )
+        elif name.startswith("network.") and not _same(name, value.data, inherited[name]):
             yield Fault(
                 f"{key}={value.text}: a fork keeps its parent's network, {key}={display(inherited[name])}, "
                 "since it begins with the parameters of that.",

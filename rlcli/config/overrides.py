@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.config import groups, peers
 from rlcli.config.command import MAGIC, Command, key_of, of_sweep
-from rlcli.config.extensions import IMPORTED_BY
+from rlcli.config.extensions import CHOSEN_BY, IMPORTED_BY, owner
 from rlcli.config.faults import Fault
 from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launcher
 from rlcli.config.launchers import takes_text as launcher_takes_text
@@ -29,6 +29,7 @@ def sections() -> frozenset[str]:
 
 
 CHOSEN_BY_GROUP = {"algo.name": "algo", "network.name": "network"}
+OF_YOUR_OWN = "One of your own needs its module: --import MODULE, or RLCLI_IMPORT."
 OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_subdir", "hydra.job.chdir",
         "hydra.searchpath", "hydra/hydra_logging", "hydra/job_logging", "hydra.mode")  # fmt: skip
 """Settings of Hydra that rlcli sets itself."""
@@ -229,7 +230,9 @@ class _Checker:
             elif not isinstance(value, str) or "${" in value or value == "":
                 yield _fault(parsed, f"{group}={text}: {group} takes a name: {', '.join(known)}.")
             elif group != "env" and value not in known:
-                yield _fault(parsed, unknown(_KIND.get(group, group), value, known, shown=24))
+                text = unknown(_KIND.get(group, group), value, known, shown=24)
+                own = f" {OF_YOUR_OWN}" if group in CHOSEN_BY and "Did you mean" not in text else ""
+                yield _fault(parsed, text + own)
             else:
                 names.append(Element(text, value))
         if len(names) == len(parsed.values):
@@ -265,8 +268,14 @@ class _Checker:
         foreign = peers.settings_named(parsed.key)
         if foreign:
             return self._foreign(parsed, alike, foreign)
+        of_addition = owner(parsed.key)
         if alike:
             text = _did_you_mean(parsed.key, alike)
+        elif of_addition is not None and of_addition[1] not in groups.choices(
+            of_addition[0], self.config_dir
+        ):
+            section, name = of_addition
+            text = f"Unknown key {parsed.key!r}: there is no {section} {name!r}. {OF_YOUR_OWN}"
         else:
             text = unknown("key", parsed.key, known)
             if "Did you mean" not in text:

@@ -93,7 +93,7 @@ def nearest_divisors(number: int, wanted: int) -> list[int]:
     return below + above
 
 
-OF_ANY_NETWORK = ("network.name", "network.log_std_init")
+OF_ANY_NETWORK = ("network.name", "network.log_std", "network.log_std_init", "network.squash")
 """Keys that networks of the user's own have too."""
 
 

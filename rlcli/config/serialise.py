@@ -43,9 +43,19 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 
 def flatten(config: RunConfig) -> dict[str, Any]:
-    """Every key by its dotted name, in the order of the schema, as plain data."""
+    """Every key by its dotted name, in the order of the schema, as plain data; own keys end their section."""
     flat = {name: _plain(value_of(config)) for name, value_of in _GETTERS.items()}
-    return flat | {name: _plain(value) for name, value in config.own.items()} if config.own else flat
+    return dict(_with_own(flat, config.own)) if config.own else flat
+
+
+def _with_own(flat: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys and values, those of the user's own code behind the others of their section."""
+    last = {name.partition(".")[0]: name for name in flat}
+    for name, value in flat.items():
+        yield name, value
+        section = name.partition(".")[0]
+        if last[section] == name:
+            yield from ((one, _plain(given)) for one, given in own.items() if one.startswith(f"{section}."))
 
 
 def leaves(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from gymnasium.error import DependencyNotInstalled
 from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
 from rlcli.envs.untrusted import contained, surroundings_kept
 from rlcli.envs.user_code import located
-from rlcli.errors import UserError, unknown
+from rlcli.errors import UserError, nearest, unknown
 from rlcli.extras import OF_REQUIREMENT, install_command
 from rlcli.text import message_of, shown
 
@@ -156,6 +156,7 @@ def _check_arguments(env_id: str, found: Registration, kwargs: Mapping[str, Any]
 
 def import_for(env_id: str, module: str) -> None:
     """Imports a module that a setting names; a failure is a `UserError` that begins with `env_id`."""
+    _check_no_path(env_id, module)
     try:
         _import(module)
     except ModuleNotFoundError as error:
@@ -164,15 +165,28 @@ def import_for(env_id: str, module: str) -> None:
                 f"{env_id}: importing {module} needs the module {error.name!r}, which is not installed.",
                 hint=f"Install it, for example: pip install {error.name}",
             ) from error
+        near = nearest(module, sorted(path.stem for path in Path.cwd().glob("*.py")), count=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        install = f"Install the package that contains it, for example: pip install {module.partition('.')[0]}"
         raise UserError(
-            f"{env_id}: there is no module {module!r} on the Python path or in the current directory.",
-            hint=f"Install the package that contains it, for example: pip install {module.partition('.')[0]}",
+            f"{env_id}: there is no module {module!r} on the Python path or in the current directory.{guess}",
+            hint=None if near else install,
         ) from error
     except UserError:
         raise
     except BaseException as error:
         contained(error, module)
         raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
+
+
+def _check_no_path(env_id: str, module: str) -> None:
+    """Raises `UserError` where a file is named in place of a module."""
+    path = Path(module)
+    if "/" in module or (module.endswith(".py") and path.is_file()):
+        folder = "" if path.parent == Path() else f", with PYTHONPATH={path.parent}"
+        raise UserError(
+            f"{env_id}: {module} is a path, not the name of a module; give that{folder}: {path.stem}."
+        )
 
 
 def _import(module: str) -> None:

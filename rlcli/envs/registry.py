@@ -155,6 +155,7 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
         UserError: `env.backend` cannot be honoured.
     """
     if config.wrappers:
+        _check_unprocessed(config)
         return "gymnasium", _wrapped_reason(config)
     reason = None
     if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
@@ -194,6 +195,16 @@ def _wrapped_reason(config: EnvConfig) -> str | None:
         )
     has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS or is_atari(config)
     return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
+
+
+def _check_unprocessed(config: EnvConfig) -> None:
+    """Raises `UserError` where a wrapper would be around a game with the standard preprocessing."""
+    if is_atari(config):
+        raise UserError(
+            f"env.wrappers={display(config.wrappers)} cannot be around {config.id} with its standard "
+            "preprocessing, which reads the emulator itself (env.atari has its settings).",
+            hint="Wrappers are for games without it: env.kwargs.obs_type=ram, grayscale or rgb.",
+        )
 
 
 def _atari_backend(config: EnvConfig) -> tuple[str, str | None]:

@@ -136,6 +136,8 @@ def _by_name(env_id: str, name: str) -> Callable[..., Any]:
 
 def _of_user(env_id: str, name: str) -> Callable[..., Any]:
     module, _, attribute = name.rpartition(":")
+    if not module or not attribute:
+        raise UserError(f"{env_id}: env.wrappers={name}: one of your own is named module:Class.")
     import_for(f"env.wrappers={name}", module)
     loaded = importlib.import_module(module)
     found = getattr(loaded, attribute, None)

@@ -14,6 +14,11 @@ def note(text: str) -> None:
     _noted[text] = None
 
 
+def any_noted() -> bool:
+    """Whether there are faults that nobody has taken yet."""
+    return bool(_noted)
+
+
 def take() -> list[str]:
     """The faults noted since the last call."""
     found = list(_noted)

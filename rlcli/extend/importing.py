@@ -9,17 +9,19 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 from rlcli.config import extensions
-from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition
+from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition, is_chosen, owner
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.config.serialise import build, flatten
-from rlcli.config.values import convert
+from rlcli.config.values import RejectedValue, convert, display
 from rlcli.envs.construct import import_for
 from rlcli.errors import UserError
 
@@ -48,8 +50,9 @@ def start(imports: Iterable[str] = ()) -> None:
 def load(module: str, asked: str) -> None:
     """Imports a module because of `asked`, which begins the message if that fails."""
     with _named(module):
-        known = set(gymnasium.registry)
+        known = dict(gymnasium.registry)
         import_for(asked, module)
+        _check_replaced(asked, module, known)
         for name in gymnasium.registry:
             if name not in known:
                 place = str(getattr(sys.modules.get(module), "__file__", None) or module)
@@ -57,11 +60,28 @@ def load(module: str, asked: str) -> None:
                 ADDITIONS.setdefault(("environment", name), own)
 
 
+def _check_replaced(asked: str, module: str, known: Mapping[str, EnvSpec]) -> None:
+    """Raises `UserError` where a module took ids of other environments, which get them back."""
+    taken = [name for name, spec in known.items() if gymnasium.registry.get(name) != spec]
+    gymnasium.registry.update({name: known[name] for name in taken})
+    if taken:
+        raise UserError(
+            *(
+                f"{asked}: {module} registers the environment {name!r}, which there is already."
+                for name in taken
+            ),
+            hint="Choose another id, such as My-v0.",
+        )
+
+
 def complete(config: RunConfig) -> RunConfig:
     """A config read from a file, its modules imported and its values checked against what they declare.
 
+    A key that a module did not declare yet when the file was written has its default.
+
     Raises:
-        UserError: a module cannot be imported, or does not register what the config names.
+        UserError: a module cannot be imported, does not register what the config names, or does not admit a
+            value of it any more.
     """
     if not config.imports:
         return config
@@ -74,7 +94,20 @@ def complete(config: RunConfig) -> RunConfig:
         raise UserError(
             f"{', '.join(config.imports)} registers no {', '.join(lost)}; it did when the run was made."
         )
-    return build({name: convert(KEYS[name], value) for name, value in flat.items()})
+    declared = {name: key.default for name, key in KEYS.items() if owner(name) and is_chosen(name, flat)}
+    converted: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, value in (declared | flat).items():
+        try:
+            converted[name] = convert(KEYS[name], value)
+        except RejectedValue as error:
+            faults.append(
+                f"{', '.join(config.imports)} does not take {name}={display(value)} any more, with which the "
+                f"run was made: {error}."
+            )
+    if faults:
+        raise UserError(*faults)
+    return build(converted)
 
 
 def forget_compositions() -> None:

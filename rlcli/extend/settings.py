@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rlcli.config.extensions import key
 from rlcli.config.schema import KEYS, Declaration
+from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -45,6 +47,12 @@ def declared(section: str, place: str, settings: Mapping[str, Setting]) -> dict[
                 f"{place}: the key {name!r} has the default {setting.default}, which is not "
                 f"{declaration.bounds()}."
             )
+        try:
+            convert(key(name, setting.default, declaration), setting.default)
+        except RejectedValue as error:
+            raise UserError(
+                f"{place}: the key {name!r} has the default {setting.default!r}: {error}."
+            ) from error
         found[name] = (setting.default, declaration)
     return found
 

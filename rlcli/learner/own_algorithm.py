@@ -15,9 +15,10 @@ from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.envs.user_code import located, place_of_definition
-from rlcli.errors import UserError
+from rlcli.errors import RlcliError, UserError
 from rlcli.extend import faults
 from rlcli.extend.tables import ALGORITHMS
+from rlcli.learner.algorithm import Improvement, Start, StepRule
 from rlcli.learner.batch import Transitions
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.maths.surrogates import Objective
@@ -85,16 +86,43 @@ def own_targets(name: str) -> Callable[[Any, Hyperparameters, Transitions], tupl
     return estimate
 
 
+def own_step_rule(name: str) -> StepRule:
+    """The step rule of an algorithm, its result checked; it takes all runs, and fails for all of them.
+
+    The rule that is returned raises `RlcliError` with the place of the user's function.
+    """
+    function, about = ALGORITHMS[name].step_rule, _about(name, "step_rule")
+    assert function is not None
+
+    def improve(start: Start) -> Improvement:
+        try:
+            found: Any = function(start)
+        except Exception as error:
+            raise RlcliError(f"{about} raised {located(error)}") from error
+        if not isinstance(found, Improvement):
+            raise RlcliError(f"{about} gave {type(found).__name__}, expected an Improvement.")
+        given, moved = start.parameters, found.parameters
+        if moved.shape != given.shape or moved.dtype is not given.dtype:
+            raise RlcliError(
+                f"{about} gave parameters of shape {tuple(moved.shape)} ({moved.dtype}), expected "
+                f"{tuple(given.shape)} ({given.dtype})."
+            )
+        return found
+
+    return improve
+
+
 def less(objective: Objective, penalty: Objective) -> Objective:
     """An objective minus a penalty."""
     return Objective(objective.value - penalty.value, objective.slope - penalty.slope)
 
 
 def check_own_algorithm(config: RunConfig) -> None:
-    """Calls the functions that a config chooses on made-up data.
+    """Calls the functions that a config chooses on made-up data, twice.
 
     Raises:
-        UserError: one raises, or gives a result of the wrong shape or type.
+        UserError: one raises, gives a result of the wrong shape or type, or another result when it is called
+            again, changes what it is called with, or a formula has no slope by log_prob.
     """
     steps, envs = PROBE
     hyper = hyperparameters([config], [0], "cpu")
@@ -103,15 +131,55 @@ def check_own_algorithm(config: RunConfig) -> None:
     for part in ("surrogate", "penalty"):
         name = getattr(config.algo, part)
         if name in ALGORITHMS:
-            own_formula(name, part)(samples - 1.0, samples.flip(-1) - 1.0, samples, hyper)
+            formula, log_anchor = own_formula(name, part), samples.flip(-1) - 1.0
+            _check_function(_about(name, part), _alone(formula, hyper), (samples - 1.0, log_anchor, samples))
+            if not faults.any_noted():
+                _check_slope(_about(name, part), formula, samples - 1.0, log_anchor, samples, hyper)
     if config.algo.targets in ALGORITHMS:
         time = samples.view(steps, 1, envs)
         ended = torch.zeros(steps, 1, envs, dtype=torch.bool)
-        transitions = Transitions(time, time + 1.0, time + 2.0, ended, ended, time * 0.0)
-        own_targets(config.algo.targets)(config.algo, hyper, transitions)
+        estimate = own_targets(config.algo.targets)
+        _check_function(
+            _about(config.algo.targets, "targets"),
+            lambda *given: estimate(config.algo, hyper, Transitions(*given)),
+            (time, time + 1.0, time + 2.0, ended, ended.clone(), time * 0.0),
+        )
     found = faults.take()
     if found:
         raise UserError(*(f"{text}." for text in found))
+
+
+def _alone(formula: Callable[..., Tensor], hyper: Hyperparameters) -> Callable[..., tuple[Tensor, ...]]:
+    """A formula as a function of its tensors."""
+    return lambda *given: (formula(*given, hyper),)
+
+
+def _check_function(
+    about: str, function: Callable[..., tuple[Tensor, ...]], given: tuple[Tensor, ...]
+) -> None:
+    """Notes a fault where a function that fails of nothing else is none of its arguments alone."""
+    before = [one.clone() for one in given]
+    found = function(*given)
+    if faults.any_noted():
+        return
+    if not all(map(torch.equal, before, given)):
+        faults.note(f"{about} changed a tensor that it was called with; it should work on a copy")
+    elif not all(map(torch.equal, found, function(*given))):
+        faults.note(
+            f"{about} gave other values when it was called again with the same arguments; it should depend "
+            "on them alone"
+        )
+
+
+def _check_slope(about: str, formula: Callable[..., Tensor], log_prob: Tensor, *others: Any) -> None:
+    """Notes a fault where a formula is cut off from the policy, which would learn nothing from it."""
+    with torch.inference_mode(False), torch.enable_grad():
+        found = formula(log_prob.clone().requires_grad_(), *others)
+    if not found.requires_grad and not faults.any_noted():
+        faults.note(
+            f"{about} gave values without a slope by log_prob; it should be computed from log_prob in torch, "
+            "without detach, item or numpy"
+        )
 
 
 def _about(name: str, part: str) -> str:

@@ -57,12 +57,18 @@ def check_own_network(network: OwnNetwork) -> None:
 
     Raises:
         UserError: its results have the wrong shape or type, are not finite, or are others when it is called
-            again.
+            again; or its initial weights are not those of a seed.
     """
     about = network.described
     with torch.inference_mode(False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         module = network.factory()
+        torch.manual_seed(0)
+        if not all(map(torch.equal, module.parameters(), network.factory().parameters())):
+            raise UserError(
+                f"{about} has other initial weights when it is made again; expected weights that torch's "
+                "own generator draws, which a run seeds."
+            )
         for rows in (3, 1):
             inputs = network.encoder.trial(rows)
             width = f"{inputs.shape[1]} {'bytes' if inputs.dtype == torch.uint8 else 'numbers'}"
@@ -157,6 +163,17 @@ def _made(factory: Callable[[], Any], about: str) -> nn.Module:
         )
     if not any(True for _ in module.parameters()):
         raise UserError(f"{about} has no parameters to train.")
+    beside = [
+        f"{name}.{attribute}".lstrip(".")
+        for name, part in module.named_modules()
+        for attribute, value in vars(part).items()
+        if isinstance(value, Tensor)
+    ]
+    if beside:
+        raise UserError(
+            f"{about} keeps the tensor {beside[0]} beside its parameters, which no checkpoint has; compute "
+            "it in forward, or make it a parameter."
+        )
     wrong = [name for name, one in module.named_parameters() if one.dtype is not torch.float32]
     if wrong:
         raise UserError(f"{about}: the parameter {wrong[0]} is not float32.")

@@ -24,7 +24,7 @@ from rlcli.learner.mask import Mask
 from rlcli.learner.measure import objective_gradient
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
-from rlcli.learner.own_algorithm import less, own_formula, own_targets
+from rlcli.learner.own_algorithm import less, own_formula, own_step_rule, own_targets
 from rlcli.learner.penalty import Penalty, Schedule, constant, inverse, linear
 from rlcli.learner.ppg import ppg
 from rlcli.learner.sgd import TorchDescent, sgd
@@ -85,8 +85,7 @@ def _targets(name: str) -> Estimate:
 
 
 def _step_rule(name: str) -> StepRule:
-    own = ALGORITHMS[name].step_rule if name in ALGORITHMS else None
-    return STEP_RULES[name] if own is None else own
+    return own_step_rule(name) if name in ALGORITHMS else STEP_RULES[name]
 
 
 def _targets_in_c(name: str) -> Estimate:

@@ -103,7 +103,10 @@ class LoadedRun:
         shape = (count, width) if batched else (width,)
         if given is None:
             return np.zeros((1, count, width), np.float32)
-        state = np.asarray(given)
+        try:
+            state = np.asarray(given)
+        except ValueError:  # rows of several lengths
+            state = np.empty(0, object)
         if state.shape != shape or state.dtype.kind != "f" or not np.isfinite(state).all():
             raise UserError(
                 f"The state of network={name} is what `act` gave, {_shape(*shape)} finite numbers here; this "
@@ -160,23 +163,44 @@ class LoadedRun:
     def _parts(self, given: Any) -> tuple[list[npt.NDArray[Any]], bool]:
         """Each member's values [B, *its shape], and whether a batch was given."""
         space = self._trained.spec.observation
-        members = space.members or (Member(None, space.kind, space.shape),)
+        members = space.leaves
         an_observation = f"An observation of {self._trained.spec.id}"
         try:
             parts = [np.asarray(member.of(given)) for member in members]
         except (KeyError, IndexError, TypeError) as error:
             names = ", ".join(str(member.key) for member in members)
             raise UserError(f"{an_observation} is a {space.kind} of {names}; this one is not.") from error
+        except ValueError as error:
+            raise UserError(f"{an_observation} is an array of numbers; this one is not: {error}.") from error
         batched = parts[0].ndim > len(members[0].shape)
         for member, part in zip(members, parts, strict=True):
             leading = parts[0].shape[:1] if batched else ()
+            whose = an_observation if member.key is None else f"{an_observation}: its {member.key!r}"
             if part.shape != (*leading, *member.shape):
-                whose = an_observation if member.key is None else f"{an_observation}: its {member.key!r}"
                 raise UserError(
                     f"{whose} has shape {_shape(*member.shape)}, a batch of n "
                     f"{_shape('n', *member.shape)}; this one has {_shape(*part.shape)}."
                 )
+            fault = _wrong_numbers(member, part)
+            if fault is not None:
+                raise UserError(f"{whose} consists of {fault}.")
         return (parts if batched else [part[None] for part in parts]), batched
+
+
+def _wrong_numbers(member: Member, values: npt.NDArray[Any]) -> str | None:
+    """What numbers a member consists of, and the value that is none; None if all are.
+
+    A cast to whole numbers would make the pixels 0 of an image whose values are between 0 and 1.
+    """
+    if values.dtype.kind not in "fiub":
+        return f"numbers; this one is of type {values.dtype}"
+    whole = member.kind == "box" and member.declared.kind in "iub"
+    with np.errstate(invalid="ignore"):
+        sound = values.astype(member.declared) == values if whole else np.isfinite(values)
+    if sound.all():
+        return None
+    what = f"{member.declared} numbers" if whole else "finite numbers"
+    return f"{what}; this one has the value {values[~sound].flat[0]}"
 
 
 def _shape(*sizes: int | str) -> str:

@@ -21,7 +21,7 @@ from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import StorageError, UserError
-from rlcli.store.admission import admit
+from rlcli.store.admission import admitted
 from rlcli.store.checkpoint_file import largest_checkpoint
 from rlcli.store.checkpoints import Checkpoints, Which
 from rlcli.store.config_file import read_config
@@ -87,20 +87,20 @@ PARTS = (
 
 
 def read_source(run_dir: Path, at: Which = "last", imports: Sequence[str] = ()) -> Source:
-    """Reads a run to be forked; `imports` as in `admit`. Nothing of it is changed.
+    """Reads a run to be forked and imports its modules; `imports` as in `admit`. Nothing of it is changed.
 
     Raises:
         UserError: it has no such checkpoint, or its config is not admitted.
         StorageError: its files are damaged.
     """
-    about, config = summary(run_dir), read_config(run_dir)
-    admit(config, run_dir, imports)
+    about = summary(run_dir)
+    config = admitted(read_config(run_dir), run_dir, imports)
     checkpoints = Checkpoints(run_dir, largest=partial(largest_checkpoint, config))
     kept = checkpoints.updates
     if not kept:
         raise UserError(
-            f"{run_dir} has no checkpoint to fork from: it is {about['status']}, and none was saved yet.",
-            hint=f"Train it further first: rlcli resume {about['id']}",
+            f"{run_dir} has no checkpoint to fork from: it is {about['status']}, and has none.",
+            hint=f"Train it further first: rlcli resume {run_dir}",
         )
     if isinstance(at, int) and at not in kept:
         near = sorted(sorted(kept, key=lambda update: abs(update - at))[:NEAREST])

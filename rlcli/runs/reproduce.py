@@ -39,6 +39,9 @@ from rlcli.store.manifest import Manifest
 from rlcli.store.start_file import Beginning, recorded_beginning, write_beginning
 from rlcli.store.versions import refusal
 
+SHOWN = 3
+"""Keys that a run's config is older than, shown by name."""
+
 
 class Differs(RlcliError):
     """An update differs from the original."""
@@ -175,8 +178,13 @@ def _notes(
     run_dir: Path, manifest: Mapping[str, Any], config: RunConfig, last: int, until: int | None
 ) -> Iterator[str]:
     """Notes for the reader of the outcome."""
-    for name, value in absent_keys(run_dir).items():
-        yield f"config.yaml is older than the key {name}; assumed is {display(value)}, as it was before."
+    absent = [f"{name}={display(value)}" for name, value in absent_keys(run_dir).items()]
+    if absent:
+        more = f" and {len(absent) - SHOWN} more" if len(absent) > SHOWN else ""
+        yield (
+            f"config.yaml is older than {', '.join(absent[:SHOWN])}{more}: keys that were not there have the "
+            "values of what was done before."
+        )
     if manifest["determinism"] != "bitwise":
         yield f"Not promised to the last bit: {manifest.get('tolerance_reason')}."
     if not manifest["exact_resume"]:

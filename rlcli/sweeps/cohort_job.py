@@ -80,7 +80,12 @@ def train_cohort(job: CohortJob, on_event: OnEvent, on_stop: OnStop = lambda _: 
     A run that cannot start, or whose training raises, ends as failed; the others train on. After a signal the
     rest is left as it is. Returns the signal's exit code, else None.
     """
-    job = dataclasses.replace(job, configs=[complete(config) for config in job.configs])
+    try:
+        job = dataclasses.replace(job, configs=[complete(config) for config in job.configs])
+    except RlcliError as error:  # a module of theirs is not there in this process
+        for one in job.dirs:
+            on_event(RunEnded(one.name, failed(one, error.exit_code, message_of(error))))
+        return None
     begun = [position for position, one in enumerate(job.dirs) if (one / MANIFEST).is_file()]
     fresh = [position for position in range(len(job.names)) if position not in begun]
     for positions in (fresh, begun):

@@ -50,3 +50,17 @@ def test_mistakes(rlcli: Rlcli, workplace: Path) -> None:
         ended = rlcli("fork", *words)
         assert (ended.code, told in ended.err, "Traceback" in ended.err) == (2, True, False), ended.err
     assert sorted(Path("runs").iterdir()) == before
+
+
+def test_a_fork_is_shown_or_measured_before_it_trains(rlcli: Rlcli, workplace: Path) -> None:
+    rlcli("train", *SMALL, "name=parent")
+    before = sorted(Path("runs").iterdir())
+    shown = rlcli("fork", "parent", "algo.clip=0.1", "--cfg", "job").out
+    assert "clip: 0.1  # command line" in shown
+    assert "epochs: 1  # parent" in shown
+    [row] = rlcli("fork", "parent", "algo.clip=0.1", "--cfg", "job", "--json").rows()
+    assert (row["config"]["algo.clip"], row["origin"]["algo.epochs"]) == (0.1, "parent")
+    [cost] = rlcli("fork", "parent", "-m", "seed=1,2", "--dry-run", "--json").rows()
+    assert (cost["jobs"], cost["env_steps"]) == (2, 128)
+    assert rlcli("fork", "parent", "--dry-run", "--cfg", "job").code == 2
+    assert sorted(Path("runs").iterdir()) == before

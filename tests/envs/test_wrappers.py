@@ -82,6 +82,8 @@ def test_a_world_that_outlives_its_episode_is_made_anew_inside_wrappers_too() ->
         (f"{MINE}:Raises", r"tests/envs/wrapped.py:\d+: KeyError: 'no map'"),
         (f"{MINE}:Texts", f"env.wrappers={MINE}:Texts changes the spaces: .* Text.* is not supported"),
         (f"{MINE}:three", r"wrapped.py:\d+: CartPole-v1: .*three gave int, not an environment of Gymnasium"),
+        (":Scaled", "env.wrappers=:Scaled: one of your own is named module:Class"),
+        (f"{MINE}:", "one of your own is named module:Class"),
         ("no_such_module:Thing", "env.wrappers=no_such_module:Thing: there is no module"),
     ],
 )

@@ -47,18 +47,23 @@ def test_an_example_trains_as_written(words: list[str], page: Path, rlcli: Rlcli
     assert all(("mine/kurtosis" in row) == ("tails" in words) for row in rows)
 
 
-@pytest.mark.parametrize("part", ["environment", "network", "algorithm"])
-def test_what_new_writes_passes_as_written(part: str, workplace: Path, rlcli: Rlcli) -> None:
-    ended = rlcli("new", part, "mine")
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("environment", "mine"), ("network", "mine"), ("algorithm", "mine"), ("environment", "env"),
+     ("network", "module"), ("network", "nn"), ("algorithm", "rho")],
+)  # fmt: skip
+def test_what_new_writes_passes_as_written(part: str, name: str, workplace: Path, rlcli: Rlcli) -> None:
+    """Whatever its name, also where the files have a variable of that name."""
+    ended = rlcli("new", part, name)
     assert ended.code == 0, ended.err
-    assert "python -m pytest test_mine.py, then rlcli train" in ended.out
+    assert f"python -m pytest test_{name}.py, then rlcli train" in ended.out
     before = {path: path.read_bytes() for path in workplace.iterdir()}
-    again = rlcli("new", part, "mine")
+    again = rlcli("new", part, name)
     assert again.code == 2
-    assert "mine.py and test_mine.py exist already; nothing was written" in again.err
+    assert f"{name}.py and test_{name}.py exist already; nothing was written" in again.err
     assert {path: path.read_bytes() for path in workplace.iterdir()} == before
     sys.path.append(str(workplace))
-    written = importlib.import_module("test_mine")
+    written = importlib.import_module(f"test_{name}")
     tests = [found for name, found in vars(written).items() if name.startswith("test_")]
     assert len(tests) >= 2
     for number, test in enumerate(tests):
@@ -73,6 +78,7 @@ def test_what_new_writes_passes_as_written(part: str, workplace: Path, rlcli: Rl
         (("algorithm", "clipped"), "algorithm 'clipped' is rlcli's own"),
         (("network", "My-Net"), "Such as: rlcli new network my_net"),
         (("network", "class"), "cannot be the name of a module"),
+        (("environment", "none"), "Such as: rlcli new environment my_none"),
         (("network", "random"), "Python has a module 'random' already"),
         (("netwrk", "mine"), "Did you mean 'network'?"),
     ],

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import gymnasium
 import pytest
 
 from rlcli.config.compose import compose
+from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import UserError
+from rlcli.extend import importing
+from tests.cli.conftest import Rlcli
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
 
 
@@ -52,6 +61,11 @@ def test_keys_of_our_networks_have_no_effect(write: Write) -> None:
         (NETWORK.replace('"two"', '"Two"'), "needs a name of lower-case letters"),
         (NETWORK.replace('{"width"', '{"depth"'), "it is called with .*depth.*, and does not take that"),
         (NETWORK.replace("Setting(8", "Setting(0"), "the default 0, which is not >= 1"),
+        (NETWORK.replace("Setting(8", "Setting(float('nan')").replace(", ge=1", ""), "must be finite"),
+        (
+            NETWORK.replace('Setting(8, "Width.", ge=1)', 'Setting("a", "Width.", choices=("b", "c"))'),
+            "the key 'width' has the default 'a': choose from b, c",
+        ),
         (NETWORK.replace('rlcli.Setting(8, "Width.", ge=1)', "8"), "is declared as rlcli.Setting"),
         (NETWORK.replace("two, ", "3, "), r"mine.py:\d+: expected a function or class, not 3"),
         (ALGORITHM.replace('"damped"', '"trpo"'), "algo 'trpo' is rlcli's own"),
@@ -76,3 +90,69 @@ def test_a_module_cannot_take_the_name_of_another(write: Write) -> None:
         write(NETWORK, name="other")
     with pytest.raises(UserError, match=r"other.py:\d+: metric 'mine/spread' is registered already, at mine"):
         write(METRIC, name="other")
+
+
+def test_a_module_cannot_take_the_id_of_another_environment(write: Write) -> None:
+    """Neither one of Gymnasium's, nor would rlcli's own version of it be used in silence."""
+    before = gymnasium.registry["CartPole-v1"]
+    source = "import gymnasium\n\n\ngymnasium.register('CartPole-v1', 'mine:Mine')\n"
+    with pytest.raises(UserError, match=r"--import mine: mine registers the environment 'CartPole-v1'"):
+        write(source)
+    assert gymnasium.registry["CartPole-v1"] is before
+
+
+def test_an_algorithm_is_explained(write: Write, rlcli: Rlcli) -> None:
+    write(ALGORITHM, load=False)
+    ended = rlcli("explain", "--import", "mine", "damped")
+    assert ended.code == 0
+    assert ended.out.startswith("algo=damped\n  Damped ratios.")
+    assert "settings: rlcli train --import mine algo=damped --cfg job" in ended.out
+    assert "code: mine.py:" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("mine.py", "mine.py is a path, not the name of a module; give that: mine."),
+        ("code/mine.py", "give that, with PYTHONPATH=code: mine."),
+        ("mime", "in the current directory. Did you mean 'mine'?"),
+        ("./mine", "is a path, not the name of a module; give that: mine."),
+    ],
+)
+def test_a_path_is_no_module(write: Write, given: str, told: str) -> None:
+    write(NETWORK, load=False)
+    with pytest.raises(UserError) as caught:
+        importing.start([given])
+    assert told in caught.value.faults[0]
+    assert "mine" not in sys.modules
+
+
+@pytest.mark.broken_by(
+    "own keys begin a section anew",
+    "config/serialise.py",
+    "if last[section] == name:",
+    'if name == "wandb.group":',
+)
+def test_a_config_is_read_with_and_without_its_module(write: Write, forget: Callable[[], None]) -> None:
+    write(NETWORK, ALGORITHM)
+    config = compose(
+        ["network=two", "network.two.width=3", "algo=damped", "env.wrappers=[hide_velocities]"]
+    ).config
+    text = to_yaml(config)
+    assert from_yaml(text) == config
+    forget()
+    assert from_yaml(text).own == {"network.two.width": 3, "algo.damped.damping": 0.5}
+    assert to_yaml(from_yaml(text)) == text
+
+
+def test_prints_of_a_module_are_no_candidates(write: Write) -> None:
+    """In a process of its own, as a shell asks."""
+    write("print('a print')\n", NETWORK, load=False)
+    asked = {"_RLCLI_COMPLETE": "complete_bash", "COMP_WORDS": "rlcli\ntrain\n--import\nmine\nnetwork.tw"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "rlcli"],
+        env=os.environ | asked | {"COMP_CWORD": "4"},
+        text=True,
+        capture_output=True,
+    )
+    assert ended.stdout.split() == ["network.two.width=8", "network.two.width="]

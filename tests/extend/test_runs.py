@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import from_yaml
 from rlcli.errors import UserError
 from rlcli.extend import importing
+from rlcli.sweeps.cohort_job import CohortJob, train_cohort
 from tests.cli.conftest import Rlcli
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
 from tests.runs.tiny import manifest_of
@@ -79,6 +83,36 @@ def test_a_module_that_lost_its_network_is_told(run: Path, rlcli: Rlcli, forget:
     ended = rlcli("eval", str(run))
     assert ended.code == 2
     assert "mine registers no network.name=two" in ended.err
+
+
+def test_a_module_that_changed_its_keys(run: Path, rlcli: Rlcli, forget: Forget) -> None:
+    """A new one has its default; a value that is not admitted any more is told."""
+    forget()
+    deeper = NETWORK.replace("outputs, width):\n    return", "outputs, width, depth):\n    return").replace(
+        'keys={"width"', 'keys={"depth": rlcli.Setting(1, "Depth."), "width"'
+    )
+    Path("mine.py").write_text(deeper + ALGORITHM + METRIC)
+    assert rlcli("eval", str(run), "-n", "1").code == 0
+    forget()
+    Path("mine.py").write_text(
+        NETWORK.replace("Setting(8", "Setting(16").replace("ge=1", "ge=16") + ALGORITHM
+    )
+    ended = rlcli("eval", str(run))
+    assert ended.code == 2
+    assert "mine does not take network.two.width=8 any more" in ended.err
+    assert "must be >= 16" in ended.err
+
+
+def test_jobs_whose_module_a_worker_does_not_find_fail_with_its_name(tmp_path: Path) -> None:
+    lost = dataclasses.replace(RunConfig(), imports=("no_such_module",))
+    events: list[Any] = []
+    job = CohortJob(tmp_path, ["a", "b"], [lost, lost], [(), ()], [None, None])
+    assert train_cohort(job, events.append) is None
+    assert [(one.name, one.result.status, one.result.exit_code) for one in events] == [
+        ("a", "failed", 2),
+        ("b", "failed", 2),
+    ]
+    assert "there is no module 'no_such_module'" in events[0].result.message
 
 
 class _Package:

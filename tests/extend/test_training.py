@@ -12,9 +12,11 @@ import torch
 from rlcli.backends import kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
+from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import build
 from rlcli.envs import registry
+from rlcli.errors import RlcliError
 from rlcli.extend import spaces
 from rlcli.learner.hyperparameters import hyperparameters
 from rlcli.learner.model import readable
@@ -131,6 +133,22 @@ def test_kernels_do_not_cover_them_and_say_so(write: Write, key: str, changes: d
     assert choice.reason.startswith(f"{key}=")
 
 
+def test_actions_of_own_networks_are_squashed_and_deviate_by_state_too(write: Write) -> None:
+    """Both are of the policy's distribution, not of the network; the state's deviations are outputs of it."""
+    write(NETWORK)
+    words = ["network=two", "env=Pendulum-v1", "network.squash=tanh", "network.log_std=state", "tuned=none"]
+    chosen = compose([*words, "algo.rollout_steps=8", "algo.minibatches=2", "env.num_envs=2"]).config
+    assert list(own_code_works(chosen, {})) == []
+    [tensors] = trained(chosen, updates=1)
+    assert tensors["train.policy.parameters"].isfinite().all()
+
+
+PLAIN = {
+    "network.name": "mlp",
+    "algo.surrogate": "clipped",
+    "algo.step_rule": "stepped",
+    "compute.kernel": "torch",
+}
 FORWARD = "return self.actor(observations), self.critic(observations).squeeze(-1)"
 FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
 
@@ -148,15 +166,28 @@ FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
         ),
         (FORWARD, "raise ValueError('no')", r"raised for 3 observations of 4 numbers: mine.py:\d+: ValueErr"),
         ("nn.Linear(inputs, 1)", "nn.BatchNorm1d(inputs)", "has buffers .critic.running_mean"),
+        (
+            "self.critic = ",
+            "self.scale = torch.ones(1); self.critic = ",
+            "keeps the tensor scale beside its par",
+        ),
+        (
+            "nn.Linear(inputs, 1)",
+            "nn.Linear(inputs, 1); next(self.critic.parameters()).data.fill_(random.random())",
+            "has other initial weights when it is made again",
+        ),
         ("return Two(", "return (", "gave tuple, expected a torch.nn.Module"),
         ("return Two(", "return missing(", "cannot be made: mine.py:17: NameError"),
         (FORMULA, "return ratio.mean()", r"mine.py:\d+: algo.surrogate=damped gave a tensor of shape \(\)"),
         (FORMULA, "return 3.0", r"algo.surrogate=damped gave float, expected a tensor of shape \(1, 8\)"),
+        (FORMULA, "return ratio.detach() * advantages", "without a slope by log_prob"),
+        (FORMULA, "advantages -= 1.0; return ratio * advantages", "changed a tensor that it was called with"),
+        (FORMULA, "return ratio * torch.rand(1)", "gave other values when it was called again"),
         (FORMULA, "return ratio * hyper.dampin", r"raised mine.py:\d+: AttributeError: dampin is no hyperp"),
     ],
 )
 def test_what_fails_at_once_fails_before_training(write: Write, old: str, new: str, message: str) -> None:
-    source = NETWORK + ALGORITHM
+    source = NETWORK + ALGORITHM + "\nimport random\n\nimport torch\n"
     assert old in source
     write(source.replace(old, new))
     [fault] = own_code_works(config(), {})
@@ -306,3 +337,41 @@ def test_a_metric_that_fails_fails_its_run(write: Write) -> None:
     assert re.search(
         r"mine.py:\d+: the metric mine/spread raised mine.py:\d+: ZeroDivisionError", str(failure.error)
     )
+
+
+STEP = """
+import rlcli
+from rlcli.learner.sgd import sgd
+
+
+def stepped(start):
+    return sgd(start)
+
+
+rlcli.register_algorithm("stepped", "Ours.", step_rule=stepped)
+"""
+
+
+@pytest.mark.parametrize(
+    ("new", "message"),
+    [
+        ("raise KeyError('no')", r"mine.py:6: algo.step_rule=stepped raised mine.py:7: KeyError"),
+        ("return 3", "algo.step_rule=stepped gave int, expected an Improvement"),
+        (
+            "return sgd(start)._replace(parameters=start.parameters[:, :3])",
+            r"gave parameters of shape \(1, 3\) .* expected \(1, \d+\)",
+        ),
+    ],
+)
+def test_a_step_rule_that_fails_is_named(write: Write, new: str, message: str) -> None:
+    write(STEP.replace("return sgd(start)", new))
+    session = NativeSession([config(**PLAIN)])
+    with pytest.raises(RlcliError, match=message):
+        session.update()
+
+
+def test_a_step_rule_of_ones_own_trains(write: Write) -> None:
+    write(STEP)
+    ours = config(**PLAIN | {"algo.step_rule": "sgd", "imports": ()})
+    [own], [other] = trained(config(**PLAIN)), trained(ours)
+    assert all(torch.equal(own[name], other[name]) for name in other)

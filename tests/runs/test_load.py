@@ -94,6 +94,33 @@ def test_observations_of_another_shape_are_refused(finished: Path) -> None:
             run.act(np.zeros(shape))
 
 
+def test_observations_that_are_no_numbers_are_refused(finished: Path) -> None:
+    run = rlcli.load(finished)
+    for wrong, told in (
+        ([0.0, np.nan, 0.0, 0.0], "consists of finite numbers; this one has the value nan"),
+        (["a", "b", "c", "d"], "consists of numbers; this one is of type <U1"),
+        ([[0.0] * 4, [0.0] * 3], "is an array of numbers; this one is not"),
+    ):
+        with pytest.raises(UserError, match=told):
+            run.act(wrong)
+
+
+@pytest.mark.broken_by(
+    "pixels between 0 and 1 are cast to 0", "runs/api.py", 'member.declared.kind in "iub"', "False"
+)
+def test_images_of_floats_are_refused(trained: Trained) -> None:
+    run_dir = trained(
+        env__id="tests.envs.probes:ProbeBrighter-v0", network__name="nature_cnn", network__hidden=(8,),
+        eval__episodes=0,
+    ).dir  # fmt: skip
+    run = rlcli.load(run_dir)
+    shape = run._trained.spec.observation.shape
+    assert run.act(np.full(shape, 200.0)) in (0, 1)
+    for value in (0.5, 256, -1):
+        with pytest.raises(UserError, match=rf"consists of uint8 numbers; this one has the value {value}"):
+            run.act(np.full(shape, value))
+
+
 def test_runs_are_loaded_by_reference(
     finished: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,7 +297,7 @@ def test_memory_and_masks_beside_images_together(trained: Trained) -> None:
 def test_a_state_of_another_policy_is_refused(trained: Trained) -> None:
     changes = {"network__name": "gru", "network__cell_size": 16, "algo__minibatch_of": "sequences"}
     run = rlcli.load(trained(**changes).dir)
-    for state in (np.zeros(31), np.zeros((3, 32)), np.full(32, np.nan), ["a"] * 32, 0):
+    for state in (np.zeros(31), np.zeros((3, 32)), np.full(32, np.nan), ["a"] * 32, 0, [[1], [1, 2]]):
         with pytest.raises(
             UserError, match=r"state of network=gru is what `act` gave, \(32\) finite numbers"
         ):
