@@ -18,8 +18,8 @@ def log_mixture(log_probs: Tensor, present: Tensor) -> Tensor:
     are, and where π is one of them no weight exceeds m. log μ is of an action, or the sum over a trajectory.
     Equal policies give their own log μ, to the last bit. Source: Veach and Guibas 1995, 'Optimally Combining
     Sampling Techniques for Monte Carlo Rendering', section 3, the balance heuristic with equal numbers of
-    samples; of policies Montenegro et al. 2025, 'Reusing Trajectories in Policy Gradients Enables Fast
-    Convergence', who raise its divisor further.
+    samples. Of policies: Montenegro et al. 2025, 'Reusing Trajectories in Policy Gradients Enables Fast
+    Convergence', who correct the weights of whole trajectories by a power mean besides.
     """
     log = torch.where(present, log_probs.double(), -math.inf)
     peak = log.amax(0)
