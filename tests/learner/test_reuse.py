@@ -188,9 +188,10 @@ def test_policies_that_are_all_equal_weigh_one_to_the_last_bit(name: str) -> Non
     learned = before.now.learn(before.rollouts[-1])
     assert learned.batch.weights is not None
     assert torch.equal(learned.batch.weights, torch.ones_like(learned.batch.weights))
-    assert learned.figures["weights/ess"].tolist() == [1.0]
-    assert learned.figures["weights/max"].tolist() == [1.0]
-    assert learned.figures["weights/variance"].tolist() == [0.0]
+    # Of reinforce they are of the policy after the update, in float64.
+    exact = 0.0 if name == "ppo" else 1e-6
+    for figure, value in (("ess", 1.0), ("max", 1.0), ("variance", 0.0)):
+        assert learned.figures[f"weights/{figure}"].item() == pytest.approx(value, rel=0.0, abs=exact)
 
 
 @pytest.mark.broken_by(
@@ -221,7 +222,7 @@ def test_reinforce_multiplies_returns_by_the_ratio_to_the_mixture() -> None:
     "own[:, :, : envs // self.present.shape[1]]",
 )
 def test_health_is_measured_on_the_current_rollout_alone() -> None:
-    before = past(config(), 4)
+    before = past(config(clip=0.05), 4)
     now, rollout = before.now, before.rollouts[-1]
     learned = now.learn(rollout)
     move = log_prob(now, learned.state.policy._replace(moments=now.state.policy.moments), rollout)
@@ -236,7 +237,7 @@ def test_health_is_measured_on_the_current_rollout_alone() -> None:
     explained = 1 - (targets - values).var() / targets.var()
     assert learned.figures["update/explained_variance"].item() == pytest.approx(explained.item(), abs=1e-4)
     ratio, above = move.exp(), apart(advantages, 3)[-1] > 0
-    active = ((ratio > 1.2) & above) | ((ratio < 0.8) & ~above)
+    active = ((ratio > 1.05) & above) | ((ratio < 0.95) & ~above)
     assert active.any()
     assert learned.figures["update/clip_active"].item() == pytest.approx(active.double().mean().item())
 

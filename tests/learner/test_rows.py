@@ -55,9 +55,9 @@ REFUSED = {
     "algo=a2c algo.weights=per_step": "algo.weights has no effect with algo.surrogate=score",
     "algo=a2c collect.whole_episodes=true": "it needs algo.surrogate=weighted",
     "algo=ppo algo.surrogate=cliped": "did you mean 'clipped'",
-    "algo=trpo algo.reuse=2": "algo.reuse=2 cannot have algo.step_rule=natural: the Fisher matrix",
+    "algo=trpo algo.surrogate=clipped algo.reuse=2": "algo.reuse=2 cannot have algo.step_rule=natural: the Fisher matrix",
     "algo=a2c algo.reuse=2": "algo.reuse=2 cannot have algo.surrogate=score: samples of earlier rollouts",
-    "algo=ppo_kl algo.reuse=2": "cannot have algo.penalty=kl_anchor_pi: the penalty is a mean over all",
+    "algo=ppo algo.penalty=kl_anchor_pi algo.reuse=2": "cannot have algo.penalty=kl_anchor_pi: the penalty is a mean over all",
     "algo=ppg algo.reuse=2": "cannot have algo.step_rule=phasic: this step rule learns from rollouts",
     "algo=reinforce algo.reuse=2": "cannot have algo.weights=per_decision: each sample of earlier",
     "algo=ppo algo.reuse=2 algo.targets=vtrace": "cannot have algo.targets=vtrace: these targets correct",
@@ -68,7 +68,6 @@ REFUSED = {
     "algo=ppo algo.reuse=0": "algo.reuse=0: must be >= 1",
     "algo=ppo tuned=none algo.reuse=3 algo.minibatches=7": "algo.minibatches=7 does not divide "
     "algo.reuse x algo.rollout_steps x env.num_envs = 3 x 128 x 8 = 3072; nearest: 6 or 8.",
-    "algo=ppo backend=sb3 algo.reuse=2": "SB3 learns from a rollout in one update alone",
     "algo=spo algo.clip_high=0.3": "algo.clip_high has no effect with algo.surrogate=spo; it needs "
     "algo.surrogate=clipped|cispo",
     "algo=dppo algo.clip=0.3": "algo.clip has no effect with algo.surrogate=dppo",
