@@ -144,6 +144,12 @@ def test_actions_rewards_and_ends_of_kept_rollouts_are_estimated_with_the_critic
     "share = k * self.present / self.present.sum(1, keepdim=True)",
     "share = 1.0 * self.present",
 )
+@pytest.mark.broken_by(
+    "rollouts that are not there counted in figures",
+    "learner/reuse.py",
+    "            steps.counted & there,\n",
+    "            steps.counted,\n",
+)
 def test_until_there_are_enough_rollouts_the_balance_is_over_those_there_are() -> None:
     before = past(config(), 1)
     learned = before.now.learn(before.rollouts[-1])
@@ -157,13 +163,6 @@ def test_until_there_are_enough_rollouts_the_balance_is_over_those_there_are() -
     torch.testing.assert_close(learned.figures["weights/ess"], ess, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.broken_by(
-    "rollouts that are not there counted in the estimate",
-    "learner/reuse.py",
-    "            steps.counted & there,\n",
-    "            steps.counted,\n",
-    case="reinforce",
-)
 @pytest.mark.parametrize("name", BOTH)
 def test_the_first_update_is_the_one_without_reuse(name: str) -> None:
     full = {"minibatches": 1, "normalize_advantage": "none", "optimiser": "sgd", "max_grad_norm": None}
