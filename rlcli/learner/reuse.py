@@ -50,18 +50,18 @@ def join(state: TrainState, rollout: Rollout) -> Joined:
     kept, current = state.kept.steps, steps_of(rollout)
     places = kept.rewards.shape[1]
     age = torch.arange(places, 0, -1, device=state.update.device)
-    present = age <= state.update.unsqueeze(1)
+    earlier = age <= state.update.unsqueeze(1)
 
     def together(old: Tensor, new: Tensor) -> Tensor:
         """[R, K, T, N, ...] and [R, T, N, ...] -> [T, R, k N, ...]."""
         new = new.unsqueeze(1)
-        old = torch.where(present.view(*present.shape, *[1] * (old.ndim - 2)), old, new)
+        old = torch.where(earlier.view(*earlier.shape, *[1] * (old.ndim - 2)), old, new)
         return torch.cat((old, new), 1).movedim(2, 0).flatten(2, 3).contiguous()
 
     steps = Steps(*map(together, kept, current))
     # As a collector has it: successors are the next rows, where no episode ended.
     where = (steps.terminated | steps.truncated).nonzero()
-    present = torch.cat((present, present.new_ones(len(present), 1)), 1)
+    present = torch.cat((earlier, earlier.new_ones(len(earlier), 1)), 1)
     there = present.repeat_interleave(rollout.rewards.shape[-1], 1)
     return Joined(
         Rollout(

@@ -63,6 +63,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "network": {"name": "impala_resnet", "hidden": ()}, "algo": {"rollout_steps": 4},
     },
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
+    "reuse": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "algo": {"reuse": 3}},
+    "reuse of images": {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"size": 9, "layout": "chw"}},
+        "network": {"name": "impala_resnet", "hidden": ()}, "algo": {"rollout_steps": 4, "reuse": 2},
+    },
+    "reuse of actions of rank 2": {
+        "env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}, "algo": {"reuse": 2},
+    },
 }  # fmt: skip
 
 

@@ -135,8 +135,8 @@ def test_actions_rewards_and_ends_of_kept_rollouts_are_estimated_with_the_critic
 @pytest.mark.broken_by(
     "a rollout that is not counted until another came",
     "learner/reuse.py",
-    "present = age <= state.update.unsqueeze(1)",
-    "present = age < state.update.unsqueeze(1)",
+    "earlier = age <= state.update.unsqueeze(1)",
+    "earlier = age < state.update.unsqueeze(1)",
 )
 @pytest.mark.broken_by(
     "rollouts that are there not weighed for those that are not",
