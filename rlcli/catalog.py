@@ -339,7 +339,9 @@ def _weights() -> Iterator[Metric]:
     of_weights = (
         "of the importance weights of the policy after the update, as the estimator would use them, capped "
         "and self-normalised as asked: over segments for algo.weights=trajectory and per_decision (each with "
-        "its last weight), else over steps. Only with algo.surrogate=weighted."
+        "its last weight), else over steps. With algo.reuse > 1 over the samples of all rollouts it learns "
+        "from; with algo.surrogate=clipped of the policy before the update. Only with "
+        "algo.surrogate=weighted or algo.reuse > 1."
     )
     yield _metric(
         "weights/ess", "fraction", "(Σw)² / (n Σw²)", f"Effective sample size {of_weights}", "higher", ESS

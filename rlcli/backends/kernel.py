@@ -54,6 +54,7 @@ COVERED = (
     Limit("algo.rho_bar_pg", lambda c, _: c.algo.rho_bar_pg is None, "null"),
     Limit("algo.vtrace_bootstrap", lambda c, _: c.algo.vtrace_bootstrap == "v", "v"),
     Limit("algo.surrogate", lambda c, _: c.algo.surrogate in SURROGATES, "clipped, ratio, score and spo"),
+    Limit("algo.reuse", lambda c, _: c.algo.reuse == 1, "1"),
     Limit("algo.targets", lambda c, _: c.algo.targets not in ALGORITHMS, "rlcli's own"),
     Limit("algo.penalty", lambda c, _: c.algo.penalty not in ALGORITHMS, "rlcli's own"),
     Limit("algo.step_rule", lambda c, _: c.algo.step_rule not in ALGORITHMS, "rlcli's own"),

@@ -31,6 +31,7 @@ from rlcli.kernels import library
 from rlcli.learner import state as states
 from rlcli.learner.algorithm import Algorithm
 from rlcli.learner.declared import from_declared, to_declared
+from rlcli.learner.kept import blank as blank_kept
 from rlcli.learner.model import check_network, initial_parameters, make_model
 from rlcli.learner.ppg import initial_phases
 from rlcli.learner.state import TrainState, no_phases
@@ -226,6 +227,7 @@ def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: Env
         config.env.num_envs,
         config.lag,
         phases,
+        blank_kept(config, len(configs), model, spec),
         row.optimiser.initial_second,
         adapts_rate=row.adapts_rate,
     )

@@ -31,6 +31,7 @@ MAPPED: Mapping[str, str] = {
     "algo.step_rule": "sgd: PPO and A2C, natural: TRPO",
     "algo.anchor": "either: without lag they are one policy",
     "algo.weight_bar": "without lag it has no effect",
+    "algo.reuse": "only 1",
     "algo.rollout_steps": "n_steps",
     "algo.epochs": "PPO n_epochs, TRPO n_critic_updates, A2C only 1",
     "algo.minibatches": "batch_size, A2C only 1",
@@ -105,6 +106,7 @@ class Refusal:
 
 ALWAYS = (
     Refusal("lag", lambda c: c.lag > 0, "SB3 learns from what its current policy has just done"),
+    Refusal("algo.reuse", lambda c: c.algo.reuse > 1, "SB3 learns from a rollout in one update alone"),
     Refusal("device", lambda c: c.device != "cpu", "SB3's networks of this size are meant for the CPU"),
     Refusal("algo.penalty", lambda c: c.algo.penalty != "none", "SB3 has no algorithm with a KL penalty"),
     Refusal(

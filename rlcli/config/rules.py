@@ -17,11 +17,12 @@ HIGHEST_LOG_STD = 2.0
 
 def minibatches_divide(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Each minibatch has the same number of samples."""
-    batch, count = config.batch_size, config.algo.minibatches
-    keys = frozenset({"algo.minibatches", "algo.rollout_steps", "env.num_envs"})
-    shape = (
-        f"algo.rollout_steps x env.num_envs = {config.algo.rollout_steps} x {config.env.num_envs} = {batch}"
-    )
+    batch, count = config.learnt_size, config.algo.minibatches
+    factors = {"algo.rollout_steps": config.algo.rollout_steps, "env.num_envs": config.env.num_envs}
+    if config.algo.reuse > 1:
+        factors = {"algo.reuse": config.algo.reuse} | factors
+    keys = frozenset({"algo.minibatches", *factors})
+    shape = f"{' x '.join(factors)} = {' x '.join(map(str, factors.values()))} = {batch}"
     if batch % count != 0 and config.algo.minibatch_of == "sequences":
         return  # sequences_divide tells the numbers that fit
     if batch % count != 0:
@@ -308,6 +309,65 @@ def weights_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
             )
 
 
+def reuse_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Earlier rollouts are learnt from where each sample has one weight, by the mixture of their policies."""
+    algo, name = config.algo, config.network.name
+    if algo.reuse == 1:
+        return
+    of_rows = "use clipped, as algo=ppo does, or weighted with algo.weights=per_step, as algo=reinforce can"
+    for key, value, wrong, reason in (
+        (
+            "algo.surrogate", algo.surrogate, algo.surrogate not in ("clipped", "weighted"),
+            f"samples of earlier rollouts have no weights in this objective; {of_rows}",
+        ),
+        (
+            "algo.weights", algo.weights, algo.surrogate == "weighted" and algo.weights != "per_step",
+            "each sample of earlier rollouts has one weight, of its own action; use algo.weights=per_step",
+        ),
+        (
+            "algo.penalty", algo.penalty, algo.penalty != "none",
+            "the penalty is a mean over all samples, without their weights; set algo.penalty=none",
+        ),
+        (
+            "algo.step_rule", algo.step_rule, algo.step_rule == "natural",
+            "the Fisher matrix is of the states of the current policy; set algo.step_rule=sgd",
+        ),
+        (
+            "algo.step_rule", algo.step_rule, algo.step_rule not in ("sgd", "natural"),
+            "this step rule learns from rollouts in its own way; set algo.step_rule=sgd",
+        ),
+        (
+            "algo.targets", algo.targets, algo.targets not in ("gae", "nstep", "monte_carlo"),
+            "these targets correct each sample for one behaviour policy, and its weight would correct it "
+            "again; set algo.targets=gae|nstep|monte_carlo",
+        ),
+        (
+            "lag", config.lag, config.lag > 0,
+            "the weights are bounded because the policy at the start of the update is one of those that "
+            "collected; set lag=0",
+        ),
+        (
+            "network.name", name, name in RECURRENT,
+            "the recurrent state of an earlier rollout is that of an earlier network; use one without memory",
+        ),
+        (
+            "algo.minibatch_of", algo.minibatch_of, algo.minibatch_of != "samples" and name not in RECURRENT,
+            "whole sequences are for networks with memory; set algo.minibatch_of=samples",
+        ),
+        (
+            "algo.target_kl_rule", algo.target_kl_rule,
+            algo.target_kl is not None and algo.target_kl_rule == "minibatch_k3",
+            "its estimate needs samples of the anchor alone; set algo.target_kl_rule=epoch_exact, which is "
+            "computed on the current rollout",
+        ),
+    ):  # fmt: skip
+        if wrong:
+            yield Fault(
+                f"algo.reuse={algo.reuse} cannot have {key}={value}: {reason}.",
+                frozenset({"algo.reuse", key}),
+            )
+
+
 def log_std_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Deviations of the state begin within their range."""
     if config.network.log_std == "state" and config.network.log_std_init > HIGHEST_LOG_STD:
@@ -350,6 +410,7 @@ RULES: tuple[Check, ...] = (
     adaptive_rate_fits,
     vtrace_fits,
     weights_fit,
+    reuse_fits,
     log_std_fits,
     name_is_a_folder,
     schedules_follow_each_other,

@@ -166,6 +166,15 @@ class AlgoConfig:
         gt=0,
         cohort=True,
     )
+    reuse: int = key(
+        1,
+        "Rollouts an update learns from: the current one and those before it. Each sample is weighed by the "
+        "balance heuristic, the probability of its action under the policy over the mean of those under the "
+        "policies that collected the rollouts. 1: the current one alone.",
+        unit="rollouts",
+        ge=1,
+        le=1_000,
+    )
     rollout_steps: int = key(
         128, "T: steps per environment in one rollout.", unit="steps per environment", ge=1
     )
@@ -958,8 +967,13 @@ class RunConfig:
 
     @property
     def batch_size(self) -> int:
-        """Samples of one update, B = T N."""
+        """Samples of one rollout, B = T N."""
         return self.algo.rollout_steps * self.env.num_envs
+
+    @property
+    def learnt_size(self) -> int:
+        """Samples an update learns from: those of its rollout, and of the ones it reuses."""
+        return self.algo.reuse * self.batch_size
 
     @property
     def updates(self) -> int:

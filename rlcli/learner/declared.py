@@ -34,9 +34,13 @@ def _reordered(state: TrainState, network: Network, order: Callable[[Network, Te
     phases = state.phases
     if network.auxiliary is not None and phases.auxiliary.first.shape[-1]:
         phases = phases._replace(auxiliary=moments(phases.auxiliary, network.auxiliary))
+    kept = state.kept
+    if kept.policies.parameters.shape[-1]:
+        kept = kept._replace(policies=snapshot(kept.policies))
     return state._replace(
         policy=snapshot(state.policy),
         optimiser=moments(state.optimiser, network),
         queue=snapshot(state.queue),
         phases=phases,
+        kept=kept,
     )

@@ -1,25 +1,51 @@
 """Per-epoch health figures: the policy measured after each epoch of an update.
 
-Shapes: R runs, P parameters.
+Shapes: R runs, B samples, P parameters.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm
-from rlcli.learner.batch import Batch
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import Reference, epoch_figures
 from rlcli.learner.hyperparameters import stops_early
+from rlcli.maths.distribution import Distribution
+from rlcli.nets.memory import Memory
 from rlcli.nets.network import ACTOR
 from rlcli.nets.policy import Model
+
+
+class OnSamples:
+    """Policies measured on fixed samples; the last one is kept while the actor's parameters stay."""
+
+    def __init__(
+        self,
+        model: Model,
+        inputs: Tensor,
+        actions: Tensor,
+        memory: Memory | None,
+        measured: Callable[[Distribution, Tensor], Measured],
+    ) -> None:
+        """`inputs` and `actions` are [R, B, ...]."""
+        self._model, self._inputs, self._actions, self._memory = model, inputs, actions, memory
+        self._measured = measured
+        self._last: tuple[Tensor, Measured] | None = None
+
+    def __call__(self, parameters: Tensor) -> Measured:
+        """The policy of `parameters` [R, P]."""
+        actor = parameters[:, self._model.network.parts[ACTOR]]
+        if self._last is None or not torch.equal(self._last[0], actor):
+            policy = self._model.distribution(parameters, self._inputs, self._memory)
+            self._last = actor.clone(), self._measured(policy, self._actions)
+        return self._last[1]
 
 
 class EpochFigures:
@@ -29,18 +55,16 @@ class EpochFigures:
         self,
         algorithm: Algorithm,
         configs: Sequence[RunConfig],
-        model: Model,
-        batch: Batch,
+        policy: OnSamples,
         mu: Reference,
         anchor: Reference,
     ) -> None:
+        """`policy` is measured on the samples of the rollout, as mu and anchor are."""
         self._stops = stops_early(configs) and algorithm.stops_by_epoch
         self._records = configs[0].health.epochs
-        self._model, self._batch = model, batch
+        self._policy = policy
         self._mu, self._anchor = mu, anchor
         self._rows: list[dict[str, Tensor]] = []
-        self._measured = algorithm.operations.comparison.measured
-        self._last: tuple[Tensor, Measured] | None = None
         self.seconds = 0.0
 
     def __call__(self, parameters: Tensor) -> Tensor | None:
@@ -48,20 +72,12 @@ class EpochFigures:
         if not (self._stops or self._records):
             return None
         begun = time.perf_counter()
-        policy = self.policy(parameters)
+        policy = self._policy(parameters)
         if self._records:
             self._rows.append(epoch_figures(self._mu, policy))
         exact = policy.mean_kl(self._anchor.policy) if self._stops else None
         self.seconds += time.perf_counter() - begun
         return exact
-
-    def policy(self, parameters: Tensor) -> Measured:
-        """The policy of `parameters` [R, P]; kept while the actor's stay as they are."""
-        actor = parameters[:, self._model.network.parts[ACTOR]]
-        if self._last is None or not torch.equal(self._last[0], actor):
-            policy = self._model.distribution(parameters, self._batch.inputs, self._batch.memory)
-            self._last = actor.clone(), self._measured(policy, self._batch.actions)
-        return self._last[1]
 
     def figures(self, active: Sequence[Tensor]) -> dict[str, list[Tensor]]:
         """Each figure epoch by epoch, NaN for runs that had stopped when the epoch began."""

@@ -12,13 +12,15 @@ from rlcli.learner.algorithm import Improvement, Start
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
 from rlcli.learner.prepare import Prepared, SampledPolicy
+from rlcli.learner.reuse import reuse_figures
 from rlcli.nets.network import ACTOR, Heads, in_order, vjp_by_blocks
 
 
 def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     """Every figure of an update by catalogue name."""
     start = prepared.start
-    policy = prepared.epochs.policy(improvement.parameters)
+    policy = prepared.on_rollout(improvement.parameters)
+    on_batch = prepared.on_batch(improvement.parameters)
     figures = _health(prepared, policy)
     spent = figures[start.algorithm.spent]
     figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
@@ -28,21 +30,21 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     actor = start.model.network.parts[ACTOR]
     by_objective = start.algorithm.operations.objective_gradient(start, prepared.initial)
     first_order[:, actor] = by_objective.double() * move[:, actor]
-    values, targets = prepared.values, start.batch.targets
+    values, targets = map(prepared.of_rollout, (prepared.values, start.batch.targets))
     compare = start.algorithm.operations.comparison
     return figures | {
         "update/entropy": policy.entropy,
         "update/explained_variance": _finite(compare.explained_variance(values, targets)),
         "update/gain_predicted": compare.over_columns(in_order(start.model.network, first_order)),
-        "update/gain_realised": _gain(prepared, policy.log_prob),
-        **({} if start.weighting is None else start.weighting.figures(policy.log_prob)),
+        "update/gain_realised": _gain(prepared, on_batch.log_prob),
+        **_weights(prepared, on_batch.log_prob),
     }
 
 
 def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     """Health against mu and against the anchor, which are one at lag 0."""
     start = prepared.start
-    advantages = start.objective_advantages
+    advantages = prepared.of_rollout(start.objective_advantages)
     within = start.algorithm.clip_range
     clip = None if within is None else within(start.hyper)
     figures = health_figures("behaviour", prepared.mu, policy, advantages, clip)
@@ -57,7 +59,7 @@ def objective_gradient(start: Start, initial: SampledPolicy) -> Tensor:
     surrogate = start.algorithm.surrogate(
         initial.log_prob, batch.log_anchor, start.objective_advantages, start.hyper
     )
-    by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].batch_size
+    by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].learnt_size
     for_output, for_free = initial.distribution.pullback(batch.actions, by_log_prob, None)
     by_heads = Heads(for_output, for_free, for_output.new_empty(*for_output.shape[:2], 0))
     return vjp_by_blocks(network, start.parameters, batch.inputs, by_heads, ACTOR, batch.memory)
@@ -68,11 +70,25 @@ def _gain(prepared: Prepared, after: Tensor) -> Tensor:
 
     `after` [R, B] are log-probabilities of the actions under the policy that came out.
     """
-    start, before = prepared.start, prepared.anchor.log_prob
+    start = prepared.start
+    before, base = prepared.anchor.log_prob, prepared.anchor.log_prob
+    if prepared.learnt.joined is not None:
+        before = base = prepared.initial.measured.log_prob
+    elif start.algorithm.from_behaviour:
+        base = prepared.mu.log_prob
     if start.weighting is not None:
         return start.batch.weighted(start.weighting.gain(before, after)).mean(-1)
-    base = (prepared.mu if start.algorithm.from_behaviour else prepared.anchor).log_prob
     return start.algorithm.operations.comparison.gain(start, before, after, base)
+
+
+def _weights(prepared: Prepared, after: Tensor) -> dict[str, Tensor]:
+    """`weights/...`, where samples are weighed by importance; `after` as for `_gain`."""
+    weighting, learnt = prepared.start.weighting, prepared.learnt
+    if weighting is not None:
+        return weighting.figures(after)
+    if learnt.joined is None:
+        return {}
+    return reuse_figures(learnt.joined, learnt.initial.log_prob - learnt.log_acting)
 
 
 def _finite(figure: Tensor) -> Tensor:

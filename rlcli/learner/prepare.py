@@ -17,12 +17,13 @@ from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, Transitions, by_run, by_time, memory_of
 from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured
 from rlcli.learner.draws import PERMUTATION, sequences
-from rlcli.learner.epoch_figures import EpochFigures
+from rlcli.learner.epoch_figures import EpochFigures, OnSamples
 from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.rate import adapted_rate
+from rlcli.learner.reuse import Joined, join, log_behaviour
 from rlcli.learner.state import TrainState, behaviour
 from rlcli.learner.successors import successors
 from rlcli.learner.weighting import Weighting
@@ -43,19 +44,55 @@ class SampledPolicy(NamedTuple):
         return self.measured.kept
 
 
+class Learnt(NamedTuple):
+    """What an update learns from: its rollout, or also earlier ones (`learner/reuse.py`)."""
+
+    rollout: Rollout
+    inputs: Tensor
+    """[R, B, ...]: encoded observations."""
+    values: Tensor
+    """[R, B]: V at the start of the update."""
+    initial: SampledPolicy
+    """The policy at the start of the update, on the batch."""
+    log_acting: Tensor
+    """[R, B]: log μ of the actions taken, or of the mixture of several μ."""
+    on_batch: OnSamples
+    joined: Joined | None = None
+    """Where rollouts are reused."""
+
+
 class Prepared(NamedTuple):
     """An update before its step."""
 
     start: Start
-    values: Tensor
-    """[R, B]: V."""
+    learnt: Learnt
     mu: Reference
+    """On the rollout, as the anchor and all health figures are."""
     anchor: Reference
     """The policy at the start of the update, which is mu at lag 0."""
-    initial: SampledPolicy
+    on_rollout: OnSamples
     epochs: EpochFigures
     sound: dict[str, Tensor]
     """Masks [R] of what must hold, by what is reported when it does not."""
+
+    @property
+    def initial(self) -> SampledPolicy:
+        """The policy at the start of the update, on the batch."""
+        return self.learnt.initial
+
+    @property
+    def values(self) -> Tensor:
+        """[R, B]: V at the start of the update, on the batch."""
+        return self.learnt.values
+
+    def on_batch(self, parameters: Tensor) -> Measured:
+        """The policy of `parameters` [R, P] on the batch."""
+        return self.learnt.on_batch(parameters)
+
+    def of_rollout(self, samples: Tensor) -> Tensor:
+        """Of samples [R, B, ...] of the batch those of the rollout itself, [R, T N, ...]."""
+        joined = self.learnt.joined
+        return samples if joined is None else joined.newest(samples)
 
 
 def prepare(
@@ -85,18 +122,21 @@ def prepare(
         if exact:
             shown = Outputs(by_run(rollout.outputs), initial.outputs.free)
     acting = sampled(comparison, model, shown, actions)
-    estimator = Estimator(algorithm, config, hyper, model, state, rollout, inputs, acting)
-    transitions = estimator.transitions(state.policy.parameters, values, initial.log_prob)
-    batch = _batch(algorithm, config, hyper, inputs, actions, values, estimator(transitions), initial, acting)
-    batch = batch._replace(memory=memory)
+    on_rollout = OnSamples(model, inputs, actions, memory, comparison.measured)
+    learnt = Learnt(rollout, inputs, values, initial, acting.log_prob, on_rollout)
+    if config.algo.reuse > 1:
+        learnt = _reused(comparison, model, state, rollout)
+    estimator = Estimator(algorithm, config, hyper, model, state, learnt)
+    transitions = estimator.transitions(state.policy.parameters, learnt.values, learnt.initial.log_prob)
+    batch = _batch(algorithm, config, hyper, learnt, estimator(transitions), acting)
     mu = reference("mu", acting.measured)
     anchor = reference("anchor", initial.measured, comparison, mu) if config.lag else mu
     measured = mu if algorithm.from_behaviour else anchor
-    epochs = EpochFigures(algorithm, configs, model, batch, mu, measured)
+    epochs = EpochFigures(algorithm, configs, on_rollout, mu, measured)
     weighting = None
     if algorithm.weighting is not None:
         weighting = algorithm.weighting(
-            hyper, transitions, batch.advantages, acting.log_prob, rollout.counted
+            hyper, transitions, batch.advantages, learnt.log_acting, learnt.rollout.counted
         )
     compared = acting if algorithm.from_behaviour else initial
     start = Start(
@@ -107,7 +147,7 @@ def prepare(
         state.policy.parameters,
         state.optimiser,
         batch,
-        _objective_advantages(algorithm, batch, weighting, initial),
+        _objective_advantages(algorithm, batch, weighting, learnt.initial),
         weighting,
         _penalty(algorithm, configs, hyper, state, compared),
         None if algorithm.mask is None else MaskTerm(algorithm.mask, compared.outputs.free),
@@ -117,7 +157,19 @@ def prepare(
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
     sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
-    return Prepared(start, values, mu, anchor, initial, epochs, sound)
+    return Prepared(start, learnt, mu, anchor, on_rollout, epochs, sound)
+
+
+def _reused(comparison: Comparison, model: Model, state: TrainState, rollout: Rollout) -> Learnt:
+    """The rollout and the kept ones as one, acted in by the mixture of their policies."""
+    joined = join(state, rollout)
+    actions = by_run(joined.rollout.actions)
+    inputs = model.encode(state.policy, by_run(joined.rollout.acted_on))
+    outputs, values = model.outputs_and_values(state.policy.parameters, inputs)
+    initial = sampled(comparison, model, outputs, actions)
+    log_acting = log_behaviour(comparison, model, state, joined, initial.log_prob)
+    on_batch = OnSamples(model, inputs, actions, None, comparison.measured)
+    return Learnt(joined.rollout, inputs, values, initial, log_acting, on_batch, joined)
 
 
 def sampled(comparison: Comparison, model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
@@ -136,18 +188,16 @@ class Estimator:
         hyper: Hyperparameters,
         model: Model,
         state: TrainState,
-        rollout: Rollout,
-        inputs: Tensor,
-        acting: SampledPolicy,
+        learnt: Learnt,
     ) -> None:
-        """`inputs` [R, B, ...] are the encoded observations of the rollout."""
+        rollout, inputs = learnt.rollout, learnt.inputs
         self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
         self._inputs, self._actions = inputs, by_run(rollout.actions)
         self._memory = memory_of(rollout)
         exact = algorithm.operations.exact_rows
         self._next_values = successors(model, state.policy, rollout, inputs, self._memory, exact)
         self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
-        self._log_acting = acting.log_prob
+        self._log_acting = learnt.log_acting
         self._measured = algorithm.operations.comparison.measured
 
     def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
@@ -181,27 +231,31 @@ def _batch(
     algorithm: Algorithm,
     config: RunConfig,
     hyper: Hyperparameters,
-    inputs: Tensor,
-    actions: Tensor,
-    values: Tensor,
+    learnt: Learnt,
     estimates: tuple[Tensor, Tensor],
-    initial: SampledPolicy,
     acting: SampledPolicy,
 ) -> Batch:
     """The samples that gradient steps learn from."""
     advantages, targets = estimates
-    anchor = acting if algorithm.from_behaviour else initial
+    rollout, joined = learnt.rollout, learnt.joined
+    anchor = acting if algorithm.from_behaviour and joined is None else learnt.initial
+    weights = None
+    if joined is not None:
+        weights = joined.shares
+        if algorithm.weighting is None:
+            weights = weights * (learnt.initial.log_prob - learnt.log_acting).exp().float()
+    elif config.lag and not algorithm.from_behaviour:
+        weights = _weights(algorithm.operations.comparison.ratios, hyper, learnt.initial, acting)
     return Batch(
-        inputs,
-        actions,
+        learnt.inputs,
+        by_run(rollout.actions),
         advantages,
         targets,
         anchor.log_prob,
-        values=None if config.algo.value_clip is None else values,
-        weights=_weights(algorithm.operations.comparison.ratios, hyper, initial, acting)
-        if config.lag and not algorithm.from_behaviour
-        else None,
+        values=None if config.algo.value_clip is None else learnt.values,
+        weights=weights,
         anchor_outputs=anchor.outputs.state if algorithm.compares_outputs else None,
+        memory=memory_of(rollout),
     )
 
 
@@ -234,7 +288,7 @@ def _orders(
     draw = algorithm.operations.permutation
     if algorithm.whole_sequences:
         return lambda epoch: sequences(draw, seeds, done, epoch, config)
-    return lambda epoch: draw(seeds, done, epoch, config.batch_size, PERMUTATION)
+    return lambda epoch: draw(seeds, done, epoch, config.learnt_size, PERMUTATION)
 
 
 def _weights(

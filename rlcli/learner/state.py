@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from rlcli.learner.kept import Kept
 from rlcli.nets.observations import Moments, no_moments
 from rlcli.nets.policy import Snapshot
 
@@ -72,6 +73,8 @@ class TrainState(NamedTuple):
     rate: Tensor
     """[R, 1] float64: the factor of an adaptive learning rate (`learner/rate.py`); [R, 0] without one."""
     phases: Phases
+    kept: Kept
+    """The last rollouts and their policies (`algo.reuse`); of no width without reuse."""
     update: Tensor
     """[R] int64: updates done."""
 
@@ -82,6 +85,7 @@ def fresh(
     num_envs: int,
     lag: int,
     phases: Phases,
+    kept: Kept,
     second_moment: float = 0.0,
     *,
     adapts_rate: bool = False,
@@ -98,6 +102,7 @@ def fresh(
         coefficient=torch.ones(runs, dtype=torch.float64),
         rate=torch.ones(runs, int(adapts_rate), dtype=torch.float64),
         phases=phases,
+        kept=kept,
         update=torch.zeros(runs, dtype=torch.int64),
     )
 

@@ -18,6 +18,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.extend.tables import METRICS
 from rlcli.learner.algorithm import Algorithm, Improvement
 from rlcli.learner.batch import Batch
+from rlcli.learner.kept import pushed as pushed_rollout
 from rlcli.learner.measure import measure
 from rlcli.learner.own_metrics import own_figures
 from rlcli.learner.prepare import Prepared, prepare
@@ -60,7 +61,7 @@ def update(
     after = _after(prepared, improvement, state, rollout, figures)
     sound = prepared.sound | _sound(improvement, after, figures)
     if METRICS:
-        log_prob = prepared.epochs.policy(improvement.parameters).log_prob
+        log_prob = prepared.on_batch(improvement.parameters).log_prob
         own = own_figures(configs[0], prepared.start.batch, prepared.values, log_prob)
         figures, sound = figures | own.values, sound | own.sound
     per_epoch = prepared.epochs.seconds
@@ -113,6 +114,7 @@ def _after(
         rate=rate,
         queue=pushed(state.queue, state.policy),
         phases=state.phases if improvement.phases is None else improvement.phases,
+        kept=pushed_rollout(state.kept, rollout, state.policy),
         update=state.update + 1,
     )
 

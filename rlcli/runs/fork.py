@@ -131,7 +131,7 @@ def beginning(source: Source, config: RunConfig) -> tuple[Beginning, str]:
     """What a fork of this config begins from, and a sentence on what is taken and what begins anew."""
     tensors, carried, notes = {PARAMETERS: source.checkpoint.tensors[PARAMETERS]}, ["parameters"], []
     before, now = flatten(source.config), flatten(config)
-    anew = ["episodes", "schedules"]
+    anew = ["episodes", "schedules", *(["kept rollouts"] if config.algo.reuse > 1 else [])]
     for part in PARTS:
         here, there = (all(flat[key] == value for key, value in part.needs.items()) for flat in (now, before))
         differing = [key for key in part.same if before[key] != now[key]]

@@ -114,11 +114,11 @@ def _size(config: RunConfig) -> Iterator[str]:
     """Faults of sizes that need more memory than this machine has."""
     of_user = config.imports and config.network.name not in kinds_of_network()
     parameters = 0 if of_user else parameter_count(smallest_network(config.network))
-    bytes_needed = 4 * parameters * (4 + config.lag) + SAMPLE * config.batch_size
+    bytes_needed = 4 * parameters * (3 + config.lag + config.algo.reuse) + SAMPLE * config.learnt_size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if bytes_needed > memory:
         yield (
-            f"network={config.network.name} of {parameters:,} parameters or more, lag={config.lag} and "
-            f"{config.algo.rollout_steps} x "
+            f"network={config.network.name} of {parameters:,} parameters or more, lag={config.lag}, "
+            f"algo.reuse={config.algo.reuse} and {config.algo.rollout_steps} x "
             f"{config.env.num_envs} steps per update need more memory than the {memory / 2**30:.0f} GiB here."
         )

@@ -32,6 +32,8 @@ UNSIGNED = "0" * 64
 """Stands in place of the checksum while it is computed."""
 COPIES = 8
 """Arrays as long as the parameters: the parameters, two moments of each of three optimisers, and to spare."""
+OF_A_STEP = 5
+"""Numbers of one environment's step besides observations and those of its action: a reward and flags."""
 SPARE = 2**26
 """Bytes for everything small."""
 TYPES: dict[str, tuple[type, ...]] = {
@@ -122,7 +124,9 @@ def largest_checkpoint(config: RunConfig) -> int:
     memory = network.memory_width
     history = config.env.num_envs * (2 * inputs + config.env.replay_limit * spec.action.width + memory + 100)
     phases = config.algo.auxiliary_every * config.batch_size * (inputs + outputs)
-    return SPARE + 16 * (parameter_count(network) * (COPIES + config.lag) + history + phases)
+    kept = (config.algo.reuse - 1) * config.batch_size * (2 * inputs + outputs + OF_A_STEP)
+    policies = COPIES + config.lag + config.algo.reuse - 1
+    return SPARE + 16 * (parameter_count(network) * policies + history + phases + kept)
 
 
 def _is_one(value: Any, types: tuple[type, ...]) -> bool:

@@ -43,6 +43,7 @@ QUANTITY_OF = {
     "train.reward_moments": "normaliser",
     "train.discounted": "normaliser",
     "train.phases": "collector",
+    "train.kept": "collector",
     "collector": "collector",
 }
 """Name or prefix of a state's tensors -> the quantity whose digest covers them."""

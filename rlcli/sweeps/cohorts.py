@@ -100,6 +100,7 @@ def largest(config: RunConfig, machine: Machine) -> int:
 def footprint(config: RunConfig) -> int:
     """Estimated bytes that one run uses while it learns."""
     network = make_model(config, registry.describe(config.env)).network
-    remembered = config.algo.auxiliary_every if config.algo.step_rule == "phasic" else 1
+    algo = config.algo
+    remembered = algo.auxiliary_every if algo.step_rule == "phasic" else algo.reuse
     samples = COPIES * config.batch_size * remembered * (network.units + OTHERS)
-    return 4 * (samples + parameter_count(network) * (COPIES + config.lag))
+    return 4 * (samples + parameter_count(network) * (COPIES + config.lag + algo.reuse - 1))

@@ -63,6 +63,10 @@ SHAPES: dict[str, dict[str, Any]] = {
         "network": {"name": "impala_resnet", "hidden": ()}, "algo": {"rollout_steps": 4},
     },
     "actions of rank 2": {"env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}},
+    "reuse": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "algo": {"reuse": 3}},
+    "reuse of actions of rank 2": {
+        "env": PROBES + "ProbeEcho-v0", "envs": {"kwargs": {"shape": [2, 3]}}, "algo": {"reuse": 2},
+    },
 }  # fmt: skip
 
 
@@ -146,6 +150,22 @@ def test_three_runs_together_are_the_three_alone(shape, kernel):
     for run, config in enumerate(configs):
         alone = NativeSession([config])
         assert [row[run] for row in found] == [row[0] for row in rows(alone, 4)]
+        assert_same_state(together, run, alone, 0)
+
+
+@pytest.mark.slow
+def test_two_runs_that_reuse_images_are_the_two_alone():
+    shape = {
+        "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"size": 9, "layout": "chw"}, "num_envs": 2},
+        "network": {"name": "impala_resnet", "hidden": ()},
+        "algo": {"rollout_steps": 3, "epochs": 1, "minibatches": 1, "reuse": 2},
+    }  # fmt: skip
+    configs = members(shape)[:2]
+    together = NativeSession(configs)
+    found = rows(together, 2)
+    for run, config in enumerate(configs):
+        alone = NativeSession([config])
+        assert [row[run] for row in found] == [row[0] for row in rows(alone, 2)]
         assert_same_state(together, run, alone, 0)
 
 

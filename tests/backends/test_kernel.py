@@ -62,6 +62,7 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "algo.surrogate": {"algo__surrogate": "weighted"},
     "algo.clip_high": {"algo__clip_high": 0.3},
     "algo.clip_dual": {"algo__clip_dual": 3.0},
+    "algo.reuse": {"algo__reuse": 2},
     "algo.rho_bar_pg": {"algo__targets": "vtrace", "algo__rho_bar_pg": 2.0},
     "algo.vtrace_bootstrap": {"algo__targets": "vtrace", "algo__vtrace_bootstrap": "lambda_mix"},
 }

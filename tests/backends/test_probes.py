@@ -61,6 +61,11 @@ ALGORITHMS: dict[str, tuple[int, dict]] = {
     "dppo": (30, ROWS["dppo"]),
     "cispo": (30, ROWS["cispo"]),
     "reinforce": (60, ROWS["reinforce"] | {"epochs": 4, "learning_rate": 0.01}),
+    "reuse": (20, {"reuse": 4}),
+    "reinforce with reuse": (
+        40,
+        ROWS["reinforce"] | {"weights": "per_step", "reuse": 2, "epochs": 4, "learning_rate": 0.01},
+    ),
     "ppg": (
         40,
         ROWS["ppg"]

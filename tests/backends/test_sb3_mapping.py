@@ -38,6 +38,7 @@ def test_rows_without_a_peer_are_refused(row):
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("ppo", {"lag": 1}, "lag"),
+    ("ppo", {"algo.reuse": 2}, "algo.reuse"),
     ("ppo", {"device": "cuda"}, "device"),
     ("ppo", {"network.shared": True}, "network.shared"),
     ("ppo", {"network.name": "lstm"}, "network.name"),

@@ -12,6 +12,7 @@ import torch
 from rlcli.collect.rollout import Collector, Finals, Rollout
 from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
 from rlcli.envs import registry
+from rlcli.learner.kept import blank
 from rlcli.learner.model import initial_parameters, make_model
 from rlcli.learner.ppg import initial_phases
 from rlcli.learner.state import TrainState, behaviour, fresh, no_phases
@@ -126,6 +127,7 @@ def stage(*configs: RunConfig) -> Stage:
         config.env.num_envs,
         config.lag,
         phases or no_phases(len(configs)),
+        blank(config, len(configs), model, spec),
         row.optimiser.initial_second,
         adapts_rate=row.adapts_rate,
     )

@@ -107,8 +107,8 @@ def slow_gradient(now: Stage, rollout, coefficients: torch.Tensor) -> torch.Tens
 @pytest.mark.broken_by(
     "importance weights against the policy before the update",
     "learner/prepare.py",
-    "hyper, transitions, batch.advantages, acting.log_prob, rollout.counted",
-    "hyper, transitions, batch.advantages, initial.log_prob, rollout.counted",
+    "hyper, transitions, batch.advantages, learnt.log_acting, learnt.rollout.counted",
+    "hyper, transitions, batch.advantages, learnt.initial.log_prob, learnt.rollout.counted",
 )
 @pytest.mark.broken_by(
     "a baseline that is asked to be left out",

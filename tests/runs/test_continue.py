@@ -28,6 +28,7 @@ CASES: dict[str, dict[str, Any]] = {
     "CartPole gymnasium": {"env__backend": "gymnasium"},
     "Pendulum": {"env__id": "Pendulum-v1"},
     "phases": {"env__id": "Pendulum-v1", **PHASES},
+    "reuse": {"env__id": "Pendulum-v1", "algo__reuse": 3},
     "phases on one trunk": {"env__id": "Pendulum-v1", "network__shared": True, **PHASES},
 }
 BEFORE, AFTER = 3, 4

@@ -37,6 +37,13 @@ def forked(parent: Path, into: Path, *words: str, at: Which = "last") -> Path:
     return into
 
 
+def test_a_fork_learns_from_no_rollout_of_its_parent(trained: Trained) -> None:
+    parent = trained("parent", algo__reuse=2).dir
+    found, text = beginning(read_source(parent), read_config(parent))
+    assert not [name for name in found.tensors if name.startswith("train.kept.")]
+    assert "anew begin episodes, schedules and kept rollouts" in text
+
+
 def test_a_fork_is_a_run_that_was_put_at_its_parents_parameters(trained: Trained, tmp_path: Path) -> None:
     """By hand: the fork's fresh state with the tensors of the parent's checkpoint in place of its own."""
     parent = trained("parent", **NORMALISED).dir

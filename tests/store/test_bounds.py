@@ -143,6 +143,7 @@ def test_an_index_does_not_say_how_large_a_checkpoint_may_be(run: Path) -> None:
     "changes",
     [
         {"lag": 3},
+        {"algo__reuse": 5},
         {"env__id": "Pendulum-v1"},
         {"algo__name": "trpo", "algo__step_rule": "natural", "network__hidden": (64, 64)},
     ],

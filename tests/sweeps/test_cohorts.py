@@ -66,7 +66,7 @@ def test_cohorts_fit_the_memory() -> None:
 
 def test_more_memory_is_counted_for_larger_jobs() -> None:
     [small] = configs("seed=0")
-    for larger in ("network.hidden=[512,512]", "algo.rollout_steps=1024", "env.num_envs=64"):
+    for larger in ("network.hidden=[512,512]", "algo.rollout_steps=1024", "env.num_envs=64", "algo.reuse=4"):
         assert footprint(configs(larger)[0]) > footprint(small)
 
 
