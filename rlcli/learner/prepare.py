@@ -52,7 +52,8 @@ class Prepared(NamedTuple):
     mu: Reference
     anchor: Reference
     """The policy at the start of the update, which is mu at lag 0."""
-    initial: SampledPolicy
+    objective_gradient: Tensor
+    """[R, Q]: of the whole batch's objective, by the actor's part."""
     epochs: EpochFigures
     sound: dict[str, Tensor]
     """Masks [R] of what must hold, by what is reported when it does not."""
@@ -75,7 +76,7 @@ def prepare(
     inputs = model.encode(state.policy, observations)
     memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
-    outputs, values = model.outputs_and_values(state.policy.parameters, inputs, memory)
+    outputs, values, linear = model.recorded(state.policy.parameters, inputs, memory)
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
@@ -117,7 +118,8 @@ def prepare(
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
     sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
-    return Prepared(start, values, mu, anchor, initial, epochs, sound)
+    gradient = algorithm.operations.objective_gradient(start, initial, linear)
+    return Prepared(start, values, mu, anchor, gradient, epochs, sound)
 
 
 def sampled(comparison: Comparison, model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
