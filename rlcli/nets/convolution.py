@@ -28,9 +28,9 @@ class PixelConv2d(nn.Conv2d):
         (stride, other), kernel = self.stride, self.kernel_size
         blocky = stride == other > 1 and self.padding == (0, 0) and not any(side % stride for side in kernel)
         if not blocky:
-            return self._conv_forward(_scaled(images, self.weight.dtype), self.weight, self.bias)
+            return super().forward(_scaled(images, self.weight.dtype))
         x = _scaled(blocks(images, stride), self.weight.dtype)
-        weight = nn.functional.pixel_unshuffle(self.weight, stride)
+        weight: Tensor = nn.functional.pixel_unshuffle(self.weight, stride)
         return nn.functional.conv2d(x, weight, self.bias)
 
 
@@ -41,10 +41,11 @@ def blocks(images: Tensor, size: int) -> Tensor:
     word, places = WORDS.get(size), (*images.stride()[:3], images.storage_offset())
     whole = images.dtype is torch.uint8 and images.stride(3) == 1 and not any(at % size for at in places)
     if word is not None and whole:  # a row of a block moves at once
-        rows = images.view(word).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3)
+        rows = torch.unflatten(images.view(word), 2, (-1, size)).permute(0, 2, 4, 1, 3)
         apart = rows.contiguous().view(torch.uint8)
     else:
-        apart = images.unflatten(3, (-1, size)).unflatten(2, (-1, size)).permute(0, 2, 4, 1, 3, 5)
+        columns = torch.unflatten(images, 3, (-1, size))
+        apart = torch.unflatten(columns, 2, (-1, size)).permute(0, 2, 4, 1, 3, 5)
     return apart.flatten(3).movedim(-1, 1)
 
 

@@ -245,16 +245,17 @@ class Graph:
                 pulled = self._pull(*zip(self._heads[:3], duals, strict=True), create_graph=True)
                 self._transposed = duals, pulled
             duals, pulled = self._transposed
-            along = tangent.clone().flatten().split([one.numel() for one in self._moving])
+            along = tangent.clone()
+            directions = torch.split(along.flatten(), [one.numel() for one in self._moving])
             pairs = [
-                (one, own.view_as(one)) for one, own in zip(pulled, along, strict=True) if one.requires_grad
+                (one, own.view_as(one))
+                for one, own in zip(pulled, directions, strict=True)
+                if one.requires_grad
             ]
             moved: Sequence[Tensor | None] = [None] * len(duals)
             if pairs:
-                gradients, directions = zip(*pairs, strict=True)
-                moved = torch.autograd.grad(
-                    gradients, duals, directions, retain_graph=True, allow_unused=True
-                )
+                gradients, by = zip(*pairs, strict=True)
+                moved = torch.autograd.grad(gradients, duals, by, retain_graph=True, allow_unused=True)
         found = [
             torch.zeros_like(dual) if one is None else one for one, dual in zip(moved, duals, strict=True)
         ]

@@ -55,7 +55,7 @@ def like(heads: Heads) -> Heads:
     "the tangent of a module along half the way",
     "nets/module.py",
     "along = tangent.clone()",
-    "along = (0.5 * tangent)",
+    "along = 0.5 * tangent",
 )
 @pytest.mark.broken_by(
     "a module's parts told apart by no name",
