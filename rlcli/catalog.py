@@ -442,7 +442,7 @@ def _times() -> Iterator[Metric]:
         ("collect", "Time this update spent acting and stepping environments."),
         ("environment", "Part of time/collect spent in environments. Only with profile=true."),
         ("learn", "Time this update spent on targets and gradient steps."),
-        ("estimate", "Part of time/learn spent before the first gradient step: values, advantages, targets."),
+        ("estimate", "Part of time/learn before the first gradient step: values, targets, whole gradient."),
         ("health", "Time this update spent on the figures of behaviour/ and update/."),
         ("evaluate", "Time spent evaluating after this update."),
         ("log", "Time spent writing the previous row and its digests."),

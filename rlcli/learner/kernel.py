@@ -142,7 +142,7 @@ def fit(codes: Codes, start: Start, parameters: Tensor, state: OptimiserState, e
     return Fit(moving.parameters, state.with_part(own, moving.state()), error, norm)
 
 
-def objective_gradient(codes: Codes, start: Start, _: object) -> Tensor:
+def objective_gradient(codes: Codes, start: Start, _: object, __: object) -> Tensor:
     """See `Operations.objective_gradient`."""
     network = start.model.network
     rule = replace(

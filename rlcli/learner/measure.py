@@ -8,12 +8,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlcli.learner.algorithm import Improvement, Start
+from rlcli.learner.algorithm import Improvement
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
-from rlcli.learner.prepare import Prepared, SampledPolicy
+from rlcli.learner.prepare import Prepared
 from rlcli.learner.reuse import reuse_figures
-from rlcli.nets.network import ACTOR, Heads, in_order, vjp_by_blocks
+from rlcli.nets.network import ACTOR, in_order
 
 
 def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
@@ -28,8 +28,7 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     move = (improvement.parameters - start.parameters).double()
     first_order = torch.zeros_like(move)
     actor = start.model.network.parts[ACTOR]
-    by_objective = start.algorithm.operations.objective_gradient(start, prepared.initial)
-    first_order[:, actor] = by_objective.double() * move[:, actor]
+    first_order[:, actor] = prepared.objective_gradient.double() * move[:, actor]
     values, targets = map(prepared.of_rollout, (prepared.values, start.batch.targets))
     compare = start.algorithm.operations.comparison
     return figures | {
@@ -51,18 +50,6 @@ def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     if start.configs[0].lag:
         return figures | health_figures("update", prepared.anchor, policy, advantages, clip)
     return figures | {as_update(name): value for name, value in figures.items()}
-
-
-def objective_gradient(start: Start, initial: SampledPolicy) -> Tensor:
-    """See `Operations`: by the slope of the surrogate."""
-    batch, network = start.batch, start.model.network
-    surrogate = start.algorithm.surrogate(
-        initial.log_prob, batch.log_anchor, start.objective_advantages, start.hyper
-    )
-    by_log_prob = batch.weighted(surrogate.slope) / start.configs[0].learnt_size
-    for_output, for_free = initial.distribution.pullback(batch.actions, by_log_prob, None)
-    by_heads = Heads(for_output, for_free, for_output.new_empty(*for_output.shape[:2], 0))
-    return vjp_by_blocks(network, start.parameters, batch.inputs, by_heads, ACTOR, batch.memory)
 
 
 def _gain(prepared: Prepared, after: Tensor) -> Tensor:

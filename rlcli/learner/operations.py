@@ -14,6 +14,7 @@ from rlcli.config.schema import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.comparison import Comparison
 from rlcli.learner.state import OptimiserState
+from rlcli.nets.network import Linearised
 from rlcli.nets.observations import Moments
 
 if TYPE_CHECKING:
@@ -66,8 +67,9 @@ class Operations(NamedTuple):
     permutation: Callable[[Sequence[int], Sequence[int], int, int, str], Tensor]
     """(seeds, updates done, epoch, samples, stream) -> each run's order of its samples, [R, B]."""
     comparison: Comparison
-    objective_gradient: Callable[[Start, SampledPolicy], Tensor]
-    """(start, the policy there) -> the gradient [R, Q] of the whole batch's objective by the actor's part."""
+    objective_gradient: Callable[[Start, SampledPolicy, Linearised | None], Tensor]
+    """(start, the policy there, the network there where it was kept) -> the gradient [R, Q] of the whole
+    batch's objective by the actor's part."""
     root: Callable[[Tensor], Tensor]
     """The square root."""
     exact_rows: bool

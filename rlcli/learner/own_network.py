@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -97,21 +97,22 @@ class OwnNetwork(ModuleNetwork):
     outputs: int = 0
     """D."""
 
-    def _call(self, row: Tensor, inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
+    def _call(self, own: Mapping[str, Tensor], inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
         rows = len(inputs)
         try:
-            found: Any = super()._call(row, inputs, *memory)
+            found: Any = super()._call(own, inputs, *memory)
             # Natural steps are computed in float64.
-            fault = wrong_result(found, rows, self.outputs, row.dtype) or _not_finite(found)
+            fault = wrong_result(found, rows, self.outputs, own[FREE].dtype) or _not_finite(found)
         except Exception as error:
             found, fault = None, f"raised {located(error)}"
         if fault is None:
             output, value = found
             return output, value
         # Parameters that are not finite are not the module's doing.
-        if inputs.device.type != "meta" and bool(row.isfinite().all() and inputs.isfinite().all()):
+        given = (*own.values(), inputs)
+        if inputs.device.type != "meta" and all(bool(one.isfinite().all()) for one in given):
             faults.note(f"{self.described} {fault}")
-        nothing = row.sum() * math.nan
+        nothing = torch.stack([one.sum() for one in own.values()]).sum() * math.nan
         return nothing.expand(rows, self.outputs), nothing.expand(rows)
 
 

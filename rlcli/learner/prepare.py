@@ -71,6 +71,8 @@ class Prepared(NamedTuple):
     anchor: Reference
     """The policy at the start of the update, which is mu at lag 0."""
     on_rollout: OnSamples
+    objective_gradient: Tensor
+    """[R, Q]: of the whole batch's objective, by the actor's part."""
     epochs: EpochFigures
     sound: dict[str, Tensor]
     """Masks [R] of what must hold, by what is reported when it does not."""
@@ -112,7 +114,7 @@ def prepare(
     inputs = model.encode(state.policy, observations)
     memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
-    outputs, values = model.outputs_and_values(state.policy.parameters, inputs, memory)
+    outputs, values, linear = model.recorded(state.policy.parameters, inputs, memory)
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
@@ -157,7 +159,9 @@ def prepare(
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
     sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
-    return Prepared(start, learnt, mu, anchor, on_rollout, epochs, sound)
+    recorded = linear if learnt.joined is None else None
+    gradient = algorithm.operations.objective_gradient(start, learnt.initial, recorded)
+    return Prepared(start, learnt, mu, anchor, on_rollout, gradient, epochs, sound)
 
 
 def _reused(comparison: Comparison, model: Model, state: TrainState, rollout: Rollout) -> Learnt:

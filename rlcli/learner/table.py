@@ -21,7 +21,7 @@ from rlcli.learner.critic import fit
 from rlcli.learner.draws import permutation
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.mask import Mask
-from rlcli.learner.measure import objective_gradient
+from rlcli.learner.objective import objective_gradient
 from rlcli.learner.operations import Operations
 from rlcli.learner.optimisers import OPTIMISERS
 from rlcli.learner.own_algorithm import less, own_formula, own_step_rule, own_targets

@@ -18,14 +18,11 @@ from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
-AT_ONCE = 16 * 4 * 84 * 84
-"""Pixels that pass the convolutions together: what lies between layers stays in the processor's cache, which
-takes a third of the time off a pass and its derivatives."""
-WHITE = 255.0
-"""The largest value of a pixel."""
+AT_ONCE = 32 * 4 * 84 * 84
+"""Pixels that pass the convolutions together: what lies between layers stays in the processor's cache."""
 
 Convolutions = Callable[[int], nn.Module]
-"""Channels -> layers from images [B, C, H, W], 0 to 1, to any [B, ...]."""
+"""Channels -> layers from images [B, C, H, W], uint8, to any [B, ...]; the first is a `PixelConv2d`."""
 
 
 @dataclass(frozen=True)
@@ -138,21 +135,15 @@ def obstacle(encoder: Encoder, smallest: int) -> str | None:
 
 
 def _convolved(layers: nn.Module, images: Tensor) -> Tensor:
-    """[B, F] of images [B, C, H, W] uint8, a few at a time, with channels last in memory.
-
-    In the precision of the layers.
-    """
-    found, precision = [], next(layers.parameters()).dtype
-    for part in torch.split(images, max(1, AT_ONCE // images[0].numel())):
-        scaled = part.to(precision, memory_format=torch.channels_last).div_(WHITE)
-        found.append(layers(scaled).flatten(1))
-    return torch.cat(found)
+    """[B, F] of images [B, C, H, W] uint8, a few at a time."""
+    parts = torch.split(images, max(1, AT_ONCE // images[0].numel()))
+    return torch.cat([layers(part).flatten(1) for part in parts])
 
 
 def _features(layers: nn.Module, image: Image) -> int:
     """F of an image: counted on the meta device, where nothing is computed."""
     height, width = image.size
-    shown = torch.zeros(1, image.channels, height, width, device="meta")
+    shown = torch.zeros(1, image.channels, height, width, dtype=torch.uint8, device="meta")
     with torch.no_grad(), torch.device("meta"):
         outputs: Tensor = _on_meta(layers)(shown)
     return outputs.numel()

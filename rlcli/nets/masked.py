@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rlcli.nets.memory import Memory
-from rlcli.nets.network import CRITIC, Array, Heads, Linearised, Network, OnHost
+from rlcli.nets.network import CRITIC, Array, Heads, Linearised, Network, OnHost, Recorded
 from rlcli.nets.observations import Encoder
 
 FLOOR = -(2.0**100)
@@ -90,6 +90,13 @@ class MaskedNetwork:
         features, allowed = self._split(inputs)
         found = self.inner.both(parameters, features, memory)
         return found._replace(output=masked(found.output, allowed, FLOOR))
+
+    def recorded(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Recorded:
+        """As `both`."""
+        features, allowed = self._split(inputs)
+        heads, linear = self.inner.recorded(parameters, features, memory)
+        heads = heads._replace(output=masked(heads.output, allowed, FLOOR))
+        return Recorded(heads, None if linear is None else MaskedLinear(linear, allowed))
 
     def linearise(
         self,

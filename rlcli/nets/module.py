@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, ClassVar
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlcli.nets.memory import Memory
-from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network, OnHost
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, Network, OnHost, Recorded
 from rlcli.nets.observations import Encoder
 
 ROWS = 2
@@ -109,11 +110,25 @@ class ModuleNetwork:
     ) -> Heads:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
-            return _of_part(self._stacked(parameters, inputs, memory), part)
+            return _of_part(self._stacked(self._named(parameters), inputs, memory), part)
 
     def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
         """Outputs of policy and value at inputs [R, B, ...], by the same calls."""
         return self.heads(parameters, inputs, memory)
+
+    def recorded(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Recorded:
+        """The graph of a lone run is kept; those of several would take as many times its memory.
+
+        All are made, as a module may round otherwise where no graph is made.
+        """
+        found = []
+        for run in self.blocks(inputs):
+            own = None if memory is None else memory.of(run)
+            graph = Graph(self, parameters[run], inputs[run], own, ACTOR)
+            found.append(graph.both[:3])
+        if len(found) == 1:
+            return Recorded(graph.both, graph)
+        return Recorded(Heads(*(torch.cat(each) for each in zip(*found, strict=True))), None)
 
     def linearise(
         self,
@@ -155,12 +170,14 @@ class ModuleNetwork:
             **{name: shape for name, shape in shapes.items() if name not in actor},
         }
 
-    def _stacked(self, parameters: Tensor, inputs: Tensor, memory: Memory | None) -> Heads:
-        """The heads of all runs."""
+    def _stacked(
+        self, parameters: Sequence[Mapping[str, Tensor]], inputs: Tensor, memory: Memory | None
+    ) -> Heads:
+        """The heads of all runs, from each run's parameters by name."""
         runs = zip(parameters, self._arguments(inputs, memory), strict=True)
-        found = zip(*(self._call(row, *arguments) for row, arguments in runs), strict=True)
+        found = zip(*(self._call(own, *arguments) for own, arguments in runs), strict=True)
         outputs, values, *after = (torch.stack(each) for each in found)
-        return Heads(outputs, self._free(parameters), values, *after)
+        return Heads(outputs, torch.stack([own[FREE] for own in parameters]), values, *after)
 
     def _arguments(self, inputs: Tensor, memory: Memory | None) -> Iterator[tuple[Any, ...]]:
         """What the module is called with, run by run."""
@@ -170,15 +187,21 @@ class ModuleNetwork:
         begins = [None] * len(inputs) if memory.begins is None else memory.begins
         return zip(inputs, memory.state, begins, strict=True)
 
-    def _call(self, row: Tensor, inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
+    def _call(self, own: Mapping[str, Tensor], inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
         """Outputs, values and states after rows, if there are any."""
-        found = self._views(row)
-        del found[FREE]
-        heads: tuple[Tensor, ...] = functional_call(self._module, found, (inputs, *memory))
+        of_module = {name: value for name, value in own.items() if name != FREE}
+        heads: tuple[Tensor, ...] = functional_call(self._module, of_module, (inputs, *memory))
         return heads
 
-    def _free(self, parameters: Tensor) -> Tensor:
-        return torch.stack([self._views(row)[FREE] for row in parameters])
+    def _of(self, part: str) -> list[str]:
+        """Names of a part's parameters, as they lie."""
+        ends = list(accumulate(math.prod(shape) for shape in self._shapes.values()))
+        block = self.parts[part]
+        return [name for name, end in zip(self._shapes, ends, strict=True) if block.start < end <= block.stop]
+
+    def _named(self, parameters: Tensor) -> list[dict[str, Tensor]]:
+        """Parameters [R, P], run by run and by name."""
+        return [self._views(row) for row in parameters]
 
     def _views(self, row: Tensor) -> dict[str, Tensor]:
         """One run's parameters [P] by name."""
@@ -188,27 +211,31 @@ class ModuleNetwork:
 
 
 class Graph:
-    """A network's heads with a graph to the parameters of a part."""
+    """A network's heads with a graph to the parameters of a part.
+
+    The parameters that move are leaves of the graph, each a view of one copy of the flat buffer.
+    """
 
     def __init__(
         self, network: ModuleNetwork, parameters: Tensor, inputs: Tensor, memory: Memory | None, part: str
     ) -> None:
-        self._part = part
+        self._part, self._runs = part, len(parameters)
         with torch.inference_mode(False), torch.enable_grad():
-            block = network.parts[part]
-            self._moving = parameters[:, block].clone().requires_grad_()
-            fixed = parameters.clone()
-            whole = torch.cat((fixed[:, : block.start], self._moving, fixed[:, block.stop :]), 1)
-            own = None if memory is None else memory.map(torch.clone, torch.clone)
-            self._heads = network._stacked(whole, inputs.clone(), own)
-        self.heads = _of_part(Heads(*(head.detach() for head in self._heads[:3])), part)
-        self._transposed: tuple[list[Tensor], Tensor] | None = None
+            named, moving = network._named(parameters.clone()), network._of(part)
+            self._moving = [own[name].requires_grad_() for own in named for name in moving]
+            memory = None if memory is None else memory.map(torch.clone, torch.clone)
+            self._heads = network._stacked(named, inputs.clone(), memory)
+        self.both = Heads(*(head.detach() for head in self._heads[:3]))
+        """Outputs of the policy and values, whatever the part."""
+        self.heads = _of_part(self.both, part)
+        self._transposed: tuple[list[Tensor], list[Tensor]] | None = None
 
     def vjp(self, by: Heads) -> Tensor:
         """By reverse mode."""
         with torch.inference_mode(False):
             pairs = zip(self._heads[:3], by[:3], strict=True)
-            return self._pull(*((head, slope.clone()) for head, slope in pairs if slope.numel()))
+            pulled = self._pull(*((head, slope.clone()) for head, slope in pairs if slope.numel()))
+            return torch.cat([one.flatten() for one in pulled]).view(self._runs, -1)
 
     def jvp(self, tangent: Tensor) -> Heads:
         """By reverse mode twice: vjp is linear in `by`, and jvp its transpose."""
@@ -218,25 +245,35 @@ class Graph:
                 pulled = self._pull(*zip(self._heads[:3], duals, strict=True), create_graph=True)
                 self._transposed = duals, pulled
             duals, pulled = self._transposed
+            along = tangent.clone()
+            directions = torch.split(along.flatten(), [one.numel() for one in self._moving])
+            pairs = [
+                (one, own.view_as(one))
+                for one, own in zip(pulled, directions, strict=True)
+                if one.requires_grad
+            ]
             moved: Sequence[Tensor | None] = [None] * len(duals)
-            if pulled.requires_grad:
-                along = tangent.clone()
-                moved = torch.autograd.grad(pulled, duals, along, retain_graph=True, allow_unused=True)
+            if pairs:
+                gradients, by = zip(*pairs, strict=True)
+                moved = torch.autograd.grad(gradients, duals, by, retain_graph=True, allow_unused=True)
         found = [
             torch.zeros_like(dual) if one is None else one for one, dual in zip(moved, duals, strict=True)
         ]
         return _of_part(Heads(*(one.detach() for one in found)), self._part)
 
-    def _pull(self, *pairs: tuple[Tensor, Tensor], create_graph: bool = False) -> Tensor:
-        """The gradient from those with respect to heads; 0 where the part determines none of them."""
+    def _pull(self, *pairs: tuple[Tensor, Tensor], create_graph: bool = False) -> list[Tensor]:
+        """The gradient from those with respect to heads; 0 where a parameter determines none of them."""
         moving = [(head, slope) for head, slope in pairs if head.requires_grad]
-        if not moving:
-            return torch.zeros_like(self._moving)
-        heads, slopes = zip(*moving, strict=True)
-        (found,) = torch.autograd.grad(
-            heads, self._moving, slopes, retain_graph=True, create_graph=create_graph, allow_unused=True
-        )
-        return torch.zeros_like(self._moving) if found is None else found
+        found: Sequence[Tensor | None] = [None] * len(self._moving)
+        if moving:
+            heads, slopes = zip(*moving, strict=True)
+            found = torch.autograd.grad(
+                heads, self._moving, slopes, retain_graph=True, create_graph=create_graph, allow_unused=True
+            )
+        return [
+            torch.zeros_like(own) if one is None else one
+            for one, own in zip(found, self._moving, strict=True)
+        ]
 
 
 def _of_part(heads: Heads, part: str) -> Heads:

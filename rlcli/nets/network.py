@@ -53,6 +53,15 @@ class Linearised(Protocol):
         """The tangent of the heads along a tangent [R, Q] of the parameters; inputs are constants."""
 
 
+class Recorded(NamedTuple):
+    """A pass over a whole batch that may have kept what derivatives need."""
+
+    heads: Heads
+    """Outputs of the policy and values."""
+    linear: Linearised | None
+    """The same pass with derivatives by the actor's parameters; None: they need a pass of their own."""
+
+
 class OnHost(NamedTuple):
     """A policy in numpy, for the few rows that environments show at each step."""
 
@@ -121,6 +130,9 @@ class Network(Protocol):
 
     def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
         """Outputs of the policy and values at a whole batch, as one part after the other gives them."""
+
+    def recorded(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Recorded:
+        """As `both`, where a gradient at the same parameters and inputs is to follow."""
 
     def linearise(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Family
 from rlcli.nets.memory import Memory
-from rlcli.nets.network import ACTOR, ALL, CRITIC, Network
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Linearised, Network
 from rlcli.nets.observations import Moments
 
 
@@ -84,6 +84,13 @@ class Model:
         """The policy head and V [R, B] at encoded inputs [R, B, ...]; one pass where they share all of it."""
         heads = self.network.both(parameters, inputs, memory)
         return Outputs(heads.output, heads.free), heads.value
+
+    def recorded(
+        self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None
+    ) -> tuple[Outputs, Tensor, Linearised | None]:
+        """As `outputs_and_values`, and the pass with its derivatives where the network keeps it."""
+        heads, linear = self.network.recorded(parameters, inputs, memory)
+        return Outputs(heads.output, heads.free), heads.value, linear
 
     def value(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Tensor:
         """V [R, B] at encoded inputs [R, B, ...]."""

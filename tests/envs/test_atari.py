@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import ale_py
 import gymnasium
 import numpy as np
 import pytest
@@ -91,6 +92,7 @@ def test_single_games_are_the_vector_environment_frame_by_frame(env_id, atari, k
 def test_single_games_are_gymnasiums_wrappers_frame_by_frame():
     """Without no-ops and FIRE, which Gymnasium's do otherwise."""
     pytest.importorskip("cv2", reason="Gymnasium's preprocessing needs OpenCV")
+    gymnasium.register_envs(ale_py)
     chosen = config(noop_max=0, fire_reset=False)
     theirs = gymnasium.wrappers.FrameStackObservation(
         gymnasium.wrappers.AtariPreprocessing(gymnasium.make(BREAKOUT, frameskip=1), noop_max=0),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, vjp_by_blocks
 from rlcli.nets.observations import Encoder
@@ -124,7 +125,7 @@ class Convolutions(nn.Module):
 @pytest.mark.broken_by(
     "a module called with the first run's parameters only",
     "nets/module.py",
-    "found = zip(*(self._call(row, *arguments) for row, arguments in runs), strict=True)",
+    "found = zip(*(self._call(own, *arguments) for own, arguments in runs), strict=True)",
     "found = zip(*(self._call(parameters[0], *arguments) for _, arguments in runs), strict=True)",
 )
 @pytest.mark.broken_by(
@@ -178,6 +179,47 @@ def test_a_gradient_by_blocks_is_that_of_the_whole_batch(shared, part, monkeypat
         by = like(linear.heads)
         found = vjp_by_blocks(network, at, rows, by, part)
         torch.testing.assert_close(found, linear.vjp(by), **close)
+
+
+@pytest.mark.broken_by(
+    "the derivatives recorded are the critic's",
+    "nets/module.py",
+    "Graph(self, parameters[run], inputs[run], own, ACTOR)",
+    "Graph(self, parameters[run], inputs[run], own, CRITIC)",
+    case="False",
+)
+@pytest.mark.broken_by(
+    "what is recorded has other runs' parameters",
+    "nets/module.py",
+    "Graph(self, parameters[run], inputs[run], own, ACTOR)",
+    "Graph(self, parameters[:1], inputs[run], own, ACTOR)",
+    case="False",
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_recorded_pass_is_the_other_and_a_lone_runs(masked):
+    """Bit for bit, with the derivatives of a lone run."""
+    network, _ = equivalent(mlp(4, (5, 3), 2, 2))
+    network = MaskedNetwork(network) if masked else network
+    parameters, x = torch.randn(3, network.parts[ALL].stop), torch.randn(3, 6, 4)
+    if masked:
+        x = torch.cat((x, torch.tensor([1.0, 0.0]).expand(3, 6, 2)), -1)
+    with torch.inference_mode():
+        together, linear = network.recorded(parameters, x)
+        assert linear is None
+        assert_equal(together, network.both(parameters, x))
+        for run in range(3):
+            at, rows = parameters[run : run + 1], x[run : run + 1]
+            alone, linear = network.recorded(at, rows)
+            assert_equal(alone, Heads(*(part[run : run + 1] for part in together[:3])))
+            by = like(alone)._replace(value=torch.empty(1, 6, 0))
+            assert linear is not None
+            assert torch.equal(linear.vjp(by), vjp_by_blocks(network, at, rows, by, ACTOR))
+
+
+def assert_equal(found: Heads, wanted: Heads) -> None:
+    """To the last bit."""
+    for one, other in zip(found[:3], wanted[:3], strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.broken_by(

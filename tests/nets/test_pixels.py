@@ -15,6 +15,7 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError
 from rlcli.learner.model import make_model, readable
 from rlcli.nets.cnn import Gains, PixelTrunk
+from rlcli.nets.convolution import blocks
 from rlcli.nets.kinds import impala_resnet, nature_cnn
 from rlcli.nets.masked import FLOOR
 from rlcli.nets.network import Heads
@@ -151,7 +152,15 @@ def plain_nature(trunk: PixelTrunk, images: torch.Tensor) -> torch.Tensor:
     return torch.cat(found)
 
 
-@pytest.mark.broken_by("pixels stay 0 to 255", "nets/cnn.py", ".div_(WHITE)", "", case="hwc")
+@pytest.mark.broken_by("pixels stay 0 to 255", "nets/convolution.py", ".div_(WHITE)", "", case="hwc")
+@pytest.mark.broken_by(
+    "columns of a block before its rows", "nets/convolution.py", "permute(0, 2, 4, 1, 3, 5)",
+    "permute(0, 2, 4, 1, 5, 3)", case="hwc",
+)  # fmt: skip
+@pytest.mark.broken_by(
+    "rows of a block before its channels", "nets/convolution.py", "permute(0, 2, 4, 1, 3)\n",
+    "permute(0, 2, 4, 3, 1)\n", case="chw",
+)  # fmt: skip
 @pytest.mark.broken_by(
     "rows and channels swapped", "nets/pixels.py", "movedim(-1, 1)", "transpose(1, 3)",
     case="hwc",
@@ -171,6 +180,20 @@ def test_nature_cnn_is_the_papers(shape):
     torch.testing.assert_close(found.double(), plain_nature(trunk, planes), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "odd"])
+def test_blocks_are_those_of_torch(size, offset):
+    """However the images lie, with rows and columns left over that fill no block."""
+    rows = torch.randint(0, 256, (5, offset + 3 * 17 * 24), dtype=torch.uint8)[:, offset:]
+    high, wide = 17 // size * size, 24 // size * size
+    for images in (rows.unflatten(1, (3, 17, 24)), rows.unflatten(1, (17, 24, 3)).movedim(-1, 1)):
+        found = blocks(images, size)
+        wanted = nn.functional.pixel_unshuffle(images[:, :, :high, :wide], size)
+        assert torch.equal(found, wanted)
+        assert torch.equal(blocks(images.double(), size), wanted.double())
+        assert found.is_contiguous(memory_format=torch.channels_last) or size == 1
+
+
 @pytest.mark.broken_by(
     "nothing is passed around", "nets/kinds/impala_resnet.py", "return found + x", "return found",
 )  # fmt: skip
@@ -183,7 +206,7 @@ def test_impala_resnet_is_the_papers():
         if isinstance(block, impala_resnet.Residual):
             nn.init.zeros_(block.second.weight)
             nn.init.zeros_(block.second.bias)
-    x = images = torch.rand(2, 4, 21, 84)
+    x = images = torch.randint(0, 256, (2, 4, 21, 84), dtype=torch.uint8)
     for first in convolutions[::5]:
         x = nn.functional.max_pool2d(first(x), 3, 2, 1)
     torch.testing.assert_close(layers(images), x.relu())

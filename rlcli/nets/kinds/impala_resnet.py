@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets import cnn
+from rlcli.nets.convolution import PixelConv2d
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
@@ -39,11 +40,11 @@ def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) ->
 
 
 def convolutions(channels: int) -> nn.Module:
-    """Layers from images [B, C, H, W] to [B, 32, h, w]."""
+    """Layers from images [B, C, H, W], uint8, to [B, 32, h, w]."""
     layers: list[nn.Module] = []
     for wanted in SECTIONS:
         layers += [
-            nn.Conv2d(channels, wanted, 3, padding=1),
+            (nn.Conv2d if layers else PixelConv2d)(channels, wanted, 3, padding=1),
             nn.MaxPool2d(3, stride=2, padding=1),
             Residual(wanted),
             Residual(wanted),

@@ -10,6 +10,7 @@ from torch import nn
 
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets import cnn
+from rlcli.nets.convolution import PixelConv2d
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
@@ -24,9 +25,9 @@ def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) ->
 
 
 def convolutions(channels: int) -> nn.Module:
-    """Layers from images [B, C, H, W] to [B, 64, h, w]."""
+    """Layers from images [B, C, H, W], uint8, to [B, 64, h, w]."""
     return nn.Sequential(
-        nn.Conv2d(channels, 32, 8, stride=4),
+        PixelConv2d(channels, 32, 8, stride=4),
         nn.ReLU(inplace=True),
         nn.Conv2d(32, 64, 4, stride=2),
         nn.ReLU(inplace=True),

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rlcli.nets.memory import Memory
-from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, OnHost
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Heads, OnHost, Recorded
 from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.activations import ACTIVATIONS
 from rlcli.nets.stacked.layout import Initialisation, Layout
@@ -90,6 +90,10 @@ class MLP:
         """Outputs of the policy and values at inputs [R, B, I], part by part."""
         policy = self.heads(parameters, inputs, part=ACTOR)
         return policy._replace(value=self.heads(parameters, inputs, part=CRITIC).value)
+
+    def recorded(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Recorded:
+        """Nothing is kept: a batch's features are far more than its inputs, and soon computed."""
+        return Recorded(self.both(parameters, inputs, memory), None)
 
     def linearise(
         self,
