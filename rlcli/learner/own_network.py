@@ -21,7 +21,7 @@ from rlcli.envs.user_code import located
 from rlcli.errors import UserError
 from rlcli.extend import faults, spaces
 from rlcli.extend.tables import NETWORKS
-from rlcli.nets.module import ModuleNetwork
+from rlcli.nets.module import FREE, ModuleNetwork
 from rlcli.nets.observations import Encoder
 
 
