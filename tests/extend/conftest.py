@@ -71,7 +71,8 @@ def forget(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], None]]:
     """Forgets what was registered and imported since the test began, as in a new process; so after each."""
-    monkeypatch.delenv(importing.VARIABLE, raising=False)
+    monkeypatch.setenv(importing.VARIABLE, "")  # a sweep sets it, and must not for the tests after this one
+    monkeypatch.delenv(importing.VARIABLE)
     registries: list[dict[Any, Any]] = [
         schema._KEYS, catalog._METRICS, extensions.ADDITIONS, extensions.ROWS, tables.NETWORKS,
         tables.ALGORITHMS, tables.METRICS,
