@@ -233,7 +233,7 @@ def test_a_failure_in_training_is_of_its_run_alone(write: Write, old: str, new: 
 @pytest.mark.broken_by(
     "own networks in single precision alone",
     "learner/own_network.py",
-    "wrong_result(found, rows, self.outputs, row.dtype)",
+    "wrong_result(found, rows, self.outputs, own[FREE].dtype)",
     "wrong_result(found, rows, self.outputs)",
 )
 def test_natural_steps_of_own_networks_are_taken(write: Write) -> None:
