@@ -40,7 +40,7 @@ def fork(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a new run that begins with the parameters of a checkpoint of another run, its parent.
+    """Train a new run from the parameters of another, its parent.
 
     The fork has the settings of its parent, with the overrides given on top: another seed, other
     hyperparameters, another algorithm, or another environment of the same spaces. total_steps counts its own

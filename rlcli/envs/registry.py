@@ -15,6 +15,7 @@ from gymnasium.spaces import Dict
 
 from rlcli.config.schema import EnvConfig
 from rlcli.config.values import display
+from rlcli.config.wrappers import Wrapper
 from rlcli.envs import construct
 from rlcli.envs.array.acrobot import ArrayAcrobot
 from rlcli.envs.array.base import ArrayEnv
@@ -34,7 +35,7 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.envs.user_code import located
-from rlcli.envs.wrappers import Env, Wrapper, culprit, make_wrapped, statistics_advice
+from rlcli.envs.wrappers import Env, culprit, make_wrapped, statistics_advice
 from rlcli.errors import UserError
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
@@ -155,7 +156,6 @@ def _backend(config: EnvConfig) -> tuple[str, str | None]:
         UserError: `env.backend` cannot be honoured.
     """
     if config.wrappers:
-        _check_unprocessed(config)
         return "gymnasium", _wrapped_reason(config)
     reason = None
     if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
@@ -195,16 +195,6 @@ def _wrapped_reason(config: EnvConfig) -> str | None:
         )
     has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS or is_atari(config)
     return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
-
-
-def _check_unprocessed(config: EnvConfig) -> None:
-    """Raises `UserError` where a wrapper would be around a game with the standard preprocessing."""
-    if is_atari(config):
-        raise UserError(
-            f"env.wrappers={display(config.wrappers)} cannot be around {config.id} with its standard "
-            "preprocessing, which reads the emulator itself (env.atari has its settings).",
-            hint="Wrappers are for games without it: env.kwargs.obs_type=ram, grayscale or rgb.",
-        )
 
 
 def _atari_backend(config: EnvConfig) -> tuple[str, str | None]:

@@ -14,6 +14,7 @@ from gymnasium import wrappers as gymnasiums
 from gymnasium.error import DependencyNotInstalled
 
 from rlcli.config.values import display
+from rlcli.config.wrappers import Wrapper, parts
 from rlcli.envs.construct import import_for
 from rlcli.envs.spaces import boundary
 from rlcli.envs.untrusted import close, contained, surroundings_kept
@@ -23,8 +24,6 @@ from rlcli.errors import UserError, nearest, unknown
 from rlcli.text import message_of, visible
 
 Env = gymnasium.Env[Any, Any]
-Wrapper = str | Mapping[str, Any]
-"""A name, or one name with its arguments."""
 
 OWN: Mapping[str, Callable[..., Env]] = {"hide_velocities": HideVelocities}
 """rlcli's wrappers, by name."""
@@ -45,14 +44,6 @@ INSTEAD = {
 def known() -> list[str]:
     """The wrappers of Gymnasium that take one environment, in its order; some are refused."""
     return [name for name in gymnasiums.__all__ if name != "vector"]
-
-
-def parts(wrapper: Wrapper) -> tuple[str, Mapping[str, Any]]:
-    """Name and arguments."""
-    if isinstance(wrapper, str):
-        return wrapper, {}
-    [(name, arguments)] = wrapper.items()
-    return name, arguments
 
 
 def make_wrapped(env_id: str, create: Callable[[], Env], wrappers: Sequence[Wrapper]) -> Env:
@@ -85,12 +76,6 @@ def statistics_advice(wrappers: Sequence[Wrapper]) -> str:
     names = [parts(wrapper)[0].removeprefix(PREFIX) for wrapper in wrappers]
     instead = [INSTEAD[name] for name in names if name in INSTEAD]
     return f"; {' and '.join(instead)} does the same and resumes exactly" if instead else ""
-
-
-def modules_named(wrappers: Sequence[Wrapper]) -> list[str]:
-    """The modules that `module:Class` wrappers name."""
-    names = [parts(wrapper)[0] for wrapper in wrappers]
-    return [name.rpartition(":")[0] for name in names if ":" in name]
 
 
 def _is_supported(env_id: str, env: Env) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.config.schema import RunConfig
-from rlcli.envs.wrappers import modules_named
+from rlcli.config.wrappers import modules_named
 
 MOST = 20_000
 """Maximum number of different texts with a colon in the arguments."""

@@ -14,7 +14,7 @@ from typing import Any
 from rlcli.config.extensions import used
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import flatten
-from rlcli.envs.wrappers import modules_named
+from rlcli.config.wrappers import modules_named
 from rlcli.store import modules
 
 SHOWN = 8

@@ -172,7 +172,7 @@ def older(finished: Path, trained: Callable[..., Result]) -> Path:
 def test_a_run_from_before_there_were_kernels_keeps_torch(older: Path, tmp_path: Path) -> None:
     assert read_config(older).compute.kernel == "torch"
     planned = plan(older)
-    assert any("older than the key compute.kernel; assumed is torch" in note for note in planned.notes)
+    assert any("config.yaml is older than compute.kernel=torch" in note for note in planned.notes)
     assert reproduce(planned, tmp_path / "again").identical
     assert resume(older, LONGER, quiet=True).status == "finished"
     assert read_config(older).compute.kernel == "torch"

@@ -218,7 +218,7 @@ def test_nothing_heavy_is_loaded_to_refuse_a_name(runs: Path) -> None:
         ("runs --algo", "", ["ppo", "trpo"]),
         ("runs --env", "Pend", ["Pendulum-v1"]),
         ("runs --last", "", []),
-        ("runs", "", ["last", "grid"]),
+        ("runs", "", ["grid", "last"]),
     ],
 )
 def test_completion_knows_the_filters(line: str, current: str, expected: list[str], runs: Path) -> None:

@@ -118,8 +118,6 @@ def test_tuned_settings_are_announced_unless_quiet(rlcli: Rlcli) -> None:
 
 
 def test_tuned_settings_of_a_family_are_announced_and_listed(rlcli: Rlcli, workplace: Path) -> None:
-    import rlcli.envs.registry
-
     folder = workplace / "own" / "tuned" / "a2c"
     (folder / "gym").mkdir(parents=True)
     for name in ("gym.yaml", "gym/Probe-v0.yaml"):

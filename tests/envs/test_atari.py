@@ -60,10 +60,6 @@ def assert_same(left: list[Any], right: list[Any]) -> None:
     case="standard",
 )  # fmt: skip
 @pytest.mark.broken_by(
-    "no-ops after FIRE are one too many", "envs/atari/single.py", "noop_max) - self._fires", "noop_max)",
-    case="standard",
-)  # fmt: skip
-@pytest.mark.broken_by(
     "areas of two pixels", "envs/atari/area.py", "last, extent = first + scale", "last, extent = first + 2",
     case="standard",
 )  # fmt: skip
@@ -245,15 +241,3 @@ def test_a_resized_frame_has_the_mean_of_each_area():
     frame = np.arange(24, dtype=np.uint8).reshape(4, 6)
     np.testing.assert_array_equal(resized(frame, 2, 3), [[4, 6, 8], [16, 18, 20]])  # 3.5, 5.5, 7.5, ...
     assert resized(np.full((210, 160), 137, np.uint8), 84, 84).min() == 137
-
-
-def test_wrappers_are_refused_around_the_preprocessing() -> None:
-    """They would never be called: a game is read from the emulator itself."""
-    wrapped = replace(config(), wrappers=("OrderEnforcing",))
-    with pytest.raises(
-        UserError, match=r"env.wrappers=\[OrderEnforcing\] cannot be around ALE/Breakout-v5"
-    ) as caught:
-        registry.describe(wrapped)
-    assert caught.value.hint is not None
-    raw = registry.describe(replace(config(kwargs={"obs_type": "ram"}), wrappers=("OrderEnforcing",)))
-    assert raw.backend == "gymnasium"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 from rlcli import catalog
@@ -75,7 +76,7 @@ def forget(
     monkeypatch.delenv(importing.VARIABLE)
     registries: list[dict[Any, Any]] = [
         schema._KEYS, catalog._METRICS, extensions.ADDITIONS, extensions.ROWS, tables.NETWORKS,
-        tables.ALGORITHMS, tables.METRICS,
+        tables.ALGORITHMS, tables.METRICS, gymnasium.registry,
     ]  # fmt: skip
     before = [dict(one) for one in registries]
     path = list(sys.path)

@@ -34,12 +34,6 @@ def run(rlcli: Rlcli, write: Write) -> Path:
     return Path("runs/one")
 
 
-@pytest.mark.broken_by(
-    "a section of config.yaml that is opened twice",
-    "config/serialise.py",
-    "for name in sorted(flat, key=lambda name: places[_section(name)]):",
-    "for name in flat:",
-)
 def test_a_run_records_its_module_and_is_read_without_it(run: Path, rlcli: Rlcli, forget: Forget) -> None:
     [code] = manifest_of(run)["own_code"]
     assert code["module"] == "mine"

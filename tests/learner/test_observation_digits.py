@@ -127,10 +127,13 @@ def test_a_checkpoint_with_fewer_digits_goes_on():
     narrow = {
         name: leaf.float() if name.endswith("observations") else leaf for name, leaf in saved.tensors.items()
     }
-    assert {saved.tensors[name].dtype for name in narrow if name.endswith("observations")} == {torch.float64}
+    kept = [leaf for name, leaf in saved.tensors.items() if name.endswith("observations") and leaf.numel()]
+    assert {leaf.dtype for leaf in kept} == {torch.float64}
     resumed = NativeSession([config], [Checkpoint(narrow, saved.update)])
     assert resumed.restarted(0) == 0
     assert "auxiliary/value" in resumed.update()[0]
-    assert {leaf.dtype for name, leaf in resumed.state(0).tensors.items() if "observations" in name} == {
-        torch.float64
-    }
+    assert {
+        leaf.dtype
+        for name, leaf in resumed.state(0).tensors.items()
+        if "observations" in name and leaf.numel()
+    } == {torch.float64}

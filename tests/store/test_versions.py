@@ -20,7 +20,7 @@ from rlcli.runs.diff import differences
 from rlcli.runs.policy import read_policy
 from rlcli.runs.reproduce import plan, reproduce
 from rlcli.runs.resume import resume
-from rlcli.store import checkpoint_file, checkpoint_index, digests, manifest
+from rlcli.store import checkpoint_file, checkpoint_index, digests, manifest, start_file
 from rlcli.store.checkpoint_index import checksum
 from rlcli.store.config_file import read_config
 from rlcli.store.digests import read_lines
@@ -39,6 +39,7 @@ NEWEST = {
     CHECKPOINT: checkpoint_file.VERSION,
     "checkpoints/index.json": checkpoint_index.VERSION,
     "sweep.json": sweep.VERSION,
+    "start.safetensors": start_file.VERSION,
 }
 ROW = re.compile(
     r"^\| `([^`]+)` \| (\d+) \| (yes|refused) \| (yes|refused) \| (yes|refused|no) \|$", re.MULTILINE
