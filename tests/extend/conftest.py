@@ -76,7 +76,7 @@ def forget(
     monkeypatch.delenv(importing.VARIABLE)
     registries: list[dict[Any, Any]] = [
         schema._KEYS, catalog._METRICS, extensions.ADDITIONS, extensions.ROWS, tables.NETWORKS,
-        tables.ALGORITHMS, tables.METRICS, gymnasium.registry,
+        tables.ALGORITHMS, tables.METRICS,
     ]  # fmt: skip
     before = [dict(one) for one in registries]
     path = list(sys.path)
@@ -89,6 +89,10 @@ def forget(
         for name, module in list(sys.modules.items()):
             if str(getattr(module, "__file__", None)).startswith(written):
                 del sys.modules[name]
+                for env_id, spec in list(gymnasium.registry.items()):
+                    made = spec.entry_point
+                    if (made.partition(":")[0] if isinstance(made, str) else made.__module__) == name:
+                        del gymnasium.registry[env_id]
         sys.path[:] = path
         faults.take()
         importing.installed.cache_clear()
