@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture docs clean
+.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -86,6 +86,9 @@ test: $(DEV) $(KERNELS) ## add what tests use to .venv, and run the whole fast s
 
 smoke: $(DEV) $(KERNELS) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py
+
+mutations: $(DEV) $(KERNELS) ## break the code as every test says that it would notice; make test tries one of eight
+	$(QUIET) $(BIN)/python -m pytest tests/mutations -m '' $(ARGS)
 
 check: lint types test ## format, lint, types and tests
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Rlcli
-from tests.test_examples import FILE, ROOT, commands, words_of
+from tests.extend.page import PAGE
+from tests.test_examples import FILE, commands, words_of
 
-PAGE = (ROOT / "docs" / "extending.md").read_text()
 FILES = dict(re.findall(r"^`([\w./-]+)`:\n\n```python\n(.*?)^```", PAGE, FILE))
 TRAINED = [words_of(command) for command in commands(PAGE) if command.startswith("rlcli train")]
 TINY = ("total_steps=256", "algo.rollout_steps=16", "algo.minibatches=2", "env.num_envs=4",

@@ -24,7 +24,7 @@ from rlcli.learner.table import algorithm
 from rlcli.nets.pixels import PixelEncoder
 from rlcli.sweeps.preflight import own_code_works
 from tests.extend.conftest import ALGORITHM, METRIC, NETWORK, Write
-from tests.extend.test_docs import PAGE
+from tests.extend.page import PAGE
 from tests.learner.setting import PROBES, ROWS
 from tests.runs.tiny import TINY
 
