@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.module import ModuleNetwork
+from rlcli.nets.module import HOST, ModuleNetwork, zeros
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
@@ -141,18 +141,12 @@ def _convolved(layers: nn.Module, images: Tensor) -> Tensor:
 
 
 def _features(layers: nn.Module, image: Image) -> int:
-    """F of an image: counted on the meta device, where nothing is computed."""
+    """F of an image: counted on one that is black."""
     height, width = image.size
-    shown = torch.zeros(1, image.channels, height, width, dtype=torch.uint8, device="meta")
-    with torch.no_grad(), torch.device("meta"):
-        outputs: Tensor = _on_meta(layers)(shown)
+    shown = torch.zeros(1, image.channels, height, width, dtype=torch.uint8, device=HOST)
+    with torch.no_grad(), torch.device(HOST):
+        outputs: Tensor = torch.func.functional_call(layers, zeros(layers), (shown,))
     return outputs.numel()
-
-
-def _on_meta(layers: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The layers with parameters that have shapes only."""
-    parameters = {name: value.to("meta") for name, value in layers.named_parameters()}
-    return lambda images: torch.func.functional_call(layers, parameters, (images,))
 
 
 def _dense(widths: Sequence[int]) -> nn.Sequential:

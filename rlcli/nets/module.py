@@ -25,6 +25,7 @@ from rlcli.nets.observations import Encoder
 
 ROWS = 2
 """Rows that are passed to count what one needs."""
+HOST = "cpu"
 FREE = "free"
 """Name of the free policy parameters, which are the network's and not the module's."""
 
@@ -69,22 +70,24 @@ class ModuleNetwork:
 
     @cached_property
     def units(self) -> int:
-        """What automatic differentiation keeps of one row, counted on the meta device."""
+        """What automatic differentiation keeps of one row, counted on rows of zeros.
+
+        Not on the meta device: torch then loads its compiler, and with it libraries that may not bear others.
+        """
         kept: dict[int, Tensor] = {}
 
         def keep(tensor: Tensor) -> Tensor:
             return kept.setdefault(tensor.untyped_storage()._cdata, tensor)
 
-        own = {parameter.untyped_storage()._cdata for parameter in self._module.parameters()}
+        parameters = zeros(self._module)
+        own = {parameter.untyped_storage()._cdata for parameter in parameters.values()}
         with (
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
         ):
-            self._module(
-                self.encoder.blank(ROWS, "meta"),
-                *((torch.zeros(ROWS, self.memory_width, device="meta"), None) if self.memory_width else ()),
-            )
+            memory = (torch.zeros(ROWS, self.memory_width), None) if self.memory_width else ()
+            functional_call(self._module, parameters, (self.encoder.blank(ROWS, HOST), *memory))
         return sum(tensor.numel() for storage, tensor in kept.items() if storage not in own) // ROWS
 
     @property
@@ -284,3 +287,9 @@ def _of_part(heads: Heads, part: str) -> Heads:
     if part == CRITIC:
         return heads._replace(output=empty, free=heads.free[..., :0])
     return heads
+
+
+def zeros(module: nn.Module) -> dict[str, Tensor]:
+    """Parameters of a module's shapes that are 0, to be differentiated by."""
+    shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+    return {name: torch.zeros(shape, device=HOST, requires_grad=True) for name, shape in shapes.items()}
