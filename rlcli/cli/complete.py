@@ -53,7 +53,9 @@ def _answer(shell: str, variables: Mapping[str, str]) -> int:
             _zsh(found) if shell == "zsh" else ["\t".join(part for part in pair if part) for pair in found]
         )
     if lines:
-        out().write("\n".join(lines) + "\n")
+        results = out()
+        results.write("\n".join(lines) + "\n")
+        results.flush()
     return 0
 
 

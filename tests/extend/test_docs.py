@@ -49,7 +49,7 @@ def test_an_example_trains_as_written(words: list[str], page: Path, rlcli: Rlcli
 
 @pytest.mark.parametrize(
     ("part", "name"),
-    [("environment", "mine"), ("network", "mine"), ("algorithm", "mine"), ("environment", "env"),
+    [("environment", "begun"), ("network", "mine"), ("algorithm", "mine"), ("environment", "env"),
      ("network", "module"), ("network", "nn"), ("algorithm", "rho")],
 )  # fmt: skip
 def test_what_new_writes_passes_as_written(part: str, name: str, workplace: Path, rlcli: Rlcli) -> None:
