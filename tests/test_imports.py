@@ -27,7 +27,8 @@ LAYERS = (
     ("backends", "loggers"),
     ("store",),
     ("runs",),
-    ("sweeps", "analysis"),
+    ("sweeps",),
+    ("analysis",),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -49,6 +50,7 @@ ONLY_IN = {
     "joblib": ("sweeps",),
     "submitit": ("sweeps",),
     "ray": ("sweeps",),
+    "scipy": ("analysis",),
 }
 """Libraries that one folder wraps for all the others."""
 

@@ -122,8 +122,8 @@ def parsed(line: bytes) -> Row | None:
     return row if isinstance(row, dict) and type(row.get("update")) is int else None
 
 
-def read_rows(run_dir: Path) -> Iterator[Row]:
-    """The rows of a run, in order; a line that is incomplete or damaged is left out.
+def lines(run_dir: Path) -> Iterator[Row | None]:
+    """The rows of a run, in order; None for a line that is damaged, nothing for a torn last line.
 
     Raises:
         StorageError: the file exists, but cannot be read.
@@ -134,9 +134,20 @@ def read_rows(run_dir: Path) -> Iterator[Row]:
     try:
         with open_plain(path) as file:
             for block in blocks(file, path):
-                yield from (row for line in block.splitlines() if (row := parsed(line)) is not None)
+                found = [parsed(line) for line in block.splitlines()]
+                torn = bool(found) and found[-1] is None and not block.endswith(b"\n")
+                yield from found[:-1] if torn else found
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+def read_rows(run_dir: Path) -> Iterator[Row]:
+    """The rows of a run, in order; a line that is incomplete or damaged is left out.
+
+    Raises:
+        StorageError: the file exists, but cannot be read.
+    """
+    return (row for row in lines(run_dir) if row is not None)
 
 
 def last_row(run_dir: Path) -> dict[str, float]:
@@ -160,10 +171,11 @@ def last_row(run_dir: Path) -> dict[str, float]:
         except (ValueError, RecursionError):
             continue  # torn by a crash
         if isinstance(row, dict):
-            return {name: value for name, value in row.items() if _is_figure(value)}
+            return {name: value for name, value in row.items() if is_figure(value)}
     return {}
 
 
-def _is_figure(value: Any) -> bool:
+def is_figure(value: Any) -> bool:
+    """Whether a value of a row is one finite number."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and abs(value) < 2.0**1023 and math.isfinite(value)
