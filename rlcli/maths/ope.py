@@ -165,8 +165,8 @@ def effective_episodes(episodes: Episodes) -> Tensor:
 def lower_bound(episodes: Episodes, confidence: float) -> Tensor:
     """A bound that J(π) is above with this confidence: Ĵ - max|G| √((1-δ) d_2(π||μ) / (δ n)).
 
-    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], estimated by (1/n) Σ ρ². Cantelli's inequality: Metelli et
-    al. 2018, theorem 4.1. It assumes |G| ≤ max|G|, the largest seen, and that d_2 is finite and known.
+    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], estimated by (1/n) Σ ρ². Cantelli's inequality: Metelli
+    et al. 2018, theorem 4.1. It assumes |G| ≤ max|G|, the largest seen, and that d_2 is finite and known.
     """
     delta = 1.0 - confidence
     second = (2.0 * episodes.log_weights).exp().mean()
@@ -186,8 +186,8 @@ def marginalised(
     """Marginalised importance sampling for finite states and actions; []. Xie, Ma and Wang 2019, section 3.
 
     Σ_t γ^t Σ_s d_t(s) r_t(s), with d_0 the frequencies of first states, and from one time to the next
-    d_{t+1}(s') = Σ_s d_t(s) P_t(s'|s); P_t and r_t are averages over the episodes at s at time t, each weighed
-    by π(a|s)/μ(a|s). So a weight is a ratio of one step, not a product over the episode.
+    d_{t+1}(s') = Σ_s d_t(s) P_t(s'|s); P_t and r_t are averages over the episodes at s at time t, each
+    weighed by π(a|s)/μ(a|s). So a weight is a ratio of one step, not a product over the episode.
 
     `states`, `actions` are int64 [n, H], `policy` and `behaviour` probabilities [S, A]. An episode that ended
     adds nothing to later times.

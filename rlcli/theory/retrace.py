@@ -1,0 +1,143 @@
+"""Off-policy returns as operators on a small process: their fixed points, and how fast they reach them.
+
+R Q = Q + (I - γ P^{cμ})⁻¹ (T^π Q - Q), P^{cμ}((s, a), (s', a')) = P(s'|s, a) c(s', a') μ(a'|s'). Traces c:
+
+- importance sampling: π/μ; Q(λ) without correction: λ; tree backup: λ π(a|s); Retrace: λ min(1, π/μ).
+
+Every R has Q^π as a fixed point, for T^π Q^π = Q^π. It contracts in the largest norm if 0 <= c <= π/μ
+(Munos, Stepleton, Harutyunyan and Bellemare 2016, 'Safe and Efficient Off-Policy Reinforcement Learning',
+theorem 1). V-trace with a cap ρ-bar < max π/μ has the value of another policy, proportional to min(ρ-bar μ,
+π) (Espeholt et al. 2018, theorem 1).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rlcli.theory.process import Process, action_values, random_logits, random_process, state_values
+from rlcli.theory.trial import Statement, Table, Trial
+
+ROUNDING = 1e-10
+
+
+def traces(name: str, policy: Tensor, behaviour: Tensor, decay: float) -> Tensor:
+    """c(s, a) of an operator, [S, A]."""
+    ratio = policy / behaviour
+    return {
+        "importance sampling": ratio,
+        "uncorrected": torch.full_like(ratio, decay),
+        "tree backup": decay * policy,
+        "retrace": decay * ratio.clamp(max=1.0),
+    }[name]
+
+
+NAMES = ("importance sampling", "uncorrected", "tree backup", "retrace")
+
+
+def operator(process: Process, policy: Tensor, behaviour: Tensor, trace: Tensor) -> tuple[Tensor, Tensor]:
+    """R Q = M Q + b over pairs of state and action: M [SA, SA] and b [SA]."""
+    pairs = policy.numel()
+    eye = torch.eye(pairs, dtype=torch.float64)
+
+    def step(weights: Tensor) -> Tensor:
+        return torch.einsum("sat,tb->satb", process.moves, weights).reshape(pairs, pairs)
+
+    kept = torch.linalg.inv(eye - process.gamma * step(trace * behaviour))
+    linear = eye - kept @ (eye - process.gamma * step(policy))
+    return linear, kept @ process.rewards.reshape(-1)
+
+
+def vtrace_fixed_point(process: Process, policy: Tensor, behaviour: Tensor, cap: float) -> Tensor:
+    """The value of the policy proportional to min(ρ-bar μ, π), [S]."""
+    capped = torch.minimum(cap * behaviour, policy)
+    return state_values(process, capped / capped.sum(-1, keepdim=True))
+
+
+def vtrace_iterated(process: Process, policy: Tensor, behaviour: Tensor, cap: float) -> Tensor:
+    """V after many steps V <- V + ½ E_μ[ρ (r + γ V(s') - V(s))], ρ = min(ρ-bar, π/μ), [S]."""
+    weights = behaviour * (policy / behaviour).clamp(max=cap)
+    value = torch.zeros(len(policy), dtype=torch.float64)
+    for _ in range(2_000):
+        error = process.rewards + process.gamma * process.moves @ value - value[:, None]
+        value = value + 0.5 * (weights * error).sum(-1)
+    return value
+
+
+def trial() -> Trial:
+    """Fixed points and contraction factors at two distances between the policies."""
+    process = random_process(5, 3, 0.9, seed=5)
+    logits = random_logits(5, 3, seed=6)
+    rows, statements = [], []
+    for scale in (0.3, 2.0):
+        policy = (logits * scale).softmax(-1)
+        behaviour = (random_logits(5, 3, seed=7) * scale).softmax(-1)
+        exact = action_values(process, policy).reshape(-1)
+        for name in NAMES:
+            linear, offset = operator(process, policy, behaviour, traces(name, policy, behaviour, 1.0))
+            fixed = (linear @ exact + offset - exact).abs().max().item()
+            norm = linear.abs().sum(-1).max().item()
+            radius = torch.linalg.eigvals(linear).abs().max().item()
+            rows.append((scale, name, fixed, norm, radius))
+    safe = [row for row in rows if row[1] in ("tree backup", "retrace")]
+    factors = {(row[0], row[1]): row[3] for row in rows}
+    statements += [
+        Statement("Q^π is a fixed point of all four", all(row[2] < ROUNDING for row in rows)),
+        Statement(
+            "tree backup and Retrace contract by at least γ", all(row[3] <= 0.9 + ROUNDING for row in safe)
+        ),
+        Statement(
+            "importance sampling is at its fixed point at once",
+            all(row[3] < ROUNDING for row in rows if row[1] == NAMES[0]),
+        ),
+        Statement(
+            "without correction it contracts however far the policies are apart",
+            factors[2.0, "uncorrected"] < 1.0,
+            expected=False,
+        ),
+        Statement(
+            "Retrace contracts faster than tree backup",
+            all(factors[scale, "retrace"] < factors[scale, "tree backup"] for scale in (0.3, 2.0)),
+        ),
+    ]
+    loop, more = _loop()
+    operators = Table(
+        "operators on Q, λ = 1, γ = 0.9",
+        ("scale of logits", "traces", "|R Q^π - Q^π|", "contraction (largest norm)", "spectral radius"),
+        tuple(rows),
+    )
+    return Trial(
+        "retrace",
+        "Off-policy returns with capped or cut traces evaluate the target policy.",
+        "Retrace and tree backup do: Q^π is their fixed point, and they contract for any μ. V-trace's cap "
+        "ρ-bar moves the fixed point to the value of another policy, between μ and π; its c-bar moves only "
+        "the speed.",
+        (operators, loop),
+        (*statements, *more),
+    )
+
+
+def _loop() -> tuple[Table, tuple[Statement, ...]]:
+    """One state that loops, γ = 0.9, r = (1, 0), π = (0.9, 0.1), μ = (0.5, 0.5)."""
+    process = Process(
+        torch.ones(1, 2, 1, dtype=torch.float64),
+        torch.tensor([[1.0, 0.0]], dtype=torch.float64),
+        torch.ones(1, dtype=torch.float64),
+        0.9,
+    )
+    policy = torch.tensor([[0.9, 0.1]], dtype=torch.float64)
+    behaviour = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    rows = []
+    for cap in (1.0, 1.5, float("inf")):
+        limit = min(cap, 1e6)
+        fixed = vtrace_fixed_point(process, policy, behaviour, limit).item()
+        rows.append((cap, fixed, vtrace_iterated(process, policy, behaviour, limit).item()))
+    known = (25 / 3, 150 / 17, 9.0)
+    table = Table("V-trace on one state that loops", ("ρ-bar", "V of its policy", "V iterated"), tuple(rows))
+    return table, (
+        Statement(
+            "V-trace has 8.333, 8.824 and 9",
+            all(abs(row[1] - v) < 1e-9 for row, v in zip(rows, known, strict=True)),
+        ),
+        Statement("iterating reaches them", all(abs(row[1] - row[2]) < 1e-6 for row in rows)),
+    )
