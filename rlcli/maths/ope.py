@@ -165,7 +165,7 @@ def effective_episodes(episodes: Episodes) -> Tensor:
 def lower_bound(episodes: Episodes, confidence: float) -> Tensor:
     """A bound that J(π) is above with this confidence: Ĵ - max|G| √((1-δ) d_2(π||μ) / (δ n)).
 
-    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], estimated by (1/n) Σ ρ². Cantelli's inequality: Metelli
+    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], by (1/n) Σ ρ². Cantelli's inequality: Metelli
     et al. 2018, theorem 4.1. It assumes |G| ≤ max|G|, the largest seen, and that d_2 is finite and known.
     """
     delta = 1.0 - confidence
