@@ -19,7 +19,7 @@ LAYERS = (
     ("streams", "plain", "extras"),
     ("config", "catalog"),
     ("maths",),
-    ("kernels",),
+    ("kernels", "theory"),
     ("envs", "nets"),
     ("extend",),
     ("collect",),
@@ -54,7 +54,7 @@ ONLY_IN = {
 }
 """Libraries that one folder wraps for all the others."""
 
-PURE = {"maths": {"torch", "numpy"}}
+PURE = {"maths": {"torch", "numpy"}, "theory": {"torch"}}
 """Folders of pure functions: besides rlcli and the standard library they know these alone."""
 
 

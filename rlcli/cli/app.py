@@ -23,6 +23,7 @@ from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
+from rlcli.cli.theory import theory
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
 
@@ -55,6 +56,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "diff": diff,
     "list": list_,
     "explain": explain,
+    "theory": theory,
     "new": new,
     "doctor": doctor,
 }

@@ -23,6 +23,16 @@ from rlcli.theory.process import (
 )
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = (
+    "A policy that makes a mistake with probability ε drifts from the data's state distribution by at most 2 "
+    "ε t in L1."
+)
+FINDING = (
+    "It does, for any two policies, if ε is the largest total variation over states; 2 (1 - (1-ε)^t) is "
+    "tighter, and attained. The mixture with a mistake distribution is exact only if every state's mistake "
+    "probability is exactly ε."
+)
+
 EPSILON = 0.1
 TIMES = (0, 1, 2, 3, 5, 10, 20, 50)
 ROUNDING = 1e-12
@@ -110,11 +120,8 @@ def trial() -> Trial:
     errors, last = _errors(process, stochastic, other)
     return Trial(
         "drift",
-        "A policy that makes a mistake with probability ε drifts from the data's state distribution by at "
-        "most 2 ε t in L1.",
-        "It does, for any two policies, if ε is the largest total variation over states; 2 (1 - (1-ε)^t) is "
-        "tighter, and attained. The mixture with a mistake distribution is exact only if every state's "
-        "mistake probability is exactly ε.",
+        CLAIM,
+        FINDING,
         (drift, mixture, errors),
         (*statements, *more, *last),
     )

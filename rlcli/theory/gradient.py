@@ -11,6 +11,12 @@ from torch import Tensor
 
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = "Policy gradients may be written with log-probabilities or with ratios."
+FINDING = (
+    "The gradients agree at the policy that acted. Once the parameters move, only the ratio's is that of the "
+    "return (here of a bandit, where no states shift); the log-probability's is another."
+)
+
 OLD = (0.2, -0.4, 0.5)
 DIRECTION = (0.6, 1.0, -0.9)
 REWARDS = (1.0, -0.5, 2.0)
@@ -44,9 +50,8 @@ def trial() -> Trial:
     apart = [abs(row[3] - row[1]) for row in rows if row[0] != 0.0]
     return Trial(
         "gradient",
-        "Policy gradients may be written with log-probabilities or with ratios.",
-        "The gradients agree at the policy that acted. Once the parameters move, only the ratio's is that of "
-        "the return (here of a bandit, where no states shift); the log-probability's is another.",
+        CLAIM,
+        FINDING,
         (
             Table(
                 "slope along a line of logits of a bandit with three actions",

@@ -20,6 +20,12 @@ from rlcli.theory.process import (
 )
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = "An actor may learn from another policy's states: the off-policy gradient improves the return."
+FINDING = (
+    "With a parameter for every state and action it points uphill, for each state's part is only rescaled. "
+    "With shared parameters it is another direction, the farther μ is from π; at μ = π it is the gradient."
+)
+
 DISTANCES = (0.0, 0.3, 1.0, 2.0, 4.0)
 
 
@@ -62,10 +68,8 @@ def trial() -> Trial:
     names = ("distance", "cosine, tabular", "slope of J, tabular", "cosine, shared", "slope of J, shared")
     return Trial(
         "offpac",
-        "An actor may learn from another policy's states: the off-policy gradient improves the return.",
-        "With a parameter for every state and action it points uphill, for each state's part is only "
-        "rescaled. With shared parameters it is another direction, the farther μ is from π; at μ = π it is "
-        "the gradient.",
+        CLAIM,
+        FINDING,
         (
             Table(
                 "off-policy gradient against the true one",

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor
 
 from rlcli.theory.process import Process, action_values, random_logits, random_process, state_values
-from rlcli.theory.trial import Statement, Table, Trial
+from rlcli.theory.trial import Picture, Statement, Table, Trial
+
+CLAIM = "Off-policy returns with capped or cut traces evaluate the target policy."
+FINDING = (
+    "Retrace and tree backup do: Q^π is their fixed point, and they contract for any μ. V-trace's cap ρ-bar "
+    "moves the fixed point to the value of another policy, between μ and π; its c-bar moves only the speed."
+)
 
 ROUNDING = 1e-10
 
@@ -64,6 +70,27 @@ def vtrace_iterated(process: Process, policy: Tensor, behaviour: Tensor, cap: fl
     return value
 
 
+def contraction(process: Process, policy: Tensor, behaviour: Tensor, name: str) -> float:
+    """The largest norm of the linear part at λ = 1: by how much an application shrinks any error."""
+    linear, _ = operator(process, policy, behaviour, traces(name, policy, behaviour, 1.0))
+    return linear.abs().sum(-1).max().item()
+
+
+def _distances(process: Process) -> Table:
+    """Contraction factors as the two policies part."""
+    rows = []
+    for scale in (0.0, 0.1, 0.3, 1.0, 2.0, 4.0):
+        pair = ((random_logits(5, 3, seed) * scale).softmax(-1) for seed in (6, 7))
+        policy, behaviour = pair
+        rows.append((scale, *(contraction(process, policy, behaviour, name) for name in NAMES)))
+    return Table(
+        "contraction in the largest norm, by the scale of both policies' logits",
+        ("scale", *NAMES),
+        tuple(rows),
+        Picture("scale", ("tree backup", "retrace", "uncorrected")),
+    )
+
+
 def trial() -> Trial:
     """Fixed points and contraction factors at two distances between the policies."""
     process = random_process(5, 3, 0.9, seed=5)
@@ -108,11 +135,9 @@ def trial() -> Trial:
     )
     return Trial(
         "retrace",
-        "Off-policy returns with capped or cut traces evaluate the target policy.",
-        "Retrace and tree backup do: Q^π is their fixed point, and they contract for any μ. V-trace's cap "
-        "ρ-bar moves the fixed point to the value of another policy, between μ and π; its c-bar moves only "
-        "the speed.",
-        (operators, loop),
+        CLAIM,
+        FINDING,
+        (operators, _distances(process), loop),
         (*statements, *more),
     )
 

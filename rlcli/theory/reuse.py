@@ -20,6 +20,14 @@ from torch import Tensor
 
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = "A batch may be used for many gradient steps, as in supervised learning."
+FINDING = (
+    "They differ. The gradient of a batch's objective stays right for the batch, but what it promises "
+    "exceeds the gain, as it fits its own noise (so does supervised learning), and ESS falls with every "
+    "step, since the data is ever less the policy's own. A clip stops both early. Old batches stay unbiased "
+    "under ratios; a mixture's weights keep them from costing variance."
+)
+
 ACTIONS, SAMPLES, BATCHES = 8, 24, 4_000
 NOISE, RATE = 1.0, 0.5
 STEPS = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -114,11 +122,8 @@ def trial() -> Trial:
     old, more = _old_batches()
     return Trial(
         "reuse",
-        "A batch may be used for many gradient steps, as in supervised learning.",
-        "They differ. The gradient of a batch's objective stays right for the batch, but what it promises "
-        "exceeds the gain, as it fits its own noise (so does supervised learning), and ESS falls with every "
-        "step, since the data is ever less the policy's own. A clip stops both early. Old batches stay "
-        "unbiased under ratios; a mixture's weights keep them from costing variance.",
+        CLAIM,
+        FINDING,
         (steps, errors, old),
         (
             Statement(

@@ -24,6 +24,12 @@ from rlcli.theory.process import (
 )
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = "The surrogate is a lower bound of the return that may be maximised in its place."
+FINDING = (
+    "The surrogate alone is none: it lies above the return at some steps and below at others. It has the "
+    "return's value and slope at π; less a penalty it is a lower bound, tight at π alone."
+)
+
 STEPS = (-2.0, -1.0, -0.3, -0.1, -0.03, 0.0, 0.03, 0.1, 0.3, 1.0, 2.0)
 ROUNDING = 1e-12
 
@@ -76,9 +82,8 @@ def trial() -> Trial:
     slopes = [(near[0.03][place] - near[-0.03][place]) / 0.06 for place in (1, 2)]
     return Trial(
         "surrogate",
-        "The surrogate is a lower bound of the return that may be maximised in its place.",
-        "The surrogate alone is none: it lies above the return at some steps and below at others. It has the "
-        "return's value and slope at π; less a penalty it is a lower bound, tight at π alone.",
+        CLAIM,
+        FINDING,
         (
             Table(
                 "along a line of logits, γ = 0.9", names, tuple(rows), Picture("step", ("L", "J", names[5]))

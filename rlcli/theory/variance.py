@@ -21,6 +21,13 @@ from rlcli.maths.health import effective_sample_size
 from rlcli.maths.pareto import UNRELIABLE, khat
 from rlcli.theory.trial import Picture, Statement, Table, Trial
 
+CLAIM = "Importance weights make old data usable."
+FINDING = (
+    "They do at a price that grows geometrically with the horizon for whole trajectories, and linearly for "
+    "single steps. ESS tells the price only while the variance of the weights is finite; k-hat tells whether "
+    "it is."
+)
+
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
 TARGETS = (0.55, 0.7)
 """p: 1.1 and 0.9, or 1.4 and 0.6, times the probabilities of μ."""
@@ -124,10 +131,8 @@ def trial() -> Trial:
     losses, last = _truncation()
     return Trial(
         "variance",
-        "Importance weights make old data usable.",
-        "They do at a price that grows geometrically with the horizon for whole trajectories, and linearly "
-        "for single steps. ESS tells the price only while the variance of the weights is finite; k-hat tells "
-        "whether it is.",
+        CLAIM,
+        FINDING,
         (*tables, gaussians, losses),
         (*statements, *more, *last),
     )
