@@ -36,7 +36,7 @@ def group(runs: Sequence[Run], by: Sequence[str] | None = None) -> list[Group]:
     """Groups in the order of their first runs.
 
     `by` are keys, of the schema or of the runs' own code, or names of choices (algo, env, network); without
-    it, runs are told apart by all settings that have an effect on results, except the seed.
+    it, runs are distinct apart by all settings that have an effect on results, except the seed.
 
     Raises:
         UserError: no run has a key of that name.
@@ -66,8 +66,8 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     differing = [key for key in keys if key != SEED and _matters(key) and len(set(values[key])) > 1]
     kept: list[str] = []
     for key in differing:
-        told = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
-        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(told):
+        distinct = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
+        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(distinct):
             kept.append(key)
     return kept
 
