@@ -16,10 +16,12 @@ from rlcli.cli.flags import Verbs
 from rlcli.cli.fork import fork
 from rlcli.cli.list import list_
 from rlcli.cli.new import new
+from rlcli.cli.ope import ope
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
+from rlcli.cli.rollouts import rollouts
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
@@ -54,6 +56,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "show": show,
     "reproduce": reproduce,
     "diff": diff,
+    "rollouts": rollouts,
+    "ope": ope,
     "list": list_,
     "explain": explain,
     "theory": theory,

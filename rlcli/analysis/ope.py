@@ -1,0 +1,152 @@
+"""Off-policy evaluation of a run: every estimator with its interval, and how far weights can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rlcli.analysis.episode_file import EpisodeFile
+from rlcli.analysis.fqe import fitted_values
+from rlcli.analysis.statistics import CONFIDENCE
+from rlcli.errors import UserError
+from rlcli.maths import ope
+from rlcli.maths.draws import generator
+from rlcli.maths.pareto import UNRELIABLE, khat
+from rlcli.runs.episodes import log_probs_under
+from rlcli.runs.policy import Trained
+
+RESAMPLES = 1_000
+FEW = 10.0
+"""Effective episodes below which importance weights say nothing."""
+UNWEIGHTED = ("direct",)
+"""Estimators without importance weights."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One estimator's answer."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    """Bounds of the 95% percentile bootstrap interval over episodes."""
+    worthless: bool
+    """Whether it rests on weights that cannot be trusted."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What recorded episodes tell about a target policy's return."""
+
+    episodes: int
+    gamma: float
+    behaviour_return: float
+    effective: float
+    """ESS of the episodes' weights, in episodes."""
+    khat: float | None
+    """Pareto k-hat of the episodes' weights; None with too few of them."""
+    largest_weight: float
+    estimates: tuple[Estimate, ...]
+    truncation_bias: float
+    """Bound of the truncated estimate's bias."""
+    lower_bound: float
+    """The return is above it with 95% confidence, as `maths.ope.lower_bound` says."""
+
+    @property
+    def warning(self) -> str | None:
+        """Why weighted estimates are worthless, in a sentence; None if they are not."""
+        if self.effective < FEW:
+            return (
+                f"the weights leave {self.effective:.1f} effective episodes of {self.episodes}: estimates "
+                "with weights are worthless"
+            )
+        if self.khat is not None and self.khat > UNRELIABLE:
+            return f"k-hat {self.khat:.2f} is above {UNRELIABLE}: the tail of the weights cannot be trusted"
+        return None
+
+    def row(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "episodes": self.episodes, "gamma": self.gamma, "behaviour_return": self.behaviour_return,
+            "ess": self.effective, "khat": self.khat, "largest_weight": self.largest_weight,
+            "warning": self.warning, "truncation_bias": self.truncation_bias, "lower_bound": self.lower_bound,
+            "estimates": {
+                one.name: {"value": one.value, "low": one.low, "high": one.high, "worthless": one.worthless}
+                for one in self.estimates
+            },
+        }  # fmt: skip
+
+
+def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, seed: int) -> Evaluation:
+    """Every estimator of a target policy's return, from recorded episodes named `origin` in messages.
+
+    Raises:
+        UserError: the episodes are of another environment, or of other observations or actions.
+    """
+    check(target, recorded, origin)
+    episodes = recorded.episodes
+    under = log_probs_under(target, episodes, origin)
+    present = torch.from_numpy(episodes.present)
+    ratios = torch.where(present, torch.from_numpy(under - recorded.log_probs), 0.0)
+    values = fitted_values(*target.policy, target.spec, episodes, gamma, seed)
+    data = ope.Episodes(
+        ratios, torch.from_numpy(episodes.rewards), present, gamma, values.of_actions, values.of_states
+    )
+    return summarise(data, seed)
+
+
+def summarise(data: ope.Episodes, seed: int) -> Evaluation:
+    """Estimates with their intervals; equal data and seed give equal figures."""
+    effective = (ope.effective_episodes(data) * len(data.returns)).item()
+    tail = khat(data.log_weights).item()
+    known = None if np.isnan(tail) else tail
+    bad = effective < FEW or (known is not None and known > UNRELIABLE)
+    draws = generator(seed, "bootstrap")
+    count = len(data.returns)
+    resampled = [data.take(torch.randint(count, (count,), generator=draws)) for _ in range(RESAMPLES)]
+    estimates = []
+    for name, estimator in ope.ESTIMATORS.items():
+        spread = np.array([estimator(each).item() for each in resampled])
+        low, high = _interval(spread)
+        estimates.append(Estimate(name, estimator(data).item(), low, high, bad and name not in UNWEIGHTED))
+    return Evaluation(
+        count,
+        data.gamma,
+        ope.behaviour_return(data).item(),
+        effective,
+        known,
+        data.log_weights.max().exp().item(),
+        tuple(estimates),
+        ope.truncation_bias(data).item(),
+        ope.lower_bound(data, CONFIDENCE).item(),
+    )
+
+
+def mean_interval(returns: npt.NDArray[np.float64], seed: int) -> tuple[float, float, float]:
+    """Mean of returns with its 95% bootstrap interval."""
+    draws = np.random.default_rng(seed)
+    spread = returns[draws.integers(len(returns), size=(RESAMPLES, len(returns)))].mean(-1)
+    return float(returns.mean()), *_interval(spread)
+
+
+def check(target: Trained, recorded: EpisodeFile, origin: str) -> None:
+    """Raises `UserError` if the episodes are of another environment."""
+    about, own = recorded.about, target.config.env
+    if about["env"] != own.id:
+        raise UserError(f"{origin} has episodes of {about['env']}; the target's environment is {own.id}.")
+    if about["kwargs"] != dict(own.kwargs):
+        raise UserError(
+            f"{origin} has episodes of {own.id} with other arguments: {about['kwargs']}, the target's are "
+            f"{dict(own.kwargs)}."
+        )
+
+
+def _interval(spread: npt.NDArray[np.float64]) -> tuple[float, float]:
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(spread, [tail, 1.0 - tail])
+    return float(low), float(high)

@@ -1,0 +1,71 @@
+"""`rlcli rollouts`: records episodes of a trained policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlcli.cli.checkpoint_name import which_checkpoint
+from rlcli.cli.named import named_run
+from rlcli.cli.options import AsJson, Imports, Run
+from rlcli.cli.output import count, emit, number, result
+from rlcli.errors import UserError
+
+
+def rollouts(
+    run: Run,
+    out: Annotated[str, typer.Option("--out", metavar="FILE.npz", help="File to write.")] = "episodes.npz",
+    episodes: Annotated[int, typer.Option("--episodes", "-n", min=1, help="Number of episodes.")] = 100,
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="last|best|N", help="Checkpoint to load.")
+    ] = "last",
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Seed of the episodes; default: the run's own.")
+    ] = None,
+    imports: Imports = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record episodes of a trained policy.
+
+    Actions are sampled; their log-probabilities are recorded with them, so that another policy can be
+    evaluated from the file: rlcli ope. The file has plain arrays: docs/off_policy.md.
+
+    Examples:
+      rlcli rollouts last --episodes 200 --out behaviour.npz
+    """
+    which = which_checkpoint("--checkpoint", checkpoint)
+    path = _target(out)
+
+    from rlcli.analysis.episode_file import EpisodeFile, write_episodes
+    from rlcli.runs.episodes import record_run
+
+    found = named_run(run, quiet=as_json)
+    made = record_run(found, episodes=episodes, checkpoint=which, seed=seed, imports=imports or ())
+    env = made.trained.config.env
+    about = {
+        "env": env.id, "kwargs": dict(env.kwargs), "run": found.name, "update": made.trained.update,
+        "seed": made.seed,
+    }  # fmt: skip
+    write_episodes(path, EpisodeFile(made.episodes, made.log_probs, about))
+    returns = made.episodes.rewards.sum(-1)
+    steps = int(made.episodes.lengths.sum())
+    figures = {
+        "file": str(path), "episodes": episodes, "steps": steps,
+        "return_mean": float(returns.mean()), "checkpoint": made.trained.update, "seed": made.seed,
+    }  # fmt: skip
+    if as_json:
+        emit(figures)
+        return
+    result(f"{count(episodes)} episodes, {count(steps)} steps, return {number(returns.mean())}")
+    result(f"Saved to {path}")
+
+
+def _target(out: str) -> Path:
+    path = Path(out)
+    if path.suffix != ".npz":
+        raise UserError(f"--out {out}: the name does not end in .npz.")
+    if not path.parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {path.parent}.")
+    return path

@@ -1,0 +1,87 @@
+"""Recorded episodes of a trained run, and log-probabilities of episodes under its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from rlcli.collect.episodes import Episodes, log_probs, record
+from rlcli.collect.evaluation import lanes
+from rlcli.envs import registry
+from rlcli.envs.untrusted import folder_kept, interrupts_noticed
+from rlcli.envs.user_code import located
+from rlcli.errors import RlcliError, UserError
+from rlcli.runs.policy import Trained, read_policy
+from rlcli.store.checkpoints import Which
+
+
+class Recording(NamedTuple):
+    """Episodes of a run's policy with the log-probabilities of its actions."""
+
+    trained: Trained
+    episodes: Episodes
+    log_probs: npt.NDArray[np.float64]
+    seed: int
+
+
+def record_run(
+    run_dir: Path,
+    *,
+    episodes: int,
+    max_steps: int | None = None,
+    checkpoint: Which = "last",
+    seed: int | None = None,
+    imports: Sequence[str] = (),
+) -> Recording:
+    """Plays episodes with sampled actions of a run's policy.
+
+    Raises:
+        UserError: there is no such checkpoint.
+        StorageError: the run's files are damaged.
+        RlcliError: the environment failed.
+    """
+    trained = read_policy(run_dir, checkpoint, imports)
+    config = trained.config
+    torch.set_num_threads(config.compute.threads)
+    chosen = config.seed if seed is None else seed
+    env = registry.make(config.env, 1, num_envs=lanes(episodes), squash=config.network.squash)
+    try:
+        with folder_kept(), interrupts_noticed():
+            played = record(
+                *trained.policy, env, chosen, episodes, max_steps=max_steps or config.eval.max_steps
+            )
+    except RlcliError:
+        raise
+    except Exception as error:
+        raise RlcliError(f"{trained.spec.id} failed while episodes were played: {located(error)}") from error
+    finally:
+        env.close()
+    return Recording(trained, played, log_probs(*trained.policy, played), chosen)
+
+
+def log_probs_under(trained: Trained, episodes: Episodes, origin: str) -> npt.NDArray[np.float64]:
+    """log π(a|s) [n, H] of recorded actions under a trained policy; `origin` names the episodes in messages.
+
+    Raises:
+        UserError: the policy is of other observations or actions.
+    """
+    spec = trained.spec
+    expected = (spec.observation.shape, spec.observation.dtype, spec.action.shape)
+    found = (episodes.observations.shape[2:], episodes.observations.dtype, episodes.actions.shape[2:])
+    if expected != found:
+        raise UserError(
+            f"{origin} has observations {found[0]} of {found[1]} and actions {found[2]}; the policy on "
+            f"{spec.id} takes {expected[0]} of {expected[1]} and {expected[2]}."
+        )
+    if spec.action.kind != "box":
+        sizes = {"discrete": spec.action.n, "multidiscrete": np.array(spec.action.sizes)}
+        limit = sizes.get(spec.action.kind, 2)
+        known = episodes.actions.dtype.kind in "iu"
+        if not (known and ((episodes.actions >= 0) & (episodes.actions < limit)).all()):
+            raise UserError(f"{origin} has actions that {spec.id} does not have.")
+    return log_probs(*trained.policy, episodes)

@@ -1,0 +1,199 @@
+"""Off-policy evaluation of runs: recorded episodes, their file, fitted values and the estimates."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlcli.analysis import fqe
+from rlcli.analysis.episode_file import EpisodeFile, read_episodes, write_episodes
+from rlcli.analysis.fqe import rewards_to_go
+from rlcli.analysis.ope import evaluate, summarise
+from rlcli.errors import StorageError, UserError
+from rlcli.maths import ope as estimators
+from rlcli.runs.episodes import Recording, log_probs_under, record_run
+from rlcli.runs.policy import Trained, read_policy
+from rlcli.runs.train import train
+from tests.maths.test_ope import UNDER_MU, episodes, true_return
+from tests.runs.tiny import tiny
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of three updates, of which every checkpoint is kept."""
+    folder = tmp_path_factory.mktemp("ope") / "run"
+    train([tiny(checkpoint__every=32, algo__learning_rate=0.05)], [folder])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recording(run: Path) -> Recording:
+    return record_run(run, episodes=24, checkpoint=2)
+
+
+def as_file(recording: Recording) -> EpisodeFile:
+    about = {"env": "CartPole-v1", "kwargs": {}, "run": "run", "update": 2, "seed": recording.seed}
+    return EpisodeFile(recording.episodes, recording.log_probs, about)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few gradient steps: what is tested is not how well values fit."""
+    for name, value in {"FEWEST": 2, "MOST": 2, "FIRST": 20}.items():
+        monkeypatch.setattr(fqe, name, value)
+
+
+def test_episodes_are_whole_and_repeat(run: Path, recording: Recording) -> None:
+    found = recording.episodes
+    assert found.rewards.sum(-1).tolist() == found.lengths.tolist()  # CartPole: 1 a step
+    assert found.terminated.all()
+    assert (found.observations[:, 0] ** 2).sum(-1).max() < 0.02  # first states are near 0
+    again = record_run(run, episodes=24, checkpoint=2)
+    for first, second in zip(found, again.episodes, strict=True):
+        assert np.array_equal(first, second)
+
+
+@pytest.mark.broken_by(
+    "log-probabilities of the observation behind the step",
+    "collect/episodes.py",
+    "episodes.observations[None, :, time]",
+    "episodes.observations[None, :, time + 1]",
+)
+def test_log_probabilities_are_those_of_the_policy_in_one_batch(recording: Recording) -> None:
+    model, snapshot = recording.trained.policy
+    found, present = recording.episodes, recording.episodes.present
+    inputs = model.encode(snapshot, torch.from_numpy(found.observations[:, :-1][present][None]))
+    policy = model.distribution(snapshot.parameters, inputs)
+    exact = policy.log_prob(torch.from_numpy(found.actions[present][None]))[0]
+    assert recording.log_probs[present] == pytest.approx(exact.detach().numpy(), abs=1e-5)
+    assert (recording.log_probs[~present] == 0).all()
+
+
+def test_a_policy_s_own_episodes_have_weights_of_one(run: Path, recording: Recording) -> None:
+    answer = evaluate(read_policy(run, 2), as_file(recording), "file", 1.0, seed=0)
+    mean = recording.episodes.rewards.sum(-1).mean()
+    for one in answer.estimates:
+        if one.name not in ("direct", "doubly_robust", "weighted_doubly_robust"):
+            assert one.value == pytest.approx(mean, abs=1e-9)
+        assert one.low <= one.high
+    assert (answer.effective, answer.largest_weight, answer.warning) == (24, 1.0, None)
+
+
+def test_another_policy_s_episodes_are_weighed(run: Path, recording: Recording) -> None:
+    target = read_policy(run, 3)
+    answer = evaluate(target, as_file(recording), "file", 0.9, seed=0)
+    ratios = log_probs_under(target, recording.episodes, "file") - recording.log_probs
+    weights = np.exp(ratios.sum(-1))
+    assert answer.largest_weight == pytest.approx(weights.max())
+    assert answer.effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    returns = recording.episodes.rewards @ (0.9 ** np.arange(recording.episodes.rewards.shape[1]))
+    found = {one.name: one.value for one in answer.estimates}
+    assert found["is"] == pytest.approx((weights * returns).mean())
+    assert found["weighted"] == pytest.approx((weights * returns).sum() / weights.sum())
+    again = evaluate(target, as_file(recording), "file", 0.9, seed=0)
+    assert again.row() == answer.row()
+
+
+def test_intervals_cover_the_true_return() -> None:
+    """95% intervals of the unbiased estimator, of 60 draws of the small process."""
+    draw = torch.Generator().manual_seed(0)
+    covered = 0
+    for seed in range(60):
+        chosen = torch.multinomial(UNDER_MU, 60, replacement=True, generator=draw)
+        [first, *_] = summarise(episodes(chosen), seed).estimates
+        covered += first.low <= true_return() <= first.high
+    assert covered >= 52
+
+
+def test_a_file_has_what_was_recorded(tmp_path: Path, recording: Recording) -> None:
+    path = tmp_path / "episodes.npz"
+    write_episodes(path, as_file(recording))
+    found = read_episodes(path)
+    for first, second in zip(found.episodes, recording.episodes, strict=True):
+        assert np.array_equal(first, second)
+        assert first.dtype == second.dtype
+    assert found.about["env"] == "CartPole-v1"
+
+
+def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording) -> None:
+    good = tmp_path / "good.npz"
+    write_episodes(good, as_file(recording))
+    with np.load(good) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    bad = tmp_path / "bad.npz"
+
+    def refused(**changes: object) -> str:
+        np.savez(bad, **{name: value for name, value in (arrays | changes).items() if value is not None})  # type: ignore[arg-type]
+        with pytest.raises(StorageError) as error:
+            read_episodes(bad)
+        return str(error.value)
+
+    nan = recording.episodes.rewards.copy()
+    nan[0, 0] = np.nan
+    assert "rewards (not finite)" in refused(rewards=nan)
+    assert "lengths" in refused(lengths=recording.episodes.lengths * 100)
+    assert "log_probs" in refused(log_probs=recording.log_probs[:, :1])
+    assert "observations" in refused(observations=recording.episodes.observations[:, :-1])
+    assert "lacks actions" in refused(actions=None)
+    assert "version" in refused(format=np.array(json.dumps({"version": 99})))
+    assert "damaged" in refused(terminated=np.array([{"a": 1}] * 24, dtype=object))
+    bad.write_bytes(good.read_bytes()[:1000])
+    with pytest.raises(StorageError, match="damaged"):
+        read_episodes(bad)
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("format.npy", "no array")
+    with pytest.raises(StorageError, match="lacks"):
+        read_episodes(bad)
+    with pytest.raises(UserError, match="rlcli rollouts"):
+        read_episodes(tmp_path / "nowhere.npz")
+
+
+def test_episodes_of_another_environment_are_refused(run: Path, recording: Recording, tmp_path: Path) -> None:
+    target = read_policy(run, 2)
+    other = as_file(recording)
+    with pytest.raises(UserError, match="episodes of Acrobot-v1"):
+        evaluate(target, other._replace(about=other.about | {"env": "Acrobot-v1"}), "file", 1.0, seed=0)
+    wide = recording.episodes._replace(observations=recording.episodes.observations[..., :2])
+    with pytest.raises(UserError, match=r"observations \(2,\)"):
+        log_probs_under(target, wide, "file")
+    three = recording.episodes._replace(actions=recording.episodes.actions + 2)
+    with pytest.raises(UserError, match="actions that CartPole-v1 does not have"):
+        log_probs_under(target, three, "file")
+
+
+@pytest.mark.parametrize(
+    ("env", "settings"),
+    [("Pendulum-v1", {}), ("CartPole-v1", {"network__name": "gru", "algo__minibatches": 1})],
+)
+def test_gaussian_policies_and_memory(tmp_path: Path, env: str, settings: dict[str, object]) -> None:
+    folder = tmp_path / "run"
+    train([tiny(env__id=env, total_steps=32, checkpoint__every=32, **settings)], [folder])
+    made = record_run(folder, episodes=3, max_steps=30)
+    content = EpisodeFile(made.episodes, made.log_probs, {"env": env, "kwargs": {}})
+    answer = evaluate(made.trained, content, "file", 1.0, seed=0)
+    assert answer.effective == pytest.approx(3)
+    assert all(np.isfinite(one.value) for one in answer.estimates)
+
+
+def test_rewards_to_go_are_their_sums() -> None:
+    rewards = np.array([[1.0, 2.0, 4.0], [3.0, 0.0, 0.0]])
+    assert rewards_to_go(rewards, 0.5).tolist() == [[3.0, 4.0, 4.0], [3.0, 0.0, 0.0]]
+
+
+def test_fitted_values_learn_the_length_that_is_left(
+    run: Path, recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy's own episodes: with enough steps V is what its episodes still earn, on average."""
+    for name, value in {"FEWEST": 20, "MOST": 20, "FIRST": 1_000}.items():
+        monkeypatch.setattr(fqe, name, value)
+    trained: Trained = read_policy(run, 2)
+    values = fqe.fitted_values(*trained.policy, trained.spec, recording.episodes, 1.0, seed=0)
+    returns = recording.episodes.rewards.sum(-1)
+    assert values.of_states[:, 0].mean().item() == pytest.approx(returns.mean(), rel=0.15)
+    assert (values.of_states[~torch.from_numpy(recording.episodes.present)] == 0).all()
+    assert estimators.WITH_VALUES[0] == "direct"
