@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rlcli.cli.audit import audit
 from rlcli.cli.diff import diff
 from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
@@ -54,6 +55,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "runs": runs,
     "show": show,
+    "audit": audit,
     "reproduce": reproduce,
     "diff": diff,
     "rollouts": rollouts,

@@ -1,0 +1,72 @@
+"""Gains really made: the return of kept checkpoints on fresh episodes, beside what updates promised."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rlcli.analysis.history import History
+from rlcli.analysis.ope import mean_interval
+from rlcli.analysis.selection import Run
+from rlcli.errors import UserError
+from rlcli.runs.episodes import record_run
+from rlcli.store.checkpoints import Checkpoints
+
+STREAM_SEED = 7_919
+"""Added to the run's seed: the episodes are none that training or evaluation saw."""
+
+
+class Return(NamedTuple):
+    """The return of one kept checkpoint, with sampled actions, and its 95% interval."""
+
+    update: int
+    mean: float
+    low: float
+    high: float
+
+
+class Gain(NamedTuple):
+    """What was gained between two kept checkpoints."""
+
+    before: Return
+    after: Return
+    realised: float | None
+    """Sum of update/gain_realised over the updates between them: the objective's own gain, on its batches."""
+
+    @property
+    def measured(self) -> float:
+        """Gain of the mean return."""
+        return self.after.mean - self.before.mean
+
+
+def fresh_gains(run: Run, episodes: int, imports: Sequence[str] = ()) -> Iterator[Gain]:
+    """Gains between neighbouring kept checkpoints of a run, each played for so many episodes of equal seeds.
+
+    Raises:
+        UserError: fewer than two checkpoints are kept.
+    """
+    kept = sorted(Checkpoints(run.dir).updates)
+    if len(kept) < 2:
+        raise UserError(
+            f"{run.dir} keeps {len(kept)} checkpoint{'' if len(kept) == 1 else 's'}: gains need two.",
+            hint="Keep every update's: rlcli train checkpoint.every=1 checkpoint.keep=1 checkpoint.seconds=0",
+        )
+    returns = (_return(run.dir, update, episodes, imports) for update in kept)
+    for before, after in itertools.pairwise(returns):
+        yield Gain(before, after, realised_between(run.history, before.update, after.update))
+
+
+def realised_between(history: History, before: int, after: int) -> float | None:
+    """Sum of update/gain_realised over the updates before + 1 .. after; None where it was not recorded."""
+    updates, values = history.points("update/gain_realised", "updates")
+    between = (updates > before) & (updates <= after)
+    return float(np.sum(values[between])) if between.any() else None
+
+
+def _return(run_dir: Path, update: int, episodes: int, imports: Sequence[str]) -> Return:
+    made = record_run(run_dir, episodes=episodes, checkpoint=update, seed=STREAM_SEED, imports=imports)
+    return Return(update, *mean_interval(made.episodes.rewards.sum(-1), seed=0))

@@ -1,0 +1,59 @@
+"""`rlcli audit` on the command line: its page, its JSON, its exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Rlcli
+
+TINY = (
+    "total_steps=96", "algo.rollout_steps=16", "algo.epochs=2", "algo.minibatches=2", "env.num_envs=2",
+    "network.hidden=[8]", "eval.every=0", "logger=[jsonl]", "eval.episodes=2",
+)  # fmt: skip
+
+
+@pytest.fixture
+def trained(rlcli: Rlcli) -> Rlcli:
+    assert rlcli("train", "-q", "name=run", *TINY).code == 0
+    return rlcli
+
+
+def test_a_run_is_judged(trained: Rlcli) -> None:
+    ended = trained("audit", "run")
+    assert ended.code == 0
+    assert ended.out.startswith("run: ppo on CartPole-v1, 3 updates\n")
+    assert "Invariants: all hold" in ended.out
+    (row,) = trained("audit", "last", "--json").rows()
+    assert [one["update"] for one in row["updates"]] == [1, 2, 3]
+    assert sum(row["counts"].values()) == 3
+
+
+def test_a_broken_invariant_is_exit_code_1(trained: Rlcli, workplace: Path) -> None:
+    path = workplace / "runs" / "run" / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[1]["behaviour/kl_mu_pi"] = -0.5
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    ended = trained("audit", "run")
+    assert ended.code == 1
+    assert "Invariant broken: behaviour/kl_mu_pi >= 0: update 2" in ended.out
+
+
+def test_fresh_episodes_need_two_checkpoints(trained: Rlcli) -> None:
+    ended = trained("audit", "run", "--fresh", "3")
+    assert ended.code == 2
+    assert "gains need two" in ended.err
+    assert "checkpoint.keep=1" in ended.err
+
+
+def test_other_algorithms_and_the_sb3_backend(rlcli: Rlcli) -> None:
+    assert (
+        rlcli("train", "-q", "name=natural", "algo=trpo", "algo.minibatches=1", *TINY[:2], *TINY[4:]).code
+        == 0
+    )
+    assert rlcli("train", "-q", "name=peer", "backend=sb3", *TINY).code == 0
+    ended = rlcli("audit", "natural", "peer")
+    assert ended.code == 0
+    assert ended.out.count("Invariants: all hold") == 2
