@@ -123,6 +123,19 @@ def capped_log(log: Tensor, cap: Tensor | None) -> Tensor:
     return torch.where(log > limit, limit, log)
 
 
+def estimator_variance(values: Tensor, policy: Tensor, behaviour: Tensor, samples: int) -> Tensor:
+    """Variance of (1/n) Σ_i (π/μ) f over n samples of μ: (1/n) Σ_x (f π - m μ)²/μ, m = Σ_x f π; [...].
+
+    Values f(x) and probabilities of finitely many x are on the last axis; μ must be positive where π f is not 0.
+    It is least, 0, for μ = f π / m (f of one sign), and infinite in the limit where μ vanishes before π does.
+    """
+    target = values * policy
+    mean = target.sum(-1, keepdim=True)
+    gap = target - mean * behaviour
+    terms = torch.where(behaviour > 0, gap * gap / behaviour, torch.where(gap == 0, 0.0, math.inf))
+    return terms.sum(-1) / samples
+
+
 def weight_figures(weights: Weights) -> dict[str, Tensor]:
     """ess, max and variance of a run's weights, each [...]; of its segments' last weights where those count.
 

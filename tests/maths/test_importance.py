@@ -13,6 +13,7 @@ from rlcli.maths.estimators import bootstrapped_rewards, monte_carlo
 from rlcli.maths.importance import (
     BY_SEGMENT,
     KINDS,
+    estimator_variance,
     gradient_coefficients,
     importance_weights,
     log_weights,
@@ -406,3 +407,37 @@ def test_what_earned_nothing_has_no_coefficient_however_large_its_weight(kind, d
     )  # fmt: skip
     assert (found[..., 0] == 0.0).all()
     assert found.isfinite().all()
+
+
+@pytest.mark.broken_by(
+    "the variance around 0",
+    "maths/importance.py",
+    "gap = target - mean * behaviour",
+    "gap = target",
+)
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_the_variance_of_an_estimate_over_every_sample(samples: int) -> None:
+    """Of n independent draws: the mean square over all n-tuples, less the square of the mean."""
+    draw = torch.Generator().manual_seed(samples)
+    values = torch.randn(4, dtype=torch.float64, generator=draw)
+    policy, behaviour = (torch.randn(4, dtype=torch.float64, generator=draw).softmax(-1) for _ in range(2))
+    weighed = policy / behaviour * values
+    first = second = 0.0
+    for drawn in itertools.product(range(4), repeat=samples):
+        chance = math.prod(behaviour[x].item() for x in drawn)
+        estimate = sum(weighed[x].item() for x in drawn) / samples
+        first, second = first + chance * estimate, second + chance * estimate**2
+    assert first == pytest.approx((policy * values).sum().item(), abs=1e-13)
+    found = estimator_variance(values, policy, behaviour, samples).item()
+    assert found == pytest.approx(second - first**2, abs=1e-13)
+
+
+def test_the_best_behaviour_leaves_no_variance_and_an_uncovered_action_all_of_it() -> None:
+    values = torch.tensor([1.0, 4.0, 2.0], dtype=torch.float64)
+    policy = torch.tensor([0.5, 0.2, 0.3], dtype=torch.float64)
+    best = values * policy / (values * policy).sum()
+    assert estimator_variance(values, policy, best, 1).item() == pytest.approx(0.0, abs=1e-15)
+    assert estimator_variance(values, policy, policy, 1).item() > 0
+    uncovered = torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
+    assert estimator_variance(values, policy, uncovered, 1).item() == math.inf
+    assert estimator_variance(values, uncovered, uncovered, 1).isfinite()
