@@ -126,7 +126,7 @@ def capped_log(log: Tensor, cap: Tensor | None) -> Tensor:
 def estimator_variance(values: Tensor, policy: Tensor, behaviour: Tensor, samples: int) -> Tensor:
     """Variance of (1/n) Σ_i (π/μ) f over n samples of μ: (1/n) Σ_x (f π - m μ)²/μ, m = Σ_x f π; [...].
 
-    Values f(x) and probabilities of finitely many x are on the last axis; μ must be positive where π f is not.
+    Values f(x) and probabilities are on the last axis, μ must be positive where π f is not.
     It is least, 0, for μ = f π / m (f of one sign), and infinite in the limit where μ vanishes before π does.
     """
     target = values * policy
