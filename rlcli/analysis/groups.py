@@ -98,6 +98,47 @@ def _short(key: str) -> str:
     return chosen or (leaf if sum(name.rpartition(".")[2] == leaf for name in KEYS) == 1 else key)
 
 
+def methods(runs: Sequence[Run], by: Sequence[str] | None = None) -> list[Group]:
+    """Groups of runs over all environments, told apart by what differs within an environment.
+
+    `by` is as in `group`; the environment itself tells no methods apart.
+
+    Raises:
+        UserError: no run has a key of that name.
+    """
+    if by is None:
+        within = [key for _, members in by_environment(runs) for key in _differing(members)]
+    else:
+        within = [_key(name, runs) for name in by]
+    keys = [key for key in dict.fromkeys(within) if key != CHOICES["env"]]
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(display(run.settings.get(key)) for key in keys), []).append(run)
+    if keys:
+        return [_group(keys, members) for members in found.values()]
+    algorithms = dict.fromkeys(str(run.summary["algo"]) for run in runs)
+    return [Group(", ".join(algorithms), {}, tuple(runs))]
+
+
+def mixed(members: Sequence[Run]) -> list[str]:
+    """Settings in which the runs of a group differ within an environment, as they are typed."""
+    return list(
+        dict.fromkeys(_short(key) for _, within in by_environment(members) for key in _differing(within))
+    )
+
+
+def repeated(runs: Sequence[Run]) -> list[Run]:
+    """Runs with the seed and all settings of an earlier one: reproductions, which are no further samples."""
+    found, seen = [], set()
+    for run in runs:
+        settings = {key: display(value) for key, value in run.settings.items() if _matters(key)}
+        identity = tuple(sorted(settings.items()))
+        if identity in seen:
+            found.append(run)
+        seen.add(identity)
+    return found
+
+
 def by_environment(runs: Sequence[Run]) -> Iterator[tuple[str, list[Run]]]:
     """Runs of each environment, in the order of their first runs."""
     found: dict[str, list[Run]] = {}

@@ -1,0 +1,101 @@
+"""Normalised scores of several environments: their scale, and performance profiles."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlcli.analysis.history import Array
+from rlcli.analysis.statistics import interval
+from rlcli.errors import StorageError, UserError, unknown
+from rlcli.plain import open_linked
+from rlcli.text import visible
+
+TAUS = np.linspace(0.0, 1.0, 101)
+"""Normalised scores at which profiles are given."""
+LARGEST_FILE = 2**20
+COLUMNS = ("env", "low", "high")
+Scale = tuple[float, float]
+"""The score that is 0 and the one that is 1; the first is the greater one where lower scores are better."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Performance profile of one method; arrays [K], one entry per normalised score."""
+
+    taus: Array
+    fraction: Array
+    """Share of runs above the score, the mean over environments."""
+    low: Array | None
+    """Bounds of the pointwise 95% interval; None where an environment has one run."""
+    high: Array | None
+
+
+def run_score_distribution(*samples: Array, axis: int = -1) -> Array:
+    """F(tau) = 1/M sum_m 1/N sum_n 1[x_mn > tau], of indicators `[K, N]` of each environment."""
+    return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+
+def profile(samples: Sequence[Array], taus: Array = TAUS) -> Profile:
+    """The run-score distribution of normalised scores. Agarwal et al. 2021, section 4.2."""
+    above = [(sample[None, :] > taus[:, None]).astype(np.float64) for sample in samples]
+    fraction = run_score_distribution(*above)
+    if any(len(sample) < 2 for sample in samples):
+        return Profile(taus, fraction, None, None)
+    return Profile(taus, fraction, *interval(run_score_distribution, *above))
+
+
+def observed_range(scores: Sequence[Array], *, lower_is_better: bool = False) -> Scale | None:
+    """The worst and the best score of the compared runs of one environment; None if all are equal."""
+    values = np.concatenate(scores)
+    low, high = float(values.min()), float(values.max())
+    if not low < high:
+        return None
+    return (high, low) if lower_is_better else (low, high)
+
+
+def normalised(values: Array, scale: Scale) -> Array:
+    """(x - low) / (high - low)."""
+    low, high = scale
+    return (values - low) / (high - low)
+
+
+def scales_of_file(path: Path, environments: Sequence[str]) -> dict[str, Scale]:
+    """The scale of each environment from a CSV file with the columns env, low and high.
+
+    Raises:
+        UserError: the file is none, or lacks an environment.
+    """
+    try:
+        with open_linked(path) as file:
+            text = file.read(LARGEST_FILE + 1).decode()
+    except (StorageError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(f"--normalise {path}: it cannot be read: {visible(str(error))}") from error
+    if len(text) > LARGEST_FILE:
+        raise UserError(f"--normalise {path}: it is larger than 1 MiB.")
+    try:
+        found = dict(_scale(row) for row in csv.DictReader(text.splitlines()))
+    except (KeyError, ValueError, TypeError, csv.Error):
+        raise UserError(
+            f"--normalise {path}: give the columns {', '.join(COLUMNS)}: an id, and the scores that are 0 and "
+            "1, two different numbers.",
+            hint="For example a first line env,low,high and a second CartPole-v1,22,500.",
+        ) from None
+    missing = [env for env in environments if env not in found]
+    if missing:
+        raise UserError(
+            *(f"--normalise {path}: {unknown('environment', env, list(found))}" for env in missing)
+        )
+    return {env: found[env] for env in environments}
+
+
+def _scale(row: Mapping[str, str]) -> tuple[str, Scale]:
+    low, high = float(row["low"]), float(row["high"])
+    if not (math.isfinite(low) and math.isfinite(high)) or low == high:
+        raise ValueError
+    return row["env"], (low, high)
