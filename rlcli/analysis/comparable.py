@@ -98,13 +98,9 @@ def _read(run: Run, metrics: set[str], until: float | None, notes: list[str]) ->
         return Entrant(run, history, float(run.settings["total_steps"]))
     early = history.axis("steps") <= until
     columns = {name: column[early] for name, column in history.columns.items()}
-    reached = len(history) and history.axis("steps")[-1] >= until
-    return Entrant(run, replace(history, columns=columns), until if reached else _reached(history))
-
-
-def _reached(history: History) -> float:
-    """Env steps of the last row; 0 of none."""
-    return float(history.axis("steps")[-1]) if len(history) else 0.0
+    done = float(history.axis("steps")[-1]) if len(history) else 0.0
+    planned = float(run.settings["total_steps"]) if run.summary["status"] == "finished" else done
+    return Entrant(run, replace(history, columns=columns), min(until, max(done, planned)))
 
 
 def _is_whole(one: Entrant, until: float | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlcli.analysis import scores as of_runs
-from rlcli.analysis.comparable import EVALUATION, HEALTH, TRAINING, Entrant, entrants
+from rlcli.analysis.comparable import HEALTH, Entrant, entrants
 from rlcli.analysis.groups import Group, by_environment, methods, mixed
 from rlcli.analysis.history import Array
 from rlcli.analysis.pairs import Against, against, probability_of_improvement
@@ -20,13 +20,11 @@ from rlcli.analysis.selection import Run
 from rlcli.analysis.statistics import NORMALISED, STATISTICS, Estimate, estimate
 from rlcli.catalog import METRICS
 
-RETURNS = (EVALUATION, TRAINING, "train/return_mean")
-"""Metrics that the registered threshold of an environment is for."""
 ALL_PAIRS = 6
 """Groups of which every two are compared; of more, each with the best."""
 
-Thresholds = Callable[[str], float | None]
-"""The threshold of an environment by its id; None where it has none."""
+Thresholds = Callable[[str, str], float | None]
+"""The threshold of an environment, by its id, for a metric; None where it has none."""
 Scales = Callable[[Mapping[str, Sequence[Array]]], dict[str, Scale | None]]
 """The scale of each environment, from the final values of each group there."""
 
@@ -141,8 +139,7 @@ def compare(
     places = []
     for env, members in by_environment([one.run for one in found.entrants]):
         within = [known[id(run)] for run in members]
-        threshold = thresholds(env) if metric is None or metric in RETURNS else None
-        places.append(_place(env, within, groups, found.metric, threshold, lower))
+        places.append(_place(env, within, groups, found.metric, thresholds(env, found.metric), lower))
     notes += _notes_on_groups(groups, places)
     complete = [group.label for group in groups if _is_everywhere(group.label, places)]
     used = _scales(places, complete, scales, lower, notes) if len(places) > 1 else {}
@@ -284,8 +281,7 @@ def _improvements(
 ) -> Iterator[tuple[tuple[str, str], Estimate]]:
     if not scales:
         return
-    for first, second in itertools.islice(
-        itertools.combinations(labels, 2), ALL_PAIRS * (ALL_PAIRS - 1) // 2
-    ):
+    pairs = itertools.combinations(labels, 2)
+    for first, second in itertools.islice(pairs, ALL_PAIRS * (ALL_PAIRS - 1) // 2):
         x, y = (_samples(label, places, scales) for label in (first, second))
         yield (first, second), estimate(probability_of_improvement, *x, *y)

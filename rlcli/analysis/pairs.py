@@ -1,4 +1,4 @@
-"""Two groups against each other: probability of improvement, difference, same-seed pairs, seeds that are needed."""
+"""Two groups against each other: probability of improvement, difference, same-seed pairs, seeds needed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import scipy.stats
 
 from rlcli.analysis.history import Array
@@ -62,7 +63,7 @@ def probability_of_improvement(*samples: Array, axis: int = -1) -> Array:
     for x, y in zip(moved[:half], moved[half:], strict=True):
         difference = x[..., :, None] - y[..., None, :]
         shares.append(((np.sign(difference) + 1) / 2).mean(axis=(-2, -1)))
-    return np.mean(shares, axis=0)
+    return np.asarray(np.mean(shares, axis=0))
 
 
 def against(
@@ -134,7 +135,7 @@ def seeds_needed(x: Array, y: Array) -> int | None:
     return int(counts[enough[0]]) if len(enough) else None
 
 
-def power(effect: float, seeds: Array) -> Array:
+def power(effect: float, seeds: npt.NDArray[np.integer]) -> Array:
     """Power of the two-sided t-test of two groups of n runs whose means differ by `effect` deviations.
 
     P(|T| > t), T noncentral with 2n - 2 degrees of freedom and noncentrality effect sqrt(n / 2).

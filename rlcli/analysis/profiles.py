@@ -38,7 +38,7 @@ class Profile:
 
 def run_score_distribution(*samples: Array, axis: int = -1) -> Array:
     """F(tau) = 1/M sum_m 1/N sum_n 1[x_mn > tau], of indicators `[K, N]` of each environment."""
-    return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+    return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
 
 
 def profile(samples: Sequence[Array], taus: Array = TAUS) -> Profile:
@@ -82,15 +82,14 @@ def scales_of_file(path: Path, environments: Sequence[str]) -> dict[str, Scale]:
         found = dict(_scale(row) for row in csv.DictReader(text.splitlines()))
     except (KeyError, ValueError, TypeError, csv.Error):
         raise UserError(
-            f"--normalise {path}: give the columns {', '.join(COLUMNS)}: an id, and the scores that are 0 and "
-            "1, two different numbers.",
+            f"--normalise {path}: give the columns {', '.join(COLUMNS)}: an id, and the scores that "
+            "are 0 and 1, two different numbers.",
             hint="For example a first line env,low,high and a second CartPole-v1,22,500.",
         ) from None
     missing = [env for env in environments if env not in found]
     if missing:
-        raise UserError(
-            *(f"--normalise {path}: {unknown('environment', env, list(found))}" for env in missing)
-        )
+        texts = (unknown("environment", env, list(found)) for env in missing)
+        raise UserError(*(f"--normalise {path}: {text}" for text in texts))
     return {env: found[env] for env in environments}
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+import numpy as np
+
+from rlcli.analysis.history import Array
+from rlcli.analysis.profiles import Scale
 from rlcli.errors import UserError, unknown
 
 FOLDER = "references"
@@ -66,10 +70,8 @@ class Matched:
 
 def names() -> list[str]:
     """The sets of published figures."""
-    folder = resources.files("rlcli.analysis") / FOLDER
-    return sorted(
-        entry.name.removesuffix(".csv") for entry in folder.iterdir() if entry.name.endswith(".csv")
-    )
+    files = (resources.files("rlcli.analysis") / FOLDER).iterdir()
+    return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
 
 
 def read(name: str) -> list[Figure]:
@@ -125,3 +127,27 @@ def matched(figures: Sequence[Figure], name: str, env: str, budget: float, metri
     wanted = next((KINDS[kind].metric for kind in kinds if KINDS[kind].metric), None)
     advice = f": --metric {wanted}" if wanted else ", which no metric here is"
     return Matched((), f"{name} has {texts} for {env}{advice}.")
+
+
+def sources(beside: Iterable[Matched]) -> list[str]:
+    """Where published figures come from, in sentences."""
+    found = dict.fromkeys(one.source for matched in beside for one in matched.figures)
+    return [f"Published: {source}" for source in found]
+
+
+def scales(name: str) -> Callable[[Mapping[str, Sequence[Array]]], dict[str, Scale | None]]:
+    """Scales by a set of published figures: 0 is the worst compared run, 1 the highest published mean.
+
+    An environment without a figure, or whose worst run is above it, has none.
+    """
+    figures = read(name)
+
+    def of(finals: Mapping[str, Sequence[Array]]) -> dict[str, Scale | None]:
+        made: dict[str, Scale | None] = {}
+        for env, values in finals.items():
+            low = float(np.concatenate(values).min())
+            high = max((one.mean for one in figures if one.env == env), default=low)
+            made[env] = (low, high) if high > low else None
+        return made
+
+    return of

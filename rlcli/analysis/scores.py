@@ -1,4 +1,4 @@
-"""What one run reached: its final and best value, the area under its curve, and when it reached a threshold."""
+"""Scores of one run: final and best value, area under the curve, steps and seconds to a threshold."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ environment, take scores that are normalised.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,7 +52,7 @@ def pooled_iqm(*samples: Array, axis: int = -1) -> Array:
 
 def mean(*samples: Array, axis: int = -1) -> Array:
     """Mean over environments of the means over runs."""
-    return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+    return np.asarray(np.mean([sample.mean(axis=axis) for sample in samples], axis=0))
 
 
 def median(*samples: Array, axis: int = -1) -> Array:

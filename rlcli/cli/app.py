@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from rlcli.cli.compare import compare
 from rlcli.cli.diff import diff
 from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
@@ -52,6 +53,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "show": show,
     "reproduce": reproduce,
+    "compare": compare,
     "diff": diff,
     "list": list_,
     "explain": explain,
