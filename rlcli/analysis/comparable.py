@@ -98,9 +98,11 @@ def _read(run: Run, metrics: set[str], until: float | None, notes: list[str]) ->
         return Entrant(run, history, float(run.settings["total_steps"]))
     early = history.axis("steps") <= until
     columns = {name: column[early] for name, column in history.columns.items()}
-    done = float(history.axis("steps")[-1]) if len(history) else 0.0
-    planned = float(run.settings["total_steps"]) if run.summary["status"] == "finished" else done
-    return Entrant(run, replace(history, columns=columns), min(until, max(done, planned)))
+    if run.summary["status"] == "finished":
+        planned = float(run.settings["total_steps"])
+    else:
+        planned = float(history.axis("steps")[-1]) if len(history) else 0.0
+    return Entrant(run, replace(history, columns=columns), min(until, planned))
 
 
 def _is_whole(one: Entrant, until: float | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from rlcli.analysis.scores import Scores
 from rlcli.analysis.selection import Run
 from rlcli.analysis.statistics import NORMALISED, STATISTICS, Estimate, estimate
 from rlcli.catalog import METRICS
+from rlcli.store.manifest import Manifest
 
 ALL_PAIRS = 6
 """Groups of which every two are compared; of more, each with the best."""
@@ -131,6 +133,20 @@ def compare(
     Raises:
         UserError: see `entrants`; or no run has a key of `by`.
     """
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of values that are equal but for rounding, or huge
+        return _compare(runs, thresholds, by, metric, until, scales, force)
+
+
+def _compare(
+    runs: Sequence[Run],
+    thresholds: Thresholds,
+    by: Sequence[str] | None,
+    metric: str | None,
+    until: float | None,
+    scales: Scales | None,
+    force: bool,
+) -> Comparison:
     found = entrants(runs, metric, until, force=force)
     notes = list(found.notes)
     known = {id(one.run): one for one in found.entrants}
@@ -219,6 +235,11 @@ def _notes_on_groups(groups: Sequence[Group], places: Sequence[Place]) -> Iterat
         if keys:
             yield f"The runs of {group.label} differ in {', '.join(keys)}, not only in their seeds."
     cells = [cell for place in places for cell in place.cells]
+    timed = [
+        run for place in places if place.threshold is not None for cell in place.cells for run in cell.runs
+    ]
+    if any(len(Manifest.read(run.dir).content["cohort"]) > 1 for run in timed):
+        yield "Seconds of runs that trained together, in a cohort, are those of the whole cohort."
     if all(math.isnan(one.best) for cell in cells for one in cell.scores):
         yield "Runs have one value each, so there is no best value, area or time to a threshold."
     elif any(math.isnan(one.best) for cell in cells for one in cell.scores):

@@ -13,8 +13,9 @@ from rlcli.text import visible
 Cell = str | float | int | None
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings of a text that a spreadsheet would compute."""
-MARKDOWN = re.compile(r"([\\`*_{}\[\]()#|~$!])")
-HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+MARKDOWN = re.compile(r"([\\`*_\[\]#|~$])")
+LINK = re.compile(r"[&<>@]|:(?=//)|(?<=www)[.]")
+HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", ":": "&#58;", ".": "&#46;"})
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -30,9 +31,8 @@ LATEX = str.maketrans(
         "<": r"\textless{}",
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
-        '"': r"\textquotedbl{}",
+        '"': "''",
         "`": r"\textasciigrave{}",
-        "-": "{-}",
     }
 )
 
@@ -86,7 +86,8 @@ def csv_text(headings: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 def markdown_text(text: str) -> str:
     """Text that is neither markup nor HTML in markdown."""
-    return MARKDOWN.sub(r"\\\1", _one_line(text)).translate(HTML)
+    plain = MARKDOWN.sub(r"\\\1", _one_line(text))
+    return LINK.sub(lambda found: found[0].translate(HTML), plain)
 
 
 def latex_text(text: str) -> str:
