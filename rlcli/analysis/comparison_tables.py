@@ -69,23 +69,25 @@ def _way(place: Place, names: Names) -> Table:
         [
             names[cell.label],
             *(_iqm_of(cell, score) for score in ("best", "area")),
-            *([f"{cell.reached()}/{len(cell.runs)}", *map(_time, _times(cell))] if timed else ()),
+            *(_times(cell) if timed else ()),
         ]
         for cell in place.cells
     ]
     return _table(f"{place.env}: on the way (IQM over seeds; times are medians)", headings, rows)
 
 
-def _times(cell: Cell) -> tuple[float, float]:
-    return cell.time_to("steps"), cell.time_to("seconds")
+def _times(cell: Cell) -> tuple[str, str, str]:
+    steps, seconds = cell.time_to("steps"), cell.time_to("seconds")
+    return (
+        f"{cell.reached()}/{len(cell.runs)}",
+        _unless_never(steps) or f"{steps:,.0f}",
+        _unless_never(seconds) or figure(seconds),
+    )
 
 
-def _time(value: float) -> str:
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "never"
-    return f"{value:,.0f}" if value >= 100 else figure(value)
+def _unless_never(value: float) -> str:
+    """A dash where there is no time, `never` where it is infinite, else empty."""
+    return "-" if math.isnan(value) else "never" if math.isinf(value) else ""
 
 
 def _iqm_of(cell: Cell, score: str) -> str:

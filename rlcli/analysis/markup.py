@@ -63,7 +63,7 @@ def latex(table: Table) -> str:
     """A LaTeX tabular, below its title in a comment; it needs no package."""
     layout = "".join("r" if heading in table.numbers else "l" for heading in table.headings)
     lines = [
-        f"% {_one_line(table.title)}",
+        comment(table.title),
         rf"\begin{{tabular}}{{{layout}}}",
         r"\hline",
         _line("", " & ", r" \\", [latex_text(cell) for cell in table.headings]),
@@ -97,7 +97,7 @@ def latex_text(text: str) -> str:
 
 def comment(text: str) -> str:
     """A LaTeX comment of one line."""
-    return f"% {_one_line(text)}"
+    return f"% {latex_text(text)}"
 
 
 def _plain(cell: Cell) -> str | float | int:

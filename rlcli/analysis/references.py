@@ -126,7 +126,7 @@ def matched(figures: Sequence[Figure], name: str, env: str, budget: float, metri
     texts = " and ".join(KINDS[kind].text for kind in kinds)
     wanted = next((KINDS[kind].metric for kind in kinds if KINDS[kind].metric), None)
     advice = f": --metric {wanted}" if wanted else ", which no metric here is"
-    return Matched((), f"{name} has {texts} for {env}{advice}.")
+    return Matched((), f"Of {env}, {name} has {texts}{advice}.")
 
 
 def sources(beside: Iterable[Matched]) -> list[str]:

@@ -70,8 +70,8 @@ def test_scales_are_read_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "env,low\nA-v1,1\n", "env,low,high\nA-v1,1,1\n", "env,low,high\nA-v1,0,nan\n", "env,low,high\nA-v1\n",
-     "env,low,high\nA-v1,a,b\n", "\x00", "env,low,high\n" + "x" * 2**20, b"\xff\xfe"],
+    ["", "env,low\nA-v1,1\n", "env,low,high\nA-v1,1,1\n", "env,low,high\nA-v1,0,nan\n",
+     "env,low,high\nA-v1\n", "env,low,high\nA-v1,a,b\n", "\x00", "env,low,high\n" + "x" * 2**20, b"\xff\xfe"],
 )  # fmt: skip
 def test_a_file_without_scales_is_one_message(tmp_path: Path, text: str | bytes) -> None:
     path = tmp_path / "scales.csv"
