@@ -19,6 +19,8 @@ from rlcli.analysis.history import Array
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
+NUMBERS = 4_000_000
+"""Numbers that are resampled at once, which limits memory."""
 SEED = 0
 """Seed of the resampling: equal results give equal intervals."""
 TARGET = 1.0
@@ -95,6 +97,7 @@ def interval(statistic: Statistic, *samples: Array, paired: bool = False) -> tup
         samples,
         statistic,
         n_resamples=RESAMPLES,
+        batch=max(1, NUMBERS // sum(sample.size for sample in samples)),
         vectorized=True,
         paired=paired,
         axis=-1,

@@ -183,6 +183,6 @@ def test_environment_versions_are_not_mixed(make: Maker) -> None:
 def test_budgets_are_not_mixed(make: Maker) -> None:
     make.run("a", (1.0,))
     make.run("b", (1.0,), total_steps=128)
-    with pytest.raises(UserError, match=r"Budgets on CartPole-v1 differ: 96 env steps \(1 run\), 128 env steps"):
+    with pytest.raises(UserError, match=r"Budgets on CartPole-v1 differ: 96 env steps \(1 run\), 128 "):
         compared(make)
     assert len(compared(make, force=True).places[0].cells) == 2
