@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlcli.analysis import scores as of_runs
-from rlcli.analysis.comparable import HEALTH, Entrant, entrants
+from rlcli.analysis.comparable import EVALUATION, HEALTH, TRAINING, Entrant, entrants
 from rlcli.analysis.groups import Group, by_environment, methods, mixed
 from rlcli.analysis.history import Array
 from rlcli.analysis.pairs import Against, against, probability_of_improvement
@@ -63,9 +63,10 @@ class Cell:
         """A score of each run, `[N]`."""
         return np.array([getattr(one, score) for one in self.scores])
 
-    def reached(self) -> int:
-        """Runs that reach the threshold."""
-        return int(np.isfinite(self.values("steps")).sum())
+    def reached(self) -> int | None:
+        """Runs that reach the threshold; None without one, or where a run has no values on the way."""
+        steps = self.values("steps")
+        return None if np.isnan(steps).any() else int(np.isfinite(steps).sum())
 
     def time_to(self, score: str) -> float:
         """Median over runs of the steps or seconds to the threshold; infinite where half never reach it."""
@@ -156,7 +157,7 @@ def _compare(
     for env, members in by_environment([one.run for one in found.entrants]):
         within = [known[id(run)] for run in members]
         places.append(_place(env, within, groups, found.metric, thresholds(env, found.metric), lower))
-    notes += _notes_on_groups(groups, places)
+    notes += _notes_on_groups(groups, places, found.metric)
     complete = [group.label for group in groups if _is_everywhere(group.label, places)]
     used = _scales(places, complete, scales, lower, notes) if len(places) > 1 else {}
     overall = [_overall(label, places, used) for label in complete] if used else []
@@ -229,7 +230,7 @@ def _pairs(cells: Sequence[Cell], lower: bool) -> Iterator[Pair]:
         yield Pair(first.label, second.label, against(x, y, first.seeds, second.seeds, lower_is_better=lower))
 
 
-def _notes_on_groups(groups: Sequence[Group], places: Sequence[Place]) -> Iterator[str]:
+def _notes_on_groups(groups: Sequence[Group], places: Sequence[Place], metric: str) -> Iterator[str]:
     for group in groups:
         keys = mixed(group.runs)
         if keys:
@@ -241,9 +242,18 @@ def _notes_on_groups(groups: Sequence[Group], places: Sequence[Place]) -> Iterat
     if any(len(Manifest.read(run.dir).content["cohort"]) > 1 for run in timed):
         yield "Seconds of runs that trained together, in a cohort, are those of the whole cohort."
     if all(math.isnan(one.best) for cell in cells for one in cell.scores):
-        yield "Runs have one value each, so there is no best value, area or time to a threshold."
+        yield "Runs have one value each, so there is no best value, area or time to a threshold" + _advice(
+            metric
+        )
     elif any(math.isnan(one.best) for cell in cells for one in cell.scores):
-        yield "Some runs have one value only: their groups have no best value, area or time to a threshold."
+        yield "Groups with runs of one value have no best value, area or time to a threshold" + _advice(
+            metric
+        )
+
+
+def _advice(metric: str) -> str:
+    """End of a sentence: which metric has more values."""
+    return f"; --metric {TRAINING} has." if metric == EVALUATION else "."
 
 
 def _is_everywhere(label: str, places: Sequence[Place]) -> bool:

@@ -79,7 +79,7 @@ def _way(place: Place, names: Names) -> Table:
 def _times(cell: Cell) -> tuple[str, str, str]:
     steps, seconds = cell.time_to("steps"), cell.time_to("seconds")
     return (
-        f"{cell.reached()}/{len(cell.runs)}",
+        "-" if cell.reached() is None else f"{cell.reached()}/{len(cell.runs)}",
         _unless_never(steps) or f"{steps:,.0f}",
         _unless_never(seconds) or figure(seconds),
     )

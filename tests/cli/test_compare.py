@@ -261,7 +261,8 @@ def test_runs_that_were_evaluated_at_their_end_alone(rlcli: Rlcli, make: Maker) 
     make.run("a", (None, None, 7.0))
     ended = compared(rlcli, make)
     assert "Runs have one value each" in ended.err
-    assert re.search(r"ppo +- +- +0/1 +- +-\n", ended.out)
+    assert "--metric train/return_100 has." in ended.err
+    assert re.search(r"ppo +- +- +- +- +-\n", ended.out)
 
 
 def test_damaged_rows_and_numbers_that_are_none_are_left_out(rlcli: Rlcli, make: Maker) -> None:
