@@ -13,8 +13,8 @@ from rlcli.cli.output import emit, result, say
 from rlcli.errors import UserError
 
 if TYPE_CHECKING:
-    from rlcli.analysis.comparison import Comparison, Scales
-    from rlcli.analysis.references import Matched
+    from rlcli.analysis.compare.comparison import Comparison, Scales
+    from rlcli.analysis.compare.references import Matched
 
 RANGE = "range"
 
@@ -102,11 +102,12 @@ def compare(
     chosen = _format(json=as_json, csv=as_csv, latex=as_latex, markdown=as_markdown)
     _check_options(by, threshold)
 
-    from rlcli.analysis import comparison, references, selection
+    from rlcli.analysis.compare import comparison, references
+    from rlcli.analysis.selection import select
     from rlcli.store.directory import runs_root
 
     published = references.read(against) if against is not None else None
-    selected = selection.select(runs, runs_root())
+    selected = select(runs, runs_root())
     found = comparison.compare(
         selected.runs,
         _thresholds(threshold),
@@ -146,7 +147,7 @@ def _check_options(by: str | None, threshold: float | None) -> None:
 
 def _thresholds(given: float | None) -> Callable[[str, str], float | None]:
     """The threshold of an environment: the one given, else of a return the one that is registered."""
-    from rlcli.analysis.comparable import EVALUATION, TRAINING
+    from rlcli.analysis.compare.comparable import EVALUATION, TRAINING
     from rlcli.envs.thresholds import registered_threshold
 
     def of(env: str, metric: str) -> float | None:
@@ -159,8 +160,8 @@ def _thresholds(given: float | None) -> Callable[[str, str], float | None]:
 
 def _scales(normalise: str | None) -> Scales | None:
     """How final values are normalised; None by the range of the compared runs."""
-    from rlcli.analysis import profiles, references
-    from rlcli.analysis.profiles import Scale
+    from rlcli.analysis.compare import profiles, references
+    from rlcli.analysis.compare.profiles import Scale
 
     if normalise is None or normalise == RANGE:
         return None
@@ -178,19 +179,19 @@ def _scales(normalise: str | None) -> Scales | None:
 
 
 def _print(found: Comparison, beside: Mapping[str, Matched], faults: Sequence[str], chosen: Format) -> None:
-    from rlcli.analysis.verdicts import verdicts
+    from rlcli.analysis.compare.verdicts import verdicts
 
     notes = [*faults, *found.notes, *(one.reason for one in beside.values() if one.reason)]
     if chosen == Format.json:
-        from rlcli.analysis.comparison_rows import as_object
+        from rlcli.analysis.compare.rows import as_object
 
         emit(as_object(found, beside) | {"notes": notes})
         return
     for note in notes:
         say(f"Note: {note}")
     if chosen == Format.csv:
-        from rlcli.analysis.comparison_rows import COLUMNS, as_rows
-        from rlcli.analysis.markup import csv_text
+        from rlcli.analysis.compare.markup import csv_text
+        from rlcli.analysis.compare.rows import COLUMNS, as_rows
 
         result(csv_text(COLUMNS, list(as_rows(found))))
         return
@@ -200,8 +201,8 @@ def _print(found: Comparison, beside: Mapping[str, Matched], faults: Sequence[st
         print_comparison(found, beside)
         return
 
-    from rlcli.analysis import markup, references
-    from rlcli.analysis.comparison_tables import tables
+    from rlcli.analysis.compare import markup, references
+    from rlcli.analysis.compare.tables import tables
 
     write = markup.latex if chosen == Format.latex else markup.markdown
     remark = markup.comment if chosen == Format.latex else markup.markdown_text

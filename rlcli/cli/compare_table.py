@@ -6,11 +6,11 @@ import itertools
 import string
 from collections.abc import Iterator, Mapping, Sequence
 
-from rlcli.analysis.comparison import Comparison
-from rlcli.analysis.comparison_tables import tables
-from rlcli.analysis.markup import Table
-from rlcli.analysis.references import Matched, sources
-from rlcli.analysis.verdicts import verdicts
+from rlcli.analysis.compare.comparison import Comparison
+from rlcli.analysis.compare.markup import Table
+from rlcli.analysis.compare.references import Matched, sources
+from rlcli.analysis.compare.tables import tables
+from rlcli.analysis.compare.verdicts import verdicts
 from rlcli.cli.output import BETWEEN, paragraph, result, table
 from rlcli.streams import columns, out
 from rlcli.text import visible

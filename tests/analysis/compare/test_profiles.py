@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlcli.analysis.profiles import normalised, observed_range, profile, scales_of_file
+from rlcli.analysis.compare.profiles import normalised, observed_range, profile, scales_of_file
 from rlcli.errors import UserError
 
 
 @pytest.mark.broken_by(
     "runs at the score are above it",
-    "analysis/profiles.py",
+    "analysis/compare/profiles.py",
     "sample[None, :] > taus[:, None]",
     "sample[None, :] >= taus[:, None]",
 )
 @pytest.mark.broken_by(
     "a profile weighs environments by runs",
-    "analysis/profiles.py",
+    "analysis/compare/profiles.py",
     "np.mean([sample.mean(axis=axis) for sample in samples], axis=0)",
     "np.concatenate(samples, axis=axis).mean(axis=axis)",
 )
@@ -46,7 +46,7 @@ def test_the_area_under_a_profile_is_the_mean() -> None:
 
 @pytest.mark.broken_by(
     "the worst is one where lower is better",
-    "analysis/profiles.py",
+    "analysis/compare/profiles.py",
     "return (high, low) if lower_is_better else (low, high)",
     "return (low, high)",
 )

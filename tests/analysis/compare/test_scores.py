@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
+from rlcli.analysis.compare.scores import area, scores, stretch
 from rlcli.analysis.history import History
-from rlcli.analysis.scores import area, scores, stretch
 
 
 def history(steps: list[float], values: list[float], seconds: list[float] | None = None) -> History:
@@ -33,11 +33,14 @@ def test_final_and_best_values() -> None:
 
 
 @pytest.mark.broken_by(
-    "the best is the highest", "analysis/scores.py", "float(sign * (sign * y).max())", "float(y.max())"
+    "the best is the highest",
+    "analysis/compare/scores.py",
+    "float(sign * (sign * y).max())",
+    "float(y.max())",
 )
 @pytest.mark.broken_by(
     "a threshold is reached from below",
-    "analysis/scores.py",
+    "analysis/compare/scores.py",
     "np.flatnonzero(sign * y >= sign * threshold)",
     "np.flatnonzero(y >= threshold)",
 )
@@ -50,7 +53,7 @@ def test_lower_values_may_be_better() -> None:
 
 @pytest.mark.broken_by(
     "the area of the values alone",
-    "analysis/scores.py",
+    "analysis/compare/scores.py",
     "np.trapezoid(np.interp(positions, x, y), positions) / (end - start)",
     "y.mean()",
 )
@@ -72,7 +75,7 @@ def test_an_area_of_nothing_is_none() -> None:
 
 
 @pytest.mark.broken_by(
-    "the last row that reaches it", "analysis/scores.py", "x[reached[0]]", "x[reached[-1]]"
+    "the last row that reaches it", "analysis/compare/scores.py", "x[reached[0]]", "x[reached[-1]]"
 )
 def test_a_threshold_is_reached_at_the_first_value() -> None:
     found = scores(RUN, "a", (10, 40), 4.0)
@@ -98,7 +101,7 @@ def test_a_run_without_the_metric_has_no_scores() -> None:
 
 @pytest.mark.broken_by(
     "areas from the first value of any run",
-    "analysis/scores.py",
+    "analysis/compare/scores.py",
     "return max(first, default",
     "return min(first, default",
 )

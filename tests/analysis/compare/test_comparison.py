@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.analysis.comparison import Comparison, compare
+from rlcli.analysis.compare.comparison import Comparison, compare
 from rlcli.analysis.groups import methods, mixed, repeated
 from rlcli.analysis.selection import Selection, select
 from rlcli.errors import UserError
@@ -65,7 +65,7 @@ def test_a_repetition_has_the_seed_and_all_settings_of_another(make: Maker) -> N
 
 @pytest.mark.broken_by(
     "a run that failed counts",
-    "analysis/comparable.py",
+    "analysis/compare/comparable.py",
     'one.run.summary["status"] == "finished" or',
     'one.run.summary["status"] != "running" or',
 )
@@ -78,7 +78,7 @@ def test_a_run_that_has_not_finished_is_left_out(make: Maker, status: str) -> No
 
 @pytest.mark.broken_by(
     "rows behind the end",
-    "analysis/comparable.py",
+    "analysis/compare/comparable.py",
     'history.axis("steps") <= until',
     'history.axis("steps") < math.inf',
 )
@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_early_keeps_its_budget(make: Maker) -> None:
 
 @pytest.mark.broken_by(
     "health of the last update",
-    "analysis/comparison.py",
+    "analysis/compare/comparison.py",
     "values.mean() for values in columns]",
     "values[-1] for values in columns]",
 )
@@ -120,7 +120,7 @@ def test_health_is_the_mean_over_updates_and_runs(make: Maker) -> None:
 
 @pytest.mark.broken_by(
     "runs that never reach it do not count",
-    "analysis/comparison.py",
+    "analysis/compare/comparison.py",
     "float(np.median(self.values(score)))",
     "float(np.median(self.values(score)[np.isfinite(self.values(score))]))",
 )
@@ -135,7 +135,7 @@ def test_the_time_to_a_threshold_counts_runs_that_never_reach_it(make: Maker) ->
 
 @pytest.mark.broken_by(
     "the best of many is the worst",
-    "analysis/comparison.py",
+    "analysis/compare/comparison.py",
     "        sign = -1 if lower else 1\n        best",
     "        sign = 1\n        best",
 )
@@ -166,7 +166,7 @@ def test_an_environment_whose_runs_are_all_equal_is_left_out_over_all(make: Make
 
 @pytest.mark.broken_by(
     "versions are mixed",
-    "analysis/references.py",
+    "analysis/compare/references.py",
     "return (found[1], found[2]) if found",
     "return (env, found[2]) if found",
 )
@@ -178,7 +178,10 @@ def test_environment_versions_are_not_mixed(make: Maker) -> None:
 
 
 @pytest.mark.broken_by(
-    "budgets are mixed", "analysis/comparable.py", "    if len(counts) < 2:", "    if len(counts) < 3:"
+    "budgets are mixed",
+    "analysis/compare/comparable.py",
+    "    if len(counts) < 2:",
+    "    if len(counts) < 3:",
 )
 def test_budgets_are_not_mixed(make: Maker) -> None:
     make.run("a", (1.0,))

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from rlcli.analysis.references import (
+from rlcli.analysis.compare.references import (
     KINDS,
     Figure,
     matched,
@@ -65,7 +65,7 @@ def test_equal_environment_budget_and_metric_are_comparable() -> None:
 
 @pytest.mark.broken_by(
     "any version of the environment",
-    "analysis/references.py",
+    "analysis/compare/references.py",
     "one for one in figures if one.env == env]",
     "one for one in figures if base_and_version(one.env)[0] == base_and_version(env)[0]]",
 )
@@ -79,7 +79,7 @@ def test_another_version_of_the_environment_is_not() -> None:
 
 
 @pytest.mark.broken_by(
-    "any budget", "analysis/references.py", "if one.steps == budget]", "if one.steps >= 0]"
+    "any budget", "analysis/compare/references.py", "if one.steps == budget]", "if one.steps >= 0]"
 )
 def test_another_budget_is_not() -> None:
     figures = [figure(steps=2_000_000), figure(steps=1000)]
@@ -89,7 +89,7 @@ def test_another_budget_is_not() -> None:
 
 @pytest.mark.broken_by(
     "any metric",
-    "analysis/references.py",
+    "analysis/compare/references.py",
     "if KINDS[one.kind].metric == metric)",
     "if KINDS[one.kind].metric != '')",
 )

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlcli.analysis.comparison import Cell, Comparison, Pair, Place
-from rlcli.analysis.markup import Cell as Entry
-from rlcli.analysis.references import KINDS, Matched
-from rlcli.analysis.scores import NAMES
+from rlcli.analysis.compare.comparison import Cell, Comparison, Pair, Place
+from rlcli.analysis.compare.markup import Cell as Entry
+from rlcli.analysis.compare.references import KINDS, Matched
+from rlcli.analysis.compare.scores import NAMES
+from rlcli.analysis.compare.verdicts import verdicts
 from rlcli.analysis.statistics import Estimate
-from rlcli.analysis.verdicts import verdicts
 
 COLUMNS = ("env", "group", "against", "score", "statistic", "value", "low", "high", "runs")
 """Columns of the CSV; `against` is the second group of a pair."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rlcli.analysis.comparison import Cell, Comparison, Pair, Place
-from rlcli.analysis.markup import Table
-from rlcli.analysis.references import KINDS, Figure
+from rlcli.analysis.compare.comparison import Cell, Comparison, Pair, Place
+from rlcli.analysis.compare.markup import Table
+from rlcli.analysis.compare.references import KINDS, Figure
 from rlcli.analysis.statistics import Estimate
 from rlcli.loggers.progress import figure, share
 

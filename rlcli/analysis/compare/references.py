@@ -1,6 +1,6 @@
 """Figures that others published, and which of them may stand beside ours.
 
-`references/NAME.csv` has one figure per row: environment, algorithm, env steps, seeds, mean, spread and what
+`published/NAME.csv` has one figure per row: environment, algorithm, env steps, seeds, mean, spread and what
 it is the spread of, the kind of return (`KINDS`), and the source.
 """
 
@@ -14,11 +14,11 @@ from importlib import resources
 
 import numpy as np
 
+from rlcli.analysis.compare.profiles import Scale
 from rlcli.analysis.history import Array
-from rlcli.analysis.profiles import Scale
 from rlcli.errors import UserError, unknown
 
-FOLDER = "references"
+FOLDER = "published"
 VERSION = re.compile(r"(.+)-v([0-9]+)")
 
 
@@ -70,7 +70,7 @@ class Matched:
 
 def names() -> list[str]:
     """The sets of published figures."""
-    files = (resources.files("rlcli.analysis") / FOLDER).iterdir()
+    files = (resources.files("rlcli.analysis.compare") / FOLDER).iterdir()
     return sorted(file.name.removesuffix(".csv") for file in files if file.name.endswith(".csv"))
 
 
@@ -82,7 +82,7 @@ def read(name: str) -> list[Figure]:
     """
     if name not in names():
         raise UserError(unknown("set of published figures", name, names()))
-    text = (resources.files("rlcli.analysis") / FOLDER / f"{name}.csv").read_text("utf-8")
+    text = (resources.files("rlcli.analysis.compare") / FOLDER / f"{name}.csv").read_text("utf-8")
     return [_figure(row) for row in csv.DictReader(text.splitlines())]
 
 

@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from rlcli.analysis.markup import Table, csv_text, latex, latex_text, markdown, markdown_text
+from rlcli.analysis.compare.markup import Table, csv_text, latex, latex_text, markdown, markdown_text
 
 TABLE = Table("a_title", ("name", "value"), [("x|y", "1.5"), ("<b>", "-2")], ("value",))
 

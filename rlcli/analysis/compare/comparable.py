@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from rlcli.analysis.compare.references import base_and_version
 from rlcli.analysis.groups import by_environment, repeated
 from rlcli.analysis.history import POSITION, History, names_of, read_history
-from rlcli.analysis.references import base_and_version
 from rlcli.analysis.selection import Run
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError, unknown

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlcli.analysis import scores as of_runs
-from rlcli.analysis.comparable import EVALUATION, HEALTH, TRAINING, Entrant, entrants
+from rlcli.analysis.compare import scores as of_runs
+from rlcli.analysis.compare.comparable import EVALUATION, HEALTH, TRAINING, Entrant, entrants
+from rlcli.analysis.compare.pairs import Against, against, probability_of_improvement
+from rlcli.analysis.compare.profiles import Profile, Scale, normalised, observed_range, profile
+from rlcli.analysis.compare.scores import Scores
 from rlcli.analysis.groups import Group, by_environment, methods, mixed
 from rlcli.analysis.history import Array
-from rlcli.analysis.pairs import Against, against, probability_of_improvement
-from rlcli.analysis.profiles import Profile, Scale, normalised, observed_range, profile
-from rlcli.analysis.scores import Scores
 from rlcli.analysis.selection import Run
 from rlcli.analysis.statistics import NORMALISED, STATISTICS, Estimate, estimate
 from rlcli.catalog import METRICS

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rlcli.analysis.pairs import against, power, probability_of_improvement, seeds_needed, welch
+from rlcli.analysis.compare.pairs import against, power, probability_of_improvement, seeds_needed, welch
 from tests.analysis.test_statistics import X, Y
 
 
 @pytest.mark.broken_by(
     "ties count as improvements",
-    "analysis/pairs.py",
+    "analysis/compare/pairs.py",
     'method="average"',
     'method="max"',
 )
@@ -26,7 +26,7 @@ def test_ties_count_one_half() -> None:
 
 @pytest.mark.broken_by(
     "the second better than the first",
-    "analysis/pairs.py",
+    "analysis/compare/pairs.py",
     "np.concatenate([x, y], axis=axis)",
     "np.concatenate([y, x], axis=axis)",
 )
@@ -45,7 +45,7 @@ def test_over_environments_it_is_the_mean_and_that_of_rliable() -> None:
 
 @pytest.mark.broken_by(
     "lower scores are no better",
-    "analysis/pairs.py",
+    "analysis/compare/pairs.py",
     "sign = -1.0 if lower_is_better else 1.0",
     "sign = 1.0",
 )
@@ -58,7 +58,10 @@ def test_lower_scores_may_be_the_better_ones() -> None:
 
 
 @pytest.mark.broken_by(
-    "power of one group", "analysis/pairs.py", "effect * np.sqrt(seeds / 2)", "effect * np.sqrt(seeds)"
+    "power of one group",
+    "analysis/compare/pairs.py",
+    "effect * np.sqrt(seeds / 2)",
+    "effect * np.sqrt(seeds)",
 )
 @pytest.mark.parametrize(("effect", "seeds"), [(0.2, 394), (0.5, 64), (0.8, 26), (1.0, 17), (1.2, 12)])
 def test_power_needs_the_known_numbers_of_runs(effect: float, seeds: int) -> None:
@@ -82,7 +85,7 @@ def test_power_is_what_a_simulation_finds() -> None:
 
 @pytest.mark.broken_by(
     "deviations of the sample, not of all runs",
-    "analysis/pairs.py",
+    "analysis/compare/pairs.py",
     "(x.var(ddof=1) + y.var(ddof=1)) / 2",
     "(x.var() + y.var()) / 2",
 )
@@ -102,7 +105,10 @@ def test_groups_that_are_separate_need_no_seeds() -> None:
 
 
 @pytest.mark.broken_by(
-    "equal variances are assumed", "analysis/pairs.py", "ttest_ind(x, y, equal_var=False)", "ttest_ind(x, y)"
+    "equal variances are assumed",
+    "analysis/compare/pairs.py",
+    "ttest_ind(x, y, equal_var=False)",
+    "ttest_ind(x, y)",
 )
 def test_welch_does_not_assume_equal_variances() -> None:
     x, y = np.array([0.0, 10, 20, 30]), np.array([1.0, 2])
@@ -119,7 +125,10 @@ def test_runs_that_do_not_vary_are_separate_or_the_same() -> None:
 
 
 @pytest.mark.broken_by(
-    "pairs by place, not by seed", "analysis/pairs.py", "y[y_seeds.index(seed)]", "y[x_seeds.index(seed)]"
+    "pairs by place, not by seed",
+    "analysis/compare/pairs.py",
+    "y[y_seeds.index(seed)]",
+    "y[x_seeds.index(seed)]",
 )
 def test_pairs_are_runs_of_equal_seeds() -> None:
     found = against(np.array([1.0, 2, 3, 9]), np.array([2.5, 2.0, 0.0]), [0, 1, 2, 7], [2, 1, 0]).same_seeds

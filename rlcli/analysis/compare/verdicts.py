@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rlcli.analysis.comparison import Comparison, Pair, Place
-from rlcli.analysis.pairs import MOST_SEEDS, POWER, Against
+from rlcli.analysis.compare.comparison import Comparison, Pair, Place
+from rlcli.analysis.compare.pairs import MOST_SEEDS, POWER, Against
 from rlcli.analysis.statistics import CONFIDENCE
 
 SHOWN = 8
