@@ -13,7 +13,8 @@ from rlcli.cli.output import emit, result, say
 from rlcli.errors import UserError
 
 if TYPE_CHECKING:
-    from rlcli.analysis.compare.comparison import Comparison, Scales
+    from rlcli.analysis.compare.comparison import Comparison
+    from rlcli.analysis.compare.profiles import Scaling
     from rlcli.analysis.compare.references import Matched
 
 RANGE = "range"
@@ -114,7 +115,7 @@ def compare(
         by=None if by is None else by.split(","),
         metric=metric,
         until=until,
-        scales=_scales(normalise),
+        scaling=_scaling(normalise),
         force=force,
     )
     beside = {}
@@ -158,24 +159,20 @@ def _thresholds(given: float | None) -> Callable[[str, str], float | None]:
     return of
 
 
-def _scales(normalise: str | None) -> Scales | None:
-    """How final values are normalised; None by the range of the compared runs."""
-    from rlcli.analysis.compare import profiles, references
-    from rlcli.analysis.compare.profiles import Scale
+def _scaling(normalise: str | None) -> Scaling:
+    """How final values are normalised."""
+    from rlcli.analysis.compare import references
+    from rlcli.analysis.compare.profiles import FileScaling, RangeScaling
 
     if normalise is None or normalise == RANGE:
-        return None
+        return RangeScaling()
     if normalise in references.names():
-        return references.scales(normalise)
+        return references.PublishedScaling(normalise)
     path = Path(normalise)
     if not path.is_file():
         known = ", ".join([RANGE, *references.names()])
         raise UserError(f"--normalise {normalise}: there is no such file, and it is none of {known}.")
-
-    def of_file(finals: Mapping[str, Sequence[object]]) -> dict[str, Scale | None]:
-        return dict(profiles.scales_of_file(path, list(finals)))
-
-    return of_file
+    return FileScaling(path)
 
 
 def _print(found: Comparison, beside: Mapping[str, Matched], faults: Sequence[str], chosen: Format) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +21,8 @@ TAUS = np.linspace(0.0, 1.0, 101)
 """Normalised scores at which profiles are given."""
 LARGEST_FILE = 2**20
 COLUMNS = ("env", "low", "high")
+Finals = Mapping[str, Sequence[Array]]
+"""By environment: the final values of each group."""
 Scale = tuple[float, float]
 """The score that is 0 and the one that is 1; the first is the greater one where lower scores are better."""
 
@@ -48,6 +51,40 @@ def profile(samples: Sequence[Array], taus: Array = TAUS) -> Profile:
     if any(len(sample) < 2 for sample in samples):
         return Profile(taus, fraction, None, None)
     return Profile(taus, fraction, *interval(run_score_distribution, *above))
+
+
+class Scaling(Protocol):
+    """Where the scale of each environment comes from."""
+
+    @property
+    def text(self) -> str:
+        """What it is, behind `normalised by`."""
+
+    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
+        """The scale of each environment from its final values; None where it has none."""
+
+
+class RangeScaling:
+    """Scales by the worst and the best of the compared runs."""
+
+    text = "the range of these runs"
+
+    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
+        """The worst and the best final value of each environment; None where all are equal."""
+        return {
+            env: observed_range(values, lower_is_better=lower_is_better) for env, values in finals.items()
+        }
+
+
+class FileScaling:
+    """Scales that a CSV file has."""
+
+    def __init__(self, path: Path) -> None:
+        self.text = str(path)
+
+    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
+        """The scales of the file; raises `UserError` where it has none of an environment."""
+        return dict(scales_of_file(Path(self.text), list(finals)))
 
 
 def observed_range(scores: Sequence[Array], *, lower_is_better: bool = False) -> Scale | None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 
-from rlcli.analysis.compare.profiles import Scale
-from rlcli.analysis.history import Array
+from rlcli.analysis.compare.profiles import Finals, Scale
 from rlcli.errors import UserError, unknown
 
 FOLDER = "published"
@@ -135,19 +134,22 @@ def sources(beside: Iterable[Matched]) -> list[str]:
     return [f"Published: {source}" for source in found]
 
 
-def scales(name: str) -> Callable[[Mapping[str, Sequence[Array]]], dict[str, Scale | None]]:
-    """Scales by a set of published figures: 0 is the worst compared run, 1 the highest published mean.
+class PublishedScaling:
+    """Scales by a set of published figures: 0 is the worst compared run, 1 the highest published mean."""
 
-    An environment without a figure, or whose worst run is above it, has none.
-    """
-    figures = read(name)
+    def __init__(self, name: str) -> None:
+        self.text = f"the worst of these runs and the best mean of {name}"
+        self._figures = read(name)
 
-    def of(finals: Mapping[str, Sequence[Array]]) -> dict[str, Scale | None]:
+    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
+        """Scales by figures of the same metric, after whichever budget.
+
+        None for an environment without one, or whose worst run is above it.
+        """
         made: dict[str, Scale | None] = {}
         for env, values in finals.items():
             low = float(np.concatenate(values).min())
-            high = max((one.mean for one in figures if one.env == env), default=low)
+            same = [one for one in self._figures if one.env == env and KINDS[one.kind].metric == metric]
+            high = max((one.mean for one in same), default=low)
             made[env] = (low, high) if high > low else None
         return made
-
-    return of

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rlcli.analysis.compare.comparison import Cell, Comparison, Pair, Place
+from rlcli.analysis.compare.comparison import Comparison
 from rlcli.analysis.compare.markup import Cell as Entry
+from rlcli.analysis.compare.place import Cell, Pair, Place
 from rlcli.analysis.compare.references import KINDS, Matched
 from rlcli.analysis.compare.scores import NAMES
 from rlcli.analysis.compare.verdicts import verdicts
@@ -26,7 +27,10 @@ def as_object(comparison: Comparison, published: Mapping[str, Matched]) -> dict[
         "better": "lower" if comparison.lower_is_better else "higher",
         "groups": list(comparison.labels),
         "environments": [_place(place, published.get(place.env)) for place in comparison.places],
-        "normalised_by": {env: {"low": low, "high": high} for env, (low, high) in comparison.scales.items()},
+        "normalised_by": comparison.over_all.scaled_by if comparison.over_all.scales else None,
+        "scales": {
+            env: {"low": low, "high": high} for env, (low, high) in comparison.over_all.scales.items()
+        },
         "overall": [
             {
                 "group": one.label,
@@ -36,11 +40,11 @@ def as_object(comparison: Comparison, published: Mapping[str, Matched]) -> dict[
                     for name, values in dataclasses.asdict(one.profile).items()
                 },
             }
-            for one in comparison.overall
+            for one in comparison.over_all.groups
         ],
         "improvements": [
             {"first": first, "second": second, **dataclasses.asdict(found)}
-            for (first, second), found in comparison.improvements.items()
+            for (first, second), found in comparison.over_all.improvements.items()
         ],
         "verdicts": verdicts(comparison),
         "notes": list(comparison.notes),
@@ -97,10 +101,10 @@ def as_rows(comparison: Comparison) -> Iterator[tuple[Entry, ...]]:
             yield from _cell_rows(place, cell)
         for pair in place.pairs:
             yield from _pair_rows(place, pair)
-    for one in comparison.overall:
+    for one in comparison.over_all.groups:
         for name, found in one.estimates.items():
             yield OVER_ALL, one.label, None, "final", name, found.value, found.low, found.high, None
-    for (first, second), found in comparison.improvements.items():
+    for (first, second), found in comparison.over_all.improvements.items():
         yield OVER_ALL, first, second, "final", "improvement", found.value, found.low, found.high, None
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rlcli.analysis.compare.comparison import Cell, Comparison, Pair, Place
+from rlcli.analysis.compare.comparison import Comparison
 from rlcli.analysis.compare.markup import Table
+from rlcli.analysis.compare.place import Cell, Pair, Place
 from rlcli.analysis.compare.references import KINDS, Figure
 from rlcli.analysis.statistics import Estimate
 from rlcli.loggers.progress import figure, share
@@ -33,10 +34,10 @@ def tables(comparison: Comparison, names: Names, published: Published) -> Iterat
             yield _same_seeds(place, names)
         if published.get(place.env):
             yield _beside(place, names, published[place.env])
-    if comparison.overall:
+    if comparison.over_all.groups:
         yield _overall(comparison, names)
         yield _profiles(comparison, names)
-    if comparison.improvements:
+    if comparison.over_all.improvements:
         yield _improvements(comparison, names)
 
 
@@ -184,9 +185,9 @@ def _overall(comparison: Comparison, names: Names) -> Table:
             *(_with_interval(one.estimates[name], share) for name in ("iqm", "optimality_gap")),
             *(share(one.estimates[name].value) for name in ("mean", "median")),
         )
-        for one in comparison.overall
+        for one in comparison.over_all.groups
     ]
-    title = f"over {len(comparison.scales)} environments: normalised last values"
+    title = f"over {len(comparison.over_all.scales)} environments: last values, normalised by {comparison.over_all.scaled_by}"
     return _table(title, ("group", "IQM [95%]", "opt. gap [95%]", "mean", "median"), rows)
 
 
@@ -196,7 +197,7 @@ def _profiles(comparison: Comparison, names: Names) -> Table:
             names[one.label],
             *(share(float(np.interp(tau, one.profile.taus, one.profile.fraction))) for tau in SHOWN_TAUS),
         )
-        for one in comparison.overall
+        for one in comparison.over_all.groups
     ]
     title = "performance profile: share of runs whose normalised last value is above"
     return _table(title, ("group", *(f"{tau:g}" for tau in SHOWN_TAUS)), rows)
@@ -205,9 +206,9 @@ def _profiles(comparison: Comparison, names: Names) -> Table:
 def _improvements(comparison: Comparison, names: Names) -> Table:
     rows = [
         (f"{names[first]} - {names[second]}", _with_interval(found, share))
-        for (first, second), found in comparison.improvements.items()
+        for (first, second), found in comparison.over_all.improvements.items()
     ]
-    title = f"over {len(comparison.scales)} environments: is the first better than the second?"
+    title = f"over {len(comparison.over_all.scales)} environments: is the first better than the second?"
     return _table(title, ("pair", "P(better) [95%]"), rows)
 
 

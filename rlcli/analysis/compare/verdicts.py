@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rlcli.analysis.compare.comparison import Comparison, Pair, Place
+from rlcli.analysis.compare.comparison import Comparison
 from rlcli.analysis.compare.pairs import MOST_SEEDS, POWER, Against
+from rlcli.analysis.compare.place import Pair, Place
 from rlcli.analysis.statistics import CONFIDENCE
 
 SHOWN = 8
@@ -17,10 +18,20 @@ METHOD = (
 )
 
 
+FEW = 10
+"""Seeds below which the bootstrap's intervals are clearly too narrow (docs/compare.md has the figures)."""
+NARROW = (
+    f"Intervals over fewer than {FEW} seeds are too narrow: a bootstrap of 3 runs holds the true mean about "
+    "3 times in 4, not 19 times in 20."
+)
+
+
 def verdicts(comparison: Comparison) -> list[str]:
     """Sentences on groups with one seed, and on pairs that are not separate, with the method behind them."""
     found = [text for place in comparison.places for text in _of_place(place, len(comparison.places) > 1)]
-    return [*found, METHOD] if any("cannot separate" in text for text in found) else found
+    methods = [METHOD] if any("cannot separate" in text for text in found) else []
+    fewest = min(len(cell.runs) for place in comparison.places for cell in place.cells)
+    return [*found, *methods, *([NARROW] if 1 < fewest < FEW else ())]
 
 
 def _of_place(place: Place, several: bool) -> Iterator[str]:

@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_early_keeps_its_budget(make: Maker) -> None:
 
 @pytest.mark.broken_by(
     "health of the last update",
-    "analysis/compare/comparison.py",
+    "analysis/compare/place.py",
     "values.mean() for values in columns]",
     "values[-1] for values in columns]",
 )
@@ -120,7 +120,7 @@ def test_health_is_the_mean_over_updates_and_runs(make: Maker) -> None:
 
 @pytest.mark.broken_by(
     "runs that never reach it do not count",
-    "analysis/compare/comparison.py",
+    "analysis/compare/place.py",
     "float(np.median(self.values(score)))",
     "float(np.median(self.values(score)[np.isfinite(self.values(score))]))",
 )
@@ -135,7 +135,7 @@ def test_the_time_to_a_threshold_counts_runs_that_never_reach_it(make: Maker) ->
 
 @pytest.mark.broken_by(
     "the best of many is the worst",
-    "analysis/compare/comparison.py",
+    "analysis/compare/place.py",
     "        sign = -1 if lower else 1\n        best",
     "        sign = 1\n        best",
 )
@@ -152,7 +152,7 @@ def test_a_method_without_runs_in_an_environment_is_left_out_over_all(make: Make
         make.seeds(env, [1.0, 2.0], env__id=env, algo__name="ppo")
     make.seeds("trpo", [1.0, 3.0], algo__name="trpo")
     found = compared(make)
-    assert labels(found.overall) == ["algo=ppo"]
+    assert labels(found.over_all.groups) == ["algo=ppo"]
     assert "algo=trpo has no runs in some environments: it is left out over all of them." in found.notes
 
 
@@ -160,7 +160,7 @@ def test_an_environment_whose_runs_are_all_equal_is_left_out_over_all(make: Make
     for env, finals in (("CartPole-v1", [1.0, 2.0]), ("Acrobot-v1", [1.0, 2.0]), ("Pendulum-v1", [3.0, 3.0])):
         make.seeds(env, finals, env__id=env)
     found = compared(make)
-    assert set(found.scales) == {"CartPole-v1", "Acrobot-v1"}
+    assert set(found.over_all.scales) == {"CartPole-v1", "Acrobot-v1"}
     assert any("Pendulum-v1 is left out over all environments" in note for note in found.notes)
 
 

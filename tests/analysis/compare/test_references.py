@@ -11,10 +11,10 @@ import pytest
 from rlcli.analysis.compare.references import (
     KINDS,
     Figure,
+    PublishedScaling,
     matched,
     names,
     read,
-    scales,
 )
 from rlcli.catalog import METRICS
 from rlcli.errors import UserError
@@ -109,6 +109,9 @@ def test_a_mistyped_set_is_one_message() -> None:
 
 
 def test_a_scale_ends_at_the_highest_published_mean() -> None:
-    made = scales("cleanrl")({"CartPole-v1": [np.array([20.0, 480])], "Nowhere-v0": [np.array([1.0])]})
+    of = PublishedScaling("cleanrl").scales
+    finals = {"CartPole-v1": [np.array([20.0, 480])], "Nowhere-v0": [np.array([1.0])]}
+    made = of(finals, "train/return_100", False)
     assert made == {"CartPole-v1": (20, 490.04), "Nowhere-v0": None}
-    assert scales("cleanrl")({"CartPole-v1": [np.array([495.0])]}) == {"CartPole-v1": None}
+    assert of({"CartPole-v1": [np.array([495.0])]}, "train/return_100", False) == {"CartPole-v1": None}
+    assert of({"CartPole-v1": [np.array([20.0])]}, "eval/return_mean", False) == {"CartPole-v1": None}
