@@ -22,15 +22,14 @@ OVER_ALL = "all"
 
 def as_object(comparison: Comparison, published: Mapping[str, Matched]) -> dict[str, Any]:
     """All of a comparison; times that are infinite mean that a threshold was not reached."""
+    overall = comparison.over_all
     return {
         "metric": comparison.metric,
         "better": "lower" if comparison.lower_is_better else "higher",
         "groups": list(comparison.labels),
         "environments": [_place(place, published.get(place.env)) for place in comparison.places],
-        "normalised_by": comparison.over_all.scaled_by if comparison.over_all.scales else None,
-        "scales": {
-            env: {"low": low, "high": high} for env, (low, high) in comparison.over_all.scales.items()
-        },
+        "normalised_by": overall.scaled_by if overall.scales else None,
+        "scales": {env: {"low": low, "high": high} for env, (low, high) in overall.scales.items()},
         "overall": [
             {
                 "group": one.label,
@@ -40,11 +39,11 @@ def as_object(comparison: Comparison, published: Mapping[str, Matched]) -> dict[
                     for name, values in dataclasses.asdict(one.profile).items()
                 },
             }
-            for one in comparison.over_all.groups
+            for one in overall.groups
         ],
         "improvements": [
             {"first": first, "second": second, **dataclasses.asdict(found)}
-            for (first, second), found in comparison.over_all.improvements.items()
+            for (first, second), found in overall.improvements.items()
         ],
         "verdicts": verdicts(comparison),
         "notes": list(comparison.notes),

@@ -187,7 +187,8 @@ def _overall(comparison: Comparison, names: Names) -> Table:
         )
         for one in comparison.over_all.groups
     ]
-    title = f"over {len(comparison.over_all.scales)} environments: last values, normalised by {comparison.over_all.scaled_by}"
+    found = comparison.over_all
+    title = f"over {len(found.scales)} environments: last values, normalised by {found.scaled_by}"
     return _table(title, ("group", "IQM [95%]", "opt. gap [95%]", "mean", "median"), rows)
 
 
