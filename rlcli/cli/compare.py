@@ -95,10 +95,10 @@ def compare(
 
     Examples:
       rlcli compare my-sweep
-      rlcli compare runs/ppo-* runs/trpo-* --by algo
-      rlcli compare my-sweep --threshold 400 --metric train/return_100
+      rlcli compare my-sweep my-run --by algo
+      rlcli compare my-sweep --threshold 400
       rlcli compare my-sweep --against cleanrl
-      rlcli compare my-sweep --latex > table.tex
+      rlcli compare my-sweep --latex
     """
     chosen = _format(json=as_json, csv=as_csv, latex=as_latex, markdown=as_markdown)
     _check_options(by, threshold)
