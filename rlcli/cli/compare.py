@@ -95,7 +95,7 @@ def compare(
 
     Examples:
       rlcli compare my-sweep
-      rlcli compare my-sweep my-run --by algo
+      rlcli compare my-sweep --by algo
       rlcli compare my-sweep --threshold 400
       rlcli compare my-sweep --against cleanrl
       rlcli compare my-sweep --latex
