@@ -162,12 +162,12 @@ def _thresholds(given: float | None) -> Callable[[str, str], float | None]:
 def _scaling(normalise: str | None) -> Scaling:
     """How final values are normalised."""
     from rlcli.analysis.compare import references
-    from rlcli.analysis.compare.profiles import FileScaling, RangeScaling
+    from rlcli.analysis.compare.profiles import FileScaling, PublishedScaling, RangeScaling
 
     if normalise is None or normalise == RANGE:
         return RangeScaling()
     if normalise in references.names():
-        return references.PublishedScaling(normalise)
+        return PublishedScaling(normalise)
     path = Path(normalise)
     if not path.is_file():
         known = ", ".join([RANGE, *references.names()])

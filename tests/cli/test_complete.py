@@ -96,6 +96,12 @@ def words(line: str, current: str) -> list[str]:
         ("fork last --at", "b", ["best"]),
         ("runs --rm", "la", ["last"]),
         ("runs", "--ol", ["--older"]),
+        ("compare", "la", ["last"]),
+        ("compare --by algo", "la", ["last"]),
+        ("compare last --metric", "eval/return_me", ["eval/return_mean"]),
+        ("compare last --against", "cle", ["cleanrl"]),
+        ("compare last --normalise", "ra", ["range"]),
+        ("compare last", "--thr", ["--threshold"]),
         ("train -m", "hydra/launcher=j", ["hydra/launcher=joblib"]),
         (
             "train -m hydra/launcher=ray",

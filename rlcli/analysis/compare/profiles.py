@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rlcli.analysis.compare.references import KINDS, read
 from rlcli.analysis.history import Array
 from rlcli.analysis.statistics import interval
 from rlcli.errors import StorageError, UserError, unknown
@@ -85,6 +86,27 @@ class FileScaling:
     def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
         """The scales of the file; raises `UserError` where it has none of an environment."""
         return dict(scales_of_file(Path(self.text), list(finals)))
+
+
+class PublishedScaling:
+    """Scales by a set of published figures: 0 is the worst compared run, 1 the highest published mean."""
+
+    def __init__(self, name: str) -> None:
+        self.text = f"the worst of these runs and the best mean of {name}"
+        self._figures = read(name)
+
+    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
+        """Scales by figures of the same metric, after whichever budget.
+
+        None for an environment without one, or whose worst run is above it.
+        """
+        made: dict[str, Scale | None] = {}
+        for env, values in finals.items():
+            low = float(np.concatenate(values).min())
+            same = [one for one in self._figures if one.env == env and KINDS[one.kind].metric == metric]
+            high = max((one.mean for one in same), default=low)
+            made[env] = (low, high) if high > low else None
+        return made
 
 
 def observed_range(scores: Sequence[Array], *, lower_is_better: bool = False) -> Scale | None:

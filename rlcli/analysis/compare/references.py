@@ -12,9 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-import numpy as np
-
-from rlcli.analysis.compare.profiles import Finals, Scale
 from rlcli.errors import UserError, unknown
 
 FOLDER = "published"
@@ -132,24 +129,3 @@ def sources(beside: Iterable[Matched]) -> list[str]:
     """Where published figures come from, in sentences."""
     found = dict.fromkeys(one.source for matched in beside for one in matched.figures)
     return [f"Published: {source}" for source in found]
-
-
-class PublishedScaling:
-    """Scales by a set of published figures: 0 is the worst compared run, 1 the highest published mean."""
-
-    def __init__(self, name: str) -> None:
-        self.text = f"the worst of these runs and the best mean of {name}"
-        self._figures = read(name)
-
-    def scales(self, finals: Finals, metric: str, lower_is_better: bool) -> dict[str, Scale | None]:
-        """Scales by figures of the same metric, after whichever budget.
-
-        None for an environment without one, or whose worst run is above it.
-        """
-        made: dict[str, Scale | None] = {}
-        for env, values in finals.items():
-            low = float(np.concatenate(values).min())
-            same = [one for one in self._figures if one.env == env and KINDS[one.kind].metric == metric]
-            high = max((one.mean for one in same), default=low)
-            made[env] = (low, high) if high > low else None
-        return made

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
+from rlcli.analysis.compare.profiles import PublishedScaling
 from rlcli.analysis.compare.references import (
     KINDS,
     Figure,
-    PublishedScaling,
     matched,
     names,
     read,
