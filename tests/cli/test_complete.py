@@ -35,6 +35,7 @@ def words(line: str, current: str) -> list[str]:
                 "runs",
                 "show",
                 "reproduce",
+                "compare",
                 "diff",
                 "list",
                 "explain",
