@@ -33,7 +33,7 @@ PARTS = (["status"], ["best"], ["--retry"])
 REFUSED = (["n_envs=4"], ["n_steps=256"], ["algo=pppo"])
 """First settings of examples that are shown with their error message."""
 TINY = (*SMALL, "total_steps=16")
-SWEEPS, SEARCHES = ("widths", "methods", "my-sweep"), ("ppo16", "my-search")
+SWEEPS, SEARCHES = ("widths", "methods", "my-sweep", "two-envs"), ("ppo16", "my-search")
 
 
 def commands(text: str) -> Iterator[str]:
@@ -106,6 +106,7 @@ def test_there_are_examples_of_every_verb() -> None:
         "runs",
         "show",
         "reproduce",
+        "compare",
         "diff",
         "list",
         "explain",

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from rlcli.kernels import build as kernels
 
 ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "rlcli" / "analysis" / "compare" / "published"
 TEMPLATES = ROOT / "rlcli" / "extend" / "templates"
 LIBRARY = "rlcli/kernels/kernels.so"
 PREBUILT = {kernels.PREBUILT: str(kernels.LIBRARY)} if kernels.is_current() else {}
@@ -116,7 +117,7 @@ def test_sdist_holds_the_sources(built: Path) -> None:
         names = {"/".join(Path(name).parts[1:]) for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "conf/train.yaml"} <= names
     assert {"buildtools/backend.py", "buildtools/editable_guard.py"} <= names
-    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir()]
+    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir(), *PUBLISHED.iterdir()]
     assert {path.relative_to(ROOT).as_posix() for path in data} <= names
     assert LIBRARY not in names
     assert not any(name.startswith("tests/") for name in names)
@@ -128,7 +129,7 @@ def test_wheel_holds_every_module_and_config(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rlcli").rglob("*.py")}
     configs = {f"rlcli/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
-    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir()]
+    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir(), *PUBLISHED.iterdir()]
     sources = {path.relative_to(ROOT).as_posix() for path in data}
     library = {LIBRARY} if PREBUILT else set()
     assert configs

@@ -51,7 +51,7 @@ def group(runs: Sequence[Run], by: Sequence[str] | None = None) -> list[Group]:
 def _group(keys: Sequence[str], members: Sequence[Run]) -> Group:
     first = members[0]
     values = {key: first.settings.get(key) for key in keys}
-    label = " ".join(f"{_short(key)}={display(value)}" for key, value in values.items())
+    label = " ".join(f"{short(key)}={display(value)}" for key, value in values.items())
     return Group(label or f"{first.summary['algo']} on {first.summary['env']}", values, tuple(members))
 
 
@@ -66,8 +66,8 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     differing = [key for key in keys if key != SEED and _matters(key) and len(set(values[key])) > 1]
     kept: list[str] = []
     for key in differing:
-        distinct = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
-        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(distinct):
+        apart = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
+        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(apart):
             kept.append(key)
     return kept
 
@@ -91,11 +91,52 @@ def _key(name: str, runs: Sequence[Run]) -> str:
     raise UserError(unknown("key", name, list(known)))
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
     """A key as it is typed, cut to its last part where no other key has the same."""
     chosen = {value: choice for choice, value in CHOICES.items()}.get(key)
     leaf = key.rpartition(".")[2]
     return chosen or (leaf if sum(name.rpartition(".")[2] == leaf for name in KEYS) == 1 else key)
+
+
+def methods(runs: Sequence[Run], by: Sequence[str] | None = None) -> list[Group]:
+    """Groups of runs over all environments, told apart by what differs within an environment.
+
+    `by` is as in `group`; the environment itself tells no methods apart.
+
+    Raises:
+        UserError: no run has a key of that name.
+    """
+    if by is None:
+        within = [key for _, members in by_environment(runs) for key in _differing(members)]
+    else:
+        within = [_key(name, runs) for name in by]
+    keys = [key for key in dict.fromkeys(within) if key != CHOICES["env"]]
+    found: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        found.setdefault(tuple(display(run.settings.get(key)) for key in keys), []).append(run)
+    if keys:
+        return [_group(keys, members) for members in found.values()]
+    algorithms = dict.fromkeys(str(run.summary["algo"]) for run in runs)
+    return [Group(", ".join(algorithms), {}, tuple(runs))]
+
+
+def mixed(members: Sequence[Run]) -> list[str]:
+    """Settings in which the runs of a group differ within an environment, as they are typed."""
+    return list(
+        dict.fromkeys(short(key) for _, within in by_environment(members) for key in _differing(within))
+    )
+
+
+def repeated(runs: Sequence[Run]) -> list[Run]:
+    """Runs with the seed and all settings of an earlier one: reproductions, which are no further samples."""
+    found, seen = [], set()
+    for run in runs:
+        settings = {key: display(value) for key, value in run.settings.items() if _matters(key)}
+        identity = tuple(sorted(settings.items()))
+        if identity in seen:
+            found.append(run)
+        seen.add(identity)
+    return found
 
 
 def by_environment(runs: Sequence[Run]) -> Iterator[tuple[str, list[Run]]]:

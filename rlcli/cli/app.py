@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rlcli.cli.audit import audit
+from rlcli.cli.compare import compare
 from rlcli.cli.diff import diff
 from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
@@ -57,6 +58,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "show": show,
     "audit": audit,
     "reproduce": reproduce,
+    "compare": compare,
     "diff": diff,
     "rollouts": rollouts,
     "ope": ope,

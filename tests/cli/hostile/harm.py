@@ -19,12 +19,18 @@ VERBS: dict[str, tuple[str, ...]] = {
     "resume": ("resume", "{run}"),
     "show --json": ("show", "{run}", "--json"),
     "runs": ("runs", "{root}"),
+    "compare": ("compare", "{run}"),
+    "compare --json": ("compare", "{run}", "--json"),
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
 }
-READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
+READS_CONFIG = {
+    "eval", "show", "show --json", "diff", "diff from", "reproduce", "compare", "compare --json",
+}  # fmt: skip
 BUILDS = {"eval", "reproduce", "resume"}
+READS_ROWS = {"compare", "compare --json"}
+"""Those that refuse a run without a single row."""
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
 REFUSED = (2, 4)
 

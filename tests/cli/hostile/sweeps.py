@@ -17,12 +17,13 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     "resume": ("resume", "{sweep}"),
     "resume --retry": ("resume", "{sweep}", "--retry"),
     "runs": ("runs", "{sweep}"),
+    "compare": ("compare", "{sweep}"),
     "sweep status": ("sweep", "status", "{sweep}"),
     "sweep status --json": ("sweep", "status", "{sweep}", "--json"),
     "sweep best": ("sweep", "best", "{sweep}"),
     "sweep best --json": ("sweep", "best", "{sweep}", "--json"),
 }
-SEARCHES = SWEEPS.keys() - {"runs", "show", "show --json"}
+SEARCHES = SWEEPS.keys() - {"runs", "show", "show --json", "compare"}
 """Those that read what a sampler left."""
 
 

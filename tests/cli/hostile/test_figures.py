@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.hostile.harm import (
     READS_DIGESTS,
+    READS_ROWS,
     REFUSED,
     Harm,
     appends,
@@ -41,6 +42,8 @@ def figures(**values: Any) -> Harm:
     return appends("metrics.jsonl", json.dumps({"update": 4, **values}))
 
 
+NONE_LEFT = ("deep", "bytes")
+"""Harms after which no row can be read."""
 ROWS: dict[str, Harm] = {
     "text": figures(**{"behaviour/ess": "evil", "time/steps_per_second": {"a": 1}}),
     "huge": figures(**{"behaviour/ess": 10**400, "update": 10**4000}),
@@ -56,9 +59,18 @@ NO_ROWS: dict[str, Harm] = {
 
 
 @every()
-@pytest.mark.parametrize("harm", ROWS.values(), ids=ROWS.keys())
-def test_figures_that_are_none(harm: Harm, verb: str, attack: Any) -> None:
-    assert attack(harm, verb).code == 0
+@pytest.mark.parametrize("harm", ROWS)
+def test_figures_that_are_none(harm: str, verb: str, attack: Any) -> None:
+    refused = verb in READS_ROWS and harm in NONE_LEFT
+    assert attack(ROWS[harm], verb).code == (2 if refused else 0)
+
+
+@every(READS_ROWS)
+@pytest.mark.parametrize("harm", NO_ROWS.values(), ids=NO_ROWS.keys())
+def test_a_run_whose_rows_lead_elsewhere_is_left_out(harm: Harm, verb: str, attack: Any) -> None:
+    ended = attack(harm, verb)
+    assert ended.code == 2
+    assert "No run is left to compare" in ended.err
 
 
 @every({"show", "diff"})
