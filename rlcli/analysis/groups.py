@@ -51,7 +51,7 @@ def group(runs: Sequence[Run], by: Sequence[str] | None = None) -> list[Group]:
 def _group(keys: Sequence[str], members: Sequence[Run]) -> Group:
     first = members[0]
     values = {key: first.settings.get(key) for key in keys}
-    label = " ".join(f"{_short(key)}={display(value)}" for key, value in values.items())
+    label = " ".join(f"{short(key)}={display(value)}" for key, value in values.items())
     return Group(label or f"{first.summary['algo']} on {first.summary['env']}", values, tuple(members))
 
 
@@ -91,7 +91,7 @@ def _key(name: str, runs: Sequence[Run]) -> str:
     raise UserError(unknown("key", name, list(known)))
 
 
-def _short(key: str) -> str:
+def short(key: str) -> str:
     """A key as it is typed, cut to its last part where no other key has the same."""
     chosen = {value: choice for choice, value in CHOICES.items()}.get(key)
     leaf = key.rpartition(".")[2]
