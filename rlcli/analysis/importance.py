@@ -15,7 +15,7 @@ LEVELS = 6
 """Values of a number from which on they are put into as many classes of equal size."""
 SAMPLED = 8
 """Different values of a number from which on a sampler chose them, not a grid."""
-TRIALS = 20
+TRIALS = 100
 """Runs from which on Optuna's measure is meaningful: it looks at the best tenth of them."""
 VARIANCE = "share of variance explained by each setting alone (epsilon squared)"
 PED_ANOVA = "PED-ANOVA of Optuna, normalised"

@@ -18,6 +18,7 @@ from rlcli.cli.list import list_
 from rlcli.cli.new import new
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
+from rlcli.cli.plot import plot
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
@@ -51,6 +52,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "runs": runs,
     "show": show,
+    "plot": plot,
     "reproduce": reproduce,
     "diff": diff,
     "list": list_,

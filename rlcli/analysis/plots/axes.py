@@ -10,6 +10,9 @@ import numpy as np
 from rlcli.analysis.history import Array
 
 
+UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Positions nearest to the wanted ones, in the same order, at least `gap` apart, between two bounds.
 
@@ -71,13 +74,20 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
     return [value for value in every if low <= value <= high][:most] or [low]
 
 
+def labels(places: Sequence[float]) -> list[str]:
+    """Ticks in few characters, large ones all in the unit of the largest: 0, 5k, 10k; 0.05; 1e-4."""
+    largest = max(map(abs, places), default=0.0)
+    if largest < 1e4:
+        return [short(place) for place in places]
+    unit, letter = next((unit, letter) for unit, letter in UNITS if largest >= unit)
+    return [f"{place / unit:.4g}{letter}" if place else "0" for place in places]
+
+
 def short(value: float) -> str:
-    """A tick in few characters: 0, 0.05, 250, 50k, 1.5M, 1e-4."""
+    """A number in few characters: 0, 0.05, 250, 50k, 1.5M, 1e-4."""
     size = abs(value)
     if size >= 1e4:
-        for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-            if size >= unit:
-                return f"{value / unit:.4g}{letter}"
+        return labels([value])[0]
     if 0 < size < 1e-3:
         digits, _, power = f"{value:.1e}".partition("e")
         return f"{digits.removesuffix('.0')}e{int(power)}"

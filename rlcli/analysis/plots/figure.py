@@ -33,7 +33,6 @@ DIRECT = 0.34
 """Maximum share of a panel's width for labels at the ends of lines; longer ones go into a legend."""
 LONGEST = 60
 """Maximum characters of a label."""
-FORMATS = ("png", "svg", "pdf")
 DPI = 250
 SETTINGS: dict[str, Any] = {
     "text.parse_math": False, "font.family": ["DejaVu Sans"], "font.size": FONT, "axes.titlesize": FONT,
@@ -48,15 +47,17 @@ SETTINGS: dict[str, Any] = {
 
 
 def picture(plot: Plot, form: str) -> bytes:
-    """The plot as a file of one of `FORMATS`."""
+    """The plot as a file: png, svg or pdf."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks become boxes
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(SETTINGS)
+        settings: Any = SETTINGS
+        matplotlib.rcParams.update(settings)
         columns = min(plot.columns, len(plot.panels))
         rows = -(-len(plot.panels) // columns)
         width = ONE if columns == 1 else SEVERAL
@@ -64,12 +65,16 @@ def picture(plot: Plot, form: str) -> bytes:
         legend = plot.labels if len(plot.labels) > 1 else []
         direct = bool(legend) and _fits_beside(plot, panel_width) and columns < 3
         footer = _footer(plot, width, 0 if direct else len(legend))
-        figure = Figure(figsize=(width, rows * HEIGHT + footer), layout="constrained", dpi=DPI)
+        height = rows * HEIGHT + footer
+        engine = ConstrainedLayoutEngine(
+            w_pad=0.03,
+            h_pad=0.04,
+            wspace=0.02,
+            hspace=0.02,
+            rect=(0, footer / height, 1, 1 - footer / height),
+        )
+        figure = Figure(figsize=(width, height), layout=engine, dpi=DPI)
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(  # type: ignore[union-attr]
-            w_pad=0.03, h_pad=0.04, wspace=0.02, hspace=0.02,
-            rect=(0, footer / figure.get_figheight(), 1, 1 - footer / figure.get_figheight()),
-        )  # fmt: skip
         grid = figure.subplots(rows, columns, squeeze=False)
         labels = []
         for place, axes in enumerate(grid.flat):
@@ -81,6 +86,9 @@ def picture(plot: Plot, form: str) -> bytes:
                 _bars(axes, panel, panel_width)
             else:
                 _panel(axes, panel)
+                below = plot.panels[place + columns] if place + columns < len(plot.panels) else None
+                if isinstance(below, Panel) and below.x_label == panel.x_label:
+                    axes.set_xlabel("")
                 if direct:
                     labels.append((axes, panel, _labels(axes, panel)))
         _write_footer(figure, plot, width, [] if direct else legend)
@@ -106,7 +114,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
     axes.set_title(_safe(panel.title))
     axes.set_xlabel(_safe(panel.x_label))
     axes.set_ylabel(_safe(panel.y_label))
-    for level in panel.levels:
+    for level in panel.shown_levels():
         axes.axhline(level.value, color="#777777", linewidth=0.7, dashes=(2, 2), zorder=1.5)
         axes.annotate(
             level.label, (0, level.value), xycoords=("axes fraction", "data"), xytext=(2, 1.5),
@@ -115,9 +123,9 @@ def _panel(axes: Axes, panel: Panel) -> None:
     for mark in panel.marks:
         _mark(axes, mark, panel)
     _x_axis(axes, panel)
-    low, high = axes.get_ylim()
+    low, high = panel.range()
     places = ticks_of.ticks(low, high, 6)
-    axes.set_yticks(places, [ticks_of.short(place) for place in places])
+    axes.set_yticks(places, ticks_of.labels(places))
     axes.set_ylim(low, high)
 
 
@@ -127,7 +135,14 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
     for x, y in mark.singles:
         axes.plot(x, y, color=look.colour, linewidth=0.35, alpha=0.45, zorder=2)
     if mark.band is not None:
-        axes.fill_between(mark.line[0], *mark.band, color=look.colour, alpha=0.18, linewidth=0, zorder=2.2)
+        axes.fill_between(
+            mark.line[0],
+            *mark.band,
+            color=look.colour,
+            alpha=0.18 if len(panel.marks) <= 4 else 0.1,
+            linewidth=0,
+            zorder=2.2,
+        )
     if len(mark.dots[0]):
         axes.plot(
             *mark.dots, linestyle="none", marker=look.marker, markersize=2.6, color=look.colour, alpha=0.6,
@@ -143,17 +158,12 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
 
 
 def _x_axis(axes: Axes, panel: Panel) -> None:
-    every = [x for mark in panel.marks for x in (mark.line[0], mark.dots[0]) if len(x)]
-    low, high = ticks_of.bounds(every, margin=0.0)
+    low, high = panel.x_range()
     if panel.log_x:
         axes.set_xscale("log")
-        axes.set_xlim(low / 1.15, high * 1.15)
-        places = ticks_of.log_ticks(low, high, 6)
-    else:
-        beyond = 0.05 * (high - low) if any(len(mark.dots[0]) for mark in panel.marks) else 0.0
-        axes.set_xlim(low - beyond, high + beyond)
-        places = ticks_of.ticks(low, high, 5)
-    axes.set_xticks(places, [ticks_of.short(place) for place in places])
+    axes.set_xlim(low, high)
+    places = (ticks_of.log_ticks if panel.log_x else ticks_of.ticks)(low, high, 5)
+    axes.set_xticks(places, ticks_of.labels(places))
     axes.set_xticks([], minor=True)
 
 
@@ -170,7 +180,8 @@ def _bars(axes: Axes, panel: Bars, width: float) -> None:
         inside = value > 0.85
         axes.annotate(
             f"{value:.2f}", (value, place), xytext=(-2 if inside else 2, 0), textcoords="offset points",
-            ha="right" if inside else "left", va="center", fontsize=SMALL, color="white" if inside else "black",
+            ha="right" if inside else "left", va="center", fontsize=SMALL,
+            color="white" if inside else "black",
         )  # fmt: skip
 
 
@@ -206,7 +217,9 @@ def _end(mark: Mark) -> float:
 
 def _spread(figure: Figure, axes: Axes, panel: Panel, texts: list[Any]) -> None:
     """Moves labels apart, and connects each with the end of its line."""
-    marks = [mark for mark in panel.marks if mark.place != OTHERS and (len(mark.line[0]) or len(mark.dots[0]))]
+    marks = [
+        mark for mark in panel.marks if mark.place != OTHERS and (len(mark.line[0]) or len(mark.dots[0]))
+    ]
     box = axes.get_window_extent()
     gap = SMALL / 72 * figure.dpi * 1.15
     wanted = [float(axes.transData.transform((1, _end(mark)))[1]) for mark in marks]
@@ -224,7 +237,7 @@ def _spread(figure: Figure, axes: Axes, panel: Panel, texts: list[Any]) -> None:
                 )  # fmt: skip
 
 
-LINE = 0.135
+LINE = 0.125
 """Inches of a line of the footer."""
 
 
@@ -257,12 +270,14 @@ def _write_footer(figure: Figure, plot: Plot, width: float, legend: list[tuple[i
     from matplotlib.lines import Line2D
 
     handles = []
-    dotted = any(len(mark.dots[0]) for panel in plot.panels if isinstance(panel, Panel) for mark in panel.marks)
+    dotted = any(
+        len(mark.dots[0]) for panel in plot.panels if isinstance(panel, Panel) for mark in panel.marks
+    )
     for place, label in legend:
         look = style(place)
         handle = Line2D(
-            [], [], color=look.colour, linewidth=1.3, label=_safe(label), marker=look.marker if dotted else None,
-            markersize=3,
+            [], [], color=look.colour, linewidth=1.3, label=_safe(label),
+            marker=look.marker if dotted else None, markersize=3,
         )  # fmt: skip
         if look.dashes:
             handle.set_dashes(look.dashes)

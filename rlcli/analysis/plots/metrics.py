@@ -29,7 +29,8 @@ LISTED = 12
 def choose(runs: Sequence[Run], names: Sequence[str], *, health: bool) -> list[str]:
     """The metrics of a plot: those named, then those of health, else the return.
 
-    A name is a metric's, its last part where no other has it, a group (`loss`), or a pattern (`update/kl*`).
+    A name is a metric's, its last part where no other has it or one of them is a default or of health, a
+    group (`loss`), or a pattern (`update/kl*`).
     Metrics of health that no run has are left out.
 
     Raises:
@@ -82,6 +83,8 @@ def _named(name: str, there: Sequence[str]) -> list[str]:
     if matching:
         return matching
     leaves = [one for one in there if one.rpartition("/")[2] == name]
+    if len(leaves) > 1:
+        leaves = [one for one in leaves if one in (TRAINED, EVALUATED, *HEALTH)] or leaves
     if len(leaves) == 1:
         return leaves
     if leaves:

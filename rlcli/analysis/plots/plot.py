@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rlcli.analysis.history import Array
+from rlcli.analysis.plots.axes import bounds
 
 OTHERS = -1
 """Place of a line beyond those that styles tell apart: it is drawn thin and grey, without a label."""
@@ -48,6 +49,8 @@ class Level:
 
     value: float
     label: str
+    needed: bool = True
+    """Whether it is shown wherever the values are; else only close to them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,32 @@ class Panel:
     metric: str = ""
     where: str = ""
     """The environment, or the setting of a slice."""
+
+    def shown_levels(self) -> list[Level]:
+        """Levels that are needed, or within the range of the lines and a quarter beyond."""
+        low, high = self.range(levels=False)
+        beyond = 0.25 * (high - low)
+        return [one for one in self.levels if one.needed or low - beyond <= one.value <= high + beyond]
+
+    def range(self, *, levels: bool = True) -> tuple[float, float]:
+        """Lowest and highest value that is drawn; bands reach at most the lines' own range beyond it."""
+        drawn = [
+            y for mark in self.marks for y in (mark.line[1], mark.dots[1], *(y for _, y in mark.singles))
+        ]
+        low, high = bounds(drawn, margin=0.0)
+        drawn += [np.clip(y, 2 * low - high, 2 * high - low) for mark in self.marks for y in mark.band or ()]
+        if levels:
+            drawn.append(np.array([one.value for one in self.shown_levels()]))
+        return bounds(drawn)
+
+    def x_range(self) -> tuple[float, float]:
+        """First and last position; curves begin at 0."""
+        drawn = [x for mark in self.marks for x in (mark.line[0], mark.dots[0])]
+        low, high = bounds(drawn, margin=0.0)
+        dotted = any(len(mark.dots[0]) for mark in self.marks)
+        if self.log_x:
+            return low / 1.15, high * 1.15
+        return (low - 0.05 * (high - low), high + 0.05 * (high - low)) if dotted else (min(0.0, low), high)
 
 
 @dataclass(frozen=True)

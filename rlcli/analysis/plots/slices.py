@@ -12,7 +12,7 @@ from rlcli.analysis.groups import CHOICES, SEED, Group, by_environment, group, s
 from rlcli.analysis.history import Array
 from rlcli.analysis.importance import importance
 from rlcli.analysis.plots.axes import is_logarithmic
-from rlcli.analysis.plots.curves import STYLES
+from rlcli.analysis.plots.curves import STYLES, plain
 from rlcli.analysis.plots.metrics import EVALUATED, TRAINED, better
 from rlcli.analysis.plots.plot import OTHERS, Bars, Mark, Panel, Plot
 from rlcli.analysis.selection import Run
@@ -40,7 +40,9 @@ def slices(runs: Sequence[Run], metrics: Sequence[str], by: Sequence[str] | None
         raise UserError(f"No finished run has {metric}.")
     worlds = list(by_environment(chosen))
     panels = [
-        panel for env, members in worlds for panel in _of_environment(env, members, metric, by, len(worlds) > 1)
+        panel
+        for env, members in worlds
+        for panel in _of_environment(env, members, metric, by, len(worlds) > 1)
     ]
     if not panels:
         raise UserError(
@@ -51,7 +53,9 @@ def slices(runs: Sequence[Run], metrics: Sequence[str], by: Sequence[str] | None
     if len(chosen) < len(runs):
         notes.append(f"{len(runs) - len(chosen)} of {len(runs)} runs are left out: they have not finished.")
     means = any(len(mark.line[0]) for panel in panels if isinstance(panel, Panel) for mark in panel.marks)
-    caption = "One dot per run at its end" + ("; lines: interquartile mean of equal settings" if means else "")
+    caption = "One dot per run at its end" + (
+        "; lines: interquartile mean of equal settings" if means else ""
+    )
     return Plot(tuple(panels), caption, min(2, len(panels)), tuple(notes))
 
 
@@ -60,7 +64,7 @@ def _of_environment(
 ) -> Iterator[Panel | Bars]:
     keys = varied(runs)
     numbers = [key for key in keys if all(_is_number(run.settings.get(key)) for run in runs)]
-    groups = group(runs, [key for key in keys if key not in numbers] if by is None else by)
+    groups = plain(group(runs, [key for key in keys if key not in numbers] if by is None else by))
     beside = f", {env}" if several else ""
     for key in numbers:
         yield _panel(key, metric, groups, beside)
