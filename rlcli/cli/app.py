@@ -26,6 +26,7 @@ from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
+from rlcli.cli.watch import watch
 
 app = typer.Typer(
     name="rlcli",
@@ -53,6 +54,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "show": show,
     "plot": plot,
+    "watch": watch,
     "reproduce": reproduce,
     "diff": diff,
     "list": list_,

@@ -9,7 +9,6 @@ import numpy as np
 
 from rlcli.analysis.history import Array
 
-
 UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
