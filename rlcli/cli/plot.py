@@ -10,7 +10,7 @@ import typer
 
 from rlcli.cli.options import AsJson, Quiet
 from rlcli.cli.output import emit, result, say
-from rlcli.errors import UserError, nearest
+from rlcli.errors import StorageError, UserError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,17 +86,17 @@ def plot(
     if slices and health:
         raise UserError("--slices and --health: choose one.")
     selection = select(runs, runs_root())
-    for fault in selection.faults:
-        say(f"Warning: {fault}")
-    _name_damage(selection.runs)
+    chosen, faults = _readable(selection.runs)
     keys = None if by is None else [key for key in by.split(",") if key]
     if slices:
-        named = choose(selection.runs, metric, health=False) if metric else [value_metric(selection.runs)]
+        named = choose(chosen, metric, health=False) if metric else [value_metric(chosen)]
         if len(named) > 1:
             raise UserError("--slices: name one metric.")
-        found = slices_of(selection.runs, named, keys)
+        found = slices_of(chosen, named, keys)
     else:
-        found = curves(selection.runs, choose(selection.runs, metric or [], health=health), x.value, keys)
+        found = curves(chosen, choose(chosen, metric or [], health=health), x.value, keys)
+    for fault in (*selection.faults, *faults):
+        say(f"Warning: {fault}")
     if not quiet and not as_json:
         for note in found.notes:
             say(note)
@@ -194,10 +194,24 @@ def _emit(found: Plot, out: Path | None) -> None:
         emit({"saved": str(out)})
 
 
-def _name_damage(runs: Sequence[Run]) -> None:
-    """Warn of runs whose rows are partly unreadable."""
+def _readable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """The runs whose rows can be read, and a sentence for each fault.
+
+    Raises:
+        StorageError: those of none can.
+    """
+    chosen, faults = [], []
+    errors: list[StorageError] = []
     for run in runs:
-        damaged = run.history.damaged
+        try:
+            damaged = run.history.damaged
+        except StorageError as error:
+            errors.append(error)
+            continue
+        chosen.append(run)
         if damaged:
-            lines = "line" if damaged == 1 else "lines"
-            say(f"Warning: {run.dir / 'metrics.jsonl'}: {damaged} damaged {lines} left out.")
+            amount = "1 damaged line" if damaged == 1 else f"{damaged:,} damaged lines"
+            faults.append(f"{run.dir / 'metrics.jsonl'}: {amount} left out.")
+    if not chosen:
+        raise errors[0]
+    return chosen, [*faults, *(f"A run is left out: {error}" for error in errors)]

@@ -67,6 +67,9 @@ def default(runs: Sequence[Run]) -> str:
     rows = sum(len(run.history) for run in runs)
     if rows:
         raise UserError("No episode has ended in these runs, so they have no return: name a --metric.")
+    damaged = sum(run.history.damaged for run in runs)
+    if damaged:
+        raise UserError(f"No row of these runs can be read: {damaged:,} lines of metrics.jsonl are damaged.")
     raise UserError("These runs have no rows yet: their first update is not done.")
 
 

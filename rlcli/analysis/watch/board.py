@@ -115,7 +115,7 @@ class Board:
 
         Raises:
             UserError: a reference means no run or sweep.
-            StorageError: the record of a sweep is damaged.
+            StorageError: the manifest of a run, or the record of a sweep, is damaged.
         """
         self._clock = clock
         self._sweeps: list[Path] = []
@@ -124,7 +124,9 @@ class Board:
         for text in references:
             sweep = find_sweep(text, root)
             if sweep is None:
-                self._add(find_run(text, root))
+                folder = find_run(text, root)
+                summary(folder)  # one that is damaged from the start is refused
+                self._add(folder)
             else:
                 Sweep.read(sweep)
                 self._sweeps.append(sweep)

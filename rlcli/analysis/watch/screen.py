@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,9 @@ ALERTS = 6
 """Maximum alerts that are shown."""
 STYLES = {"running": "cyan", "finished": GOOD, "failed": POOR, "killed": POOR, "damaged": POOR,
           "removed": POOR, "interrupted": FAIR, "pruned": FAIR}  # fmt: skip
+
+SETTING = re.compile(r"(^|[,/])[\w.]+=")
+"""A key in the name of a job; where names are too long, values alone are shown."""
 
 Column = tuple[str, Callable[[Watched], str]]
 COLUMNS: tuple[Column, ...] = (
@@ -121,11 +125,13 @@ def _left(board: Board) -> float | None:
 
 
 def _table(runs: Sequence[Watched], width: int, plain: bool) -> Table:
-    """One line per run; sparklines of the return, all on one scale of values and of env steps.
+    """One line per run; sparklines of the return, those of one environment on one scale, all of env steps.
 
     The first figures have room before the sparkline, the others behind it, as far as the width allows.
     """
     names = [visible(run.label) for run in runs]
+    if max(map(len, names)) > width // 2:
+        names = [SETTING.sub(r"\1", name) for name in names]
     states = [run.status if run.status != TRAINING else f"{run.done:.0%}" for run in runs]
     cells = {title: [text(run) for run in runs] for title, text in COLUMNS}
     widths = {title: max(map(len, (title, *texts))) + GAP for title, texts in cells.items()}
@@ -150,7 +156,7 @@ def _table(runs: Sequence[Watched], width: int, plain: bool) -> Table:
         table.add_column(title, justify="right", no_wrap=True, width=widths[title] - GAP)
         if title == "return" and course:
             table.add_column("", no_wrap=True, width=course)
-    low, high = extremes(runs, RETURN)
+    scales = {env: extremes(same, RETURN) for env, same in _by_environment(runs).items()}
     longest_run = max((run.total for run in runs), default=0)
     for place, run in enumerate(runs):
         line = [
@@ -160,7 +166,7 @@ def _table(runs: Sequence[Watched], width: int, plain: bool) -> Table:
         for title in shown:
             line.append(Text(cells[title][place], style=_style(title, run)))
             if title == "return" and course:
-                line.append(Text(_course(run, RETURN, course, low, high, longest_run), style="cyan"))
+                line.append(Text(_course(run, course, scales[_environment(run)], longest_run), style="cyan"))
         table.add_row(*line)
     return table
 
@@ -173,6 +179,17 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:start]}…{text[len(text) - (width - 1 - start) :]}" if width > 1 else text[:width]
 
 
+def _environment(run: Watched) -> str:
+    return str(run.about.get("env"))
+
+
+def _by_environment(runs: Sequence[Watched]) -> dict[str, list[Watched]]:
+    found: dict[str, list[Watched]] = {}
+    for run in runs:
+        found.setdefault(_environment(run), []).append(run)
+    return found
+
+
 def _style(title: str, run: Watched) -> str:
     metric = {"ESS": "behaviour/ess", "KL": "update/budget_used", "clip": "behaviour/clip_fraction"}.get(
         title
@@ -182,12 +199,12 @@ def _style(title: str, run: Watched) -> str:
     return POOR if rule is not None and value is not None and rule.broken(value) else ""
 
 
-def _course(run: Watched, metric: str, width: int, low: float | None, high: float | None, steps: int) -> str:
+def _course(run: Watched, width: int, scale: tuple[float | None, float | None], steps: int) -> str:
     """A sparkline as long as the run's share of the longest run's env steps."""
-    if metric not in run.series:
+    if RETURN not in run.series:
         return ""
     own = max(1, round(width * run.steps / steps)) if steps > 0 else width
-    return run.series[metric].sparkline(min(width, own), low, high)
+    return run.series[RETURN].sparkline(min(width, own), *scale)
 
 
 def _lone(run: Watched, width: int, plain: bool) -> list[Text]:

@@ -19,11 +19,14 @@ VERBS: dict[str, tuple[str, ...]] = {
     "resume": ("resume", "{run}"),
     "show --json": ("show", "{run}", "--json"),
     "runs": ("runs", "{root}"),
+    "plot": ("plot", "{run}"),
+    "plot --health": ("plot", "{run}", "--health"),
+    "watch": ("watch", "{run}"),
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
 }
-READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
+READS_CONFIG = {"eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce"}
 BUILDS = {"eval", "reproduce", "resume"}
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
 REFUSED = (2, 4)

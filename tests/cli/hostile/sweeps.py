@@ -17,12 +17,16 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     "resume": ("resume", "{sweep}"),
     "resume --retry": ("resume", "{sweep}", "--retry"),
     "runs": ("runs", "{sweep}"),
+    "plot": ("plot", "{sweep}"),
+    "plot --slices": ("plot", "{sweep}", "--slices"),
+    "watch": ("watch", "{sweep}"),
+    "watch --json": ("watch", "{sweep}", "--json"),
     "sweep status": ("sweep", "status", "{sweep}"),
     "sweep status --json": ("sweep", "status", "{sweep}", "--json"),
     "sweep best": ("sweep", "best", "{sweep}"),
     "sweep best --json": ("sweep", "best", "{sweep}", "--json"),
 }
-SEARCHES = SWEEPS.keys() - {"runs", "show", "show --json"}
+SEARCHES = SWEEPS.keys() - {"runs", "show", "show --json", "plot", "plot --slices", "watch", "watch --json"}
 """Those that read what a sampler left."""
 
 

@@ -58,7 +58,8 @@ NO_ROWS: dict[str, Harm] = {
 @every()
 @pytest.mark.parametrize("harm", ROWS.values(), ids=ROWS.keys())
 def test_figures_that_are_none(harm: Harm, verb: str, attack: Any) -> None:
-    assert attack(harm, verb).code == 0
+    without_rows = (2,) if verb.startswith("plot") else ()
+    assert attack(harm, verb).code in (0, *without_rows)
 
 
 @every({"show", "diff"})
