@@ -77,6 +77,8 @@ def _candidates(verb: str | None, words: Sequence[str], current: str) -> Iterabl
         return [(value, "") for value in _AFTER_FLAG[before]]
     if before in _FIELDS:
         return [*_among_runs(_FIELDS[before])]
+    if before == "--metric":
+        return _metrics()
     if current.startswith("-") and "--" not in words:
         return _flags(verb)
     if verb is None:
@@ -95,10 +97,14 @@ _AFTER_FLAG = {
     "--sort": tuple(Sort),
     "--status": tuple(status for status in LISTED if " " not in status),
     "--episodes": (),
+    "--every": (),
+    "--by": (),
     "--import": (),
     "--max-steps": (),
+    "--out": (),
     "--seed": (),
     "--until": (),
+    "--x": ("steps", "seconds", "updates"),
 }
 
 
@@ -239,11 +245,19 @@ def _swept(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
         yield visible(path.parent.name), "a sweep"
 
 
-def _explained(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+def _metrics() -> Iterator[Candidate]:
     from rlcli.catalog import METRICS
 
-    yield from ((name, key.declaration.doc) for name, key in KEYS.items())
     yield from ((name, metric.definition) for name, metric in METRICS.items())
+
+
+def _runs_and_sweeps(words: Sequence[str], current: str) -> Iterator[Candidate]:
+    yield from dict([*_swept(words, current), *_runs(words, current)]).items()
+
+
+def _explained(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
+    yield from ((name, key.declaration.doc) for name, key in KEYS.items())
+    yield from _metrics()
 
 
 def _kinds(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: ARG001
@@ -266,6 +280,8 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "eval": _runs,
     "runs": _listed,
     "show": _runs,
+    "plot": _runs_and_sweeps,
+    "watch": _runs_and_sweeps,
     "reproduce": _runs,
     "diff": _runs,
     "sweep": _sweeps,
@@ -300,7 +316,7 @@ def _flags(verb: str | None) -> Iterator[Candidate]:
 
 def _positional(words: Sequence[str]) -> list[str]:
     """The words that are neither flags nor values of flags."""
-    takes_value = {*_AFTER_FLAG, *_FIELDS}
+    takes_value = {*_AFTER_FLAG, *_FIELDS, "--metric"}
     return [
         word
         for before, word in zip(("", *words), words, strict=False)

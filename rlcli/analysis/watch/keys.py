@@ -51,7 +51,7 @@ def keyboard() -> Iterator[Keys]:
         yield Keys(None)
         return
     try:
-        tty.setcbreak(descriptor)
+        tty.setcbreak(descriptor, termios.TCSADRAIN)  # keys pressed before are kept
         yield Keys(descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

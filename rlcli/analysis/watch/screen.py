@@ -124,13 +124,14 @@ def _left(board: Board) -> float | None:
     return max(left, default=None)
 
 
-def _table(runs: Sequence[Watched], width: int, plain: bool) -> Table:
+def _table(runs: Sequence[Watched], width: int, plain: bool, brief: bool = False) -> Table:
     """One line per run; sparklines of the return, those of one environment on one scale, all of env steps.
 
-    The first figures have room before the sparkline, the others behind it, as far as the width allows.
+    The first figures have room before the sparkline, the others behind it, as far as the width allows. Where
+    names do not fit, they are `brief`: values without keys.
     """
     names = [visible(run.label) for run in runs]
-    if max(map(len, names)) > width // 2:
+    if brief:
         names = [SETTING.sub(r"\1", name) for name in names]
     states = [run.status if run.status != TRAINING else f"{run.done:.0%}" for run in runs]
     cells = {title: [text(run) for run in runs] for title, text in COLUMNS}
@@ -147,6 +148,8 @@ def _table(runs: Sequence[Watched], width: int, plain: bool) -> Table:
         shown.append(title)
         room -= widths[title]
     named = min(longest, min(longest, NAME) + max(0, room))
+    if named < longest and not brief:
+        return _table(runs, width, plain, brief=True)
     room -= named - min(longest, NAME)
     course = min(WIDEST_COURSE, course + max(0, room)) if course else 0
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, GAP - 1, 0, 0))
