@@ -40,8 +40,11 @@ def test_equal_runs_give_equal_bytes(form: str) -> None:
 def test_a_picture_has_the_width_of_a_paper_and_no_small_font(plot: Plot, inches: float) -> None:
     width, _ = struct.unpack(">II", picture(plot, "png")[16:24])
     assert width == pytest.approx(inches * figure.DPI, abs=1)
-    assert min(FONT, SMALL, *(value for name, value in SETTINGS.items() if name.endswith("size") and
-                              name.startswith(("font", "axes", "xtick.label", "ytick.label", "legend")))) >= 7  # fmt: skip
+    sizes = [
+        value for name, value in SETTINGS.items() if name.endswith(("labelsize", "titlesize", "fontsize"))
+    ]
+    assert len(sizes) == 5
+    assert min(FONT, SMALL, *sizes) >= 7
 
 
 def texts(plot: Plot) -> list[tuple[str, float, float]]:
@@ -70,7 +73,7 @@ def test_labels_at_the_ends_of_equal_lines_do_not_overlap() -> None:
 
 
 def test_long_labels_go_into_a_legend_beneath() -> None:
-    runs = [made(f"r{place}", {TRAINED: RISING}, algo__learning_rate=10.0**-place, algo__clip=0.123456 * place)
+    runs = [made(f"r{place}", {TRAINED: RISING}, algo__learning_rate=10.0**-place, algo__clip=place / 7)
             for place in range(1, 4)]  # fmt: skip
     found = texts(curves(runs, [TRAINED], "steps", ["learning_rate", "clip"]))
     below = next(y for text, _, y in found if text == "env steps")

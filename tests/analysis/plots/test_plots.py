@@ -43,7 +43,8 @@ def test_a_group_has_one_style_in_all_panels_and_environments() -> None:
             seeds(f"{env}{algo}", 2, env=env, algo=algo)]  # fmt: skip
     plot = curves(runs, [TRAINED, "behaviour/ess"], "steps", None)
     assert [panel.title for panel in panels(plot)] == [
-        f"{TRAINED} (reward), A-v0", f"{TRAINED} (reward), B-v0", "behaviour/ess, A-v0", "behaviour/ess, B-v0",
+        f"{TRAINED} (reward), A-v0", f"{TRAINED} (reward), B-v0",
+        "behaviour/ess, A-v0", "behaviour/ess, B-v0",
     ]  # fmt: skip
     assert plot.columns == 2
     assert plot.labels == [(0, "trpo"), (1, "ppo")]

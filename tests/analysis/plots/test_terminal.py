@@ -29,7 +29,7 @@ def test_a_plot_is_read_without_colour() -> None:
     shown = text(two(), 60)
     assert shown[0] == "train/return_100 (reward), CartPole-v1"
     body = shown[1:15]
-    ends = {line[-1]: row for row, line in enumerate(body) if line[-1] in "AB"}
+    ends = {line[-1]: row for row, line in enumerate(body) if len(line) == 60}
     assert ends["A"] == 0, "A ends at the top"
     assert ends["B"] in (6, 7), "B ends in the middle"
     letters = [[(row, column) for row, line in enumerate(body) for column, one in enumerate(line[:57])
