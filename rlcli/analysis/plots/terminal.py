@@ -77,7 +77,7 @@ def _panel(panel: Panel, width: int, braille: bool) -> Iterator[Line]:
             spans += [(" ", ""), (style(ends[row]).letter, style(ends[row]).terminal)]
         yield _trimmed(spans)
     yield [(" " * left + ("└" + "─" * room if braille else "+" + "-" * room), "")]
-    yield [(_x_axis(panel, left + 1, room, first, last), "")]
+    yield from ([(line, "")] for line in _x_axis(panel, left + 1, room, first, last))
     yield from _legend(panel, marks, width, many)
 
 
@@ -121,8 +121,8 @@ def _row(value: float, low: float, high: float) -> int:
     return round((1 - (value - low) / (high - low)) * (HEIGHT - 1))
 
 
-def _x_axis(panel: Panel, left: int, room: int, first: float, last: float) -> str:
-    """Ticks and the label of the x axis on one line."""
+def _x_axis(panel: Panel, left: int, room: int, first: float, last: float) -> list[str]:
+    """Ticks and the label of the x axis, on one line where there is room."""
     text = [" "] * (left + room)
     most = max(2, room // 14)
     places = (log_ticks if panel.log_x else ticks)(first, last, most)
@@ -139,10 +139,11 @@ def _x_axis(panel: Panel, left: int, room: int, first: float, last: float) -> st
     label = visible(panel.x_label).replace("\n", " ")
     gaps = [(at, len(gap)) for at, gap in _gaps(line, left + room) if len(gap) >= len(label) + 4]
     if not gaps:
-        return line
+        return [line, _cut(label, left + room).center(left + room).rstrip()]
     at, size = max(gaps, key=lambda gap: (gap[1], gap[0]))
     start = at + (size - len(label)) // 2
-    return (line.ljust(left + room)[:start] + label + line.ljust(left + room)[start + len(label) :]).rstrip()
+    whole = line.ljust(left + room)
+    return [(whole[:start] + label + whole[start + len(label) :]).rstrip()]
 
 
 def _gaps(line: str, width: int) -> Iterator[tuple[int, str]]:
