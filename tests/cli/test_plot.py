@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -89,6 +90,17 @@ def test_pictures_are_saved_whole_and_the_same_twice(form: str, runs: Path, rlcl
     assert sorted(path.name for path in Path().iterdir() if path.is_file()) == [
         f"a.{form}", f"b.{form.upper()}",
     ]  # fmt: skip
+
+
+def test_without_matplotlib_the_command_that_installs_it_is_named(
+    runs: Path, rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    ended = rlcli("plot", "grid", "--out", "a.png")
+    assert ended.code == 2
+    assert "--out needs matplotlib" in ended.err
+    assert "plots" in ended.err.splitlines()[-1]
+    assert not Path("a.png").exists()
 
 
 def test_slices_have_importance(runs: Path, rlcli: Rlcli) -> None:
