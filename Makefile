@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture theory docs clean
+.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture plots theory docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -152,6 +152,9 @@ picture: $(DEV) ## train a run and save its panel for the README: docs/pictures/
 
 theory: $(DEV) $(KERNELS) ## claims of the literature on trial: docs/theory.md and its plots
 	$(QUIET) $(BIN)/python scripts/theory_page.py
+
+plots: $(DEV) $(KERNELS) ## train runs and plot them for docs/plots.md: docs/images; minutes
+	$(QUIET) $(BIN)/python scripts/plots.py
 
 docs: $(DEV) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py

@@ -51,6 +51,7 @@ ONLY_IN = {
     "submitit": ("sweeps",),
     "ray": ("sweeps",),
     "scipy": ("analysis",),
+    "matplotlib": ("analysis",),
 }
 """Libraries that one folder wraps for all the others."""
 

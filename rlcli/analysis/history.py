@@ -20,6 +20,8 @@ Axis = Literal["steps", "seconds", "updates"]
 UPDATE, STEPS, ELAPSED = "update", "env_steps", "time/elapsed"
 POSITION = (UPDATE, STEPS, ELAPSED)
 """Columns that every history has."""
+LARGEST = 1e150
+"""Size below which values are used: squares and sums of larger ones are infinite."""
 MISSING = array("d", [math.nan])
 
 
@@ -48,7 +50,7 @@ class History:
         values = self.columns.get(metric)
         if values is None:
             return np.empty(0), np.empty(0)
-        there = np.isfinite(values) & np.isfinite(self.axis(axis))
+        there = (np.abs(values) < LARGEST) & np.isfinite(self.axis(axis))
         return self.axis(axis)[there], values[there]
 
     def last(self, metric: str) -> float | None:

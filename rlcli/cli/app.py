@@ -21,6 +21,7 @@ from rlcli.cli.new import new
 from rlcli.cli.ope import ope
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
+from rlcli.cli.plot import plot
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.rollouts import rollouts
@@ -30,6 +31,7 @@ from rlcli.cli.sweep import best, status
 from rlcli.cli.theory import theory
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
+from rlcli.cli.watch import watch
 
 app = typer.Typer(
     name="rlcli",
@@ -57,6 +59,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "runs": runs,
     "show": show,
     "audit": audit,
+    "plot": plot,
+    "watch": watch,
     "reproduce": reproduce,
     "compare": compare,
     "diff": diff,

@@ -99,12 +99,15 @@ _AFTER_FLAG = {
     "--sort": tuple(Sort),
     "--status": tuple(status for status in LISTED if " " not in status),
     "--episodes": (),
+    "--every": (),
     "--by": (),
     "--import": (),
     "--max-steps": (),
+    "--out": (),
     "--seed": (),
     "--threshold": (),
     "--until": (),
+    "--x": ("steps", "seconds", "updates"),
 }
 
 
@@ -288,6 +291,8 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "eval": _runs,
     "runs": _listed,
     "show": _runs,
+    "plot": _runs_and_sweeps,
+    "watch": _runs_and_sweeps,
     "reproduce": _runs,
     "compare": _runs_and_sweeps,
     "diff": _runs,

@@ -7,12 +7,14 @@ from typing import Any
 
 from typer.core import TyperGroup
 
+from rlcli.cli.help import FittingHelp
+
 JSON = "--json"
 SHARED = ("-q", "--quiet", JSON)
 """Flags of the root that apply to every verb."""
 
 
-class Verbs(TyperGroup):
+class Verbs(FittingHelp, TyperGroup):
     """A group that takes flags of a verb before it, and its own flags after the verb."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rlcli.sweeps.sweep import Sweep
 
 HEALTH = (
-    ("training", "train/return_100", 1),
+    ("KL", "behaviour/kl_mu_pi", None),
     ("ESS", "behaviour/ess", 3),
     ("clip", "behaviour/clip_fraction", 3),
-    ("KL", "behaviour/kl_mu_pi", None),
+    ("training", "train/return_100", 1),
     ("entropy", "update/entropy", 3),
     ("expl.var", "update/explained_variance", 3),
 )

@@ -6,7 +6,7 @@ import errno
 import json
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO, cast
 
 from rlcli.errors import EXIT_DONE, EXIT_STORAGE
@@ -15,6 +15,10 @@ from rlcli.text import visible
 
 BETWEEN = "  "
 """Gap between columns of a table; that of rich."""
+
+
+TOGETHER = "\N{NO-BREAK SPACE}"
+"""Space at which a paragraph is not broken."""
 
 
 def emit(result: Mapping[str, Any]) -> None:
@@ -66,7 +70,11 @@ def paragraph(text: str, indent: str = "") -> None:
         result(indent + text)
         return
     width = max(columns(), 20)
-    result(textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent))
+    lines = textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
+    result("\n".join(lines).replace(TOGETHER, " "))
 
 
 def table(
@@ -77,12 +85,17 @@ def table(
 ) -> None:
     """Print a table; the columns named in `right` are numbers, aligned to the right.
 
-    Those of the last `optional` columns are left out for which the terminal is too narrow.
+    On a terminal, text wraps between words, and those of the last `optional` columns are left out for which
+    there is no room. Where the others do not fit either, each row has lines of its own.
     """
     rows = [[visible(cell).replace("\n", "\\n") for cell in row] for row in rows]
     if out().isatty():
         shown = len(headings) - optional + _fitting(headings, rows, optional)
-        _rich_table(headings[:shown], [row[:shown] for row in rows], right)
+        widths = _allotted(headings[:shown], [row[:shown] for row in rows], right)
+        if widths is None:
+            _stacked(headings, rows)
+        else:
+            _rich_table(headings[:shown], [row[:shown] for row in rows], right, widths)
         return
     widths = _widths(headings, rows)
     for line in (headings, *rows):
@@ -118,15 +131,52 @@ def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], optional: i
     return fitting
 
 
-def _rich_table(headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+def _allotted(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
+) -> list[int] | None:
+    """Widths of columns that fit the terminal without a word broken; None where there are none.
+
+    Numbers keep their width; of texts the widest give way first, down to their longest word.
+    """
+    natural = _widths(headings, rows)
+    least = [
+        width if heading in right else _longest_word(line[place] for line in (headings, *rows))
+        for place, (heading, width) in enumerate(zip(headings, natural, strict=True))
+    ]
+    room = columns() - len(BETWEEN) * (len(natural) - 1)
+    if sum(least) > room:
+        return None
+    widths = [min(width, max(room, lowest)) for width, lowest in zip(natural, least, strict=True)]
+    while sum(widths) > room:
+        wider = [place for place, width in enumerate(widths) if width > least[place]]
+        widths[max(wider, key=lambda place: widths[place])] -= 1
+    return widths
+
+
+def _longest_word(texts: Iterable[str]) -> int:
+    return max((len(word) for text in texts for word in text.split()), default=0)
+
+
+def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a paragraph per row: its first text, then each figure with its heading."""
+    for row in rows:
+        first, *others = zip(headings, row, strict=True)
+        result(first[1])
+        pairs = (f"{heading}{TOGETHER}{cell}" if heading else cell for heading, cell in others if cell)
+        paragraph(", ".join(pairs), BETWEEN)
+
+
+def _rich_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], widths: Sequence[int]
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, len(BETWEEN), 0, 0))
+    for heading, width in zip(headings, widths, strict=True):
         number = heading in right
-        shown.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
+        shown.add_column(heading, justify="right" if number else "left", no_wrap=number, width=width)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     Console(file=cast(TextIO, out()), width=columns()).print(shown)

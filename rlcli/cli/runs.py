@@ -43,7 +43,13 @@ def runs(
         int | None, typer.Option("--last", min=1, metavar="N", help="Only the N runs or sweeps started last.")
     ] = None,
     sort: Annotated[
-        Sort | None, typer.Option("--sort", help="Order of the lines, the highest last; default: started.")
+        Sort | None,
+        typer.Option(
+            "--sort",
+            metavar="FIELD",
+            help="Order of the lines, the highest last: started (the default), name, status, algo, env, "
+            "steps or return.",
+        ),
     ] = None,
     rm: Annotated[
         bool, typer.Option("--rm", help="Remove the runs and sweeps named, or those that the filters choose.")

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from rlcli.cli.choices import name_nearest
+from rlcli.cli.help import FittingHelp
 from rlcli.cli.output import say
 from rlcli.envs import probe_clock
 from rlcli.errors import EXIT_CRASH, EXIT_SIGINT, EXIT_STORAGE, RlcliError, UserError
@@ -21,7 +22,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
 """Errors of a disk that cannot be written to any more."""
 
 
-class Verb(TyperCommand):
+class Verb(FittingHelp, TyperCommand):
     """A command whose errors are messages and exit codes, never tracebacks on the terminal."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

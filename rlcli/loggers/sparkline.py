@@ -27,6 +27,12 @@ class Series:
             self._points = [(a + b) / 2 for a, b in zip(self._points[::2], self._points[1::2], strict=True)]
             self._stride *= 2
 
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """The lowest and the highest point; None of an empty series."""
+        points = self._points or self._pending
+        return (min(points), max(points)) if points else None
+
     def sparkline(self, width: int, minimum: float | None = None, maximum: float | None = None) -> str:
         """At most `width` bars, oldest first, between the minimum and the maximum shown.
 

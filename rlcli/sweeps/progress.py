@@ -276,8 +276,10 @@ class Panel:
     def render(self) -> Group:
         """The table and the total for the console's present size."""
         tally = self._tally
-        total = Text(tally.total(self._interrupted), no_wrap=True, overflow="ellipsis")
-        room = max(1, self._console.height - AROUND)
+        # Its lines are counted: the panel must not be higher than the terminal.
+        lines = Text(tally.total(self._interrupted)).wrap(self._console, self._console.width)
+        total = Text("\n").join(lines)
+        room = max(1, self._console.height - AROUND - len(lines) + 1)
         shown = list(tally.latest.items())[:room]
         if not shown:
             return Group(total)

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from rlcli.analysis import curves
 from rlcli.analysis.curves import curve, thinned
 from rlcli.analysis.history import History, read_history
 
@@ -68,6 +70,22 @@ def test_a_curve_is_the_interquartile_mean_of_equal_positions() -> None:
     assert (found.low <= found.centre).all()
     assert (found.high >= found.centre).all()
     assert found.count.tolist() == [4, 4]
+
+
+def test_blocks_of_positions_give_the_same_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    histories = [of(generator.normal(size=30).tolist()) for _ in range(5)]
+    whole = curve(histories, "a", "steps")
+    monkeypatch.setattr(curves, "ELEMENTS", 2_000 * 5 * 7)
+    pieces = curve(histories, "a", "steps")
+    assert whole is not None
+    assert pieces is not None
+    assert (whole.low == pieces.low).all()
+    assert (whole.high == pieces.high).all()
+
+
+def test_values_whose_squares_are_infinite_are_left_out() -> None:
+    assert of([1.0, 1e300, -1e300, 2.0]).points("a", "updates")[1].tolist() == [1.0, 2.0]
 
 
 def test_runs_of_different_length_are_counted_where_they_are() -> None:

@@ -11,7 +11,7 @@ import rlcli
 
 HEAVY = (
     "torch", "hydra", "optuna", "gymnasium", "wandb", "stable_baselines3", "numpy", "tensorboard", "joblib",
-    "submitit", "ray",
+    "submitit", "ray", "matplotlib", "scipy",
 )  # fmt: skip
 
 

@@ -21,12 +21,16 @@ VERBS: dict[str, tuple[str, ...]] = {
     "runs": ("runs", "{root}"),
     "compare": ("compare", "{run}"),
     "compare --json": ("compare", "{run}", "--json"),
+    "plot": ("plot", "{run}"),
+    "plot --health": ("plot", "{run}", "--health"),
+    "watch": ("watch", "{run}"),
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
 }
 READS_CONFIG = {
-    "eval", "show", "show --json", "diff", "diff from", "reproduce", "compare", "compare --json",
+    "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
+    "compare --json",
 }  # fmt: skip
 BUILDS = {"eval", "reproduce", "resume"}
 READS_ROWS = {"compare", "compare --json"}

@@ -18,12 +18,18 @@ SWEEPS: dict[str, tuple[str, ...]] = {
     "resume --retry": ("resume", "{sweep}", "--retry"),
     "runs": ("runs", "{sweep}"),
     "compare": ("compare", "{sweep}"),
+    "plot": ("plot", "{sweep}"),
+    "plot --slices": ("plot", "{sweep}", "--slices"),
+    "watch": ("watch", "{sweep}"),
+    "watch --json": ("watch", "{sweep}", "--json"),
     "sweep status": ("sweep", "status", "{sweep}"),
     "sweep status --json": ("sweep", "status", "{sweep}", "--json"),
     "sweep best": ("sweep", "best", "{sweep}"),
     "sweep best --json": ("sweep", "best", "{sweep}", "--json"),
 }
-SEARCHES = SWEEPS.keys() - {"runs", "show", "show --json", "compare"}
+SEARCHES = SWEEPS.keys() - {
+    "runs", "show", "show --json", "compare", "plot", "plot --slices", "watch", "watch --json",
+}  # fmt: skip
 """Those that read what a sampler left."""
 
 

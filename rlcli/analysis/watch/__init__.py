@@ -1,0 +1,1 @@
+"""Watching runs that other processes train, or that have ended."""
