@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlcli.analysis.history import Array, Axis, History
-from rlcli.analysis.statistics import bands, iqm
+from rlcli.analysis.statistics import RESAMPLES, bands, iqm
 
 POINTS = 200
 """Positions of a curve."""
@@ -29,7 +29,9 @@ class Curve:
     """Runs that are there. It falls towards the end where runs have different lengths."""
 
 
-def curve(histories: Sequence[History], metric: str, axis: Axis, points: int = POINTS) -> Curve | None:
+def curve(
+    histories: Sequence[History], metric: str, axis: Axis, points: int = POINTS, resamples: int = RESAMPLES
+) -> Curve | None:
     """The curve of a metric over runs; None where none has it.
 
     Between two values of a run, the line that connects them counts; beyond its first and last, the run does
@@ -48,7 +50,7 @@ def curve(histories: Sequence[History], metric: str, axis: Axis, points: int = P
         same = (patterns == pattern[:, None]).all(axis=0)
         present = values[np.ix_(pattern, same)]
         centre[same] = iqm(present)
-        low[same], high[same] = bands(present)
+        low[same], high[same] = bands(present, resamples)
     return Curve(grid, centre, low, high, count.astype(np.float64))
 
 

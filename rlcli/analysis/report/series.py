@@ -1,0 +1,150 @@
+"""What the charts of a report draw: curves of groups, lines of runs, and alerts, thinned with their extremes.
+
+A chart is one metric in one environment. Its data is a JSON block of its own, which the page parses when the
+chart comes into view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlcli.analysis.alerts import Alert
+from rlcli.analysis.curves import Curve, curve, thinned
+from rlcli.analysis.history import Array, Axis, History
+from rlcli.analysis.selection import Run
+
+LEARNING = ("eval/return_mean", "train/return_100")
+HEALTH = (
+    "behaviour/ess", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
+    "update/budget_used", "update/entropy", "update/explained_variance",
+)  # fmt: skip
+METRICS = (*LEARNING, *HEALTH)
+"""The metrics that are drawn, one chart each."""
+AXES: tuple[Axis, ...] = ("steps", "seconds")
+POINTS = 100
+"""Positions of a group's curve."""
+RESAMPLES = 400
+"""Resamples of a band: enough to draw it; tables use `statistics.RESAMPLES`."""
+BUDGET = 600_000
+"""Numbers in the lines of all runs together, which bounds the size of a page with very many runs."""
+BUCKETS = (8, 60)
+"""Fewest and most stretches of a run's line, of up to four points each."""
+ALERT_BUCKETS = 4
+
+
+def read_columns(history: History) -> History:
+    """The history with the columns that a report needs, so that the others can be forgotten."""
+    wanted = {*METRICS, "update", "env_steps", "time/elapsed"}
+    return History({name: history.columns[name] for name in history.columns if name in wanted}, history.damaged)
+
+
+def buckets_for(runs: int) -> int:
+    """Stretches of one run's line, fewer where there are many runs."""
+    numbers_per_bucket = 4 * (1 + len(AXES)) * len(METRICS)
+    return int(np.clip(BUDGET // (numbers_per_bucket * max(runs, 1)), *BUCKETS))
+
+
+def chart(
+    metric: str,
+    groups: Sequence[tuple[int, Sequence[int]]],
+    histories: Sequence[History],
+    alerts: Sequence[Sequence[Alert]],
+    buckets: int,
+) -> dict[str, Any] | None:
+    """The data of one chart; None where no run has the metric.
+
+    `groups` are the groups of one environment, each with its number and the numbers of its runs; `histories`
+    and `alerts` are those of all runs, by number.
+    """
+    lines = {
+        run: line
+        for _, members in groups
+        for run in members
+        if (line := _line(histories[run], metric, buckets)) is not None
+    }
+    if not lines:
+        return None
+    curves = {
+        number: found
+        for number, members in groups
+        if len(members) > 1 and (found := _curves([histories[run] for run in members], metric))
+    }
+    marks = {run: _mark(alert) for run in lines for alert in alerts[run] if alert.rule.metric == metric}
+    return {"curves": curves, "runs": lines, "alerts": marks}
+
+
+def _line(history: History, metric: str, buckets: int) -> dict[str, list[float]] | None:
+    """A run's line on all axes at the same updates; None where it has no value."""
+    values = history.columns.get(metric)
+    if values is None:
+        return None
+    places = np.flatnonzero(np.isfinite(values))
+    if not len(places):
+        return None
+    chosen, y = thinned(places.astype(np.float64), values[places], buckets)
+    kept = chosen.astype(np.intp)
+    return {axis: numbers(history.axis(axis)[kept]) for axis in AXES} | {"y": numbers(y)}
+
+
+def _curves(histories: Sequence[History], metric: str) -> dict[str, dict[str, Any]]:
+    """The curve of a group on each axis that has positions."""
+    found = {axis: curve(histories, metric, axis, POINTS, RESAMPLES) for axis in AXES}
+    return {
+        axis: {
+            "x": numbers(one.x), "centre": numbers(one.centre), "low": numbers(one.low),
+            "high": numbers(one.high), "count": [int(value) for value in one.count],
+            **_range(histories, metric, axis, one),
+        }
+        for axis, one in found.items()
+        if one is not None
+    }  # fmt: skip
+
+
+def _range(histories: Sequence[History], metric: str, axis: Axis, curve: Curve) -> dict[str, list[float]]:
+    """Lowest and highest value of any run around each position, so that no peak between two is hidden."""
+    edges = (curve.x[1:] + curve.x[:-1]) / 2
+    lowest, highest = curve.low.copy(), curve.high.copy()
+    for history in histories:
+        x, y = history.points(metric, axis)
+        nearest = np.searchsorted(edges, x)
+        np.minimum.at(lowest, nearest, y)
+        np.maximum.at(highest, nearest, y)
+    return {"lowest": numbers(lowest), "highest": numbers(highest)}
+
+
+def _mark(alert: Alert) -> dict[str, Any]:
+    """Where to mark an alert: the first and last update, and the extremes of the stretches between."""
+    chosen, y = thinned(np.arange(len(alert.values), dtype=np.float64), alert.values, ALERT_BUCKETS)
+    kept = chosen.astype(np.intp)
+    return {"rule": alert.rule.name, "count": len(alert.values), "steps": numbers(alert.steps[kept]),
+            "seconds": numbers(alert.seconds[kept]), "y": numbers(y)}  # fmt: skip
+
+
+def numbers(values: Array) -> list[float | int | None]:
+    """Numbers as short as four significant digits allow; whole ones below 10^12 in full, NaN as None."""
+    return [number(value) for value in values.tolist()]
+
+
+def number(value: float) -> float | int | None:
+    """One number, as `numbers` has it."""
+    if not np.isfinite(value):
+        return None
+    if value == int(value) and abs(value) < 1e12:
+        return int(value)
+    return float(f"{value:.4g}")
+
+
+def figures(run: Run, history: History) -> dict[str, float | None]:
+    """A run's figures for tables: last and best return, and the median of each health metric over updates."""
+    found: dict[str, float | None] = {name: history.last(name) for name in LEARNING}
+    _, evaluations = history.points("eval/return_mean", "updates")
+    found["best"] = float(evaluations.max()) if len(evaluations) else None
+    for name in HEALTH:
+        _, values = history.points(name, "updates")
+        found[name] = float(np.median(values)) if len(values) else None
+    _, ess = history.points("behaviour/ess", "updates")
+    found["lowest ESS"] = float(ess.min()) if len(ess) else None
+    return {name: None if value is None else number(value) for name, value in found.items()}
