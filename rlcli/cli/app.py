@@ -18,6 +18,7 @@ from rlcli.cli.list import list_
 from rlcli.cli.new import new
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
+from rlcli.cli.report import report
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
@@ -53,6 +54,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "show": show,
     "reproduce": reproduce,
     "diff": diff,
+    "report": report,
     "list": list_,
     "explain": explain,
     "new": new,

@@ -6,15 +6,17 @@ chart comes into view.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from rlcli.analysis.alerts import Alert
 from rlcli.analysis.curves import Curve, curve, thinned
-from rlcli.analysis.history import Array, Axis, History
+from rlcli.analysis.history import Array, Axis, History, read_history
 from rlcli.analysis.selection import Run
+
+Scale = Literal["share", "log", "linear", "symlog"] | None
 
 LEARNING = ("eval/return_mean", "train/return_100")
 HEALTH = (
@@ -23,6 +25,20 @@ HEALTH = (
 )  # fmt: skip
 METRICS = (*LEARNING, *HEALTH)
 """The metrics that are drawn, one chart each."""
+TITLES: Mapping[str, tuple[str, Scale]] = {
+    "eval/return_mean": ("Evaluation return", None),
+    "train/return_100": ("Training return", None),
+    "behaviour/ess": ("ESS", "share"),
+    "behaviour/clip_fraction": ("Clip fraction", "share"),
+    "behaviour/kl_mu_pi": ("KL(μ‖π)", "log"),
+    "behaviour/kl_pi_mu": ("KL(π‖μ)", "log"),
+    "update/budget_used": ("KL budget used", "log"),
+    "update/entropy": ("Entropy", "linear"),
+    "update/explained_variance": ("Explained variance", "symlog"),
+}
+"""Headings, and the scale of the axis; None: each environment has its own."""
+FLOOR = 1e-8
+"""Foot of a logarithmic axis; smaller values are drawn at it."""
 AXES: tuple[Axis, ...] = ("steps", "seconds")
 POINTS = 100
 """Positions of a group's curve."""
@@ -35,10 +51,13 @@ BUCKETS = (8, 60)
 ALERT_BUCKETS = 4
 
 
-def read_columns(history: History) -> History:
-    """The history with the columns that a report needs, so that the others can be forgotten."""
-    wanted = {*METRICS, "update", "env_steps", "time/elapsed"}
-    return History({name: history.columns[name] for name in history.columns if name in wanted}, history.damaged)
+def read_columns(run: Run) -> History:
+    """The columns of a run that a report needs.
+
+    Raises:
+        StorageError: metrics.jsonl cannot be read.
+    """
+    return read_history(run.dir, METRICS)
 
 
 def buckets_for(runs: int) -> int:
@@ -121,6 +140,26 @@ def _mark(alert: Alert) -> dict[str, Any]:
     kept = chosen.astype(np.intp)
     return {"rule": alert.rule.name, "count": len(alert.values), "steps": numbers(alert.steps[kept]),
             "seconds": numbers(alert.seconds[kept]), "y": numbers(y)}  # fmt: skip
+
+
+def shared_domain(metric: str, scale: Scale, histories: Sequence[History]) -> list[float | int | None] | None:
+    """Ends of the axis of a metric, equal in all charts of a report; None where each has its own."""
+    if scale is None:
+        return None
+    if scale == "share":
+        return [0, 1]
+    columns = [history.columns[metric] for history in histories if metric in history.columns]
+    values = np.concatenate([np.empty(0), *columns])
+    values = values[np.isfinite(values)]
+    if scale == "log":
+        values = np.maximum(values[values > 0], FLOOR)
+        low, high = (values.min(), values.max()) if len(values) else (1e-4, 1.0)
+        return [number(10.0 ** np.floor(np.log10(low))), number(10.0 ** np.ceil(np.log10(high * 1.01)))]
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    if scale == "symlog":
+        return [number(min(low * 1.1, -0.5)), 1]
+    margin = 0.05 * (high - low) or 1.0
+    return [number(low - margin), number(high + margin)]
 
 
 def numbers(values: Array) -> list[float | int | None]:

@@ -1,0 +1,283 @@
+"""Content of a report: what its page shows, as plain data with all text of run directories made harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlcli.analysis import groups as grouping
+from rlcli.analysis.alerts import RULES, Alert, alerts
+from rlcli.analysis.groups import CHOICES, Group, by_environment, group
+from rlcli.analysis.history import History
+from rlcli.analysis.importance import importances, is_number
+from rlcli.analysis.report.provenance import commands, compared, facts, manifest, text
+from rlcli.analysis.report.series import (
+    AXES,
+    HEALTH,
+    LEARNING,
+    METRICS,
+    TITLES,
+    buckets_for,
+    chart,
+    figures,
+    number,
+    read_columns,
+    shared_domain,
+)
+from rlcli.analysis.report.videos import Video, videos
+from rlcli.analysis.selection import Run, Selection
+from rlcli.analysis.statistics import bands, iqm
+from rlcli.catalog import METRICS as CATALOG
+from rlcli.config.schema import KEYS
+from rlcli.config.values import display
+from rlcli.errors import StorageError
+
+MOST_SETTINGS = 12
+"""Settings whose slices are drawn, those of the highest importance."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a page is made of."""
+
+    content: dict[str, Any]
+    """What is shown at once: tables, and which charts there are."""
+    blocks: dict[str, dict[str, Any]]
+    """Data of the charts, by the name that `content` gives each."""
+    videos: list[Video]
+    faults: list[str]
+    """One sentence for each run or part of one that is left out."""
+
+
+def report(selection: Selection, command: str | None, largest_videos: int) -> Report:
+    """The report of a selection.
+
+    Args:
+        selection: its runs.
+        command: the command that makes the report; None where it cannot be copied safely.
+        largest_videos: bytes of videos that are embedded at most.
+    """
+    runs, histories, faults = _read(selection)
+    found = [alerts(history) for history in histories]
+    results = [figures(run, history) for run, history in zip(runs, histories, strict=True)]
+    manifests = [manifest(run) for run in runs]
+    embedded, left_out = videos(runs, largest_videos)
+    place = {run.dir: index for index, run in enumerate(runs)}
+    keys = _keys(runs)
+    blocks: dict[str, dict[str, Any]] = {}
+    environments, groups = [], []
+    for env, members in by_environment(runs):
+        within = group(members, keys)
+        first = len(groups)
+        numbered = [(first + i, [place[run.dir] for run in one.runs]) for i, one in enumerate(within)]
+        groups += [
+            _group(one, numbers, results, found) for one, (_, numbers) in zip(within, numbered, strict=True)
+        ]
+        charts = {}
+        for metric in METRICS:
+            data = chart(metric, numbered, histories, found, buckets_for(len(runs)))
+            if data is not None:
+                charts[metric] = f"chart-{len(blocks)}"
+                blocks[charts[metric]] = data
+        indices = [index for _, numbers in numbered for index in numbers]
+        environments.append(
+            {"id": text(env), "extent": _extent([histories[i] for i in indices]), "groups": [one for one, _ in numbered], "charts": charts,
+             "sweep": _sweep(indices, runs, results, keys)}
+        )  # fmt: skip
+    group_of = {index: one for one, about in enumerate(groups) for index in about["runs"]}
+    content = {
+        "command": command,
+        "faults": [text(fault) for fault in faults] + left_out,
+        "metrics": {name: _metric(name, histories) for name in METRICS},
+        "learning": [name for name in LEARNING if any(name in env["charts"] for env in environments)],
+        "health": [name for name in HEALTH if any(name in env["charts"] for env in environments)],
+        "rules": [
+            {"name": one.name, "metric": one.metric, "text": one.text, "limit": one.limit} for one in RULES
+        ],
+        "environments": environments,
+        "groups": groups,
+        "runs": [
+            _run(run, group_of[index], results[index], found[index], manifests[index])
+            for index, run in enumerate(runs)
+        ],
+        "settings": list(_settings(runs)),
+        "provenance": compared([facts(one) for one in manifests]),
+    }  # fmt: skip
+    return Report(content, blocks, embedded, content["faults"])
+
+
+def _read(selection: Selection) -> tuple[list[Run], list[History], list[str]]:
+    """The runs whose rows can be read, with their columns, and what is wrong with others or parts of them."""
+    runs, histories, faults = [], [], list(selection.faults)
+    for run in selection.runs:
+        try:
+            history = read_columns(run)
+        except StorageError as error:
+            faults.append(f"{run.dir} is left out: {error}")
+            continue
+        if history.damaged:
+            lines = "1 line is" if history.damaged == 1 else f"{history.damaged:,} lines are"
+            faults.append(f"{run.dir}: {lines} damaged and left out of metrics.jsonl.")
+        if not len(history):
+            faults.append(f"{run.dir} has no rows yet.")
+        runs.append(run)
+        histories.append(history)
+    return runs, histories, faults
+
+
+def _keys(runs: Sequence[Run]) -> list[str]:
+    """Keys that tell the groups of all environments apart, the environment's id left out."""
+    found = group(runs)
+    return [key for key in found[0].values if key != CHOICES["env"]] if found else []
+
+
+def _group(
+    one: Group, runs: Sequence[int], results: Sequence[Mapping[str, Any]], found: Sequence[Sequence[Alert]]
+) -> dict[str, Any]:
+    """One group of runs: label, runs, and figures over its seeds."""
+    medians = {name: _median(results[run][name] for run in runs) for name in (*HEALTH, "lowest ESS")}
+    return {
+        "label": text(one.label),
+        "runs": list(runs),
+        "seeds": len(one.runs),
+        "returns": {name: _interval([results[run][name] for run in runs]) for name in (*LEARNING, "best")},
+        "health": medians,
+        "alerts": sum(len(found[run]) for run in runs),
+    }
+
+
+def _interval(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """Interquartile mean over runs and its 95% interval; None where no run has the figure."""
+    there = np.array([value for value in values if value is not None], np.float64)
+    if not len(there):
+        return None
+    low, high = bands(there[:, None])
+    return {
+        "centre": number(float(iqm(there))), "low": number(float(low[0])), "high": number(float(high[0])),
+        "runs": len(there),
+    }  # fmt: skip
+
+
+def _median(values: Iterator[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return number(float(np.median(there))) if there else None
+
+
+def _sweep(
+    indices: Sequence[int],
+    runs: Sequence[Run],
+    results: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+) -> dict[str, Any] | None:
+    """Slices through the settings that differ in one environment, and their importance; None without any."""
+    differing = [key for key in keys if len({display(runs[index].settings.get(key)) for index in indices}) > 1]
+    metric = _result_metric([results[index] for index in indices])
+    if not differing or metric is None:
+        return None
+    outcomes = [results[index][metric] for index in indices]
+    ranked = importances([runs[index].settings for index in indices], outcomes, differing)
+    return {
+        "metric": metric,
+        "left_out": max(len(ranked) - MOST_SETTINGS, 0),
+        "settings": [
+            {
+                "key": text(one.key), "kind": one.kind, "runs": one.runs, "optuna": one.optuna,
+                "strength": None if one.strength is None else round(one.strength, 3),
+                "points": [
+                    [index, _value(runs[index].settings.get(one.key), one.kind), outcome]
+                    for index, outcome in zip(indices, outcomes, strict=True)
+                    if outcome is not None and runs[index].settings.get(one.key) is not None
+                ],
+            }
+            for one in ranked[:MOST_SETTINGS]
+        ],
+    }  # fmt: skip
+
+
+def _result_metric(results: Sequence[Mapping[str, Any]]) -> str | None:
+    """The return that most runs have, of evaluations where as many have both."""
+    having = {name: sum(one[name] is not None for one in results) for name in LEARNING}
+    best = max(LEARNING, key=lambda name: having[name])
+    return best if having[best] else None
+
+
+def _value(value: Any, kind: str) -> Any:
+    return value if kind == "number" and is_number(value) else text(display(value))
+
+
+def _metric(name: str, histories: Sequence[History]) -> dict[str, Any]:
+    """A metric's title and definition, and the axis that all its charts share."""
+    one = CATALOG[name]
+    title, scale = TITLES[name]
+    domain = shared_domain(name, scale, histories)
+    return {"title": title, "unit": one.unit, "definition": one.definition, "scale": scale, "domain": domain}
+
+
+def _extent(histories: Sequence[History]) -> dict[str, list[float | None]]:
+    """From 0 to the last position on each axis that has one."""
+    ends = {axis: [one.axis(axis)[np.isfinite(one.axis(axis))] for one in histories] for axis in AXES}
+    last = {axis: max((part.max() for part in parts if len(part)), default=0.0) for axis, parts in ends.items()}
+    return {axis: [0, number(float(end))] for axis, end in last.items() if end > 0}
+
+
+def _run(
+    run: Run,
+    group_number: int,
+    result: Mapping[str, Any],
+    found: Sequence[Alert],
+    content: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One run: what tables show of it, its alerts, and the commands that repeat it."""
+    about = run.summary
+    return {
+        **{name: text(about[name]) for name in ("id", "name", "status", "algo", "env", "notes", "started")},
+        **{name: about[name] for name in ("seed", "env_steps", "total_steps", "updates")},
+        "dir": text(run.dir),
+        "finished": None if about["finished"] is None else text(about["finished"]),
+        "message": None if about["message"] is None else text(about["message"]),
+        "tags": [text(tag) for tag in about["tags"]],
+        "resumes": len(about["resumes"]),
+        "group": group_number,
+        "figures": result,
+        "alerts": [_alert(alert) for alert in found],
+        "settings": dict(_changed(run)),
+        "commands": commands(run, content),
+    }
+
+
+def _alert(alert: Alert) -> dict[str, Any]:
+    worst = alert.worst
+    return {
+        "rule": alert.rule.name, "count": len(alert.values), "first": int(alert.updates[0]),
+        "last": int(alert.updates[-1]), "worst": number(float(alert.values[worst])),
+        "worst_update": int(alert.updates[worst]), "worst_steps": number(float(alert.steps[worst])),
+    }  # fmt: skip
+
+
+def _changed(run: Run) -> Iterator[tuple[str, str]]:
+    """Settings of a run that are no defaults."""
+    for key, value in run.settings.items():
+        known = KEYS.get(key)
+        default = None if known is None else list(known.default) if known.is_list else known.default
+        if known is None or value != default:
+            yield text(key), text(display(value))
+
+
+def _settings(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
+    """Settings in which runs differ, with the runs of each value; effects as `rlcli diff` names them."""
+    for key in dict.fromkeys(key for run in runs for key in run.settings):
+        values: dict[str, list[int]] = {}
+        for index, run in enumerate(runs):
+            shown = display(run.settings[key]) if key in run.settings else "not there"
+            values.setdefault(shown, []).append(index)
+        if len(values) > 1 and key != grouping.SEED:
+            known = KEYS.get(key)
+            yield {
+                "key": text(key),
+                "doc": "" if known is None else known.declaration.doc,
+                "effect": "results" if known is None else known.declaration.effect,
+                "values": [{"text": text(value), "runs": which} for value, which in values.items()],
+            }
