@@ -1,93 +1,63 @@
-"""Alerts: simple rules on the health of a run, each a metric, a limit and a sentence, in one table.
-
-They point to updates that deserve a look; an alert is no proof of a fault.
-"""
+"""Rules that say which figures of an update need attention; one table for all that shows alerts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from rlcli.analysis.history import Array, History
-
-WINDOW = 10
-"""Updates within which a drop of the entropy is looked for."""
+from rlcli.loggers.progress import figure
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule: the values of a metric that are an alert."""
+    """A limit of a metric."""
 
-    name: str
     metric: str
+    limit: float
+    above: bool
+    """Whether values above the limit break it; else those below."""
     text: str
-    """The rule as a sentence without its subject: `below 0.5`."""
-    hits: Callable[[Array], Array]
-    """Which values `[K]` of consecutive updates are alerts, as booleans."""
-    worst: Callable[[Array], np.intp]
-    """Place of the worst of several values."""
-    limit: float | None = None
-    """The limit, where it is a value of the metric."""
+    """What it means; `{}` is the value."""
+    level: str
+    """The limit's label in a plot; empty: it is not drawn."""
+
+    def broken(self, value: float) -> bool:
+        """Whether a value breaks it."""
+        return value > self.limit if self.above else value < self.limit
+
+    def severity(self, value: float) -> float:
+        """How far beyond the limit a value is, as a factor of at least 1."""
+        if not self.broken(value):
+            return 0.0
+        one, other = (value, self.limit) if self.above else (self.limit, value)
+        return one / other if other > 0 else 1.0 + abs(one - other)
+
+
+RULES = (
+    Rule("behaviour/ess", 0.5, False, "ESS {}: few samples decide the update", "alert"),
+    Rule("update/budget_used", 3.0, True, "KL {} x its budget", "alert"),
+    Rule("behaviour/clip_fraction", 0.5, True, "clip fraction {}: most ratios left 1 ± 0.2", "alert"),
+    Rule("update/step_outcome", 1.0, True, "the natural step failed (outcome {})", ""),
+)
+"""The rules, those to look at first before the others."""
+
+LEVELS = {rule.metric: (rule.limit, rule.level) for rule in RULES if rule.level}
+"""Lines in plots: limit and label by metric."""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """The updates of one run at which a rule holds."""
+    """A broken rule."""
 
-    rule: Rule
-    updates: Array
-    steps: Array
-    seconds: Array
-    values: Array
-    """All arrays `[K]`, in order of the updates; K is at least 1."""
-
-    @property
-    def worst(self) -> int:
-        """Place of the worst value."""
-        return int(self.rule.worst(self.values))
+    text: str
+    severity: float
 
 
-def _above(limit: float) -> Callable[[Array], Array]:
-    return lambda values: values > limit
-
-
-def _below(limit: float) -> Callable[[Array], Array]:
-    return lambda values: values < limit
-
-
-def dropped(values: Array, by: float = 0.5, within: int = WINDOW) -> Array:
-    """Values `[K]` that are more than `by` below the highest of the `within` values before them."""
-    highest = np.full(len(values), -np.inf)
-    for back in range(1, min(within, len(values) - 1) + 1):
-        highest[back:] = np.maximum(highest[back:], values[:-back])
-    return values < highest - by
-
-
-RULES = (
-    Rule("low ESS", "behaviour/ess", "below 0.5", _below(0.5), np.argmin, 0.5),
-    Rule("KL over budget", "update/budget_used", "above 3 times the budget", _above(3.0), np.argmax, 3.0),
-    Rule("high clip fraction", "behaviour/clip_fraction", "above 0.5", _above(0.5), np.argmax, 0.5),
-    Rule(
-        "entropy drop", "update/entropy", f"more than 0.5 nats below one of the {WINDOW} updates before",
-        dropped, np.argmin,
-    ),
-    Rule("critic fails", "update/explained_variance", "below -1", _below(-1.0), np.argmin, -1.0),
-)  # fmt: skip
-"""All rules. Their limits are this project's choice, wide enough that healthy runs rarely reach them."""
-
-
-def alerts(history: History) -> list[Alert]:
-    """The alerts of a run, over all its rows."""
+def alerts(row: Mapping[str, float]) -> list[Alert]:
+    """The rules that a row breaks, in their order; metrics that it lacks break none."""
     found = []
     for rule in RULES:
-        values = history.columns.get(rule.metric)
-        if values is None:
-            continue
-        there = np.isfinite(values)
-        places = np.flatnonzero(there)[rule.hits(values[there])]
-        if len(places):
-            axes = (history.axis(name)[places] for name in ("updates", "steps", "seconds"))
-            found.append(Alert(rule, *axes, values[places]))
+        value = row.get(rule.metric)
+        if value is not None and rule.broken(value):
+            found.append(Alert(rule.text.format(figure(value)), rule.severity(value)))
     return found

@@ -1,90 +1,78 @@
-"""Importance of settings: how strongly the result of runs goes with each setting that differs.
-
-Of a numeric setting the rank correlation (Spearman 1904), with its sign. Of a choice the correlation ratio of
-ranks, √(between-group sum of squares / total sum of squares) in [0, 1]: Kruskal and Wallis's H over n - 1,
-as a root. Neither sees an effect that depends on other settings.
-"""
+"""Importance of settings for a result: how much of its variation over runs each of them explains."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import scipy.stats
 
+from rlcli.analysis.history import Array
 from rlcli.config.values import display
 
-FEWEST = 4
-"""Runs below which no correlation is computed."""
+LEVELS = 6
+"""Values of a number from which on they are put into as many classes of equal size."""
+SAMPLED = 8
+"""Different values of a number from which on a sampler chose them, not a grid."""
+TRIALS = 100
+"""Runs from which on Optuna's measure is meaningful: it looks at the best tenth of them."""
+VARIANCE = "share of variance explained by each setting alone (epsilon squared)"
+PED_ANOVA = "PED-ANOVA of Optuna, normalised"
 
 
-@dataclass(frozen=True)
-class Importance:
-    """The importance of one setting."""
+def importance(
+    settings: Mapping[str, Sequence[Any]], values: Array, higher: bool
+) -> tuple[dict[str, float], str]:
+    """Importance of each setting, the largest first, and the name of the measure.
 
-    key: str
-    kind: Literal["number", "choice"]
-    runs: int
-    """Runs that have the setting and a result."""
-    strength: float | None
-    """Rank correlation in [-1, 1] of a number, correlation ratio in [0, 1] of a choice; None if undefined."""
-    optuna: float | None = None
-    """Share of the variance by Optuna's PED-ANOVA, where it is installed and every run has the setting."""
+    Of a search by a sampler it is Optuna's PED-ANOVA where Optuna is installed (Watanabe et al. 2023): how
+    much the distribution of a setting among the best runs differs from that among all. Else, and of grids, it
+    is `explained`.
+    """
+    varied = {key: column for key, column in settings.items() if len(set(map(display, column))) > 1}
+    sampled = any(_is_number(column) and len(set(column)) > SAMPLED for column in varied.values())
+    found, measure = None, VARIANCE
+    if sampled and len(values) >= TRIALS:
+        from rlcli.sweeps.search.importance import ped_anova
 
-
-def importances(
-    settings: Sequence[Mapping[str, Any]], results: Sequence[float | None], keys: Sequence[str]
-) -> list[Importance]:
-    """The importance of each key, the strongest first. `settings` and `results` have one entry per run."""
-    pairs = [(flat, value) for flat, value in zip(settings, results, strict=True) if value is not None]
-    shares = _optuna([flat for flat, _ in pairs], [value for _, value in pairs], keys)
-    found = []
-    for key in keys:
-        known = [(flat[key], value) for flat, value in pairs if flat.get(key) is not None]
-        values, outcomes = [value for value, _ in known], [outcome for _, outcome in known]
-        kind: Literal["number", "choice"] = "number" if all(map(is_number, values)) else "choice"
-        strength = _strength(kind, values, outcomes) if len(known) >= FEWEST else None
-        found.append(Importance(key, kind, len(known), strength, shares.get(key)))
-    return sorted(found, key=lambda one: -abs(one.strength or 0.0))
+        found, measure = ped_anova(varied, values, higher), PED_ANOVA
+    if found is None:
+        found, measure = {key: explained(column, values) for key, column in varied.items()}, VARIANCE
+    return dict(sorted(found.items(), key=lambda item: -item[1])), measure
 
 
-def is_number(value: Any) -> bool:
-    """Whether a setting is a finite number; true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def explained(column: Sequence[Any], values: Array) -> float:
+    """Share of the variance of results that one setting explains alone: epsilon squared, 0 to 1.
+
+    ε² = (SS_between - (k - 1) SS_within / (n - k)) / SS_total over the k values of the setting in n runs,
+    which is 0 in expectation where the setting has no effect (Kelley 1935); negative values are 0. Numbers
+    with many values are put into six classes of equal size. What no setting explains is seeds and
+    interactions.
+    """
+    classes = _classes(column)
+    count, number = len(values), len(set(classes))
+    total = float(((values - values.mean()) ** 2).sum())
+    if number < 2 or count <= number or total == 0.0:
+        return 0.0
+    within = sum(
+        float(((members - members.mean()) ** 2).sum())
+        for name in set(classes)
+        for members in [values[np.array([one == name for one in classes])]]
+    )
+    between = total - within
+    return min(1.0, max(0.0, (between - (number - 1) * within / (count - number)) / total))
 
 
-def _strength(kind: str, values: Sequence[Any], outcomes: Sequence[float]) -> float | None:
-    """None where all settings or all results are equal."""
-    if len(set(outcomes)) < 2 or len(set(map(display, values))) < 2:
-        return None
-    if kind == "number":
-        return float(scipy.stats.spearmanr(values, outcomes).statistic)
-    return correlation_ratio([display(value) for value in values], outcomes)
+def _classes(column: Sequence[Any]) -> list[Any]:
+    if not _is_number(column) or len(set(column)) <= LEVELS:
+        return [display(value) for value in column]
+    edges = np.quantile(np.array(column, np.float64), np.linspace(0, 1, LEVELS + 1)[1:-1])
+    return [int(np.searchsorted(edges, value, side="right")) for value in column]
 
 
-def correlation_ratio(labels: Sequence[str], outcomes: Sequence[float]) -> float:
-    """√(Σ_g n_g (r̄_g - r̄)² / Σ_i (r_i - r̄)²) over ranks r, g the label of a run."""
-    ranks = scipy.stats.rankdata(outcomes)
-    groups = [ranks[[label == one for label in labels]] for one in dict.fromkeys(labels)]
-    between = sum(len(group) * (group.mean() - ranks.mean()) ** 2 for group in groups)
-    return float(np.sqrt(between / ((ranks - ranks.mean()) ** 2).sum()))
-
-
-def _optuna(
-    settings: Sequence[Mapping[str, Any]], results: Sequence[float], keys: Sequence[str]
-) -> dict[str, float]:
-    """Optuna's shares by key; empty where it is not installed."""
-    complete = [key for key in keys if all(flat.get(key) is not None for flat in settings)]
-    if len(results) < FEWEST or not complete or len(set(results)) < 2:
-        return {}
-    try:
-        from rlcli.sweeps.search.importance import shares
-    except ImportError:
-        return {}
-    return shares(
-        [{key: v if is_number(v := flat[key]) else display(v) for key in complete} for flat in settings],
-        results,
+def _is_number(column: Sequence[Any]) -> bool:
+    return all(
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        for value in column
     )

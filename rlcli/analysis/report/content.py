@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlcli.analysis import groups as grouping
-from rlcli.analysis.alerts import RULES, Alert, alerts
 from rlcli.analysis.groups import CHOICES, Group, by_environment, group
 from rlcli.analysis.history import History
-from rlcli.analysis.importance import importances, is_number
+from rlcli.analysis.report.alerts import RULES, Alert, alerts
 from rlcli.analysis.report.provenance import commands, compared, facts, manifest, text
 from rlcli.analysis.report.series import (
     AXES,
@@ -27,6 +26,7 @@ from rlcli.analysis.report.series import (
     read_columns,
     shared_domain,
 )
+from rlcli.analysis.report.slices import slices
 from rlcli.analysis.report.videos import Video, videos
 from rlcli.analysis.selection import Run, Selection
 from rlcli.analysis.statistics import bands, iqm
@@ -34,9 +34,6 @@ from rlcli.catalog import METRICS as CATALOG
 from rlcli.config.schema import KEYS
 from rlcli.config.values import display
 from rlcli.errors import StorageError
-
-MOST_SETTINGS = 12
-"""Settings whose slices are drawn, those of the highest importance."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         indices = [index for _, numbers in numbered for index in numbers]
         environments.append(
             {"id": text(env), "extent": _extent([histories[i] for i in indices]), "groups": [one for one, _ in numbered], "charts": charts,
-             "sweep": _sweep(indices, runs, results, keys)}
+             "sweep": slices(indices, runs, results, keys)}
         )  # fmt: skip
     group_of = {index: one for one, about in enumerate(groups) for index in about["runs"]}
     content = {
@@ -164,48 +161,6 @@ def _interval(values: Sequence[float | None]) -> dict[str, Any] | None:
 def _median(values: Iterator[float | None]) -> float | None:
     there = [value for value in values if value is not None]
     return number(float(np.median(there))) if there else None
-
-
-def _sweep(
-    indices: Sequence[int],
-    runs: Sequence[Run],
-    results: Sequence[Mapping[str, Any]],
-    keys: Sequence[str],
-) -> dict[str, Any] | None:
-    """Slices through the settings that differ in one environment, and their importance; None without any."""
-    differing = [key for key in keys if len({display(runs[index].settings.get(key)) for index in indices}) > 1]
-    metric = _result_metric([results[index] for index in indices])
-    if not differing or metric is None:
-        return None
-    outcomes = [results[index][metric] for index in indices]
-    ranked = importances([runs[index].settings for index in indices], outcomes, differing)
-    return {
-        "metric": metric,
-        "left_out": max(len(ranked) - MOST_SETTINGS, 0),
-        "settings": [
-            {
-                "key": text(one.key), "kind": one.kind, "runs": one.runs, "optuna": one.optuna,
-                "strength": None if one.strength is None else round(one.strength, 3),
-                "points": [
-                    [index, _value(runs[index].settings.get(one.key), one.kind), outcome]
-                    for index, outcome in zip(indices, outcomes, strict=True)
-                    if outcome is not None and runs[index].settings.get(one.key) is not None
-                ],
-            }
-            for one in ranked[:MOST_SETTINGS]
-        ],
-    }  # fmt: skip
-
-
-def _result_metric(results: Sequence[Mapping[str, Any]]) -> str | None:
-    """The return that most runs have, of evaluations where as many have both."""
-    having = {name: sum(one[name] is not None for one in results) for name in LEARNING}
-    best = max(LEARNING, key=lambda name: having[name])
-    return best if having[best] else None
-
-
-def _value(value: Any, kind: str) -> Any:
-    return value if kind == "number" and is_number(value) else text(display(value))
 
 
 def _metric(name: str, histories: Sequence[History]) -> dict[str, Any]:

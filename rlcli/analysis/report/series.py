@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rlcli.analysis.alerts import Alert
 from rlcli.analysis.curves import Curve, curve, thinned
 from rlcli.analysis.history import Array, Axis, History, read_history
+from rlcli.analysis.report.alerts import RULES, Alert
 from rlcli.analysis.selection import Run
 
 Scale = Literal["share", "log", "linear", "symlog"] | None
@@ -57,7 +57,7 @@ def read_columns(run: Run) -> History:
     Raises:
         StorageError: metrics.jsonl cannot be read.
     """
-    return read_history(run.dir, METRICS)
+    return read_history(run.dir, {*METRICS, *(rule.metric for rule in RULES)})
 
 
 def buckets_for(runs: int) -> int:
@@ -157,7 +157,7 @@ def shared_domain(metric: str, scale: Scale, histories: Sequence[History]) -> li
         return [number(10.0 ** np.floor(np.log10(low))), number(10.0 ** np.ceil(np.log10(high * 1.01)))]
     low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     if scale == "symlog":
-        return [number(min(low * 1.1, -0.5)), 1]
+        return [number(min(low * 1.3, -0.5)), 1]
     margin = 0.05 * (high - low) or 1.0
     return [number(low - margin), number(high + margin)]
 

@@ -1,50 +1,53 @@
-"""Optuna's importance of settings: PED-ANOVA over runs that are already trained.
-
-Watanabe, Bansal and Hutter 2023, PED-ANOVA: Efficiently Quantifying Hyperparameter Importance in Arbitrary
-Subspaces.
-"""
+"""Importance of parameters by Optuna, of any runs: a study is made of their settings and results."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import create_trial
+import numpy as np
+import numpy.typing as npt
 
-Value = float | int | str
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+from rlcli.config.values import display
 
 
-def shares(settings: Sequence[Mapping[str, Value]], results: Sequence[float]) -> dict[str, float]:
-    """Share of each key in the explained variance; settings have the same keys, one mapping per run.
+def ped_anova(
+    settings: Mapping[str, Sequence[Any]], values: npt.NDArray[np.float64], higher: bool
+) -> dict[str, float] | None:
+    """PED-ANOVA of each setting, normalised to a sum of 1; None without Optuna.
 
-    A key with numbers in all runs is continuous, on a log scale where it spans more than a decade above 0;
-    any other is a choice. Keys with a single value are left out.
+    Watanabe, Bansal and Hutter 2023, PED-ANOVA. Positive numbers over more than a decade count by their
+    logarithm.
     """
-    space = {key: _distribution([flat[key] for flat in settings]) for key in settings[0]}
-    known = {key: one for key, one in space.items() if one is not None}
-    if not known:
-        return {}
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    for flat, value in zip(settings, results, strict=True):
-        params = {key: flat[key] if _is_choice(one) else float(flat[key]) for key, one in known.items()}
-        study.add_trial(create_trial(params=params, distributions=known, value=value))
-    return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
-
-
-def _is_choice(distribution: BaseDistribution) -> bool:
-    return isinstance(distribution, CategoricalDistribution)
-
-
-def _distribution(values: Sequence[Value]) -> BaseDistribution | None:
-    choices = list(dict.fromkeys(values))
-    if len(choices) < 2:
+    if find_spec("optuna") is None:
         return None
-    numbers = [float(value) for value in values if not isinstance(value, str)]
-    if len(numbers) < len(values):
-        return CategoricalDistribution(choices)
-    low, high = min(numbers), max(numbers)
-    return FloatDistribution(low, high, log=low > 0 and high > 10 * low)
+    import optuna
+
+    logged = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        spaces = {key: _distribution(column, optuna.distributions) for key, column in settings.items()}
+        study = optuna.create_study(direction="maximize" if higher else "minimize")
+        for place, value in enumerate(values):
+            params = {key: _value(settings[key][place], space) for key, space in spaces.items()}
+            study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=spaces, value=float(value))
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return dict(optuna.importance.get_param_importances(study))
+    finally:
+        optuna.logging.set_verbosity(logged)
+
+
+def _distribution(column: Sequence[Any], kinds: Any) -> Any:
+    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in column):
+        low, high = float(min(column)), float(max(column))
+        return kinds.FloatDistribution(low, high, log=low > 0 and high >= 10 * low)
+    return kinds.CategoricalDistribution(sorted({display(value) for value in column}))
+
+
+def _value(value: Any, space: Any) -> Any:
+    return display(value) if hasattr(space, "choices") else float(value)

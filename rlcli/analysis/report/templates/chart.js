@@ -51,6 +51,8 @@ function alertsOf(panel, metric) {
     .filter((mark) => mark.x !== null);
 }
 
+const POWER = "datum.value >= 0.001 && datum.value < 10000 ? format(datum.value, '~g') : format(datum.value, '.0e')";
+const STEPS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 const CONFIG = {
   aria: false, background: null, view: { stroke: null },
   axis: { titleFontWeight: "normal", titlePadding: 6, labelPadding: 4, tickSize: 4 },
@@ -59,7 +61,7 @@ const CONFIG = {
 function scaleOf(metric) {
   const { scale, domain } = content.metrics[metric];
   if (!scale) return { scale: { zero: false, nice: true }, floor: -Infinity, axis: { tickCount: 5 } };
-  if (scale === "log") return { scale: { type: "log", domain, nice: false, clamp: true }, floor: domain[0], axis: { tickCount: 5, format: "~g" } };
+  if (scale === "log") return { scale: { type: "log", domain, nice: false, clamp: true }, floor: domain[0], axis: { tickCount: 5, labelExpr: POWER } };
   if (scale === "symlog") {
     const values = [1, 0, -1, -10, -100, -1e3, -1e4, -1e5, -1e6].filter((value) => value >= domain[0]);
     return { scale: { type: "symlog", constant: 1, domain, nice: false }, floor: -Infinity, axis: { values, format: "~s" } };
@@ -79,7 +81,7 @@ function lineSpec(panel, metric, series, marks, extent) {
   }));
   const groups = [...new Set(series.map((one) => one.group))];
   const styles = groups.map((number) => style(panel.place(number)));
-  const x = { field: "x", type: "quantitative", axis: { title: AXIS[panel.state.axis], tickCount: 5, format: "~s" },
+  const x = { field: "x", type: "quantitative", axis: { title: AXIS[panel.state.axis], tickCount: 5, labelExpr: STEPS },
     scale: { domainMin: { expr: "lo" }, domainMax: { expr: "hi" }, nice: false, zero: false } };
   const y = (field) => ({ field, type: "quantitative", scale, axis: { title: null, ...yAxis } });
   const color = { field: "g", type: "nominal", legend: null, scale: { domain: groups, range: styles.map((one) => one.colour) } };
@@ -88,7 +90,7 @@ function lineSpec(panel, metric, series, marks, extent) {
   if (bands.length && panel.state.range) layer.push({ data: { values: bands }, mark: area(0.1), encoding: { x, y: y("c"), y2: { field: "d" }, color, detail: { field: "s" } } });
   if (bands.length) layer.push({ data: { values: bands }, mark: area(0.24), encoding: { x, y: y("a"), y2: { field: "b" }, color, detail: { field: "s" } } });
   const limit = content.rules.find((rule) => rule.metric === metric)?.limit ?? null;
-  if (limit !== null) layer.push({ data: { values: [{ y: limit }] }, name: "limit", mark: { type: "rule", style: "limit", clip: true, strokeDash: [3, 3], strokeWidth: 1.2 }, encoding: { y: y("y") } });
+  if (limit !== null) layer.push({ data: { values: [{ y: limit }] }, name: "limit", mark: { type: "rule", clip: true, strokeDash: [3, 3], strokeWidth: 1.2 }, encoding: { y: y("y") } });
   layer.push({ data: { values: lines }, mark: { type: "line", clip: true, strokeWidth: series.length > 24 ? 1 : 1.8, strokeJoin: "round", opacity: series.length > 24 ? 0.7 : 1 },
     encoding: { x, y: y("y"), color, detail: { field: "s" }, strokeDash: { field: "g", type: "nominal", legend: null, scale: { domain: groups, range: styles.map((one) => (one.dash.length ? one.dash : [1, 0])) } } } });
   const single = lines.length <= 60 ? lines : lines.filter((one, place) => lines[place - 1]?.s !== one.s && lines[place + 1]?.s !== one.s);
@@ -106,10 +108,6 @@ async function embed(place, spec) {
     loader: { load: () => Promise.reject(new Error("nothing is loaded")), sanitize: () => Promise.reject(new Error("no links")) } });
   const root = drawing.querySelector("svg");
   root?.removeAttribute("style");
-  root?.querySelectorAll("[class*=layer_]").forEach((group) => {
-    if (/(^|\s)alerts(_|\s)/.test(group.getAttribute("class"))) group.classList.add("alerts");
-    if (/(^|\s)limit(_|\s)/.test(group.getAttribute("class"))) group.classList.add("limit");
-  });
   return result;
 }
 

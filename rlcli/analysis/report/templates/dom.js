@@ -1,7 +1,7 @@
 // Elements and numbers. Text enters the page through text nodes and attributes listed here, never as markup.
 const SVG = "http://www.w3.org/2000/svg";
 const ALLOWED = new Set(["class", "id", "type", "for", "role", "tabindex", "scope", "value", "title", "name", "colspan",
-  "placeholder", "hidden", "open", "checked", "disabled", "controls", "preload", "playsinline", "href", "viewBox",
+  "placeholder", "hidden", "open", "checked", "disabled", "controls", "preload", "playsinline", "href", "viewBox", "preserveAspectRatio",
   "x1", "x2", "y1", "y2", "stroke", "stroke-width", "stroke-dasharray", "fill", "d"]);
 
 function fill(element, attributes, children) {

@@ -87,9 +87,7 @@ function sweep() {
   if (!found.length) return;
   section("settings", "Settings and results", found.map((env) => [
     oneEnvironment ? null : el("h3", {}, env.id),
-    el("p", {}, `How the ${title(env.sweep.metric).toLowerCase()} (last value of a run) goes with each setting that differs. Of numbers: Spearman's rank correlation with its sign. Of choices: the correlation ratio of ranks, from 0 to 1.`,
-      env.sweep.settings.some((one) => one.optuna !== null) ? " Optuna: share of the importance by PED-ANOVA." : "",
-      " None of them proves a cause, and settings that differ together share it."),
+    el("p", {}, `How the ${title(env.sweep.metric).toLowerCase()} (last value of a run) goes with each setting that differs. Importance: ${env.sweep.measure}. Rank correlation: of numbers Spearman's, with its sign; of choices the correlation ratio of ranks, from 0 to 1. Neither proves a cause, and settings that differ together share it.`),
     importanceTable(env),
     el("p", { class: "quiet" }, "Slices: a dot per run, a bar at the median of each value",
       new Set(content.runs.map((run) => run.algo)).size > 1 ? ", coloured by algorithm." : ".",

@@ -27,8 +27,8 @@ class SliceChart {
       ? { field: "x", type: "quantitative", scale: log ? { type: "log", nice: false, padding: 14 } : { zero: false, nice: false, padding: 14 }, axis: { title: null, format: "~g", tickCount: 5, ...(few ? { values: middles.map(([value]) => value) } : {}) } }
       : { field: "x", type: "nominal", sort: null, axis: { title: null, labelAngle: 0, labelLimit: 110 } };
     const y = { field: "y", type: "quantitative", scale: { zero: false }, axis: { title: null, tickCount: 5 } };
-    const line = kind === "number" ? [{ data: { values: middles.map(([value, middle]) => ({ x: value, y: middle })) }, name: "middle", mark: { type: "line", strokeWidth: 1.3 }, encoding: { x, y } }] : [];
-    const ticks = { data: { values: middles.map(([value, middle]) => ({ x: value, y: middle })) }, name: "middle", mark: { type: "point", shape: "stroke", size: 420, strokeWidth: 2, opacity: 1 }, encoding: { x, y } };
+    const line = kind === "number" ? [{ data: { values: middles.map(([value, middle]) => ({ x: value, y: middle })) }, name: "middle_line", mark: { type: "line", strokeWidth: 1.3 }, encoding: { x, y } }] : [];
+    const ticks = { data: { values: middles.map(([value, middle]) => ({ x: value, y: middle })) }, name: "middle_bar", mark: { type: "point", shape: "stroke", size: 420, strokeWidth: 2, opacity: 1 }, encoding: { x, y } };
     const dots = { data: { values: points.map(([run, value, outcome]) => ({ x: value, y: outcome, a: this.algos.indexOf(content.runs[run].algo), r: run })) },
       mark: { type: "circle", size: 46, opacity: 0.75 }, encoding: { x, y, color: { field: "a", type: "nominal", legend: null, scale: { domain: this.algos.map((_, place) => place), range: this.algos.map((_, place) => COLOURS[place % COLOURS.length]) } } } };
     return { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", height: "container", autosize: { type: "fit", contains: "padding" },
@@ -57,13 +57,13 @@ class SliceChart {
 }
 
 function importanceTable(env) {
-  const hasShares = env.sweep.settings.some((one) => one.optuna !== null);
-  const bar = (share, text) => el("span", { class: "share" }, el("span", { class: "quiet" }, text), svg("svg", { viewBox: "0 0 100 8", class: "meter", "aria-hidden": "true" },
+  const bar = (share, text) => el("span", { class: "share" }, el("span", { class: "quiet" }, text), svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", class: "meter", "aria-hidden": "true" },
     svg("path", { d: `M0 0H${Math.round(Math.min(Math.abs(share), 1) * 100)}V8H0Z`, fill: "currentColor" })));
+  const signed = (one) => (one.kind === "number" && one.correlation > 0 ? `+${one.correlation.toFixed(2)}` : one.correlation.toFixed(2));
   return makeTable({ caption: `Settings that differ in ${env.id}, against ${content.metrics[env.sweep.metric].title.toLowerCase()}`, rows: env.sweep.settings, columns: [
     { title: "Setting", get: (one) => one.key },
     { title: "Kind", kind: "short", get: (one) => one.kind },
-    { title: "Rank correlation", get: (one) => (one.strength === null ? null : Math.abs(one.strength)), show: (one) => (one.strength === null ? "–" : bar(one.strength, one.kind === "number" && one.strength > 0 ? `+${one.strength.toFixed(2)}` : one.strength.toFixed(2))) },
-    ...(hasShares ? [{ title: "Optuna", get: (one) => one.optuna, show: (one) => (one.optuna === null ? "–" : bar(one.optuna, one.optuna.toFixed(2))) }] : []),
-    { title: "Runs", kind: "number", get: (one) => one.runs }] });
+    { title: "Importance", get: (one) => one.share, show: (one) => bar(one.share, one.share.toFixed(2)) },
+    { title: "Rank correlation", get: (one) => (one.correlation === null ? null : Math.abs(one.correlation)), show: (one) => (one.correlation === null ? "–" : bar(one.correlation, signed(one))) },
+    { title: "Runs", kind: "number", get: (one) => one.points.length }] });
 }
