@@ -29,10 +29,10 @@ function results() {
     { title: "Group", kind: "wide", get: (group) => group.label, show: (group) => el("span", { class: "key" }, swatch(labels.get(group.label)), ` ${group.label}`) },
     ...(oneEnvironment ? [] : [{ title: "Environment", get: (group) => content.runs[group.runs[0]].env }]),
     { title: "Seeds", kind: "number", get: (group) => group.seeds },
+    { title: "Alerts", hint: "rules that hold at some update, over all runs", kind: "number", get: (group) => group.alerts, show: (group) => flag(group.alerts) },
     ...content.learning.map(spread),
     ...(content.learning.includes("eval/return_mean") ? [{ title: "Best evaluation", kind: "number", get: (group) => group.returns.best?.centre ?? null, show: (group) => withInterval(group.returns.best) }] : []),
-    ...content.health.map(health),
-    { title: "Alerts", hint: "rules that hold at some update, over all runs", kind: "number", get: (group) => group.alerts, show: (group) => flag(group.alerts) }];
+    ...content.health.map(health)];
   section("results", "Results", el("p", {}, "Each group is runs of equal settings, seeds apart. Returns are the interquartile mean over seeds at the end of training, with its 95% bootstrap interval in brackets; health is the median over all updates and runs."),
     makeTable({ caption: "Groups of runs", rows: content.groups, columns, tall: content.groups.length > 20,
       filters: content.groups.length > 5 ? { noun: "group", hint: "algorithm, setting, value" } : null }));
@@ -110,11 +110,11 @@ function runTable() {
     ...(oneEnvironment ? [] : [{ title: "Environment", kind: "short", get: (run) => run.env }]),
     { title: "Algorithm", kind: "short", get: (run) => run.algo }, { title: "Seed", kind: "number", get: (run) => run.seed },
     { title: "Status", kind: "short", get: (run) => run.status }, { title: "Steps", kind: "number", get: (run) => run.env_steps },
+    { title: "Alerts", kind: "number", get: (run) => run.alerts.length, show: (run) => flag(run.alerts.length) },
     ...content.learning.map((name) => figure(name, title(name), `${name}, last value`)),
     ...(has("best") ? [figure("best", "Best evaluation", "highest eval/return_mean")] : []),
     ...(has("lowest ESS") ? [figure("lowest ESS", "Lowest ESS", "minimum of behaviour/ess over updates")] : []),
     ...content.health.filter((name) => name !== "behaviour/kl_pi_mu").map((name) => figure(name, title(name), `${name}, median over updates`)),
-    { title: "Alerts", kind: "number", get: (run) => run.alerts.length, show: (run) => flag(run.alerts.length) },
     ...(content.runs.some((run) => run.tags.length) ? [{ title: "Tags", get: (run) => run.tags.join(", ") }] : [])];
   section("runs", "Runs", el("p", {}, "Open a run for its settings and the commands that repeat it."),
     makeTable({ caption: "Runs", rows: content.runs, columns, tall: content.runs.length > 20,
@@ -153,8 +153,8 @@ async function copy(text, button) {
 
 function whose(runs, total) {
   if (runs.length === total) return "all runs";
-  const names = runs.slice(0, 6).map((run) => content.runs[run].name).join(", ");
-  return runs.length > 6 ? `${plural(runs.length, "run")}: ${names}, …` : `${plural(runs.length, "run")}: ${names}`;
+  const names = runs.slice(0, 3).map((run) => content.runs[run].name).join(", ");
+  return runs.length > 3 ? `${plural(runs.length, "run")}: ${names}, …` : `${plural(runs.length, "run")}: ${names}`;
 }
 function valuesOf(values, total) {
   const kept = values.slice(0, 20).map((value) => el("div", {}, el("span", { class: "mono" }, value.text), values.length > 1 ? el("span", { class: "quiet" }, ` ${whose(value.runs, total)}`) : null));

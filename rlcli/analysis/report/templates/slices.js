@@ -1,4 +1,5 @@
 // Slices of a sweep: the result of each run against one setting, and the importance of settings.
+const VALUE = "abs(datum.value) >= 10000 ? format(datum.value, '~s') : datum.value !== 0 && abs(datum.value) < 0.0001 ? format(datum.value, '~e') : format(datum.value, '~g')";
 class SliceChart {
   constructor(env, setting) {
     Object.assign(this, { env, setting, stale: true });
@@ -24,7 +25,7 @@ class SliceChart {
     const log = kind === "number" && Math.min(...numbers) > 0 && Math.max(...numbers) >= 10 * Math.min(...numbers);
     const few = kind === "number" && middles.length <= 6;
     const x = kind === "number"
-      ? { field: "x", type: "quantitative", scale: log ? { type: "log", nice: false, padding: 14 } : { zero: false, nice: false, padding: 14 }, axis: { title: null, format: "~g", tickCount: 5, ...(few ? { values: middles.map(([value]) => value) } : {}) } }
+      ? { field: "x", type: "quantitative", scale: log ? { type: "log", nice: false, padding: 14 } : { zero: false, nice: false, padding: 14 }, axis: { title: null, labelExpr: VALUE, labelOverlap: "greedy", tickCount: 5, ...(few ? { values: middles.map(([value]) => value) } : {}) } }
       : { field: "x", type: "nominal", sort: null, axis: { title: null, labelAngle: 0, labelLimit: 110 } };
     const y = { field: "y", type: "quantitative", scale: { zero: false }, axis: { title: null, tickCount: 5 } };
     const line = kind === "number" ? [{ data: { values: middles.map(([value, middle]) => ({ x: value, y: middle })) }, name: "middle_line", mark: { type: "line", strokeWidth: 1.3 }, encoding: { x, y } }] : [];

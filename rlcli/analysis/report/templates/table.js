@@ -67,5 +67,5 @@ function makeTable({ caption, columns, rows, filters = null, detail = null, firs
   refresh();
   const head = el("tr", {}, heads, detail ? el("th", { scope: "col" }, el("span", { class: "hidden" }, "Details")) : null);
   return el("div", {}, filters ? controls : null, el("div", { class: tall ? "scroll tall" : "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    el("table", {}, el("caption", {}, caption), el("thead", {}, head), body)));
+    el("table", {}, el("caption", {}, el("span", {}, caption)), el("thead", {}, head), body)));
 }
