@@ -80,6 +80,11 @@ def made_runs(root: Path, groups: int, seeds: int, updates: int) -> None:
             quality = math.exp(-((math.log10(rate) + 3) ** 2)) + draw.uniform(-0.2, 0.2)
             made_run(
                 root / f"rate{number}-s{seed}",
-                [f"algo.learning_rate={rate:.3g}", f"seed={seed}", f"total_steps={updates * 256}", "tuned=none"],
+                [
+                    f"algo.learning_rate={rate:.3g}",
+                    f"seed={seed}",
+                    f"total_steps={updates * 256}",
+                    "tuned=none",
+                ],
                 (row(update, 256, draw, quality) for update in range(1, updates + 1)),
             )

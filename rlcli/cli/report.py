@@ -12,28 +12,36 @@ from rlcli.cli.options import AsJson, Quiet
 from rlcli.cli.output import emit, result, say
 from rlcli.text import visible
 
+FILE = Path("report.html")
+VIDEOS = 10
+"""Megabytes of videos that are embedded at most."""
+
 
 def report(
     context: typer.Context,
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUNS|SWEEP", help="Runs' folders, prefixes of their ids, sweeps, or last.", show_default=False
+            metavar="RUNS|SWEEP",
+            help="Runs' folders, prefixes of their ids, sweeps, or last.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")] = Path(
+        "report.html"
+    ),
     videos: Annotated[
         int, typer.Option("--videos", min=0, metavar="MB", help="Embed videos of at most this size together.")
-    ] = 10,
+    ] = VIDEOS,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a report of runs: one HTML file that needs nothing else.
 
     It has learning curves with bands over seeds, the health of every algorithm on one scale with alerts, the
-    importance of settings, a table of runs, what differs in config, provenance, the commands that repeat each
-    run, and videos from their videos/ folders. It opens in any browser, without a network, and executes nothing
-    that came from a run directory.
+    importance of settings, a table of runs, what differs in config, provenance, the commands that repeat
+    each run, and the videos in its videos/ folder. It opens in any browser, without a network, and executes
+    nothing that came from a run directory.
 
     Runs that are damaged, or partly so, are named on stderr and on the page. An earlier report is replaced;
     any other file is not.
@@ -66,6 +74,8 @@ def report(
 
 def _command(runs: list[str], out: Path, videos: int) -> str | None:
     """This command, as a shell reads it; None where it has characters that control a terminal."""
-    words = ["rlcli", "report", *runs, *(["--out", str(out)] if out != Path("report.html") else [])]
-    line = " ".join(shlex.quote(word) for word in [*words, *(["--videos", str(videos)] if videos != 10 else [])])
+    words = ["rlcli", "report", *runs]
+    words += ["--out", str(out)] if out != FILE else []
+    words += ["--videos", str(videos)] if videos != VIDEOS else []
+    line = shlex.join(words)
     return line if visible(line) == line and "\n" not in line else None

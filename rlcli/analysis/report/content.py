@@ -59,38 +59,42 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
     """
     runs, histories, faults = _read(selection)
     found = [alerts(history) for history in histories]
-    results = [figures(run, history) for run, history in zip(runs, histories, strict=True)]
+    results = [figures(history) for history in histories]
     manifests = [manifest(run) for run in runs]
     embedded, left_out = videos(runs, largest_videos)
-    place = {run.dir: index for index, run in enumerate(runs)}
-    keys = _keys(runs)
+    faults = [text(fault) for fault in faults] + left_out
+    keys, place = _keys(runs), {run.dir: index for index, run in enumerate(runs)}
     blocks: dict[str, dict[str, Any]] = {}
-    environments, groups = [], []
+    environments: list[dict[str, Any]] = []
+    groups: list[dict[str, Any]] = []
     for env, members in by_environment(runs):
-        within = group(members, keys)
-        first = len(groups)
-        numbered = [(first + i, [place[run.dir] for run in one.runs]) for i, one in enumerate(within)]
-        groups += [
-            _group(one, numbers, results, found) for one, (_, numbers) in zip(within, numbered, strict=True)
-        ]
+        within = [(one, [place[run.dir] for run in one.runs]) for one in group(members, keys)]
+        numbered = list(enumerate([indices for _, indices in within], len(groups)))
         charts = {}
         for metric in METRICS:
             data = chart(metric, numbered, histories, found, buckets_for(len(runs)))
             if data is not None:
                 charts[metric] = f"chart-{len(blocks)}"
                 blocks[charts[metric]] = data
-        indices = [index for _, numbers in numbered for index in numbers]
+        groups += [_group(one, indices, results, found) for one, indices in within]
+        indices = [index for _, indices in within for index in indices]
         environments.append(
-            {"id": text(env), "extent": _extent([histories[i] for i in indices]), "groups": [one for one, _ in numbered], "charts": charts,
-             "sweep": slices(indices, runs, results, keys)}
-        )  # fmt: skip
-    group_of = {index: one for one, about in enumerate(groups) for index in about["runs"]}
+            {
+                "id": text(env),
+                "groups": [number for number, _ in numbered],
+                "extent": _extent([histories[index] for index in indices]),
+                "charts": charts,
+                "sweep": slices(indices, runs, results, keys),
+            }
+        )
+    drawn = {metric for env in environments for metric in env["charts"]}
+    group_of = {index: number for number, one in enumerate(groups) for index in one["runs"]}
     content = {
         "command": command,
-        "faults": [text(fault) for fault in faults] + left_out,
+        "faults": faults,
         "metrics": {name: _metric(name, histories) for name in METRICS},
-        "learning": [name for name in LEARNING if any(name in env["charts"] for env in environments)],
-        "health": [name for name in HEALTH if any(name in env["charts"] for env in environments)],
+        "learning": [name for name in LEARNING if name in drawn],
+        "health": [name for name in HEALTH if name in drawn],
         "rules": [
             {"name": one.name, "metric": one.metric, "text": one.text, "limit": one.limit} for one in RULES
         ],
@@ -102,8 +106,8 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         ],
         "settings": list(_settings(runs)),
         "provenance": compared([facts(one) for one in manifests]),
-    }  # fmt: skip
-    return Report(content, blocks, embedded, content["faults"])
+    }
+    return Report(content, blocks, embedded, faults)
 
 
 def _read(selection: Selection) -> tuple[list[Run], list[History], list[str]]:
@@ -174,7 +178,9 @@ def _metric(name: str, histories: Sequence[History]) -> dict[str, Any]:
 def _extent(histories: Sequence[History]) -> dict[str, list[float | None]]:
     """From 0 to the last position on each axis that has one."""
     ends = {axis: [one.axis(axis)[np.isfinite(one.axis(axis))] for one in histories] for axis in AXES}
-    last = {axis: max((part.max() for part in parts if len(part)), default=0.0) for axis, parts in ends.items()}
+    last = {
+        axis: max((part.max() for part in parts if len(part)), default=0.0) for axis, parts in ends.items()
+    }
     return {axis: [0, number(float(end))] for axis, end in last.items() if end > 0}
 
 

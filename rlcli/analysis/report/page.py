@@ -1,7 +1,7 @@
-"""The page of a report: one HTML file with style, scripts, data and the charts' library inside.
+r"""The page of a report: one HTML file with style, scripts, data and the charts' library inside.
 
 Nothing from a run directory is markup or code in it. Data are JSON blocks in which every `<` is written
-`\\u003c`; scripts set text only as text; and a Content-Security-Policy admits the page's own scripts by their
+`\u003c`; scripts set text only as text; and a Content-Security-Policy admits the page's own scripts by their
 hashes, no evaluation of strings, and no connection at all.
 """
 
@@ -48,12 +48,16 @@ def check_target(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder.", hint=f"Name a file: --out {path / 'report.html'}")
     if not path.parent.is_dir():
-        raise UserError(f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another.")
+        raise UserError(
+            f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another."
+        )
     if not path.exists():
         return
     with path.open("rb") as file:
         if file.read(len(MARK)) != MARK:
-            raise UserError(f"{path} exists and is no report: it is not replaced.", hint="Choose another --out.")
+            raise UserError(
+                f"{path} exists and is no report: it is not replaced.", hint="Choose another --out."
+            )
 
 
 def write(report: Report, path: Path) -> int:
@@ -138,7 +142,11 @@ def _title(report: Report) -> str:
 
 def _summary(report: Report) -> str:
     runs, groups = len(report.content["runs"]), len(report.content["groups"])
-    parts = (_plural(runs, "run"), _plural(groups, "group"), _plural(len(report.content["environments"]), "environment"))
+    parts = (
+        _plural(runs, "run"),
+        _plural(groups, "group"),
+        _plural(len(report.content["environments"]), "environment"),
+    )
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""Where the runs of a report come from: code, packages, machine, kernel; and the commands that repeat them."""
+"""Provenance of the runs of a report: code, packages, machine, kernel; and the commands that repeat them."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def facts(content: Mapping[str, Any]) -> dict[str, str]:
     if not content:
         return {}
     code, own = content["code"], content["own_code"]
-    exact = "yes" if content["exact_resume"] else f"no: {content.get('inexact_reason') or 'no reason recorded'}"
+    inexact = content.get("inexact_reason") or "no reason recorded"
+    modules = [one.get("module", one) if isinstance(one, dict) else one for one in own]
     found: dict[str, Any] = {
         "commit": code.get("commit") or "not recorded",
-        "uncommitted changes": {True: "yes", False: "no"}.get(code.get("dirty"), "not recorded"),
-        "own code": ", ".join(str(one.get("module", one)) if isinstance(one, dict) else str(one) for one in own)
-        or "none",
+        "uncommitted changes": {"True": "yes", "False": "no"}.get(str(code.get("dirty")), "not recorded"),
+        "own code": ", ".join(map(str, modules)) or "none",
         "kernel": content["kernel"],
         "kernel version": content["kernel_version"],
         "threads": content["threads"],
         "determinism": content["determinism"],
         "tolerance because": content.get("tolerance_reason"),
-        "resumes exactly": exact,
+        "resumes exactly": "yes" if content["exact_resume"] else f"no: {inexact}",
         "backend": content["backend"],
         "environment stepped by": content["env_backend"],
         **content["machine"],
@@ -92,7 +92,7 @@ def commands(run: Run, content: Mapping[str, Any]) -> list[dict[str, str | None]
             command = f"git checkout {commit} && {command}"
         changed = content["code"].get("dirty")
         note = " (without the uncommitted changes of its code)" if changed else ""
-        listed.append({"text": f"Without the run directory, in a clone of the code{note}", "command": command})
+        listed.append({"text": f"Without the run directory, in a clone of rlcli{note}", "command": command})
     return listed
 
 

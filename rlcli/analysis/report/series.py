@@ -17,6 +17,7 @@ from rlcli.analysis.report.alerts import RULES, Alert
 from rlcli.analysis.selection import Run
 
 Scale = Literal["share", "log", "linear", "symlog"] | None
+Numbers = list[float | int | None]
 
 LEARNING = ("eval/return_mean", "train/return_100")
 HEALTH = (
@@ -95,7 +96,7 @@ def chart(
     return {"curves": curves, "runs": lines, "alerts": marks}
 
 
-def _line(history: History, metric: str, buckets: int) -> dict[str, list[float]] | None:
+def _line(history: History, metric: str, buckets: int) -> dict[str, Numbers] | None:
     """A run's line on all axes at the same updates; None where it has no value."""
     values = history.columns.get(metric)
     if values is None:
@@ -105,7 +106,8 @@ def _line(history: History, metric: str, buckets: int) -> dict[str, list[float]]
         return None
     chosen, y = thinned(places.astype(np.float64), values[places], buckets)
     kept = chosen.astype(np.intp)
-    return {axis: numbers(history.axis(axis)[kept]) for axis in AXES} | {"y": numbers(y)}
+    found: dict[str, Numbers] = {axis: numbers(history.axis(axis)[kept]) for axis in AXES}
+    return found | {"y": numbers(y)}
 
 
 def _curves(histories: Sequence[History], metric: str) -> dict[str, dict[str, Any]]:
@@ -122,7 +124,7 @@ def _curves(histories: Sequence[History], metric: str) -> dict[str, dict[str, An
     }  # fmt: skip
 
 
-def _range(histories: Sequence[History], metric: str, axis: Axis, curve: Curve) -> dict[str, list[float]]:
+def _range(histories: Sequence[History], metric: str, axis: Axis, curve: Curve) -> dict[str, Numbers]:
     """Lowest and highest value of any run around each position, so that no peak between two is hidden."""
     edges = (curve.x[1:] + curve.x[:-1]) / 2
     lowest, highest = curve.low.copy(), curve.high.copy()
@@ -142,7 +144,7 @@ def _mark(alert: Alert) -> dict[str, Any]:
             "seconds": numbers(alert.seconds[kept]), "y": numbers(y)}  # fmt: skip
 
 
-def shared_domain(metric: str, scale: Scale, histories: Sequence[History]) -> list[float | int | None] | None:
+def shared_domain(metric: str, scale: Scale, histories: Sequence[History]) -> Numbers | None:
     """Ends of the axis of a metric, equal in all charts of a report; None where each has its own."""
     if scale is None:
         return None
@@ -162,7 +164,7 @@ def shared_domain(metric: str, scale: Scale, histories: Sequence[History]) -> li
     return [number(low - margin), number(high + margin)]
 
 
-def numbers(values: Array) -> list[float | int | None]:
+def numbers(values: Array) -> Numbers:
     """Numbers as short as four significant digits allow; whole ones below 10^12 in full, NaN as None."""
     return [number(value) for value in values.tolist()]
 
@@ -176,7 +178,7 @@ def number(value: float) -> float | int | None:
     return float(f"{value:.4g}")
 
 
-def figures(run: Run, history: History) -> dict[str, float | None]:
+def figures(history: History) -> dict[str, float | None]:
     """A run's figures for tables: last and best return, and the median of each health metric over updates."""
     found: dict[str, float | None] = {name: history.last(name) for name in LEARNING}
     _, evaluations = history.points("eval/return_mean", "updates")

@@ -41,7 +41,11 @@ def slices(
         "measure": measure,
         "left_out": max(len(ranked) - MOST, 0),
         "settings": [
-            {"key": text(key), "share": round(shares.get(key, 0.0), 3), **_slice(columns[key], outcomes, shown)}
+            {
+                "key": text(key),
+                "share": round(shares.get(key, 0.0), 3),
+                **_slice(columns[key], outcomes, shown),
+            }
             for key in ranked[:MOST]
         ],
     }

@@ -225,14 +225,18 @@ videos();
 differences();
 provenance();
 
-// Charts are drawn as they come into view, once the library is there.
+// Charts are drawn one after the other as they come into view, once the library is there.
+let turn = Promise.resolve();
+function drawInTurn(chart) {
+  turn = turn.then(() => (chart.seen ? chart.draw() : null)).then(() => new Promise((done) => { setTimeout(done, 0); }));
+}
 const all = () => Promise.all([...drawn.values()].map((chart) => chart.draw()));
 window.startCharts = () => {
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       const chart = drawn.get(target);
       chart.seen = isIntersecting;
-      if (isIntersecting) chart.draw();
+      if (isIntersecting) drawInTurn(chart);
     }
   }, { rootMargin: "200px" });
   for (const figure of drawn.keys()) watcher.observe(figure);
