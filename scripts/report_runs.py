@@ -22,11 +22,11 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 def made_run(
-    folder: Path, overrides: Sequence[str], rows: Iterable[Mapping[str, Any] | str], **manifest: Any
+    folder: Path, settings: Sequence[str], rows: Iterable[Mapping[str, Any] | str], **manifest: Any
 ) -> Path:
     """Writes a run directory; `rows` are those of metrics.jsonl, text is written as it is."""
     folder.mkdir(parents=True)
-    config = compose(list(overrides)).config
+    config = compose(list(settings)).config
     (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
     (folder / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -34,7 +34,7 @@ def made_run(
         "version": VERSION, "config_version": 1, "id": f"{random.Random(str(folder)).getrandbits(32):08x}",
         "name": folder.name, "status": "finished", "algo": config.algo.name, "env": config.env.id,
         "backend": config.backend, "seed": config.seed, "command": ["rlcli", "train"], "folder": "/",
-        "overrides": list(overrides), "tags": [], "notes": "", "started": "2026-11-30T09:00:00+00:00",
+        "overrides": list(settings), "tags": [], "notes": "", "started": "2026-11-30T09:00:00+00:00",
         "finished": "2026-11-30T09:05:00+00:00", "total_steps": config.total_steps,
         "env_steps": len(lines) * config.batch_size, "updates": len(lines), "eval_return_mean": None,
         "best_return_mean": None, "exit_code": 0, "message": None, "sweep": None, "cohort": [folder.name],

@@ -14,6 +14,7 @@ import html
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def as_data(value: Mapping[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+@cache
 def library() -> str:
     """The source of the charts' library."""
     import vl_convert

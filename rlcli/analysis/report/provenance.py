@@ -38,7 +38,7 @@ def facts(content: Mapping[str, Any]) -> dict[str, str]:
     modules = [one.get("module", one) if isinstance(one, dict) else one for one in own]
     found: dict[str, Any] = {
         "commit": code.get("commit") or "not recorded",
-        "uncommitted changes": {"True": "yes", "False": "no"}.get(str(code.get("dirty")), "not recorded"),
+        "uncommitted changes": {True: "yes", False: "no"}.get(code.get("dirty"), "not recorded"),
         "own code": ", ".join(map(str, modules)) or "none",
         "kernel": content["kernel"],
         "kernel version": content["kernel_version"],

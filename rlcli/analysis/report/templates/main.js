@@ -181,8 +181,7 @@ function provenance() {
 }
 
 function videos() {
-  const found = [...document.querySelectorAll("script[type='text/plain'].video")];
-  if (!found.length) return;
+  if (!content.videos.length) return;
   section("videos", "Videos", el("div", { class: "clips" }, content.videos.map((about, place) => {
     const run = content.runs[about.run];
     const video = el("video", { controls: true, preload: "none", playsinline: true, "aria-label": `Video ${about.name} of ${run.name}` });
