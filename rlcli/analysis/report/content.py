@@ -33,7 +33,7 @@ from rlcli.analysis.statistics import bands, iqm
 from rlcli.catalog import METRICS as CATALOG
 from rlcli.config.schema import KEYS
 from rlcli.config.values import display
-from rlcli.errors import StorageError
+from rlcli.errors import StorageError, UserError
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,9 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         selection: its runs.
         command: the command that makes the report; None where it cannot be copied safely.
         largest_videos: bytes of videos that are embedded at most.
+
+    Raises:
+        UserError: the rows of no run can be read.
     """
     runs, histories, faults = _read(selection)
     found = [alerts(history) for history in histories]
@@ -126,6 +129,8 @@ def _read(selection: Selection) -> tuple[list[Run], list[History], list[str]]:
             faults.append(f"{run.dir} has no rows yet.")
         runs.append(run)
         histories.append(history)
+    if not runs:
+        raise UserError(*faults, hint="See which runs there are: rlcli runs")
     return runs, histories, faults
 
 

@@ -49,7 +49,8 @@ BUDGET = 600_000
 """Numbers in the lines of all runs together, which bounds the size of a page with very many runs."""
 BUCKETS = (8, 60)
 """Fewest and most stretches of a run's line, of up to four points each."""
-ALERT_BUCKETS = 4
+ALERT_BUCKETS = 2
+"""Stretches of the marks of one alert."""
 
 
 def read_columns(run: Run) -> History:

@@ -107,7 +107,7 @@ def drawn(shown: Any, selector: str = "#env-0 figure") -> Any:
 
 
 def ticks(figure: Any) -> list[str]:
-    return figure.locator(".role-axis-label text").all_inner_texts()
+    return sorted(figure.locator(".role-axis-label text").all_text_contents())
 
 
 def until(condition: Callable[[], bool], shown: Any) -> None:
@@ -215,7 +215,7 @@ def test_lines_axis_and_groups_are_chosen(opened: Callable[..., Any]) -> None:
     shown.get_by_role("button", name="algo=a2c").first.click()
     until(lambda: lines() == 3, shown)
     shown.get_by_label("time").first.check()
-    until(lambda: "seconds" in figure.locator("svg").inner_text(), shown)
+    until(lambda: "seconds" in figure.locator("svg").text_content(), shown)
     assert shown.get_by_role("button", name="algo=a2c").first.get_attribute("aria-pressed") == "false"
 
 

@@ -22,8 +22,9 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
+    "report": ("report", "{run}"),
 }
-READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
+READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce", "report"}
 BUILDS = {"eval", "reproduce", "resume"}
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
 REFUSED = (2, 4)
@@ -44,12 +45,12 @@ def sign(run: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every plain file below a folder, but for runs/, where new runs go."""
+    """Every plain file below a folder, but for runs/, where new runs go, and a report."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink() and path.relative_to(folder).parts[0] != "runs"
-        and "__pycache__" not in path.parts and path.stat().st_size < 2**22
+        and "__pycache__" not in path.parts and path != folder / "report.html" and path.stat().st_size < 2**22
     }  # fmt: skip
 
 

@@ -44,7 +44,7 @@ function makeTable({ caption, columns, rows, filters = null, detail = null, firs
     });
     if (!detail) return [el("tr", {}, cells)];
     const isOpen = opened.has(row);
-    cells.push(el("td", {}, el("button", { type: "button", "aria-expanded": String(isOpen), on: { click: (event) => {
+    cells.splice(1, 0, el("td", {}, el("button", { type: "button", "aria-expanded": String(isOpen), on: { click: (event) => {
       if (isOpen) opened.delete(row); else opened.add(row);
       const at = [...body.querySelectorAll("button[aria-expanded]")].indexOf(event.currentTarget);
       refresh();
@@ -65,7 +65,8 @@ function makeTable({ caption, columns, rows, filters = null, detail = null, firs
     controls.append(count);
   }
   refresh();
-  const head = el("tr", {}, heads, detail ? el("th", { scope: "col" }, el("span", { class: "hidden" }, "Details")) : null);
+  const head = el("tr", {}, heads);
+  if (detail) heads[0].after(el("th", { scope: "col" }, el("span", { class: "hidden" }, "Details")));
   return el("div", {}, filters ? controls : null, el("div", { class: tall ? "scroll tall" : "scroll", tabindex: 0, role: "region", "aria-label": caption },
     el("table", {}, el("caption", {}, el("span", {}, caption)), el("thead", {}, head), body)));
 }
