@@ -22,7 +22,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
-    "report": ("report", "{run}"),
+    "report": ("report", "{run}", "-q"),
 }
 READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce", "report"}
 BUILDS = {"eval", "reproduce", "resume"}
