@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture plots theory docs clean
+.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture plots screenshots report-picture report-speed theory docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -155,6 +155,15 @@ theory: $(DEV) $(KERNELS) ## claims of the literature on trial: docs/theory.md a
 
 plots: $(DEV) $(KERNELS) ## train runs and plot them for docs/plots.md: docs/images; minutes
 	$(QUIET) $(BIN)/python scripts/plots.py
+
+screenshots: $(DEV) $(KERNELS) ## a report of real runs in a browser, four pictures in screenshots/ to look at
+	$(QUIET) $(BIN)/python scripts/screenshots.py $(ARGS)
+
+report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/pictures/report.png
+	$(QUIET) $(BIN)/python scripts/screenshots.py --picture $(ARGS)
+
+report-speed: $(DEV) ## size, time to make and time to paint of a report on 200 runs of 2,000 updates
+	$(QUIET) $(BIN)/python scripts/report_speed.py $(ARGS)
 
 docs: $(DEV) ## regenerate the reference pages of docs/
 	$(BIN)/python scripts/generate_docs.py

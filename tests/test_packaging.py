@@ -22,8 +22,11 @@ from packaging.utils import canonicalize_name
 from rlcli.kernels import build as kernels
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = ROOT / "rlcli" / "analysis" / "compare" / "published"
-TEMPLATES = ROOT / "rlcli" / "extend" / "templates"
+PACKAGE_DATA = [
+    path
+    for folder in ("extend/templates", "analysis/report/templates", "analysis/compare/published")
+    for path in (ROOT / "rlcli" / folder).iterdir()
+]
 LIBRARY = "rlcli/kernels/kernels.so"
 PREBUILT = {kernels.PREBUILT: str(kernels.LIBRARY)} if kernels.is_current() else {}
 """The library of this checkout, so that nothing is compiled here."""
@@ -117,7 +120,7 @@ def test_sdist_holds_the_sources(built: Path) -> None:
         names = {"/".join(Path(name).parts[1:]) for name in archive.getnames()}
     assert {"README.md", "LICENSE", "constraints.txt", "pyproject.toml", "conf/train.yaml"} <= names
     assert {"buildtools/backend.py", "buildtools/editable_guard.py"} <= names
-    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir(), *PUBLISHED.iterdir()]
+    data = [*kernels.SOURCE.iterdir(), *PACKAGE_DATA]
     assert {path.relative_to(ROOT).as_posix() for path in data} <= names
     assert LIBRARY not in names
     assert not any(name.startswith("tests/") for name in names)
@@ -129,7 +132,7 @@ def test_wheel_holds_every_module_and_config(built: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rlcli").rglob("*.py")}
     configs = {f"rlcli/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "conf").rglob("*.yaml")}
-    data = [*kernels.SOURCE.iterdir(), *TEMPLATES.iterdir(), *PUBLISHED.iterdir()]
+    data = [*kernels.SOURCE.iterdir(), *PACKAGE_DATA]
     sources = {path.relative_to(ROOT).as_posix() for path in data}
     library = {LIBRARY} if PREBUILT else set()
     assert configs

@@ -31,7 +31,9 @@ class Curve:
     """Runs that are there. It falls towards the end where runs have different lengths."""
 
 
-def curve(histories: Sequence[History], metric: str, axis: Axis, points: int = POINTS) -> Curve | None:
+def curve(
+    histories: Sequence[History], metric: str, axis: Axis, points: int = POINTS, resamples: int = RESAMPLES
+) -> Curve | None:
     """The curve of a metric over runs; None where none has it.
 
     Between two values of a run, the line that connects them counts; beyond its first and last, the run does
@@ -49,13 +51,13 @@ def curve(histories: Sequence[History], metric: str, axis: Axis, points: int = P
     for pattern in np.unique(patterns, axis=1).T:
         same = (patterns == pattern[:, None]).all(axis=0)
         # Positions are taken block by block: the resamples of all at once may be larger than memory.
-        block = max(1, ELEMENTS // (RESAMPLES * int(pattern.sum())))
+        block = max(1, ELEMENTS // (resamples * int(pattern.sum())))
         places = np.flatnonzero(same)
         for start in range(0, len(places), block):
             chosen = places[start : start + block]
             present = values[np.ix_(pattern, chosen)]
             centre[chosen] = iqm(present)
-            low[chosen], high[chosen] = bands(present)
+            low[chosen], high[chosen] = bands(present, resamples)
     return Curve(grid, centre, low, high, count.astype(np.float64))
 
 

@@ -22,6 +22,7 @@ from rlcli.cli.ope import ope
 from rlcli.cli.options import Quiet
 from rlcli.cli.output import emit, result
 from rlcli.cli.plot import plot
+from rlcli.cli.report import report
 from rlcli.cli.reproduce import reproduce
 from rlcli.cli.resume import resume
 from rlcli.cli.rollouts import rollouts
@@ -66,6 +67,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "diff": diff,
     "rollouts": rollouts,
     "ope": ope,
+    "report": report,
     "list": list_,
     "explain": explain,
     "theory": theory,

@@ -31,6 +31,7 @@ ADDS: Mapping[str, str] = {
     "submitit": "hydra/launcher=submitit, for Slurm",
     "ray": "hydra/launcher=ray",
     "plots": "figures",
+    "report": "rlcli report",
 }
 """What each extra is for."""
 

@@ -27,10 +27,11 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
+    "report": ("report", "{run}", "-q"),
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json",
+    "compare --json", "report",
 }  # fmt: skip
 BUILDS = {"eval", "reproduce", "resume"}
 READS_ROWS = {"compare", "compare --json"}
@@ -54,12 +55,12 @@ def sign(run: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every plain file below a folder, but for runs/, where new runs go."""
+    """Every plain file below a folder, but for runs/, where new runs go, and a report."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink() and path.relative_to(folder).parts[0] != "runs"
-        and "__pycache__" not in path.parts and path.stat().st_size < 2**22
+        and "__pycache__" not in path.parts and path != folder / "report.html" and path.stat().st_size < 2**22
     }  # fmt: skip
 
 
