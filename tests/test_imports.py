@@ -24,10 +24,10 @@ LAYERS = (
     ("extend",),
     ("collect",),
     ("learner",),
-    ("backends", "loggers"),
+    ("backends", "loggers", "standalone"),
     ("store",),
     ("runs",),
-    ("sweeps", "analysis"),
+    ("sweeps", "analysis", "export"),
     ("cli",),
     ("__init__", "__main__"),
 )
