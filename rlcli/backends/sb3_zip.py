@@ -222,26 +222,27 @@ def _heads(parts: dict[str, Tensor], *, turned: bool) -> dict[str, Tensor]:
 def _of_pixels(network: ModuleNetwork, parameters: Tensor, shared: bool) -> dict[str, Tensor]:
     """By SB3's names: convolutions and first hidden layer are its features extractor."""
     parts = network.named(parameters.unsqueeze(0))[0]
-    trunks = {"trunk": "pi"} if shared else {"trunk": "pi", "critic.0": "vf"}
-    found = {}
-    for prefix, name in trunks.items():
-        extractors = ["features_extractor"] if shared else [f"{name}_features_extractor"]
-        extractors += ["features_extractor"] if name == "pi" and not shared else []
-        for key, value in parts.items():
-            if not key.startswith(f"{prefix}."):
-                continue
-            group, _, layer, leaf = key.removeprefix(f"{prefix}.").split(".")
-            depth = int(layer)
-            if group == "images":
-                found |= {f"{one}.cnn.{layer}.{leaf}": value for one in extractors}
-            elif depth == 0:
-                found |= {f"{one}.linear.0.{leaf}": value for one in extractors}
-            else:
-                nets = ("policy_net", "value_net") if shared else ({"pi": "policy_net", "vf": "value_net"}[name],)
-                found |= {f"mlp_extractor.{net}.{depth - 2}.{leaf}": value for net in nets}
+    found = _of_trunk(parts, "trunk", "", ("policy_net", "value_net") if shared else ("policy_net",))
     if not shared:
+        found |= _of_trunk(parts, "critic.0", "vf_", ("value_net",))
         parts |= {f"value.{leaf}": parts[f"critic.1.{leaf}"] for leaf in ("weight", "bias")}
     return found | _heads(parts, turned=False)
+
+
+def _of_trunk(parts: dict[str, Tensor], trunk: str, prefix: str, nets: tuple[str, ...]) -> dict[str, Tensor]:
+    """One trunk of ours as an extractor of SB3's, and the layers behind it as those of its `nets`."""
+    found = {}
+    for key, value in parts.items():
+        if not key.startswith(f"{trunk}."):
+            continue
+        group, _, layer, leaf = key.removeprefix(f"{trunk}.").split(".")
+        if group == "images":
+            found[f"{prefix}features_extractor.cnn.{layer}.{leaf}"] = value
+        elif layer == "0":
+            found[f"{prefix}features_extractor.linear.0.{leaf}"] = value
+        else:
+            found |= {f"mlp_extractor.{net}.{int(layer) - 2}.{leaf}": value for net in nets}
+    return found
 
 
 def _statistics(config: RunConfig, policy: Policy, env: Env) -> VecNormalize | None:
@@ -258,5 +259,3 @@ def _statistics(config: RunConfig, policy: Policy, env: Env) -> VecNormalize | N
     found.obs_rms.var = moments.variance[0].reshape(shape).numpy().copy()
     found.obs_rms.count = float(moments.seen[0])
     return found
-
-

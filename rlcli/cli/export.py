@@ -25,16 +25,23 @@ class FormatName(StrEnum):
 
 def export(
     run: Run,
-    format: Annotated[FormatName, typer.Option("--format", "-f", help="Format of the policy.")] = FormatName.torch,
+    format: Annotated[
+        FormatName, typer.Option("--format", "-f", help="Format of the policy.")
+    ] = FormatName.torch,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="PATH", help="New folder to write; default: exports/FORMAT-UPDATE of the run."
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="New folder to write; default: exports/FORMAT-UPDATE of the run.",
         ),
     ] = None,
     at: Annotated[
         str,
-        typer.Option("--at", metavar="last|best|N", help="Checkpoint to export; N is the number of an update."),
+        typer.Option(
+            "--at", metavar="last|best|N", help="Checkpoint to export; N is the number of an update."
+        ),
     ] = "last",
     imports: Imports = None,
     as_json: AsJson = False,
@@ -57,7 +64,9 @@ def export(
 
     from rlcli.export.run import export_run
 
-    done = export_run(named_run(run, quiet=as_json), format.value, out=out, which=which, imports=imports or ())
+    done = export_run(
+        named_run(run, quiet=as_json), format.value, out=out, which=which, imports=imports or ()
+    )
     if as_json:
         emit(
             {

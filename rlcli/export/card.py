@@ -104,7 +104,10 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "commit of rlcli", commit + (" with uncommitted changes" if about["code"].get("dirty") else "")
     versions = about["packages"]
     yield "packages", ", ".join(f"{name} {versions[name]}" for name in VERSIONS if name in versions)
-    yield "machine", ", ".join(str(about["machine"][name]) for name in ("platform", "cpu") if about["machine"].get(name))
+    yield (
+        "machine",
+        ", ".join(str(about["machine"][name]) for name in ("platform", "cpu") if about["machine"].get(name)),
+    )
     yield "Python", str(about["machine"].get("python", "unknown"))
     yield "repeats", "to the last bit" if about["determinism"] == "bitwise" else "within a tolerance"
     if about["parent"]:

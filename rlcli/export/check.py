@@ -64,7 +64,10 @@ def check(trained: Trained, module: PolicyModule, act: Act) -> Agreement:
     """
     given = drawn(trained.spec.observation, module, OBSERVATIONS)
     wanted = reference(trained, module, given)
-    pieces = [act({name: part[place : place + 1] for name, part in given.tensors.items()}) for place in range(SINGLE)]
+    pieces = [
+        act({name: part[place : place + 1] for name, part in given.tensors.items()})
+        for place in range(SINGLE)
+    ]
     pieces.append(act({name: part[SINGLE:] for name, part in given.tensors.items()}))
     found = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     return compared(found, wanted, trained)
@@ -132,7 +135,10 @@ def reference(trained: Trained, module: PolicyModule, given: Drawn) -> dict[str,
         base = family.base if isinstance(family, SquashedFamily) else family
         distribution = base.distribution(output, free)
         if isinstance(distribution, Gaussian):
-            found |= {name: part[0].numpy() for name, part in zip(("mean", "log_std"), distribution.moments(), strict=True)}
+            found |= {
+                name: part[0].numpy()
+                for name, part in zip(("mean", "log_std"), distribution.moments(), strict=True)
+            }
         else:
             found["logits"] = output[0].numpy()
         found["value"] = heads.value[0].numpy()

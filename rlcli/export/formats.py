@@ -45,7 +45,9 @@ FORMATS = {
 
 def refuse(name: str, reason: str, config: RunConfig, spec: EnvSpec) -> UserError:
     """The refusal of a policy by a format, with the formats that take it."""
-    able = [other.name for other in FORMATS.values() if other.name != name and not other.obstacle(config, spec)]
+    able = [
+        other.name for other in FORMATS.values() if other.name != name and not other.obstacle(config, spec)
+    ]
     return UserError(
         f"--format {name} cannot express this policy of {spec.id}: {reason}.",
         hint=f"Formats that can: {', '.join(able)}.",

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rlcli.text import shortened, visible
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#!|~:@$]|(?<=www)\.)", re.IGNORECASE)
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 LONGEST = 2_000
 """Maximum characters shown of one text."""

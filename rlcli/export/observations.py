@@ -42,9 +42,7 @@ def drawn(observation: ObservationSpec, module: PolicyModule, count: int, seed: 
     draws = np.random.default_rng(seed)
     values = [_member(leaf, count, draws) for leaf in observation.leaves]
     _unwhitened(observation, module, values)
-    tensors = {
-        one.name: _cast(part, one) for one, part in zip(module.inputs, values, strict=False)
-    }
+    tensors = {one.name: _cast(part, one) for one, part in zip(module.inputs, values, strict=False)}
     parts = list(tensors.values())
     mask = None
     if observation.mask is not None:
@@ -69,7 +67,9 @@ def _member(leaf: Member, count: int, draws: np.random.Generator) -> Array:
     if leaf.sizes is not None:
         shape = (count, *leaf.shape)
         sizes = np.array(leaf.sizes).reshape(leaf.shape)
-        return np.floor(draws.random(shape) * sizes).astype(np.int64) + np.array(leaf.start).reshape(leaf.shape)
+        return np.floor(draws.random(shape) * sizes).astype(np.int64) + np.array(leaf.start).reshape(
+            leaf.shape
+        )
     shape = (count, *leaf.shape)
     if leaf.kind == "multibinary" or leaf.declared.kind == "b":
         return draws.integers(0, 2, shape)

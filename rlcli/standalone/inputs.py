@@ -151,7 +151,7 @@ class Encoding(nn.Module):
         images, columns = [], []
         for member, values, image in zip(self.members, members, self._is_image, strict=True):
             (images if image else columns).append(member(values))
-        features = torch.cat(columns, -1) if columns else members[0].new_zeros(len(members[0]), 0).float()
+        features = torch.cat(columns, -1) if columns else images[0].flatten(1)[:, :0]
         return Encoded(images, features.float() if self.whitening is None else self.whitening(features))
 
 

@@ -17,7 +17,7 @@ from rlcli.nets.convolution import WHITE
 from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.module import FREE, ModuleNetwork
 from rlcli.nets.network import Network
-from rlcli.nets.pixels import Image, PixelEncoder
+from rlcli.nets.pixels import PixelEncoder
 from rlcli.nets.recurrent.modules import Recurrent
 from rlcli.nets.recurrent.perceptron import MODULES
 from rlcli.nets.stacked.layout import Layout
@@ -44,9 +44,10 @@ class Flat(nn.Module):
 class Pixels(nn.Module):
     """Convolutions and hidden layers for each image, and what joins them with features."""
 
-    def __init__(self, trunk: PixelTrunk, images: tuple[Image, ...]) -> None:
+    def __init__(self, trunk: PixelTrunk, encoder: PixelEncoder) -> None:
         super().__init__()
-        self._last = [bool(image.channels_last) for image in images]
+        self._last = [bool(image.channels_last) for image in encoder.images]
+        self._beside = encoder.width > 0
         self.images = nn.ModuleList(_over_floats(layers) for layers in trunk.images)
         self.hidden, self.joint = trunk.hidden, trunk.joint
 
@@ -57,7 +58,8 @@ class Pixels(nn.Module):
         for image, channels_last, layers, dense in parts:
             planes = image.permute(0, 3, 1, 2) if channels_last else image
             found.append(dense(layers(planes.float() / WHITE).flatten(1)))
-        joint: Tensor = self.joint(torch.cat((*found, encoded.features), -1))
+        beside = [encoded.features] if self._beside else []
+        joint: Tensor = self.joint(torch.cat([*found, *beside], -1))
         return joint
 
 
@@ -67,9 +69,7 @@ def _over_floats(layers: nn.Module) -> nn.Module:
     assert isinstance(found, nn.Sequential)
     first = found[0]
     assert isinstance(first, nn.Conv2d)
-    plain = nn.Conv2d(
-        first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding
-    )  # type: ignore[arg-type]
+    plain = nn.Conv2d(first.in_channels, first.out_channels, first.kernel_size, first.stride, first.padding)  # type: ignore[arg-type]
     plain.load_state_dict(first.state_dict())
     found[0] = plain
     return found
@@ -78,7 +78,9 @@ def _over_floats(layers: nn.Module) -> nn.Module:
 class FeedForward(nn.Module):
     """A policy and a value function without memory, on one trunk or one each."""
 
-    def __init__(self, trunk: nn.Module, critic: nn.Module | None, policy: nn.Module, value: nn.Module) -> None:
+    def __init__(
+        self, trunk: nn.Module, critic: nn.Module | None, policy: nn.Module, value: nn.Module
+    ) -> None:
         super().__init__()
         self.trunk, self.policy = trunk, policy
         self.critic: nn.Module | None = critic
@@ -122,7 +124,9 @@ class Cell(nn.Module):
 class WithMemory(nn.Module):
     """A policy and a value function with recurrent cells, one or one each."""
 
-    def __init__(self, cells: list[Cell], policy: nn.Module, value: nn.Module, units: int, state: int) -> None:
+    def __init__(
+        self, cells: list[Cell], policy: nn.Module, value: nn.Module, units: int, state: int
+    ) -> None:
         super().__init__()
         self.trunk = cells[0]
         self.critic: nn.Module | None = cells[1] if len(cells) > 1 else None
@@ -178,9 +182,9 @@ def _of_module(inner: ModuleNetwork, module: nn.Module) -> nn.Module:
         return Own(module, isinstance(encoder, PixelEncoder))
     if isinstance(module, PixelNetwork):
         assert isinstance(encoder, PixelEncoder)
-        critic = None if module.shared else Pixels(module.critic[0], encoder.images)
+        critic = None if module.shared else Pixels(module.critic[0], encoder)
         value = module.value if module.shared else module.critic[1]
-        return FeedForward(Pixels(module.trunk, encoder.images), critic, module.policy, value)
+        return FeedForward(Pixels(module.trunk, encoder), critic, module.policy, value)
     assert isinstance(module, Recurrent), type(module)
     return _recurrent(module, encoder)
 
@@ -215,7 +219,7 @@ def _recurrent(module: Recurrent, encoder: object) -> nn.Module:
         before = trunk.before
         if isinstance(before, PixelTrunk):
             assert isinstance(encoder, PixelEncoder)
-            first: nn.Module = Pixels(before, encoder.images)
+            first: nn.Module = Pixels(before, encoder)
         else:
             first = Flat(before)  # type: ignore[arg-type]
         return Cell(first, trunk.inputs, trunk.state, shape.cell, shape.units)  # type: ignore[arg-type]
@@ -225,5 +229,3 @@ def _recurrent(module: Recurrent, encoder: object) -> nn.Module:
     if not shape.shared:
         cells.append(cell(module.critic.trunk))
     return WithMemory(cells, module.policy, value, shape.units, shape.state)
-
-

@@ -57,7 +57,9 @@ class PolicyModule(nn.Module):
         """Outputs by name of inputs by name: arrays or tensors with B as their first axis."""
         missing = [one.name for one in self.inputs if one.name not in inputs]
         if missing or len(inputs) != len(self.inputs):
-            raise TypeError(f"inputs are {', '.join(one.name for one in self.inputs)}; got {', '.join(inputs)}")
+            raise TypeError(
+                f"inputs are {', '.join(one.name for one in self.inputs)}; got {', '.join(inputs)}"
+            )
         tensors = [torch.as_tensor(inputs[one.name]).to(one.dtype) for one in self.inputs]
         with torch.no_grad():
             return dict(zip(self.outputs, self(*tensors), strict=True))
