@@ -23,7 +23,7 @@ from rlcli.runs.policy import Trained, read_policy
 from rlcli.standalone.policy import PolicyModule, policy_module
 from rlcli.store.checkpoints import Which
 from rlcli.store.manifest import Manifest
-from rlcli.text import described
+from rlcli.text import shortened, visible
 
 FOLDER = "exports"
 """Folder of a run directory with its exports."""
@@ -99,15 +99,17 @@ def _written(
     }
     write, how = writers[form.name]
     example = drawn(trained.spec.observation, module, EXAMPLES)
+    about = metadata(run_dir, trained, module)
     try:
-        act = write(folder / form.file, module, example, metadata(run_dir, trained, module))
-    except (RlcliError, OSError):
+        agreement = check(trained, module, write(folder / form.file, module, example, about))
+    except (RlcliError, OSError, Disagreement):
         raise
     except Exception as error:
-        # Exporters fail in many ways of their own, mostly for an operation of the user's network.
-        reason = f"its network cannot be written so: {described(error)}"
-        raise refuse(form.name, reason.splitlines()[0].rstrip("."), trained.config, trained.spec) from error
-    return check(trained, module, act), how(module)
+        # Exporters fail in many ways of their own, for what the user's network does.
+        told = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        reason = f"its network cannot be traced: {visible(shortened(told[0]))}"
+        raise refuse(form.name, reason.rstrip("."), trained.config, trained.spec) from error
+    return agreement, how(module)
 
 
 def _sb3(folder: Path, trained: Trained, module: PolicyModule) -> tuple[Agreement, str]:
