@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from rlcli.export.check import Agreement, Disagreement, check
 from rlcli.export.formats import FORMATS, Format, refuse
 from rlcli.export.observations import drawn
 from rlcli.extras import extra_command
-from rlcli.plain import check_folder, is_there, make_folder, storage_error
+from rlcli.plain import is_there, make_folder, storage_error
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.standalone.policy import PolicyModule, policy_module
 from rlcli.store.checkpoints import Which
@@ -153,7 +153,7 @@ def metadata(run_dir: Path, trained: Trained, module: PolicyModule) -> dict[str,
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def _new_folder(run_dir: Path, out: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
     """A folder to write to, and the name that it gets at the end; nothing is left of one that fails."""
     parent = run_dir / FOLDER if out is None else out.absolute().parent
@@ -163,19 +163,24 @@ def _new_folder(run_dir: Path, out: Path | None, name: str) -> Iterator[tuple[Pa
             f"{final} exists already; an export writes a new folder.",
             hint="Remove it, or name another folder with --out.",
         )
-    made = not is_there(parent)
+    made = [folder for folder in (parent, *parent.parents) if not is_there(folder)]
     if out is None:
         make_folder(parent)
-    elif not parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {parent}.")
     folder = parent / f".{final.name}.{os.getpid()}.new"
     try:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         yield folder, final
         folder.rename(final)
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if made and out is None and check_folder(parent) and not any(parent.iterdir()):
-            parent.rmdir()
+        if not is_there(final):
+            _remove_empty(made)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, innermost first, that have nothing in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

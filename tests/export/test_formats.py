@@ -65,8 +65,8 @@ def test_what_cannot_be_exported_leaves_nothing(finished: Path, tmp_path: Path) 
         export_run(finished, "onx")
     with pytest.raises(UserError, match="no checkpoint 99"):
         export_run(finished, "torch", which=99)
-    with pytest.raises(UserError, match="there is no folder"):
-        export_run(finished, "torch", out=tmp_path / "no" / "folder")
+    with pytest.raises(UserError, match="no checkpoint 99"):
+        export_run(finished, "torch", out=tmp_path / "no" / "folder", which=99)
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="exists already"):
         export_run(finished, "torch", out=tmp_path / "there")

@@ -15,7 +15,7 @@ import pytest
 
 VERBS: dict[str, tuple[str, ...]] = {
     "eval": ("eval", "{run}", "--episodes", "1"),
-    "export": ("export", "{run}", "--format", "safetensors"),
+    "export": ("export", "{run}", "--format", "safetensors", "--out", "runs/exported"),
     "show": ("show", "{run}"),
     "resume": ("resume", "{run}"),
     "show --json": ("show", "{run}", "--json"),
