@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from rlcli.extend.register import register_algorithm, register_metric, register_network
     from rlcli.extend.settings import Setting
     from rlcli.extend.spaces import take_apart
-    from rlcli.runs.api import LoadedRun, evaluate, load
+    from rlcli.runs.api import evaluate, load
     from rlcli.runs.callback import STOP, StopTraining
+    from rlcli.runs.loaded import LoadedRun
     from rlcli.runs.result import Result
     from rlcli.sweeps.api import SweepResult, fork, sweep, train
 
@@ -29,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HOMES = {
-    "LoadedRun": "rlcli.runs.api",
+    "LoadedRun": "rlcli.runs.loaded",
     "Result": "rlcli.runs.result",
     "RlcliError": "rlcli.errors",
     "Setting": "rlcli.extend.settings",

@@ -24,10 +24,10 @@ LAYERS = (
     ("extend",),
     ("collect",),
     ("learner",),
-    ("backends", "loggers"),
+    ("backends", "loggers", "standalone"),
     ("store",),
     ("runs",),
-    ("sweeps",),
+    ("sweeps", "export"),
     ("analysis",),
     ("cli",),
     ("__init__", "__main__"),
@@ -52,6 +52,10 @@ ONLY_IN = {
     "ray": ("sweeps",),
     "scipy": ("analysis",),
     "matplotlib": ("analysis",),
+    "imageio_ffmpeg": ("runs",),
+    "onnx": ("export",),
+    "onnxruntime": ("export",),
+    "pandas": ("runs",),
 }
 """Libraries that one folder wraps for all the others."""
 

@@ -14,6 +14,7 @@ from rlcli.cli.diff import diff
 from rlcli.cli.doctor import doctor
 from rlcli.cli.eval import evaluate
 from rlcli.cli.explain import explain
+from rlcli.cli.export import export
 from rlcli.cli.flags import Verbs
 from rlcli.cli.fork import fork
 from rlcli.cli.list import list_
@@ -44,6 +45,7 @@ app = typer.Typer(
     "  rlcli train -m seed=0,1,2              three runs, trained together\n"
     "  rlcli resume last                      resume from the last checkpoint\n"
     "  rlcli eval last                        evaluate the latest run\n"
+    "  rlcli export last --format onnx        write the policy for use elsewhere\n"
     "  rlcli explain behaviour/ess            definition of a metric or a key\n"
     "  rlcli new algorithm my_objective       begin code of your own\n"
     "  rlcli doctor                           check the installation\n",
@@ -57,6 +59,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "resume": resume,
     "fork": fork,
     "eval": evaluate,
+    "export": export,
     "runs": runs,
     "show": show,
     "audit": audit,

@@ -139,7 +139,7 @@ def make(
         return ARRAY_ENVS[config.id](spec, num_runs, count, copy.deepcopy(config.kwargs))
     if is_atari(config):
         return _games(config, spec, num_runs, count, training)
-    create = functools.partial(make_wrapped, config.id, _bare(config), config.wrappers)
+    create = functools.partial(make_wrapped, config.id, unwrapped(config), config.wrappers)
     if spec.backend == "mujoco":
         made = create()
         try:
@@ -222,11 +222,11 @@ def _games(config: EnvConfig, spec: EnvSpec, num_runs: int, count: int, training
     if spec.backend == "ale":
         threads = config.atari.threads
         return AleVectorEnv(spec, settings, num_runs, count, threads=threads, training=training)
-    create = functools.partial(make_wrapped, config.id, _bare(config), config.wrappers)
+    create = functools.partial(make_wrapped, config.id, unwrapped(config), config.wrappers)
     return SingleGames(spec, settings, create, num_runs, count, training=training)
 
 
-def _bare(config: EnvConfig) -> Callable[[], Env]:
+def unwrapped(config: EnvConfig) -> Callable[[], Env]:
     """Makes one environment without wrappers; an Atari game with its preprocessing."""
     if not is_atari(config):
         return functools.partial(construct.create, config.id, config.kwargs)
@@ -298,7 +298,7 @@ def _check_array(config: EnvConfig) -> None:
 
 def _inspected(config: EnvConfig) -> EnvSpec:
     env_id, wrappers = config.id, config.wrappers
-    create = functools.partial(make_wrapped, env_id, _bare(config), wrappers)
+    create = functools.partial(make_wrapped, env_id, unwrapped(config), wrappers)
     checked = f"checking that {env_id} repeats its episodes"
     with interrupts_noticed(), surroundings_kept(), status_line(checked) as line:
         env = create()

@@ -92,7 +92,7 @@ class PixelNetwork(nn.Module):
         gains.apply(self.policy, gains.policy)
         value = nn.Linear(self.trunk.width, 1)
         gains.apply(value, gains.value)
-        self._shared = shared
+        self.shared = shared
         if shared:
             self.value = value
         else:
@@ -101,7 +101,7 @@ class PixelNetwork(nn.Module):
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs [B, D] and values [B] of rows [B, W]."""
         features = self.trunk.features(observations)
-        value = self.value(features) if self._shared else self.critic(observations)
+        value = self.value(features) if self.shared else self.critic(observations)
         return self.policy(features), value.squeeze(-1)
 
 

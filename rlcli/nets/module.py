@@ -113,7 +113,7 @@ class ModuleNetwork:
     ) -> Heads:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
-            return _of_part(self._stacked(self._named(parameters), inputs, memory), part)
+            return _of_part(self._stacked(self.named(parameters), inputs, memory), part)
 
     def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
         """Outputs of policy and value at inputs [R, B, ...], by the same calls."""
@@ -202,7 +202,7 @@ class ModuleNetwork:
         block = self.parts[part]
         return [name for name, end in zip(self._shapes, ends, strict=True) if block.start < end <= block.stop]
 
-    def _named(self, parameters: Tensor) -> list[dict[str, Tensor]]:
+    def named(self, parameters: Tensor) -> list[dict[str, Tensor]]:
         """Parameters [R, P], run by run and by name."""
         return [self._views(row) for row in parameters]
 
@@ -224,7 +224,7 @@ class Graph:
     ) -> None:
         self._part, self._runs = part, len(parameters)
         with torch.inference_mode(False), torch.enable_grad():
-            named, moving = network._named(parameters.clone()), network._of(part)
+            named, moving = network.named(parameters.clone()), network._of(part)
             self._moving = [own[name].requires_grad_() for own in named for name in moving]
             memory = None if memory is None else memory.map(torch.clone, torch.clone)
             self._heads = network._stacked(named, inputs.clone(), memory)

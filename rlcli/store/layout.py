@@ -18,7 +18,7 @@ GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
 REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json",
             "start.safetensors")  # fmt: skip
 """Files of a run that are replaced atomically."""
-FOLDERS = ("checkpoints", "wandb", "wandb/cache")
+FOLDERS = ("checkpoints", "exports", "videos", "wandb", "wandb/cache")
 SWEEP = ("sweep.json", "results.csv", "base.yaml", "study.log", "study.log.again", "launch", "lock")
 """Files of a sweep."""
 NEW = ".new"

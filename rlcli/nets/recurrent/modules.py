@@ -95,7 +95,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self._shape = shape
+        self.shape = shape
         self.trunk = Trunk(shape)
         self.policy = nn.Linear(shape.units, shape.outputs)
         if shape.shared:
@@ -105,8 +105,8 @@ class Recurrent(nn.Module):
 
     def forward(self, inputs: Tensor, state: Tensor, begins: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Outputs [B, D], values [B] and states after rows [B, K S]; `state` [N, K S] is the first."""
-        trunks, value = [self.trunk], self.value if self._shape.shared else self.critic.value
-        if not self._shape.shared:
+        trunks, value = [self.trunk], self.value if self.shape.shared else self.critic.value
+        if not self.shape.shared:
             trunks.append(self.critic.trunk)
         features, after = self._unrolled(trunks, inputs, state, sequences(state, begins))
         return self.policy(features[0]), value(features[-1]).squeeze(-1), after
@@ -119,7 +119,7 @@ class Recurrent(nn.Module):
         weight = torch.stack([trunk.state.weight for trunk in trunks])
         bias = torch.stack([trunk.state.bias for trunk in trunks])
         first = torch.stack(state.chunk(len(trunks), -1))
-        outputs, after = CELLS[self._shape.cell].unroll(driven, weight, bias, first, of)
+        outputs, after = CELLS[self.shape.cell].unroll(driven, weight, bias, first, of)
         features = tuple(one.flatten(0, 1) for one in outputs.unbind(1))
         return features, torch.cat(after.unbind(1), -1).flatten(0, 1)
 

@@ -28,7 +28,7 @@ class RecurrentNetwork(ModuleNetwork):
 
     def on_host(self, parameters: Tensor) -> OnHost | None:
         """See `Network`."""
-        named = self._named(parameters)
+        named = self.named(parameters)
         parts = {name: torch.stack([one[name] for one in named]).cpu().numpy() for name in named[0]}
         step = acting(self.shape, parts)
         return None if step is None else OnHost(step, parts[FREE])

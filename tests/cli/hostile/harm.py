@@ -15,6 +15,7 @@ import pytest
 
 VERBS: dict[str, tuple[str, ...]] = {
     "eval": ("eval", "{run}", "--episodes", "1"),
+    "export": ("export", "{run}", "--format", "safetensors", "--out", "runs/exported"),
     "show": ("show", "{run}"),
     "resume": ("resume", "{run}"),
     "show --json": ("show", "{run}", "--json"),
@@ -31,9 +32,9 @@ VERBS: dict[str, tuple[str, ...]] = {
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json", "report",
+    "compare --json", "report", "export",
 }  # fmt: skip
-BUILDS = {"eval", "reproduce", "resume"}
+BUILDS = {"eval", "export", "reproduce", "resume"}
 READS_ROWS = {"compare", "compare --json"}
 """Those that refuse a run without a single row."""
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
