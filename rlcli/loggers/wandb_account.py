@@ -10,7 +10,8 @@ import os
 from typing import NamedTuple
 
 from rlcli.config.schema import WandbConfig
-from rlcli.loggers.wandb import MODES, Mode, asked_mode, in_the_root_folder
+from rlcli.loggers.wandb import MODES, Mode, asked_mode
+from rlcli.loggers.wandb_process import in_the_root_folder
 from rlcli.text import message_of
 
 KEY_VARIABLES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
