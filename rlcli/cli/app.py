@@ -23,6 +23,7 @@ from rlcli.cli.resume import resume
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
+from rlcli.cli.sync import sync
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
 
@@ -51,6 +52,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "eval": evaluate,
     "runs": runs,
     "show": show,
+    "sync": sync,
     "reproduce": reproduce,
     "diff": diff,
     "list": list_,

@@ -30,7 +30,7 @@ from rlcli.loggers.wandb_history import (
     run_id,
     segments,
 )
-from rlcli.loggers.wandb_process import INIT_TIMEOUT, check_links, contained, settings
+from rlcli.loggers.wandb_process import INIT_TIMEOUT, begin, check_links, contained
 from rlcli.loggers.wandb_rows import sender, through_log
 
 Mode = Literal["online", "offline", "disabled"]
@@ -216,25 +216,11 @@ def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any,
 
 
 def _init(info: RunInfo, mode: Literal["online", "offline"], suffix: str = "") -> Any:
-    import wandb
-
-    chosen = info.config.wandb
-    return wandb.init(
-        id=run_id(info.dir, info.id) + suffix,
+    return begin(
+        info, mode, run_id(info.dir, info.id) + suffix, info.dir,
         # Offline nobody says what is there, and a complete file continues nothing.
         resume="allow" if info.resumed and mode == "online" else None,
-        project=chosen.project,
-        entity=chosen.entity,
-        group=chosen.group or info.sweep,
-        name=info.name,
-        tags=info.config.tags,
-        notes=info.config.notes or None,
-        config={**info.config_dict, "run_id": info.id},
-        dir=info.dir,
-        mode=mode,
-        reinit="create_new",
-        settings=settings(),
-    )
+    )  # fmt: skip
 
 
 def _other(info: RunInfo, run: Any, what: str) -> str:

@@ -13,15 +13,50 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rlcli.errors import StorageError
+from rlcli.loggers.interface import RunInfo
 from rlcli.plain import check_folder
 
 INIT_TIMEOUT = 10.0
 """Seconds to wait for W&B's server before a run is logged offline."""
 FINISH_TIMEOUT = 60.0
 """Seconds to wait for the last rows to upload; `rlcli sync` uploads what is left."""
+
+SWEEP_PARAMETERS = "WANDB_SWEEP_PARAM_PATH"
+
+
+def begin(
+    info: RunInfo,
+    mode: Literal["online", "offline"],
+    wandb_id: str,
+    folder: Path,
+    resume: Literal["allow"] | None,
+    **more: Any,
+) -> Any:
+    """Begins a W&B run that describes a run; its files go to `folder`, `more` are settings.
+
+    Raises whatever the SDK raises.
+    """
+    import wandb
+
+    chosen = info.config.wandb
+    return wandb.init(
+        id=wandb_id,
+        resume=resume,
+        project=chosen.project,
+        entity=chosen.entity,
+        group=chosen.group or info.sweep,
+        name=info.name,
+        tags=info.config.tags,
+        notes=info.config.notes or None,
+        config={**info.config_dict, "run_id": info.id},
+        dir=folder,
+        mode=mode,
+        reinit="create_new",
+        settings=settings(**more),
+    )
 
 
 def settings(**more: Any) -> Any:
@@ -76,6 +111,9 @@ def contained(directory: Path) -> Iterator[None]:
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_DISABLE_GIT": "true",
     }
+    parameters = os.environ.get(SWEEP_PARAMETERS)
+    if parameters:  # an agent of W&B's gives it relative to the current folder
+        os.environ[SWEEP_PARAMETERS] = str(Path(parameters).absolute())
     added = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(added)
     try:

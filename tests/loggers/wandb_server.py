@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-
 PUBLIC = ("displayName", "sweepName", "group", "jobType", "commit", "description", "notes",
           )  # fmt: skip
 
@@ -187,7 +186,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             content = self._content()
             user = self.headers.get("Authorization", "").removeprefix("Basic ")
             key = base64.b64decode(user).decode().partition(":")[2] if user else ""
@@ -198,7 +197,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             status, answer = found
             self._send(status, json.dumps(answer).encode())
 
-        def do_PUT(self) -> None:  # noqa: N802
+        def do_PUT(self) -> None:
             server.upload(self.path, self._content())
             self._send(200, b"{}")
 
