@@ -22,7 +22,7 @@ SEGMENT = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 """Name of the folder in which W&B's process stores what one process logged: a segment of the W&B run."""
 BATCH = 500
 """Rows handed over at once."""
-TIMEOUT = 20
+TIMEOUT = 10
 """Seconds to wait for the number of rows that the server holds."""
 
 
@@ -93,7 +93,7 @@ def known_rows(holds: Held, updates: Iterable[int]) -> int:
         return below
     if expected < holds.rows <= total and holds.next_step <= holds.rows:
         return holds.rows  # the step lags behind
-    raise OtherHistory(f"{holds.rows:,} rows, the last of update {holds.next_step - 1:,}")
+    raise OtherHistory(f"{holds.rows:,} rows, and the record has {total:,}")
 
 
 def batches(rows: Iterable[TimedRow], skipped: int = 0) -> Iterator[Sequence[TimedRow]]:
