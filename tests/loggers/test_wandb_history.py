@@ -128,7 +128,7 @@ def test_a_run_resumed_online_has_each_update_once(uploaded, tmp_path):
 
 
 def test_rows_of_another_course_are_named(tmp_path):
-    """The rows after the checkpoint are computed otherwise than before: what W&B has of them is not theirs."""
+    """Rows after the checkpoint are computed otherwise than before: what W&B has of them is not theirs."""
     with serving() as server:
         rows = [{"_step": update, "update": update} for update in range(1, 6)]
         server.runs["somebody", "rlcli", "k3x9"] = StoredRun(history=rows, summary={"_step": 5})
