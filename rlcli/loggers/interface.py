@@ -26,6 +26,7 @@ RECORD = "jsonl"
 MAKERS = {
     "jsonl": "rlcli.loggers.jsonl:JsonlLogger",
     "tensorboard": "rlcli.loggers.tensorboard:TensorboardLogger",
+    "mlflow": "rlcli.loggers.mlflow:MlflowLogger",
     "wandb": "rlcli.loggers.wandb:WandbLogger",
     "console": "rlcli.loggers.console:console_logger",
 }
