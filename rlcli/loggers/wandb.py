@@ -216,11 +216,17 @@ def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any,
 
 
 def _init(info: RunInfo, mode: Literal["online", "offline"], suffix: str = "") -> Any:
+    own = _agents_id() or info.id
     return begin(
-        info, mode, run_id(info.dir, info.id) + suffix, info.dir,
+        info, mode, run_id(info.dir, own) + suffix, info.dir,
         # Offline nobody says what is there, and a complete file continues nothing.
         resume="allow" if info.resumed and mode == "online" else None,
     )  # fmt: skip
+
+
+def _agents_id() -> str | None:
+    """The id that an agent of a W&B sweep gave the W&B run; None if no agent started this process."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
 def _other(info: RunInfo, run: Any, what: str) -> str:

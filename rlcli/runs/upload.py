@@ -38,7 +38,13 @@ class Planned:
     wandb_id: str
 
     def begin(self, folder: Path, progress: Callable[[int, int], None]) -> Uploaded:
-        """Uploads what W&B's server lacks; see `loggers/wandb_upload.py::upload`."""
+        """Uploads what W&B's server lacks; see `loggers/wandb_upload.py::upload`.
+
+        Raises:
+            UserError: as there; also if there are no rows.
+        """
+        if not self.record.rows:
+            raise UserError(f"{self.dir} has no rows to upload yet.")
         with _alone(self.info.dir, self.dir):
             return upload(self.info, self.wandb_id, self.status, folder, progress)
 
@@ -47,7 +53,7 @@ def plan(run_dir: Path, project: str | None, entity: str | None, wandb_id: str |
     """The upload of a run: of the rows that it has now, to the project of its config unless one is given.
 
     Raises:
-        UserError: it uploads itself, or has no rows.
+        UserError: it uploads itself.
         StorageError: its files are damaged.
     """
     about, content, config = summary(run_dir), Manifest.read(run_dir).content, read_config(run_dir)
@@ -56,8 +62,6 @@ def plan(run_dir: Path, project: str | None, entity: str | None, wandb_id: str |
     if about["status"] == "running" and own and not own[-1].name.startswith("offline-"):
         raise UserError(f"{run_dir} is being trained, and uploads to W&B itself.")
     record = overview(run_dir)
-    if not record.rows:
-        raise UserError(f"{run_dir} has no rows to upload yet.")
     chosen = dataclasses.replace(
         config.wandb, project=project or config.wandb.project, entity=entity or config.wandb.entity
     )

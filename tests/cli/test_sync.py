@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from rlcli.loggers import wandb_history, wandb_process, wandb_upload
 from rlcli.store.lock import Lock
 from tests.cli.conftest import Rlcli
 from tests.cli.hostile.harm import contents
+from tests.loggers import wandb_file
 from tests.loggers.wandb_server import Server, serving
 
 SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
@@ -78,6 +82,51 @@ def test_again_and_again_with_the_same_result(server: Server, one: Path, rlcli: 
     assert again.out == f"runs/one: 0 rows uploaded; 4 were there. {url}\n"
     assert server.only().history == history
     assert contents(one) == before, "the run's folder is as it was"
+
+
+KILLED = """
+import os, signal, sys
+import rlcli
+
+def on_row(row):
+    if row["update"] == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+rlcli.train(sys.argv[1:], on_row=on_row)
+"""
+
+
+def test_after_a_kill_and_a_resume_each_copy_has_each_update_once(
+    server: Server, workplace: Path, rlcli: Rlcli
+) -> None:
+    """Killed after the row of update 6, resumed from the checkpoint after update 4, then uploaded."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    words = (*SMALL, "name=one", "total_steps=160", "checkpoint.every=64", "checkpoint.seconds=0",
+             "eval.every=0", "logger=[jsonl,wandb,tensorboard]", "wandb.mode=offline")  # fmt: skip
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, *words], cwd=workplace, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    run = workplace / "runs" / "one"
+    assert [row["update"] for row in recorded(run)] == [1, 2, 3, 4, 5, 6]
+    assert "6 rows uploaded" in rlcli("sync", "one").out
+    assert server.only().summary["status"] == "killed"
+    assert rlcli("resume", "one").code == 0
+    assert "4 rows uploaded; 6 were there" in rlcli("sync", "one").out
+    assert rlcli("sync", "one", "--id", "anew").code == 0
+    rows = recorded(run)
+    everything = list(range(1, 11))
+    assert [row["update"] for row in rows] == everything
+    for stored in server.runs.values():
+        assert stored.updates() == [row["_step"] for row in stored.history] == everything
+        assert stored.summary["status"] == "finished"
+        for sent, row in zip(stored.history, rows, strict=True):
+            assert [sent[name] for name in HEALTH[:3]] == [row[name] for name in HEALTH[:3]]
+    (segment,) = (run / "wandb").glob("*run-*/run-*.wandb")
+    assert [row["update"] for row in wandb_file.rows(wandb_file.records_to_the_end(segment))] == everything
+    points = EventAccumulator(str(run)).Reload().Scalars("behaviour/ess")
+    assert [point.step for point in points] == [row["env_steps"] for row in rows]
 
 
 def test_a_dry_run_sends_nothing(server: Server, one: Path, rlcli: Rlcli, monkeypatch: Any) -> None:

@@ -22,8 +22,9 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
+    "sync": ("sync", "{run}", "--dry-run"),
 }
-READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
+READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce", "sync"}
 BUILDS = {"eval", "reproduce", "resume"}
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
 REFUSED = (2, 4)
