@@ -69,8 +69,11 @@ def sync(
     if wandb_id is not None and len(folders) != 1:
         raise UserError(f"--id is for one run, not {len(folders)}.")
 
+    from rlcli.loggers.wandb import available
     from rlcli.runs.upload import plan
 
+    if missing := available():
+        raise UserError(missing)
     planned, failed = _each(folders, lambda folder: plan(folder, project, entity, wandb_id))
     for one in planned:
         for fault in one.record.faults:

@@ -53,7 +53,7 @@ _warned: set[str] = set()
 def available() -> str | None:
     """None when W&B's SDK is installed, else a message with how to install it."""
     if importlib.util.find_spec("wandb") is None:
-        return "logger=wandb needs a package that is not installed: pip install wandb"
+        return "W&B needs a package that is not installed: pip install wandb"
     return None
 
 
@@ -187,6 +187,7 @@ def _resolve(requested: Mode | None, warn: Callable[[str], None]) -> Mode:
         return MODES[settings.mode]
     if requested == "offline":
         return "offline"
+    settings.mode = "online"  # in another one it says that nobody is logged in
     try:
         logged_in = wandb.login(prompt=False, verify=False)
     except wandb.errors.AuthenticationError as error:

@@ -48,6 +48,7 @@ def account(config: WandbConfig) -> Account:
         mode: Mode = asked_mode(config.mode) or MODES.get(settings.mode, "online")
         logged_in, problem = None, None
         if mode == "online":
+            settings.mode = mode  # in another one it says that nobody is logged in
             logged_in, problem = _credentials()
             mode = "online" if logged_in else "offline"
     source = next((name for name in KEY_VARIABLES if os.environ.get(name)), "netrc or W&B's settings")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import subprocess
@@ -141,7 +142,16 @@ def test_a_dry_run_sends_nothing(server: Server, one: Path, rlcli: Rlcli, monkey
     assert (server.log, server.keys) == ([], set())
 
 
-def test_a_sweep_and_where_it_goes(server: Server, rlcli: Rlcli) -> None:
+def test_the_sdk_that_is_missing_is_named(one: Path, rlcli: Rlcli, monkeypatch: Any) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    ended = rlcli("sync", "one", "--dry-run")
+    assert (ended.code, ended.err) == (
+        2, "Error: W&B needs a package that is not installed: pip install wandb\n"
+    )  # fmt: skip
+
+
+def test_a_sweep_and_where_it_goes(server: Server, rlcli: Rlcli, monkeypatch: Any) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")  # that is for training
     assert rlcli("train", "-m", *SMALL, "seed=0,1", "name=both").code == 0
     ended = rlcli("sync", "both", "--project", "clips", "--entity", "team", "--json")
     assert ended.code == 0, ended.err

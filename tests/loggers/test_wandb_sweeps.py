@@ -74,8 +74,8 @@ def test_a_run_of_an_agent_is_the_one_that_the_server_waits_for(tmp_path):
     with serving() as server:
         environment |= {
             "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd()), "WANDB_API_KEY": "k" * 40,
-            "WANDB_BASE_URL": server.url, "WANDB_SWEEP_ID": "abc", "WANDB_RUN_ID": "run1", "WANDB_PROJECT": "clipping",
-            "WANDB_ENTITY": "my-team",
+            "WANDB_BASE_URL": server.url, "WANDB_SWEEP_ID": "abc", "WANDB_RUN_ID": "run1",
+            "WANDB_PROJECT": "clipping", "WANDB_ENTITY": "my-team",
             "WANDB_SWEEP_PARAM_PATH": str(parameters.relative_to(tmp_path)),
         }  # fmt: skip
         done = subprocess.run(
