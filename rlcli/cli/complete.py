@@ -266,6 +266,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "eval": _runs,
     "runs": _listed,
     "show": _runs,
+    "sync": _runs,
     "reproduce": _runs,
     "diff": _runs,
     "sweep": _sweeps,

@@ -166,13 +166,17 @@ def _upload(planned: Sequence[Planned], quiet: bool, as_json: bool) -> int:
             hint="Log in: wandb login, or set WANDB_API_KEY; then run the same command again.",
         )
 
-    done = 0
+    done, shows = 0, err().isatty() and not quiet
 
     def one(run: Planned) -> None:
         nonlocal done
         if not quiet:
             say(f"{run.dir}: {count(run.record.rows)} rows to {_target(run, _account(run))}")
-        uploaded = run.begin(folder, _progress if err().isatty() and not quiet else lambda sent, of: None)
+        try:
+            uploaded = run.begin(folder, _progress if shows else lambda sent, of: None)
+        finally:
+            if shows:
+                err().write("\r\x1b[K")
         done += 1
         if as_json:
             emit(_row(run) | dataclasses.asdict(uploaded))
@@ -193,7 +197,7 @@ def _upload(planned: Sequence[Planned], quiet: bool, as_json: bool) -> int:
 
 def _progress(sent: int, of: int) -> None:
     text = f"{count(sent)} of {count(of)} rows" if sent < of else "waiting for W&B's server"
-    err().write(f"\r\x1b[K{text}" if of else "\r\x1b[K")
+    err().write(f"\r\x1b[K{text}")
     err().flush()
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from rlcli.loggers import wandb_history, wandb_process, wandb_upload
 from rlcli.store.lock import Lock
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import Rlcli, on_a_terminal
 from tests.cli.hostile.harm import contents
 from tests.loggers import wandb_file
 from tests.loggers.wandb_server import Server, serving
@@ -268,6 +268,14 @@ def test_what_cannot_be_uploaded_is_named_and_the_others_are_uploaded(
     assert ended.code == 2
     assert "There is no run 'thre'" in ended.err
     assert rlcli("sync").code == 2
+
+
+def test_progress_on_a_terminal_makes_way_for_the_result(server: Server, one: Path, monkeypatch: Any) -> None:
+    shown = on_a_terminal("sync", "one", columns=200)
+    assert shown.count("waiting for W&B's server") == 1
+    (line,) = [line for line in shown.splitlines() if "4 rows uploaded" in line]
+    assert line.rpartition("\r")[2].startswith("runs/one: 4 rows uploaded. ")
+    assert server.only().updates() == [1, 2, 3, 4]
 
 
 def test_two_uploads_of_a_run_do_not_meet(server: Server, one: Path, rlcli: Rlcli) -> None:
