@@ -44,6 +44,7 @@ ONLY_IN = {
     "gymnasium": ("envs", "config", "backends", "extend"),
     "ale_py": ("envs",),
     "wandb": ("loggers",),
+    "mlflow": ("loggers",),
     "optuna": ("sweeps",),
     "stable_baselines3": ("backends",),
     "sb3_contrib": ("backends",),

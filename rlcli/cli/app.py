@@ -30,6 +30,7 @@ from rlcli.cli.rollouts import rollouts
 from rlcli.cli.runs import runs
 from rlcli.cli.show import show
 from rlcli.cli.sweep import best, status
+from rlcli.cli.sync import sync
 from rlcli.cli.theory import theory
 from rlcli.cli.train import train
 from rlcli.cli.verb import Verb
@@ -65,6 +66,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "audit": audit,
     "plot": plot,
     "watch": watch,
+    "sync": sync,
     "reproduce": reproduce,
     "compare": compare,
     "diff": diff,

@@ -293,6 +293,7 @@ _ARGUMENTS: Mapping[str, Callable[[Sequence[str], str], Iterable[Candidate]]] = 
     "show": _runs,
     "plot": _runs_and_sweeps,
     "watch": _runs_and_sweeps,
+    "sync": _runs,
     "reproduce": _runs,
     "compare": _runs_and_sweeps,
     "diff": _runs,

@@ -942,7 +942,7 @@ class RunConfig:
     runs_dir: str = key("runs", "Folder in which run directories are made.", effect="nothing")
     logger: tuple[str, ...] = key(
         ("console", "jsonl", "wandb"), "Loggers of metric rows.",
-        choices=("console", "jsonl", "tensorboard", "wandb"), effect="nothing", resumable=True,
+        choices=("console", "jsonl", "mlflow", "tensorboard", "wandb"), effect="nothing", resumable=True,
     )  # fmt: skip
     imports: tuple[str, ...] = key(
         (),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, Protocol, runtime_checkable
 from rlcli.config.schema import RunConfig
 
 Row = Mapping[str, Any]
+TimedRow = tuple[Row, float]
+"""A row and its time in seconds since 1970."""
 
 RECORD = "jsonl"
 """The logger that writes the run's record, metrics.jsonl: its errors stop the run."""
@@ -24,6 +26,7 @@ RECORD = "jsonl"
 MAKERS = {
     "jsonl": "rlcli.loggers.jsonl:JsonlLogger",
     "tensorboard": "rlcli.loggers.tensorboard:TensorboardLogger",
+    "mlflow": "rlcli.loggers.mlflow:MlflowLogger",
     "wandb": "rlcli.loggers.wandb:WandbLogger",
     "console": "rlcli.loggers.console:console_logger",
 }
@@ -46,6 +49,12 @@ class RunInfo:
     """Env steps already done when this process started or resumed the run."""
     resumed: bool = False
     """Whether an earlier process logged those; rows it logged after them are logged again."""
+    exact: bool = True
+    """Whether those that are logged again are the same to the last bit."""
+    started: float = 0.0
+    """When the run was started, in seconds since 1970; 0 if unknown."""
+    earlier: Callable[[], Iterable[TimedRow]] = tuple
+    """The recorded rows of earlier processes: those up to `start_steps`, in order."""
     sweep: str | None = None
     quiet: bool = False
     algo: str = ""

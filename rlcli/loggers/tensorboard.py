@@ -1,4 +1,9 @@
-"""TensorBoard logger: event files (events.*) in the run directory; the horizontal axis is env steps."""
+"""TensorBoard logger: an event file (events.*) in the run directory; the horizontal axis is env steps.
+
+The file is a copy of the record, metrics.jsonl. A resumed run writes it anew: all recorded rows, then its
+own; the files of earlier processes are removed once those rows are on the disk. A killed process may leave
+both, so the new file begins with a message that TensorBoard ignores what was logged before it.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,22 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from rlcli.errors import UserError
 from rlcli.loggers.interface import Row, RunInfo
+from rlcli.loggers.tensorboard_layout import layout
 
 FLUSH_EVERY = 2.0
 """Maximum seconds before logged rows are flushed to the operating system."""
+
+OWN = re.compile(r"events\.out\.tfevents\.[0-9]{10}\..+\.[0-9]+\.[0-9]+")
+"""Names of event files: time, host, process and number."""
 
 _files = itertools.count()
 """Numbers of the files of this process: two made in one second need two names."""
@@ -45,7 +56,7 @@ class TensorboardLogger:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # type: ignore[import-untyped]
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
         from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignore[import-untyped]
-        from torch.utils.tensorboard.summary import text
+        from torch.utils.tensorboard.summary import custom_scalars, text
 
         self._summary: Callable[..., Any] = Summary
         self._event: Callable[..., Any] = Event
@@ -53,24 +64,36 @@ class TensorboardLogger:
         name = (
             f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files)}"
         )
-        self._file: Any = RecordWriter((info.dir.absolute() / name).open("xb"))
+        earlier = _own_files(info.dir.absolute())
+        self._handle = (info.dir.absolute() / name).open("xb")
+        self._file: Any = RecordWriter(self._handle)
         self._due = 0.0
         self._write(file_version="brain.Event:2")
         if info.resumed:
-            # TensorBoard then ignores what an earlier process logged from this step on.
-            self._write(session_log=SessionLog(status=SessionLog.START), step=info.start_steps + 1)
+            # TensorBoard then ignores what earlier files have.
+            self._write(session_log=SessionLog(status=SessionLog.START))
         config = json.dumps(info.config_dict, indent=2, default=str)
-        summary = text("config", f"```json\n{config}\n```")  # type: ignore[no-untyped-call]
-        self._write(summary=summary, step=info.start_steps)
+        self._write(summary=text("config", f"```json\n{config}\n```"))  # type: ignore[no-untyped-call]
+        self._write(summary=custom_scalars(layout()))  # type: ignore[no-untyped-call]
+        if info.resumed:
+            for row, at in info.earlier():
+                self._log(row, at)
+            self._file.flush()
+            os.fsync(self._handle.fileno())
+            for path in earlier:
+                path.unlink()
 
     def log(self, row: Row, /) -> None:
         """Writes one row."""
+        self._log(row, time.time())
+
+    def _log(self, row: Row, at: float) -> None:
         values = [
             {"tag": name, "simple_value": value[-1] if isinstance(value, list) else value}
             for name, value in row.items()
             if name != "env_steps" and value != []
         ]
-        self._write(summary=self._summary(value=values), step=row["env_steps"])
+        self._write(at, summary=self._summary(value=values), step=row["env_steps"])
 
     def message(self, text: str, /) -> None:
         """Does nothing: TensorBoard shows no messages."""
@@ -79,9 +102,18 @@ class TensorboardLogger:
         """Flushes and closes the file."""
         self._file.close()
 
-    def _write(self, **content: Any) -> None:
+    def _write(self, at: float | None = None, **content: Any) -> None:
         now = time.time()
-        self._file.write(self._event(wall_time=now, **content).SerializeToString())
+        self._file.write(self._event(wall_time=now if at is None else at, **content).SerializeToString())
         if now >= self._due:
             self._file.flush()
             self._due = now + FLUSH_EVERY
+
+
+def _own_files(directory: Path) -> list[Path]:
+    """The event files in a run directory that this logger wrote."""
+    return [
+        path
+        for path in directory.glob("events.out.tfevents.*")
+        if OWN.fullmatch(path.name) and path.is_file() and not path.is_symlink()
+    ]

@@ -1,42 +1,40 @@
 """Weights & Biases logger: one W&B run per run, in the run directory; a copy of the record, metrics.jsonl.
 
-The W&B run has the run's id, and a row has its update as the step. A resumed run continues the same W&B run;
-offline it is a further segment of that id, and `wandb sync` joins them. Rows that are logged again after a
-resume have steps that exist already, and W&B ignores them.
+The W&B run has the run's id, and a row has its update as the step. A resumed run continues the same W&B run:
+online it sends the recorded rows that the server lacks, then its own, but none that the server has already;
+offline it writes all rows anew into one file, which supersedes the earlier ones (`loggers/wandb_history.py`).
 
 Offline unless the user is logged in or sets the mode. W&B itself prompts for nothing and prints nothing, and
 what costs time beside the rows (system statistics, console capture, code saving) is off.
-
-Server, mode, key and project come from the config, the user's environment and the user's own settings file
-(`~/.config/wandb/settings`, or that of WANDB_CONFIG_DIR). W&B by itself also reads `wandb/settings`,
-`.wandb/settings` and `config-defaults.yaml` in the current folder, and runs git there and in the run
-directory, whose `.git/config` may name programs; these folders may be anybody's. So it starts in the root
-folder, and without git.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from rlcli.errors import StorageError, UserError
+from rlcli.errors import UserError
 from rlcli.loggers.interface import Row, RunInfo
-from rlcli.loggers.wandb_rows import sender
-from rlcli.plain import check_folder
+from rlcli.loggers.wandb_history import (
+    OtherHistory,
+    batches,
+    held,
+    known_rows,
+    remove_superseded,
+    run_id,
+    segments,
+)
+from rlcli.loggers.wandb_process import INIT_TIMEOUT, begin, check_links, contained
+from rlcli.loggers.wandb_rows import sender, through_log
 
 Mode = Literal["online", "offline", "disabled"]
 
-INIT_TIMEOUT = 10.0
-"""Seconds to wait for W&B's server before a run is logged offline."""
-FINISH_TIMEOUT = 60.0
-"""Seconds to wait for the last rows to upload; what is left stays on disk for `wandb sync`."""
 FLUSH_EVERY = 0.5
 """Seconds between batches of rows handed to W&B."""
 
@@ -55,7 +53,7 @@ _warned: set[str] = set()
 def available() -> str | None:
     """None when W&B's SDK is installed, else a message with how to install it."""
     if importlib.util.find_spec("wandb") is None:
-        return "logger=wandb needs a package that is not installed: pip install wandb"
+        return "W&B needs a package that is not installed: pip install wandb"
     return None
 
 
@@ -73,6 +71,8 @@ class WandbLogger:
         self._last: dict[str, Any] = {}
         self._waiting: list[tuple[Row, float]] = []
         """Rows, each with its time."""
+        self._next_step = 0
+        """The first update whose row W&B's server lacks."""
         self._due: float | None = None
         """When they are handed over: not at once, as W&B takes a second to start."""
         self._requested = asked_mode(info.config.wandb.mode)
@@ -81,7 +81,7 @@ class WandbLogger:
             return
         if missing := available():
             raise UserError(missing)
-        _check_links(info.dir)
+        check_links(info.dir)
 
     def log(self, row: Row, /) -> None:
         """Queues a row; if due, hands the queue to W&B's process, which writes and uploads it."""
@@ -103,22 +103,52 @@ class WandbLogger:
             self._start()
         batch, self._waiting = self._waiting, []
         if self._run is not None:
-            self._send(batch)
+            self._send([(row, at) for row, at in batch if row["update"] >= self._next_step])
             for row, _ in batch:
                 self._last.update(row)
 
     def _start(self) -> None:
         """Starts W&B's process and its run, unless W&B's own settings disable it."""
         self._started = True
-        with _contained(self._info.dir):
+        with contained(self._info.dir):
             mode = _resolve(self._requested, self._warn)
             if mode == "disabled":
                 return
             self._run, self._offline = _start(self._info, mode, self._warn)
-        # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
-        summary = {"summary": "none"} if self._offline else {}
-        self._run.define_metric("*", step_metric="env_steps", **summary)
-        self._send = sender(self._run, self._offline)
+            # Offline nobody reads the summary, and keeping it costs a third of a row: written at the end.
+            summary = {"summary": "none"} if self._offline else {}
+            self._run.define_metric("*", step_metric="env_steps", **summary)
+            begun = self._info.started if self._info.resumed else None
+            self._send = sender(self._run, begun) if self._offline else through_log(self._run)
+            if self._info.resumed:
+                self._log_earlier()
+
+    def _log_earlier(self) -> None:
+        """Logs the recorded rows of earlier processes that the W&B run lacks."""
+        known = 0
+        if not self._offline:
+            known = self._known_rows()
+        send = sender(self._run, self._info.started)
+        for batch in batches(self._info.earlier(), known):
+            send(batch)
+            for row, _ in batch:
+                self._last.update(row)
+
+    def _known_rows(self) -> int:
+        """How many of the recorded rows W&B's server has; later rows that it has are not sent either."""
+        info, holds = self._info, held(self._run)
+        self._next_step = holds.next_step
+        updates = [row["update"] for row, _ in info.earlier()]
+        try:
+            known = known_rows(holds, updates)
+        except OtherHistory as other:
+            self._warn(_other(info, self._run, f"other rows than this run's record: {other}"))
+            return sum(update < holds.next_step for update in updates)
+        later = holds.next_step - 1 - (updates[-1] if updates else 0)
+        if later > 0 and not info.exact:
+            what = f"{later:,} rows of updates that are now computed again, otherwise"
+            self._warn(_other(info, self._run, what))
+        return known
 
     def message(self, text: str, /) -> None:
         """Does nothing: W&B shows rows only."""
@@ -136,6 +166,8 @@ class WandbLogger:
         finally:
             self._run = None
             run.finish(exit_code=EXIT_CODES.get(status, 1))
+        if self._offline and self._info.resumed:
+            remove_superseded(self._info.dir, Path(run.settings.sync_dir))
 
 
 def asked_mode(configured: str) -> Mode | None:
@@ -155,6 +187,7 @@ def _resolve(requested: Mode | None, warn: Callable[[str], None]) -> Mode:
         return MODES[settings.mode]
     if requested == "offline":
         return "offline"
+    settings.mode = "online"  # in another one it says that nobody is logged in
     try:
         logged_in = wandb.login(prompt=False, verify=False)
     except wandb.errors.AuthenticationError as error:
@@ -170,123 +203,42 @@ def _start(info: RunInfo, mode: Mode, warn: Callable[[str], None]) -> tuple[Any,
     import wandb
 
     if mode == "online" and "server" not in _warned:
-        present = _segments(info.dir)
+        present = segments(info.dir)
         try:
             return _init(info, "online"), False
         except wandb.errors.Error as error:
             reason = str(error).partition("\n")[0] or f"no answer within {INIT_TIMEOUT:.0f} s"
             _warn_once("server", f"W&B: no run could be started on its server: {reason}.", warn)
-        for empty in _segments(info.dir) - present:
+        for empty in set(segments(info.dir)) - set(present):
             shutil.rmtree(empty, ignore_errors=True)
         # What could not start keeps its id to itself as long as W&B's process lives.
         return _init(info, "offline", "-offline"), True
     return _init(info, "offline"), True
 
 
-def _id(info: RunInfo) -> str:
-    """The id of the W&B run: that of the first segment in the run directory, else the run's own."""
-    earlier = sorted((info.dir / "wandb").glob("*run-*-*"), key=lambda path: path.name.rpartition("run-")[2])
-    return earlier[0].name.rpartition("run-")[2].partition("-")[2] if earlier else info.id
-
-
-def _segments(directory: Path) -> set[Path]:
-    """Segments of online runs in a run directory."""
-    return set((directory / "wandb").glob("run-*"))
-
-
 def _init(info: RunInfo, mode: Literal["online", "offline"], suffix: str = "") -> Any:
-    import wandb
-
-    chosen = info.config.wandb
-    return wandb.init(
-        id=_id(info) + suffix,
-        # Offline there is nobody to ask what is there; the id alone makes it a segment.
+    own = _agents_id() or info.id
+    return begin(
+        info, mode, run_id(info.dir, own) + suffix, info.dir,
+        # Offline nobody says what is there, and a complete file continues nothing.
         resume="allow" if info.resumed and mode == "online" else None,
-        project=chosen.project,
-        entity=chosen.entity,
-        group=chosen.group or info.sweep,
-        name=info.name,
-        tags=info.config.tags,
-        notes=info.config.notes or None,
-        config={**info.config_dict, "run_id": info.id},
-        dir=info.dir,
-        mode=mode,
-        reinit="create_new",
-        settings=_settings(),
+    )  # fmt: skip
+
+
+def _agents_id() -> str | None:
+    """The id that an agent of a W&B sweep gave the W&B run; None if no agent started this process."""
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+
+
+def _other(info: RunInfo, run: Any, what: str) -> str:
+    """Warning that W&B's server holds rows that are not the record's."""
+    return (
+        f"W&B: the run {run.id} on its server holds {what}. These stay; to upload the record as another W&B "
+        f"run: rlcli sync {info.dir} --id {info.id}-2"
     )
-
-
-def _settings() -> Any:
-    """W&B settings: quiet, with timeouts, without costly extras; private ones only where the SDK has them."""
-    import wandb
-
-    wanted: dict[str, Any] = {
-        "silent": True,
-        "init_timeout": INIT_TIMEOUT,
-        "finish_timeout": FINISH_TIMEOUT,
-        "console": "off",
-        "disable_code": True,
-        "disable_git": True,
-        "save_code": False,
-        "symlink": False,
-        "use_dot_wandb": False,
-        "x_disable_stats": True,
-        "x_save_requirements": False,
-    }
-    return wandb.Settings(
-        **{name: value for name, value in wanted.items() if name in wandb.Settings.model_fields}
-    )
-
-
-def _check_links(directory: Path) -> None:
-    """Refuses links where W&B writes: `wandb` in the run directory, and its direct entries.
-
-    Raises:
-        StorageError: there is one.
-    """
-    folder = directory / "wandb"
-    if check_folder(folder):
-        check_folder(folder / "cache")
-        for path in folder.iterdir():
-            if path.is_symlink():
-                raise StorageError(f"{path} is a link; files of a run directory may not lead out of it.")
-
-
-@contextlib.contextmanager
-def _contained(directory: Path) -> Iterator[None]:
-    """Environment in which W&B starts its process: logs in the run directory, no error reports to its maker.
-
-    The user's own variables win; none is left behind for child processes. The current folder is the root
-    folder meanwhile: where only the machine's owner writes, no settings of somebody else are found.
-    """
-    wanted = {
-        "WANDB_CACHE_DIR": str(directory / "wandb" / "cache"),
-        "WANDB_ERROR_REPORTING": "false",
-        "WANDB_DISABLE_GIT": "true",
-    }
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        with in_the_root_folder():
-            yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
-
-
-@contextlib.contextmanager
-def in_the_root_folder() -> Iterator[None]:
-    """Makes the root folder the current one for the length of a `with`."""
-    before = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.chdir("/")
-        yield
-    finally:
-        os.fchdir(before)
-        os.close(before)
 
 
 def _warn_once(topic: str, text: str, warn: Callable[[str], None]) -> None:
     if topic not in _warned:
         _warned.add(topic)
-        warn(f"{text.rstrip('.')}. Runs are logged offline; `wandb sync` uploads them later.")
+        warn(f"{text.rstrip('.')}. Runs are logged offline; `rlcli sync` uploads them later.")

@@ -10,7 +10,8 @@ import os
 from typing import NamedTuple
 
 from rlcli.config.schema import WandbConfig
-from rlcli.loggers.wandb import MODES, Mode, asked_mode, in_the_root_folder
+from rlcli.loggers.wandb import MODES, Mode, asked_mode
+from rlcli.loggers.wandb_process import in_the_root_folder
 from rlcli.text import message_of
 
 KEY_VARIABLES = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
@@ -47,6 +48,7 @@ def account(config: WandbConfig) -> Account:
         mode: Mode = asked_mode(config.mode) or MODES.get(settings.mode, "online")
         logged_in, problem = None, None
         if mode == "online":
+            settings.mode = mode  # in another one it says that nobody is logged in
             logged_in, problem = _credentials()
             mode = "online" if logged_in else "offline"
     source = next((name for name in KEY_VARIABLES if os.environ.get(name)), "netrc or W&B's settings")

@@ -3,7 +3,8 @@
 `run.log` prepares a row for anything that a row may contain (images, tables), lets W&B's process merge it
 with others of its step, and waits for each row: 0.7 ms. What comes of it in the offline file is the message
 `HistoryRecord`, and a row of numbers can be one from the start: 0.2 ms, most of it W&B's own process. Online
-the merging also keeps the summary, so there `run.log` is used.
+the merging also keeps the summary, so there `run.log` is used for the rows of this process. For those of
+earlier ones it is not: it gives each the time at which it is handed over.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ NOT_FINITE = {"nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 """W&B's spelling of numbers that JSON lacks."""
 
 
-def sender(run: Any, offline: bool) -> Send:
-    """The function that hands rows to a W&B run: as messages where those are known, else with `run.log`."""
-    return (messages(run) if offline else None) or through_log(run)
+def sender(run: Any, begun: float | None = None) -> Send:
+    """The function that hands rows to a W&B run: as messages where those are known, else with `run.log`.
+
+    `begun` is the start of the run, in seconds since 1970, where it is not that of this process.
+    """
+    return messages(run, begun) or through_log(run)
 
 
 def through_log(run: Any) -> Send:
@@ -40,7 +44,7 @@ def through_log(run: Any) -> Send:
     return send
 
 
-def messages(run: Any) -> Send | None:
+def messages(run: Any, begun: float | None = None) -> Send | None:
     """Hands over rows as messages, all at once; None if this SDK is not known to take them."""
     import wandb
 
@@ -48,7 +52,7 @@ def messages(run: Any) -> Send | None:
         return None
     try:
         make_request = importlib.import_module("wandb.proto.wandb_server_pb2").ServerRequest
-        interface, begun = run._interface, run.start_time
+        interface, since = run._interface, begun or run.start_time
         threads, client, stream = interface._asyncer, interface._client, interface._stream_id
     except (ImportError, AttributeError):
         return None
@@ -62,7 +66,7 @@ def messages(run: Any) -> Send | None:
         for name, value in row.items():
             if value != []:
                 add(nested_key=(name,), value_json=as_json(_last(value)))
-        for name, value in (("_timestamp", at), ("_runtime", at - begun), ("_step", row["update"])):
+        for name, value in (("_timestamp", at), ("_runtime", at - since), ("_step", row["update"])):
             add(nested_key=(name,), value_json=as_json(value))
         return message
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from rlcli import streams
@@ -33,6 +34,7 @@ from rlcli.store.earlier_rows import NOTHING_EARLIER, TRAINING, Earlier
 from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
+from rlcli.store.record import started, timed_rows
 from rlcli.store.rows import Rows, differing
 from rlcli.text import message_of, trace, visible
 
@@ -371,12 +373,13 @@ class Recorder:
         return cadence.reached(self.config, self._updates, every)
 
     def _info(self, quiet: bool) -> RunInfo:
-        config = self.config
+        config, manifest = self.config, self._manifest.content
         return RunInfo(
             id=self.id, name=self.dir.name, dir=self.dir, config=config, config_dict=to_dict(config),
             total_steps=config.updates * config.batch_size, start_steps=self.env_steps,
-            resumed=self._resumed, sweep=self._manifest.content["sweep"], quiet=quiet,
-            algo=config.algo.name, env=config.env.id, seed=config.seed,
+            resumed=self._resumed, exact=all(one["exact"] for one in manifest["resumes"][-1:]),
+            started=started(manifest), earlier=partial(timed_rows, self.dir, manifest, self._updates),
+            sweep=manifest["sweep"], quiet=quiet, algo=config.algo.name, env=config.env.id, seed=config.seed,
         )  # fmt: skip
 
     def _progress(self) -> dict[str, Any]:

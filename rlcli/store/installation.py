@@ -22,6 +22,7 @@ NOT_EXTRAS = ("all", "dev")
 """Sets of other extras, and of tools for development."""
 ADDS: Mapping[str, str] = {
     "tensorboard": "logger=tensorboard",
+    "mlflow": "logger=mlflow",
     "box2d": "LunarLander, BipedalWalker",
     "mujoco": "MuJoCo's environments, such as HalfCheetah-v5",
     "atari": "Atari's environments, such as ALE/Pong-v5",

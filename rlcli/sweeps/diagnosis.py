@@ -98,13 +98,11 @@ def _wandb() -> Iterator[Finding]:
         yield Finding("wandb", Status.OK, text, "wandb.mode=online or offline switches it on.", facts)
     elif found.logged_in is None:
         text = "offline, by the environment or by W&B's settings: runs are logged in their own folders"
-        advice = f"`wandb sync RUN/wandb/offline-run-*` uploads one later, to {found.server}."
+        advice = f"`rlcli sync RUN` uploads one later, to {found.server}."
         yield Finding("wandb", Status.OK, text, advice, facts)
     else:
         text = "nobody is logged in: nothing is uploaded, runs are logged offline in their own folders"
-        advice = (
-            f"To upload to {found.server}: wandb login. For earlier runs: wandb sync RUN/wandb/offline-run-*"
-        )
+        advice = f"To upload to {found.server}: wandb login. For earlier runs: rlcli sync RUN"
         yield Finding("wandb", Status.OK, text, advice, facts)
 
 

@@ -138,10 +138,11 @@ def divergence_is_closed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
 
 def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Packages of the chosen loggers are installed."""
-    from rlcli.loggers import tensorboard, wandb
+    from rlcli.loggers import mlflow, tensorboard, wandb
 
-    for name, missing in (("tensorboard", tensorboard.available), ("wandb", wandb.available)):
-        if name in config.logger and (reason := missing()) is not None:
+    loggers = {"mlflow": mlflow, "tensorboard": tensorboard, "wandb": wandb}
+    for name, module in loggers.items():
+        if name in config.logger and (reason := module.available()) is not None:
             others = ",".join(other for other in config.logger if other != name)
             yield Fault(f"{reason}; or leave it out: logger=[{others}].", frozenset({"logger"}))
 

@@ -20,9 +20,9 @@ KEY = "k" * 40
 START = """
 import os, pathlib, sys
 from rlcli.config.schema import RunConfig, WandbConfig
-from rlcli.loggers import wandb
+from rlcli.loggers import wandb, wandb_process
 from rlcli.loggers.interface import RunInfo
-wandb.INIT_TIMEOUT = 2.0
+wandb_process.INIT_TIMEOUT = 2.0
 info = RunInfo(
     id="k3x9", name="run", dir=pathlib.Path(sys.argv[1]), config_dict={}, total_steps=1,
     config=RunConfig(wandb=WandbConfig(mode=sys.argv[2])),

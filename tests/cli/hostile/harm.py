@@ -28,11 +28,12 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff": ("diff", "{run}", "{good}"),
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
+    "sync": ("sync", "{run}", "--dry-run"),
     "report": ("report", "{run}", "-q"),
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json", "report", "export",
+    "compare --json", "report", "export", "sync",
 }  # fmt: skip
 BUILDS = {"eval", "export", "reproduce", "resume"}
 READS_ROWS = {"compare", "compare --json"}
