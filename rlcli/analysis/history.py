@@ -66,7 +66,7 @@ def read_history(run_dir: Path, metrics: Collection[str] | None = None) -> Histo
     Raises:
         StorageError: the file exists, but cannot be read.
     """
-    wanted = None if metrics is None else {*metrics, *POSITION}
+    wanted = None if metrics is None else sorted({*metrics, *POSITION})
     columns = {name: array("d") for name in POSITION}
     place: dict[int, int] = {}
     damaged = count = 0
@@ -75,8 +75,9 @@ def read_history(run_dir: Path, metrics: Collection[str] | None = None) -> Histo
             damaged += 1
             continue
         place[row[UPDATE]] = count
-        for name, value in row.items():
-            if (wanted is None or name in wanted) and is_figure(value):
+        for name in row if wanted is None else wanted:
+            value = row.get(name)
+            if is_figure(value):
                 column = columns.setdefault(name, array("d"))
                 column.extend(MISSING * (count - len(column)))
                 column.append(value)
