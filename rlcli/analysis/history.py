@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ def read_history(run_dir: Path, metrics: Collection[str] | None = None) -> Histo
             continue
         place[row[UPDATE]] = count
         for name in row if wanted is None else wanted:
-            value = row.get(name)
+            value: Any = row.get(name)
             if is_figure(value):
                 column = columns.setdefault(name, array("d"))
                 column.extend(MISSING * (count - len(column)))
