@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +68,7 @@ def read_history(run_dir: Path, metrics: Collection[str] | None = None) -> Histo
     Raises:
         StorageError: the file exists, but cannot be read.
     """
-    wanted = None if metrics is None else {*metrics, *POSITION}
+    wanted = None if metrics is None else sorted({*metrics, *POSITION})
     columns = {name: array("d") for name in POSITION}
     place: dict[int, int] = {}
     damaged = count = 0
@@ -77,8 +77,9 @@ def read_history(run_dir: Path, metrics: Collection[str] | None = None) -> Histo
             damaged += 1
             continue
         place[row[UPDATE]] = count
-        for name, value in row.items():
-            if (wanted is None or name in wanted) and is_figure(value):
+        for name in row if wanted is None else wanted:
+            value: Any = row.get(name)
+            if is_figure(value):
                 column = columns.setdefault(name, array("d"))
                 column.extend(MISSING * (count - len(column)))
                 column.append(value)

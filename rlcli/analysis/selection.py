@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rlcli.analysis.history import History, read_history
 from rlcli.config.serialise import flatten
 from rlcli.errors import StorageError, UserError
 from rlcli.store.config_file import read_config
-from rlcli.store.directory import find_run, find_sweep, summary
+from rlcli.store.directory import find_run, find_sweep, manifests, summary
 from rlcli.sweeps.sweep import Sweep
 
 
@@ -65,7 +65,8 @@ def select(references: Sequence[str], root: Path) -> Selection:
     Raises:
         UserError: a reference means no run or several, or no run is left.
     """
-    folders = list(dict.fromkeys(found for text in references for found in _folders(text, root)))
+    known = cache(manifests)
+    folders = list(dict.fromkeys(found for text in references for found in _folders(text, root, known)))
     runs, faults, seen = [], [], set()
     for folder, sweep in folders:
         if folder.resolve() in seen:
@@ -80,11 +81,13 @@ def select(references: Sequence[str], root: Path) -> Selection:
     return Selection(tuple(runs), tuple(faults))
 
 
-def _folders(reference: str, root: Path) -> list[tuple[Path, Path | None]]:
+def _folders(
+    reference: str, root: Path, known: Callable[[Path], dict[Path, dict[str, Any]]]
+) -> list[tuple[Path, Path | None]]:
     """Folders of the runs that one reference means, each with the sweep it was selected with."""
     sweep = find_sweep(reference, root)
     if sweep is None:
-        return [(find_run(reference, root), None)]
+        return [(find_run(reference, root, known), None)]
     started = [sweep / job.name for job in Sweep.read(sweep).jobs if job.status != "waiting"]
     if not started:
         raise UserError(f"No run of the sweep {sweep} has started.")

@@ -29,12 +29,15 @@ def print_comparison(found: Comparison, beside: Mapping[str, Matched]) -> None:
         for label, letter in letters.items():
             paragraph(f"{letter}: {visible(label)}")
         result()
+    cut = out().isatty() and max(_width(one) for one in made) > columns()
     for one in made:
         paragraph(one.title)
         table(one.headings, one.rows, tuple(one.numbers), optional=len(one.headings) - 2)
         result()
     for text in [*verdicts(found), *sources(beside.values())]:
         paragraph(text)
+    if cut:
+        paragraph("Columns that do not fit this terminal are left out; --json and --csv have all figures.")
 
 
 def _fits(made: Sequence[Table], labels: Sequence[str]) -> bool:

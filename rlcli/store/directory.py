@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,17 @@ def new_reproduction_dir(run_dir: Path, root: Path) -> Path:
     return _numbered(root, f"{_folder_name(sweep + folder.name)}-reproduction")
 
 
-def find_run(reference: str, root: Path) -> Path:
+def manifests(root: Path) -> dict[Path, dict[str, Any]]:
+    """The manifests of all runs below a folder, by directory; empty where one is damaged."""
+    return {directory: _content_or_empty(directory) for directory in _run_dirs(root)}
+
+
+def find_run(
+    reference: str, root: Path, listing: Callable[[Path], dict[Path, dict[str, Any]]] = manifests
+) -> Path:
     """The run that a path, an id prefix, a name or `last` means.
+
+    `listing` gives the manifests below `root`; who looks for many runs reads them once.
 
     Raises:
         UserError: there is none, or several.
@@ -65,7 +74,7 @@ def find_run(reference: str, root: Path) -> Path:
     path = _expanded(reference)
     if reference and _has(path, FILE):
         return path
-    runs = {directory: _content_or_empty(directory) for directory in _run_dirs(root)}
+    runs = listing(root)
     _check_started([folder for folder in (path, root / reference) if reference and folder not in runs])
     if not runs:
         raise UserError(
@@ -104,7 +113,7 @@ def find_sweep(reference: str, root: Path) -> Path | None:
     found = next((folder for folder in folders if reference and _has(folder, SWEEP)), None)
     if found is not None or reference != names.LAST:
         return found
-    runs = {directory: _content_or_empty(directory) for directory in _run_dirs(root)}
+    runs = manifests(root)
     run = max(runs, key=lambda directory: _start_key(runs[directory]), default=None)
     if run is not None and _has(run.parent, SWEEP):
         return run.parent

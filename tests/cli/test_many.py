@@ -97,3 +97,5 @@ def test_a_comparison_reads_each_file_of_rows_once(rlcli: Rlcli, make: Maker, op
     assert rlcli("compare", *(f"{name}-s{seed}" for name in "ab" for seed in range(3))).code == 0
     assert opened["metrics.jsonl"] == 6
     assert opened["config.yaml"] == 6
+    # once to find all names, then for the summary, the version of the config, and the cohort
+    assert opened["manifest.json"] == 4 * 6
