@@ -58,7 +58,7 @@ def audit(
       rlcli audit last --fresh 100
       rlcli audit runs/my-sweep --json
     """
-    from rlcli.analysis.audit.audit import audit as judged
+    from rlcli.analysis.audit.audit import audit as audit_run
     from rlcli.analysis.audit.fresh import fresh_gains
     from rlcli.analysis.selection import select
     from rlcli.store.directory import runs_root
@@ -68,7 +68,7 @@ def audit(
         say(f"Warning: {fault}")
     broken = False
     for place, run in enumerate(selection.runs):
-        found = judged(run)
+        found = audit_run(run)
         gains = None if fresh is None else list(fresh_gains(run, fresh, imports or ()))
         broken = broken or bool(found.breaches)
         if as_json:
