@@ -19,9 +19,8 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text()
 CHANGES = (
     "algorithm", "surrogate formula", "target formula", "penalty formula", "network", "distribution",
     "environment", "metric", "key", "what the user's own code may do", "wrapper of our own",
-    "format of exports", "verb", "logger",
-    "launcher", "sampler", "kernel", "figure of a comparison", "alert", "plot", "page of a report",
-    "run-directory file",
+    "format of exports", "verb", "page of a report", "logger", "launcher", "sampler", "kernel",
+    "figure of a comparison", "alert", "plot", "run-directory file",
 )  # fmt: skip
 NAMED = re.compile(r"`([\w./-]+\.py)::([\w.]+)`")
 """`file.py::name`."""
