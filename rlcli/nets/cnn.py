@@ -5,20 +5,23 @@ Shapes: B rows, W bytes of a row, C channels, H height, W width of an image, F f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.module import HOST, ModuleNetwork, zeros
+from rlcli.nets.module import FREE, HOST, ModuleNetwork, zeros
+from rlcli.nets.network import Array, OnHost
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
-AT_ONCE = 32 * 4 * 84 * 84
+AT_ONCE = 256 * 4 * 84 * 84
 """Pixels that pass the convolutions together: what lies between layers stays in the processor's cache."""
 
 Convolutions = Callable[[int], nn.Module]
@@ -98,6 +101,11 @@ class PixelNetwork(nn.Module):
         else:
             self.critic = nn.Sequential(trunk(), value)
 
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Outputs [B, D] alone of rows [B, W]."""
+        found: Tensor = self.policy(self.trunk.features(observations))
+        return found
+
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs [B, D] and values [B] of rows [B, W]."""
         features = self.trunk.features(observations)
@@ -105,16 +113,44 @@ class PixelNetwork(nn.Module):
         return self.policy(features), value.squeeze(-1)
 
 
+@dataclass(frozen=True)
+class ConvolutionalNetwork(ModuleNetwork):
+    """`ModuleNetwork` of a `PixelNetwork`, which acts without its critic."""
+
+    def on_host(self, parameters: Tensor) -> OnHost | None:
+        """Each run's policy as a module with its parameters in place: a functional call puts them there anew."""
+        if parameters.device.type != HOST:
+            return None
+        named = self._named(parameters)
+        policies = [self._policy(own) for own in named]
+
+        def head(inputs: Array, _: Any) -> tuple[Array, None]:
+            with torch.inference_mode():
+                rows = torch.from_numpy(inputs)
+                found = [policy(own) for policy, own in zip(policies, rows, strict=True)]
+                return torch.stack(found).numpy(), None
+
+        return OnHost(head, torch.stack([own[FREE] for own in named]).numpy())
+
+    def _policy(self, own: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Outputs [B, D] of rows [B, W] with one run's parameters."""
+        module = copy.deepcopy(self._module)
+        named = {name: value.clone() for name, value in own.items() if name != FREE}
+        module.load_state_dict(named, assign=True)
+        assert isinstance(module, PixelNetwork)
+        return module.outputs
+
+
 def pixel_network(
     config: NetworkConfig, encoder: Encoder, outputs: int, free: int, convolutions: Convolutions
-) -> ModuleNetwork:
+) -> ConvolutionalNetwork:
     """The network of a config's section with these convolutions."""
     assert isinstance(encoder, PixelEncoder), "refused by `obstacle`"
     gains = Gains(
         config.initialisation == "orthogonal", config.hidden_gain, config.policy_gain, config.value_gain
     )
     trunk = partial(PixelTrunk, encoder, convolutions, config.hidden, gains)
-    return ModuleNetwork(
+    return ConvolutionalNetwork(
         partial(PixelNetwork, trunk, outputs, config.shared, gains), encoder, free, config.log_std_init
     )
 

@@ -227,7 +227,9 @@ class Graph:
             named, moving = network._named(parameters.clone()), network._of(part)
             self._moving = [own[name].requires_grad_() for own in named for name in moving]
             memory = None if memory is None else memory.map(torch.clone, torch.clone)
-            self._heads = network._stacked(named, inputs.clone(), memory)
+            # No derivative reads bytes: what is computed of them is no copy of theirs.
+            entering = inputs if inputs.dtype is torch.uint8 else inputs.clone()
+            self._heads = network._stacked(named, entering, memory)
         self.both = Heads(*(head.detach() for head in self._heads[:3]))
         """Outputs of the policy and values, whatever the part."""
         self.heads = _of_part(self.both, part)
