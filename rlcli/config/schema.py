@@ -871,7 +871,8 @@ class HealthConfig:
     )
     gain_predicted: bool = key(
         True,
-        "Predict the gain of every update by its objective's gradient (update/gain_predicted): a backward pass.",
+        "Predict the gain of every update by its objective's gradient (update/gain_predicted), a backward "
+        "pass over the batch.",
         effect="maybe",
     )
     kl_reference: float = key(

@@ -22,7 +22,7 @@ from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
 AT_ONCE = 256 * 4 * 84 * 84
-"""Pixels that pass the convolutions together: what lies between layers stays in the processor's cache."""
+"""Pixels that pass the convolutions together: a usual minibatch at once, whole batches in parts."""
 
 Convolutions = Callable[[int], nn.Module]
 """Channels -> layers from images [B, C, H, W], uint8, to any [B, ...]; the first is a `PixelConv2d`."""
@@ -118,7 +118,7 @@ class ConvolutionalNetwork(ModuleNetwork):
     """`ModuleNetwork` of a `PixelNetwork`, which acts without its critic."""
 
     def on_host(self, parameters: Tensor) -> OnHost | None:
-        """Each run's policy as a module with its parameters in place: a functional call puts them there anew."""
+        """Each run's policy as a module that keeps its parameters from step to step."""
         if parameters.device.type != HOST:
             return None
         named = self._named(parameters)

@@ -20,4 +20,5 @@ class PixelConv2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """[B, K, h, w] of images [B, C, H, W], uint8."""
         weight = self.weight / WHITE
-        return self._conv_forward(images.to(weight.dtype), weight, self.bias)
+        found: Tensor = self._conv_forward(images.to(weight.dtype), weight, self.bias)
+        return found

@@ -1,8 +1,8 @@
 """Observations with images as the rows that convolutional networks read: bytes, in which pixels stay uint8.
 
-A row has the pixels of every image, as the environment gives them or with the channels of each pixel side by
-side (`PixelEncoder.interleaved`), then the bytes of all other numbers, as float32, then one byte per choice of a mask of actions, if there is one. Rollouts and minibatches hold
-such rows; a network takes them apart and divides pixels by 255, minibatch by minibatch.
+A row has the pixels of every image, as the environment gives them or with the channels of each pixel side
+by side (`PixelEncoder.interleaved`), then the bytes of all other numbers, as float32, then one byte per
+choice of a mask of actions, if there is one. Minibatches hold such rows; a network takes them apart.
 
 Shapes: R runs, B rows, W bytes of a row before its mask, F numbers beside the images, K bytes of a mask, C
 channels, H height, W width of an image.
@@ -131,9 +131,10 @@ class PixelEncoder(Encoder):
             return pixels
         parts = torch.split(pixels.flatten(0, 1), [image.pixels for image in self.images], -1)
         moved = [
-            image.planes(part).movedim(1, -1).flatten(1) for image, part in zip(self.images, parts, strict=True)
+            image.planes(part).movedim(1, -1).flatten(1)
+            for image, part in zip(self.images, parts, strict=True)
         ]
-        return (moved[0] if len(moved) == 1 else torch.cat(moved, -1)).unflatten(0, flat.shape[:2])
+        return torch.cat(moved, -1).view(pixels.shape)
 
     def _content(self, observations: Tensor, moments: Moments) -> Tensor:
         """The bytes of all other numbers, float32, whitened by frozen statistics."""
