@@ -9,11 +9,14 @@ import ale_py
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.vector_env import AtariVectorEnv
 
 from rlcli.config.schema import AtariConfig, EnvConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.atari.area import resized
+from rlcli.envs.atari.settings import preprocessing
+from rlcli.envs.atari.single import SingleGame
 from rlcli.envs.interface import Step, Taught
 from rlcli.errors import UserError
 
