@@ -126,7 +126,8 @@ def page(found: Any) -> str:
     parts = ", ".join(f"{name.removeprefix('time/')} {value:.2f}" for name, value in found["seconds"].items())
     lines += [
         "",
-        f"Parts of an update of rlcli, seconds: {parts}; `learn` includes `estimate`.", "",
+        f"Parts of an update of rlcli, seconds on the wall, which other load lengthens: {parts}; `learn` "
+        "includes `estimate`.", "",
         f"`{found['command']}`; updates in turns, seconds of the processor, {found['rounds']} rounds; load "
         f"before the start {found['load_before']:.2f}; {found['date']}.", "",
         *machine.table(found["machine"]),

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from rlcli.config.schema import NetworkConfig
 from rlcli.nets.module import FREE, HOST, ModuleNetwork, zeros
-from rlcli.nets.network import Array, OnHost
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Array, OnHost
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
@@ -106,11 +107,21 @@ class PixelNetwork(nn.Module):
         found: Tensor = self.policy(self.trunk.features(observations))
         return found
 
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [B, D] and values [B] of rows [B, W]."""
+    def forward(self, observations: Tensor, part: str = ALL) -> tuple[Tensor, Tensor]:
+        """Outputs [B, D] and values [B] of rows [B, W].
+
+        Of a part alone, the trunk of the other is not passed, and what it would give is 0.
+        """
+        rows, apart = len(observations), not self._shared
+        if apart and part == CRITIC:
+            value: Tensor = self.critic(observations)
+            return value.new_zeros(rows, self.policy.out_features), value.squeeze(-1)
         features = self.trunk.features(observations)
-        value = self.value(features) if self._shared else self.critic(observations)
-        return self.policy(features), value.squeeze(-1)
+        outputs = self.policy(features)
+        if apart and part == ACTOR:
+            return outputs, outputs.new_zeros(rows)
+        value = self.critic(observations) if apart else self.value(features)
+        return outputs, value.squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,14 @@ class ConvolutionalNetwork(ModuleNetwork):
                 return torch.stack(found).numpy(), None
 
         return OnHost(head, torch.stack([own[FREE] for own in named]).numpy())
+
+    def _call_for(
+        self, part: str, own: Mapping[str, Tensor], inputs: Tensor, *_: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """One trunk where they are apart and the part is one's."""
+        of_module = {name: value for name, value in own.items() if name != FREE}
+        heads: tuple[Tensor, Tensor] = functional_call(self._module, of_module, (inputs, part))
+        return heads
 
     def _policy(self, own: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
         """Outputs [B, D] of rows [B, W] with one run's parameters."""

@@ -134,7 +134,7 @@ class PixelEncoder(Encoder):
             image.planes(part).movedim(1, -1).flatten(1)
             for image, part in zip(self.images, parts, strict=True)
         ]
-        return torch.cat(moved, -1).view(pixels.shape)
+        return (moved[0] if len(moved) == 1 else torch.cat(moved, -1)).view(pixels.shape)
 
     def _content(self, observations: Tensor, moments: Moments) -> Tensor:
         """The bytes of all other numbers, float32, whitened by frozen statistics."""

@@ -14,6 +14,7 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError
 from rlcli.learner.model import make_model, readable
+from rlcli.nets import cnn
 from rlcli.nets.cnn import Gains, PixelTrunk
 from rlcli.nets.kinds import impala_resnet, nature_cnn
 from rlcli.nets.masked import FLOOR
@@ -255,6 +256,44 @@ def test_initial_weights_are_orthogonal_with_their_gains():
         weight = found[name].flatten(1)
         torch.testing.assert_close(weight @ weight.T, gain * torch.eye(len(weight)), atol=1e-5, rtol=1e-4)
     assert all(not found[name].any() for name in found if name.endswith("bias"))
+
+
+@pytest.mark.broken_by(
+    "policies pass the critic's trunk too", "nets/cnn.py", "if apart and part == ACTOR:", "if False:"
+)
+def test_of_two_trunks_a_part_passes_its_own(monkeypatch):
+    """With the outputs and derivatives that it has in the whole network."""
+    passes = []
+
+    def counted(layers, images):
+        passes.append(layers)
+        return convolved(layers, images)
+
+    convolved = cnn._convolved
+    monkeypatch.setattr(cnn, "_convolved", counted)
+    network = make_model(config(shared=False), spec(IMAGE)).network
+    parameters = network.initial(torch.Generator().manual_seed(0))[None]
+    rows = network.encoder.trial(3)[None]
+    heads, whole = network.heads(parameters, rows), network.linearise(parameters, rows)
+    assert len(passes) == 4
+    gradient = whole.vjp(Heads(torch.ones_like(heads.output), heads.free, torch.ones_like(heads.value)))
+    for part in ("actor", "critic"):
+        passes.clear()
+        found, linear = (
+            network.heads(parameters, rows, part=part),
+            network.linearise(parameters, rows, part=part),
+        )
+        assert len(passes) == 2
+        for own in (found, linear.heads):
+            assert torch.equal(own.output, heads.output if part == "actor" else heads.output[..., :0])
+            assert torch.equal(
+                own.value, heads.value if part == "critic" else heads.value[..., None][..., :0]
+            )
+        by = Heads(torch.ones_like(found.output), found.free, torch.ones_like(found.value))
+        assert torch.equal(linear.vjp(by), gradient[:, network.parts[part]])
+    passes.clear()
+    network.recorded(parameters, rows)
+    assert len(passes) == 2
 
 
 def test_two_trunks_have_parts_of_their_own():
