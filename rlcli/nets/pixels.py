@@ -121,7 +121,8 @@ class PixelEncoder(Encoder):
         flat = observations.flatten(2)
         if not self.width and not self.mask:
             return self._images(flat)
-        content, mask = self._content(observations, moments), flat[..., flat.shape[-1] - self.mask :]
+        content = self._content(observations, moments) if self.width else flat[..., :0]
+        mask = flat[..., flat.shape[-1] - self.mask :]
         return torch.cat((self._images(flat), content, mask), -1)
 
     def _images(self, flat: Tensor) -> Tensor:

@@ -365,3 +365,12 @@ def test_bytes_are_read_in_the_precision_of_the_parameters():
 def test_images_are_not_whitened():
     with pytest.raises(UserError, match=r"env\.normalize_observation=true has nothing to whiten"):
         readable(config(whiten=True), spec(IMAGE))
+
+
+def test_a_mask_may_be_all_there_is_beside_an_image():
+    encoder = readable(config(), spec(spaces.Box(0, 255, (3, 36, 40), np.uint8), mask="info")).interleaved()
+    raw = torch.randint(0, 256, (1, 5, encoder.row_width + encoder.mask), dtype=torch.uint8)
+    found = encoder.encode(raw, no_moments(1, 0))
+    assert torch.equal(found[..., -encoder.mask :], raw[..., -encoder.mask :])
+    [image], _ = encoder.apart(found[0, :, : encoder.row_width])
+    assert torch.equal(image.flatten(1), raw[0, :, : encoder.row_width])
