@@ -271,7 +271,8 @@ def _update() -> Iterator[Metric]:
         "gain_predicted",
         "1",
         "∇L(θ₀)·(θ - θ₀)",
-        "Gain predicted for the step taken by the surrogate's gradient at the start of the update.",
+        "Gain predicted for the step taken by the surrogate's gradient at the start of the update. Absent "
+        "with health.gain_predicted=false.",
         "higher",
         TRPO,
     )

@@ -115,7 +115,8 @@ def page(found: Any) -> str:
     lines = [
         "# Speed with images", "",
         "PPO with Mnih et al.'s network on ALE/Pong-v5, agent steps per second on one core: 8 games x 128",
-        "steps, 4 epochs of 4 minibatches; Stable-Baselines3 with make_atari_env and VecFrameStack.", "",
+        "steps, 4 epochs of 4 minibatches; Stable-Baselines3 with make_atari_env and VecFrameStack.",
+        "By default networks over images leave health.epochs and health.gain_predicted out.", "",
         "| | median | minimum | maximum | times the peer |", "|---|---:|---:|---:|---:|",
     ]  # fmt: skip
     for name, rates in found["steps_per_second"].items():
@@ -125,7 +126,8 @@ def page(found: Any) -> str:
     parts = ", ".join(f"{name.removeprefix('time/')} {value:.2f}" for name, value in found["seconds"].items())
     lines += [
         "",
-        f"Parts of an update of rlcli, seconds: {parts}; `learn` includes `estimate`.", "",
+        f"Parts of an update of rlcli, seconds on the wall, which other load lengthens: {parts}; `learn` "
+        "includes `estimate`.", "",
         f"`{found['command']}`; updates in turns, seconds of the processor, {found['rounds']} rounds; load "
         f"before the start {found['load_before']:.2f}; {found['date']}.", "",
         *machine.table(found["machine"]),
@@ -140,7 +142,7 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="rlcli alone, without Stable-Baselines3")
     parser.add_argument("--out", type=Path, help="folder for atari.json and atari.md")
     parser.add_argument(
-        "keys", nargs="*", help="overrides of a second run of rlcli, such as health.epochs=false"
+        "keys", nargs="*", help="overrides of a second run of rlcli, such as health.epochs=true"
     )
     given = parser.parse_args()
     torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.cli.output import count, emit, result, say
-from rlcli.errors import EXIT_CRASH, UserError
+from rlcli.errors import EXIT_CRASH, StorageError, UserError
 from rlcli.streams import err
 
 Run = Mapping[str, Any]
@@ -35,21 +35,27 @@ class Doomed:
 
 
 def remove_runs(
-    doomed: Sequence[Doomed], found: Sequence[Run], *, yes: bool, force: bool, as_json: bool
+    doomed: Sequence[Doomed],
+    found: Sequence[Run],
+    *,
+    yes: bool,
+    force: bool,
+    as_json: bool,
+    filtered: bool = False,
 ) -> int:
     """Removes runs and sweeps after a confirmation; the exit code. `found` are all runs there are.
 
+    Of those that a filter chose, the ones that can be removed are, and the others are named at the end.
+
     Raises:
         UserError: one of them is not removed, or nobody can be asked; nothing was removed.
-        StorageError: a file cannot be removed.
+        StorageError: a file cannot be removed; all that can be were removed.
     """
-    from rlcli.store.removal import obstacles, remove
+    from rlcli.store.removal import remove
 
-    faults = [text for one in doomed for text in obstacles(one.dir, force=force)]
-    if not force:
-        faults += _orphans(doomed, found)
-    if faults:
-        raise UserError(*dict.fromkeys(faults), hint="Nothing was removed.")
+    doomed, faults = _removable(doomed, found, force=force)
+    if faults and not (filtered and doomed):
+        raise UserError(*faults, hint="Nothing was removed.")
     rows = [one.row() for one in doomed]
     if not yes:
         _show(doomed)
@@ -58,14 +64,24 @@ def remove_runs(
         if not _confirmed():
             say("Nothing was removed.")
             return EXIT_CRASH
+    removed, failed = [], []
     for one, row in zip(doomed, rows, strict=True):
-        remove(one.dir, force=force)
+        try:
+            remove(one.dir, force=force)
+        except StorageError as error:
+            failed.append(str(error))
+            continue
+        removed.append(one)
         if as_json:
             emit(row)
         else:
             result(f"Removed {one.dir}")
-    if not as_json:
-        result(f"{_amount(doomed)} removed, {size(sum(one.bytes for one in doomed))} freed")
+    if removed and not as_json:
+        result(f"{_amount(removed)} removed, {size(sum(one.bytes for one in removed))} freed")
+    if failed:
+        raise StorageError("\n".join([*failed, *faults]))
+    if faults:
+        raise UserError(*faults, hint="The others were removed.")
     return 0
 
 
@@ -145,9 +161,27 @@ def _whole(run: Run, root: Path) -> Path:
     return folder.parent if folder.parent != root and (folder.parent / SWEEP).is_file() else folder
 
 
-def _orphans(doomed: Sequence[Doomed], found: Sequence[Run]) -> list[str]:
-    """A fault for each parent of a fork that stays."""
-    going = {Path(run["dir"]).resolve(): run["id"] for one in doomed for run in one.members}
+def _removable(
+    doomed: Sequence[Doomed], found: Sequence[Run], *, force: bool
+) -> tuple[list[Doomed], list[str]]:
+    """Those without an obstacle, and why the others are not removed, each sentence once."""
+    from rlcli.store.removal import obstacles
+
+    found_faults = {one.dir: [*obstacles(one.dir, force=force)] for one in doomed}
+    free = [one for one in doomed if not found_faults[one.dir]]
+    faults = [text for one in doomed for text in found_faults[one.dir]]
+    while not force:
+        orphaned = {one.dir: _orphans(one, free, found) for one in free}
+        faults += [text for one in free for text in orphaned[one.dir]]
+        if not any(orphaned.values()):
+            break
+        free = [one for one in free if not orphaned[one.dir]]  # what stays may be a fork
+    return free, list(dict.fromkeys(faults))
+
+
+def _orphans(one: Doomed, doomed: Sequence[Doomed], found: Sequence[Run]) -> list[str]:
+    """A fault for each parent in it of a fork that stays."""
+    going = {Path(run["dir"]).resolve(): run["id"] for other in doomed for run in other.members}
     forks: dict[str, list[str]] = {}
     for run in found:
         if run.get("parent") and Path(run["dir"]).resolve() not in going:
@@ -157,7 +191,7 @@ def _orphans(doomed: Sequence[Doomed], found: Sequence[Run]) -> list[str]:
         + (f" and {len(forks[name]) - 1} more" if len(forks[name]) > 1 else "")
         + " that stay; --force removes it all the same, since forks need nothing of their parent."
         for folder, name in going.items()
-        if name in forks
+        if name in forks and any(Path(run["dir"]).resolve() == folder for run in one.members)
     ]
 
 

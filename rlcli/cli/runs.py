@@ -162,7 +162,7 @@ def _remove(
             say(text)
         if not doomed:
             raise UserError("No run or whole sweep matches: nothing was removed.")
-    return remove_runs(doomed, found, yes=yes, force=force, as_json=as_json)
+    return remove_runs(doomed, found, yes=yes, force=force, as_json=as_json, filtered=bool(filters))
 
 
 def _check_status(given: str | None, known: Sequence[str]) -> None:

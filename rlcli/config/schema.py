@@ -875,6 +875,12 @@ class HealthConfig:
     epochs: bool = key(
         True, "Measure KL, ESS and clip fraction after every epoch too (epochs/...).", effect="maybe"
     )
+    gain_predicted: bool = key(
+        True,
+        "Predict the gain of every update by its objective's gradient (update/gain_predicted), a backward "
+        "pass over the batch.",
+        effect="maybe",
+    )
     kl_reference: float = key(
         0.02, "KL budget of update/budget_used for algorithms that declare none.",
         unit="nats", gt=0, effect="maybe",

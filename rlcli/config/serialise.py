@@ -49,7 +49,10 @@ def flatten(config: RunConfig) -> dict[str, Any]:
 
 
 def _with_own(flat: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values, those of the user's own code behind the others of their section."""
+    """Keys and values, those of the user's own code behind the others of their section.
+
+    A section that a file opened twice would be the latter alone.
+    """
     last = {name.partition(".")[0]: name for name in flat}
     for name, value in flat.items():
         yield name, value
@@ -94,11 +97,7 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
     """YAML that `from_yaml` reads back to an equal configuration; `comments` trail the keys they name."""
     lines: list[str] = []
     opened: list[str] = []
-    flat = flatten(config)
-    # Keys of the user's own code stand at the end of their section, which a file may open but once.
-    places = {section: place for place, section in enumerate(dict.fromkeys(map(_section, flat)))}
-    for name in sorted(flat, key=lambda name: places[_section(name)]):
-        value = flat[name]
+    for name, value in flatten(config).items():
         *sections, leaf = name.split(".")
         for depth in range(len(sections)):
             if sections[: depth + 1] != opened[: depth + 1]:
@@ -107,11 +106,6 @@ def to_yaml(config: RunConfig, comments: Mapping[str, str] | None = None) -> str
         comment = f"  # {comments[name]}" if comments and name in comments else ""
         lines.append(f"{INDENT * len(sections)}{leaf}: {_inline(value)}{comment}")
     return "\n".join(lines) + "\n"
-
-
-def _section(name: str) -> str:
-    """The outermost section of a key, or the key itself."""
-    return name.partition(".")[0]
 
 
 def from_yaml(text: str, source: str = "config.yaml") -> RunConfig:

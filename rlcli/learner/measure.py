@@ -25,19 +25,28 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     spent = figures[start.algorithm.spent]
     figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
     figures |= improvement.figures
-    move = (improvement.parameters - start.parameters).double()
-    first_order = torch.zeros_like(move)
-    actor = start.model.network.parts[ACTOR]
-    first_order[:, actor] = prepared.objective_gradient.double() * move[:, actor]
     values, targets = map(prepared.of_rollout, (prepared.values, start.batch.targets))
     compare = start.algorithm.operations.comparison
     return figures | {
         "update/entropy": policy.entropy,
         "update/explained_variance": _finite(compare.explained_variance(values, targets)),
-        "update/gain_predicted": compare.over_columns(in_order(start.model.network, first_order)),
+        **_predicted(prepared, improvement),
         "update/gain_realised": _gain(prepared, on_batch.log_prob),
         **_weights(prepared, on_batch.log_prob),
     }
+
+
+def _predicted(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
+    """The gain by the objective's gradient, where there is one."""
+    start, gradient = prepared.start, prepared.objective_gradient
+    if gradient is None:
+        return {}
+    move = (improvement.parameters - start.parameters).double()
+    first_order = torch.zeros_like(move)
+    actor = start.model.network.parts[ACTOR]
+    first_order[:, actor] = gradient.double() * move[:, actor]
+    sums = start.algorithm.operations.comparison.over_columns
+    return {"update/gain_predicted": sums(in_order(start.model.network, first_order))}
 
 
 def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:

@@ -71,8 +71,8 @@ class Prepared(NamedTuple):
     anchor: Reference
     """The policy at the start of the update, which is mu at lag 0."""
     on_rollout: OnSamples
-    objective_gradient: Tensor
-    """[R, Q]: of the whole batch's objective, by the actor's part."""
+    objective_gradient: Tensor | None
+    """[R, Q]: of the whole batch's objective, by the actor's part; None: no gain is to be predicted."""
     epochs: EpochFigures
     sound: dict[str, Tensor]
     """Masks [R] of what must hold, by what is reported when it does not."""
@@ -114,7 +114,11 @@ def prepare(
     inputs = model.encode(state.policy, observations)
     memory = memory_of(rollout)
     comparison = algorithm.operations.comparison
-    outputs, values, linear = model.recorded(state.policy.parameters, inputs, memory)
+    predicts, linear = config.health.gain_predicted, None
+    if predicts:
+        outputs, values, linear = model.recorded(state.policy.parameters, inputs, memory)
+    else:
+        outputs, values = model.outputs_and_values(state.policy.parameters, inputs, memory)
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
@@ -159,8 +163,10 @@ def prepare(
         _phase_inputs(algorithm, config, seeds, model, state, observations),
     )
     sound = _assertions(comparison, config, rollout, recomputed, acting, initial)
-    recorded = linear if learnt.joined is None else None
-    gradient = algorithm.operations.objective_gradient(start, learnt.initial, recorded)
+    gradient = None
+    if predicts:
+        recorded = linear if learnt.joined is None else None
+        gradient = algorithm.operations.objective_gradient(start, learnt.initial, recorded)
     return Prepared(start, learnt, mu, anchor, on_rollout, gradient, epochs, sound)
 
 

@@ -5,21 +5,25 @@ Shapes: B rows, W bytes of a row, C channels, H height, W width of an image, F f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from rlcli.config.schema import NetworkConfig
-from rlcli.nets.module import HOST, ModuleNetwork, zeros
+from rlcli.nets.module import FREE, HOST, ModuleNetwork, zeros
+from rlcli.nets.network import ACTOR, ALL, CRITIC, Array, OnHost
 from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import Image, PixelEncoder
 
-AT_ONCE = 32 * 4 * 84 * 84
-"""Pixels that pass the convolutions together: what lies between layers stays in the processor's cache."""
+AT_ONCE = 256 * 4 * 84 * 84
+"""Pixels that pass the convolutions together: a usual minibatch at once, whole batches in parts."""
 
 Convolutions = Callable[[int], nn.Module]
 """Channels -> layers from images [B, C, H, W], uint8, to any [B, ...]; the first is a `PixelConv2d`."""
@@ -98,23 +102,74 @@ class PixelNetwork(nn.Module):
         else:
             self.critic = nn.Sequential(trunk(), value)
 
-    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs [B, D] and values [B] of rows [B, W]."""
+    def outputs(self, observations: Tensor) -> Tensor:
+        """Outputs [B, D] alone of rows [B, W]."""
+        found: Tensor = self.policy(self.trunk.features(observations))
+        return found
+
+    def forward(self, observations: Tensor, part: str = ALL) -> tuple[Tensor, Tensor]:
+        """Outputs [B, D] and values [B] of rows [B, W].
+
+        Of a part alone, the trunk of the other is not passed, and what it would give is 0.
+        """
+        rows, apart = len(observations), not self.shared
+        if apart and part == CRITIC:
+            value: Tensor = self.critic(observations)
+            return value.new_zeros(rows, self.policy.out_features), value.squeeze(-1)
         features = self.trunk.features(observations)
-        value = self.value(features) if self.shared else self.critic(observations)
-        return self.policy(features), value.squeeze(-1)
+        outputs = self.policy(features)
+        if apart and part == ACTOR:
+            return outputs, outputs.new_zeros(rows)
+        value = self.critic(observations) if apart else self.value(features)
+        return outputs, value.squeeze(-1)
+
+
+@dataclass(frozen=True)
+class ConvolutionalNetwork(ModuleNetwork):
+    """`ModuleNetwork` of a `PixelNetwork`, which acts without its critic."""
+
+    def on_host(self, parameters: Tensor) -> OnHost | None:
+        """Each run's policy as a module that keeps its parameters from step to step."""
+        if parameters.device.type != HOST:
+            return None
+        named = self.named(parameters)
+        policies = [self._policy(own) for own in named]
+
+        def head(inputs: Array, _: Any) -> tuple[Array, None]:
+            with torch.inference_mode():
+                rows = torch.from_numpy(inputs)
+                found = [policy(own) for policy, own in zip(policies, rows, strict=True)]
+                return torch.stack(found).numpy(), None
+
+        return OnHost(head, torch.stack([own[FREE] for own in named]).numpy())
+
+    def _call_for(
+        self, part: str, own: Mapping[str, Tensor], inputs: Tensor, *_: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """One trunk where they are apart and the part is one's."""
+        of_module = {name: value for name, value in own.items() if name != FREE}
+        heads: tuple[Tensor, Tensor] = functional_call(self._module, of_module, (inputs, part))
+        return heads
+
+    def _policy(self, own: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
+        """Outputs [B, D] of rows [B, W] with one run's parameters."""
+        module = copy.deepcopy(self._module)
+        named = {name: value.clone() for name, value in own.items() if name != FREE}
+        module.load_state_dict(named, assign=True)
+        assert isinstance(module, PixelNetwork)
+        return module.outputs
 
 
 def pixel_network(
     config: NetworkConfig, encoder: Encoder, outputs: int, free: int, convolutions: Convolutions
-) -> ModuleNetwork:
+) -> ConvolutionalNetwork:
     """The network of a config's section with these convolutions."""
     assert isinstance(encoder, PixelEncoder), "refused by `obstacle`"
     gains = Gains(
         config.initialisation == "orthogonal", config.hidden_gain, config.policy_gain, config.value_gain
     )
     trunk = partial(PixelTrunk, encoder, convolutions, config.hidden, gains)
-    return ModuleNetwork(
+    return ConvolutionalNetwork(
         partial(PixelNetwork, trunk, outputs, config.shared, gains), encoder, free, config.log_std_init
     )
 

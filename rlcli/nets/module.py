@@ -113,7 +113,7 @@ class ModuleNetwork:
     ) -> Heads:
         """Outputs at inputs [R, B, ...], one call per run."""
         with torch.no_grad():
-            return _of_part(self._stacked(self.named(parameters), inputs, memory), part)
+            return _of_part(self._stacked(self.named(parameters), inputs, memory, part), part)
 
     def both(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Heads:
         """Outputs of policy and value at inputs [R, B, ...], by the same calls."""
@@ -143,7 +143,7 @@ class ModuleNetwork:
         repeatedly: bool = False,
     ) -> Graph:
         """Outputs at inputs [R, B, ...] with a graph to the parameters of the part."""
-        return Graph(self, parameters, inputs, memory, part)
+        return Graph(self, parameters, inputs, memory, part, alone=True)
 
     def entering(self, parameters: Tensor, inputs: Tensor, part: str) -> Tensor:
         """Inputs: no features are kept."""
@@ -174,11 +174,15 @@ class ModuleNetwork:
         }
 
     def _stacked(
-        self, parameters: Sequence[Mapping[str, Tensor]], inputs: Tensor, memory: Memory | None
+        self,
+        parameters: Sequence[Mapping[str, Tensor]],
+        inputs: Tensor,
+        memory: Memory | None,
+        part: str = ALL,
     ) -> Heads:
-        """The heads of all runs, from each run's parameters by name."""
+        """The heads of all runs, from each run's parameters by name; at least those of a part."""
         runs = zip(parameters, self._arguments(inputs, memory), strict=True)
-        found = zip(*(self._call(own, *arguments) for own, arguments in runs), strict=True)
+        found = zip(*(self._call_for(part, own, *arguments) for own, arguments in runs), strict=True)
         outputs, values, *after = (torch.stack(each) for each in found)
         return Heads(outputs, torch.stack([own[FREE] for own in parameters]), values, *after)
 
@@ -189,6 +193,12 @@ class ModuleNetwork:
         assert memory is not None, "a network with memory needs its state"
         begins = [None] * len(inputs) if memory.begins is None else memory.begins
         return zip(inputs, memory.state, begins, strict=True)
+
+    def _call_for(
+        self, part: str, own: Mapping[str, Tensor], inputs: Tensor, *memory: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """As `_call`; numbers that the part does not determine may be any."""
+        return self._call(own, inputs, *memory)
 
     def _call(self, own: Mapping[str, Tensor], inputs: Tensor, *memory: Tensor | None) -> tuple[Tensor, ...]:
         """Outputs, values and states after rows, if there are any."""
@@ -220,16 +230,25 @@ class Graph:
     """
 
     def __init__(
-        self, network: ModuleNetwork, parameters: Tensor, inputs: Tensor, memory: Memory | None, part: str
+        self,
+        network: ModuleNetwork,
+        parameters: Tensor,
+        inputs: Tensor,
+        memory: Memory | None,
+        part: str,
+        *,
+        alone: bool = False,
     ) -> None:
         self._part, self._runs = part, len(parameters)
         with torch.inference_mode(False), torch.enable_grad():
             named, moving = network.named(parameters.clone()), network._of(part)
             self._moving = [own[name].requires_grad_() for own in named for name in moving]
             memory = None if memory is None else memory.map(torch.clone, torch.clone)
-            self._heads = network._stacked(named, inputs.clone(), memory)
+            # No derivative reads bytes: what is computed of them is no copy of theirs.
+            entering = inputs if inputs.dtype is torch.uint8 else inputs.clone()
+            self._heads = network._stacked(named, entering, memory, part if alone else ALL)
         self.both = Heads(*(head.detach() for head in self._heads[:3]))
-        """Outputs of the policy and values, whatever the part."""
+        """Outputs of the policy and values, whatever the part; of one `alone` what it determines."""
         self.heads = _of_part(self.both, part)
         self._transposed: tuple[list[Tensor], list[Tensor]] | None = None
 

@@ -133,6 +133,10 @@ class Encoder:
 
         return with_mask
 
+    def interleaved(self) -> Encoder:
+        """One whose rows convolutions read fastest; the same where there are no images."""
+        return self
+
     def whitening(self, moments: Moments) -> tuple[Tensor, Tensor]:
         """What is subtracted from observations and what they are then multiplied by, [R, 1, O] float64."""
         mean = moments.mean.unsqueeze(1)

@@ -1,8 +1,8 @@
 """Observations with images as the rows that convolutional networks read: bytes, in which pixels stay uint8.
 
-A row has the pixels of every image as the environment gives them, then the bytes of all other numbers, as
-float32, then one byte per choice of a mask of actions, if there is one. Rollouts and minibatches hold
-such rows; a network takes them apart and divides pixels by 255, minibatch by minibatch.
+A row has the pixels of every image, as the environment gives them or with the channels of each pixel side
+by side (`PixelEncoder.interleaved`), then the bytes of all other numbers, as float32, then one byte per
+choice of a mask of actions, if there is one. Minibatches hold such rows; a network takes them apart.
 
 Shapes: R runs, B rows, W bytes of a row before its mask, F numbers beside the images, K bytes of a mask, C
 channels, H height, W width of an image.
@@ -11,7 +11,7 @@ channels, H height, W width of an image.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -63,6 +63,11 @@ class Image:
         sizes = " x ".join(map(str, self.shape))
         return f"{sizes} pixels, uint8" + (f", in {self.name!r}" if self.name else "")
 
+    @property
+    def interleaved(self) -> Image:
+        """The same image as [H, W, C]."""
+        return replace(self, shape=(*self.size, self.channels))
+
     def planes(self, rows: Tensor) -> Tensor:
         """The image of rows [B, pixels] as [B, C, H, W], a view."""
         image = rows.view(len(rows), *self.shape)
@@ -76,6 +81,15 @@ class PixelEncoder(Encoder):
     images: tuple[Image, ...] = ()
     numbers: torch.dtype = torch.float32
     """The type in which raw observations have all other numbers, whose count is `width`."""
+    interleave: bool = False
+    """Whether rows have images as [H, W, C], whatever raw observations have."""
+
+    def interleaved(self) -> PixelEncoder:
+        """One whose rows have the channels of each pixel side by side, as convolutions multiply fastest.
+
+        Observations are moved once per update, and not in each pass over them.
+        """
+        return replace(self, interleave=True)
 
     @property
     def pixels(self) -> int:
@@ -105,14 +119,31 @@ class PixelEncoder(Encoder):
     def encode(self, observations: Tensor, moments: Moments) -> Tensor:
         """Raw observations [R, B, ...] as rows [R, B, W + K], their numbers whitened by frozen statistics."""
         flat = observations.flatten(2)
-        if not self.width or (not self.normalize and self.numbers is torch.float32):
-            return flat
+        if not self.width and not self.mask:
+            return self._images(flat)
+        content = self._content(observations, moments) if self.width else flat[..., :0]
+        mask = flat[..., flat.shape[-1] - self.mask :]
+        return torch.cat((self._images(flat), content, mask), -1)
+
+    def _images(self, flat: Tensor) -> Tensor:
+        """The pixels of raw rows [R, B, ...] as rows have them."""
+        pixels = flat[..., : self.pixels]
+        if not self.interleave or all(image.channels_last for image in self.images):
+            return pixels
+        parts = torch.split(pixels.flatten(0, 1), [image.pixels for image in self.images], -1)
+        moved = [
+            image.planes(part).movedim(1, -1).flatten(1)
+            for image, part in zip(self.images, parts, strict=True)
+        ]
+        return (moved[0] if len(moved) == 1 else torch.cat(moved, -1)).view(pixels.shape)
+
+    def _content(self, observations: Tensor, moments: Moments) -> Tensor:
+        """The bytes of all other numbers, float32, whitened by frozen statistics."""
         numbers = self.rows(observations)
         if self.normalize:
             mean, scale = self.whitening(moments)
             numbers = ((numbers.double() - mean) * scale).clamp(-CLIP, CLIP)
-        content = numbers.float().contiguous().view(torch.uint8)
-        return torch.cat((flat[..., : self.pixels], content, flat[..., flat.shape[-1] - self.mask :]), -1)
+        return numbers.float().contiguous().view(torch.uint8)
 
     def on_host(self, moments: Moments) -> Callable[[Array], Array]:
         """`encode` for numpy arrays."""
@@ -122,8 +153,8 @@ class PixelEncoder(Encoder):
         """The images of rows [B, W], each uint8 [B, C, H, W], and the numbers, float32 [B, F]."""
         sizes = [image.pixels for image in self.images] + [FLOAT * self.width]
         *images, numbers = torch.split(rows, sizes, -1)
-        planes = [image.planes(part) for image, part in zip(self.images, images, strict=True)]
-        return planes, floats(numbers)
+        laid = [image.interleaved if self.interleave else image for image in self.images]
+        return [image.planes(part) for image, part in zip(laid, images, strict=True)], floats(numbers)
 
 
 def floats(content: Tensor) -> Tensor:

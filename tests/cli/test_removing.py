@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
 
+from rlcli.errors import StorageError
 from rlcli.store.lock import Lock
 from tests.cli.conftest import Rlcli
 
@@ -127,3 +134,66 @@ def test_a_damaged_run_goes_by_force(rlcli: Rlcli, runs: Path) -> None:
     assert "rlcli runs --rm --force runs/child" in rlcli("runs").err
     assert rlcli("runs", "--rm", "--force", "runs/child", "--yes").code == 0
     assert "child" not in names(runs)
+
+
+@pytest.mark.broken_by(
+    "one obstacle keeps all that a filter chose", "cli/removing.py",
+    "if faults and not (filtered and doomed):", "if faults:",
+)  # fmt: skip
+@pytest.mark.broken_by(
+    "a parent goes although its fork stays", "cli/removing.py", "{one.dir: _orphans(one, free, found) for",
+    "{one.dir: [] for",
+)  # fmt: skip
+def test_what_a_filter_chose_goes_as_far_as_it_can(rlcli: Rlcli, runs: Path) -> None:
+    """A parent stays with its fork; named runs go all or none."""
+    (runs / "child" / "thesis.txt").write_text("mine")
+    named = rlcli("runs", "--rm", "child", "many", "--yes")
+    assert (named.code, "Nothing was removed" in named.err, len(names(runs))) == (2, True, 3)
+    ended = rlcli("runs", "--rm", "--status", "finished", "--yes")
+    assert (ended.code, names(runs)) == (2, {"parent", "child"})
+    assert "thesis.txt" in ended.err
+    assert "runs/parent is the parent of forks: runs/child" in ended.err
+    assert "The others were removed." in ended.err
+    assert "Removed runs/many" in ended.out
+
+
+def test_a_folder_that_cannot_be_removed_is_named_and_the_others_go(
+    rlcli: Rlcli, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(folder: Path, *, force: bool) -> None:
+        if folder.name == "child":
+            raise StorageError("runs/child: Operation not permitted.")
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr("rlcli.store.removal.remove", refusing)
+    ended = rlcli("runs", "--rm", "child", "many", "--yes")
+    assert (ended.code, names(runs)) == (4, {"parent", "child"})
+    assert "runs/child: Operation not permitted." in ended.err
+    assert "1 sweep removed" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "goes"),
+    [(b"y\n", 0, True), (b"YES\n", 0, True), (b"n\n", 1, False), (b"\n", 1, False), (b"\x03", 130, False),
+     (b"\x04", 1, False)],
+    ids=["y", "yes", "n", "enter", "ctrl-c", "ctrl-d"],
+)  # fmt: skip
+def test_the_question_on_a_terminal(runs: Path, keys: bytes, code: int, goes: bool) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rlcli", "runs", "--rm", "child"],
+        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(ours, 1000)
+    os.write(ours, keys)
+    process.communicate(timeout=60)
+    shown += os.read(ours, 10_000)
+    os.close(ours)
+    assert b"runs/child: finished" in shown
+    assert (process.returncode, "child" not in names(runs)) == (code, goes), shown
+    assert b"Traceback" not in shown
+    assert (b"Nothing was removed." in shown) == (code == 1)

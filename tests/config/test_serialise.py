@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import yaml
 
 from rlcli.config.plain_yaml import LARGEST
 from rlcli.config.schema import AlgoConfig, CheckpointConfig, ComputeConfig, EnvConfig, EvalConfig, RunConfig
@@ -73,3 +74,18 @@ def test_unknown_keys_and_values_are_a_persons_mistake() -> None:
     assert len(caught.value.faults) == 3
     assert all(fault.startswith("c.yaml: ") for fault in caught.value.faults)
     assert "'algo.clip'" in caught.value.faults[0]
+
+
+@pytest.mark.broken_by(
+    "own keys open their section again", "config/serialise.py",
+    "dict(_with_own(flat, config.own)) if config.own else flat", "flat | config.own",
+)  # fmt: skip
+def test_every_section_is_opened_once() -> None:
+    own = {"network.mine.width": 3, "algo.mine.rate": 0.5, "network.mine.depth": 2}
+    lines = to_yaml(RunConfig(own=own)).splitlines()
+    sections = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert len({*sections}) == len(sections)
+    content = yaml.safe_load("\n".join(lines))
+    assert content["network"]["mine"] == {"width": 3, "depth": 2}
+    assert content["network"]["name"] == "mlp"
+    assert content["algo"]["mine"] == {"rate": 0.5}

@@ -9,11 +9,14 @@ import ale_py
 import gymnasium
 import numpy as np
 import pytest
+from ale_py.vector_env import AtariVectorEnv
 
 from rlcli.config.schema import AtariConfig, EnvConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.atari.area import resized
+from rlcli.envs.atari.settings import preprocessing
+from rlcli.envs.atari.single import SingleGame
 from rlcli.envs.interface import Step, Taught
 from rlcli.errors import UserError
 
@@ -241,3 +244,22 @@ def test_a_resized_frame_has_the_mean_of_each_area():
     frame = np.arange(24, dtype=np.uint8).reshape(4, 6)
     np.testing.assert_array_equal(resized(frame, 2, 3), [[4, 6, 8], [16, 18, 20]])  # 3.5, 5.5, 7.5, ...
     assert resized(np.full((210, 160), 137, np.uint8), 84, 84).min() == 137
+
+
+@pytest.mark.broken_by(
+    "no-ops after FIRE are one too many", "envs/atari/single.py", "noop_max) - self._fires", "noop_max)"
+)
+@pytest.mark.parametrize("fires", [True, False])
+def test_a_game_starts_with_as_many_frames_as_ale_pys(fires: bool) -> None:
+    """FIRE is one of the frames that are drawn, except where none is drawn."""
+    seeds = np.arange(12)
+    games = AtariVectorEnv("breakout", len(seeds), noop_max=3, use_fire_reset=fires)
+    wanted = games.reset(seed=seeds)[1]["episode_frame_number"].tolist()
+    settings = preprocessing(config(fire_reset=fires, noop_max=3))
+    game = SingleGame(gymnasium.make(BREAKOUT, frameskip=1).unwrapped, settings)
+    found = []
+    for seed in seeds.tolist():
+        game.reset(seed=seed)
+        found.append(game.unwrapped.ale.getEpisodeFrameNumber())
+    assert found == wanted
+    assert len(set(found)) > 1

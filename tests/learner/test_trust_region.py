@@ -315,3 +315,19 @@ def test_what_a_trust_region_update_says_of_itself():
     assert learned.figures["update/budget_used"].item() == pytest.approx(
         learned.figures["update/kl_anchor_pi"].item() / 0.01, rel=1e-6
     )
+
+
+@pytest.mark.parametrize("env", ENVS)
+def test_the_natural_step_of_cispo_is_that_of_the_ratio(env):
+    """At the anchor they have one gradient; then a capped ratio gains less, and what it gains is real."""
+    found = []
+    for surrogate in ("ratio", "cispo"):
+        before = begun(env, surrogate=surrogate, clip=0.01, delta=0.02)
+        found.append(before.learn(before.collect()))
+        assert found[-1].figures["update/step_outcome"] == Outcome.STEPPED
+        assert found[-1].figures["update/step_accepted"] == 1.0
+    ratio, capped = (one.figures for one in found)
+    assert torch.equal(*(parts(before, one.state.policy.parameters)[0] for one in found))
+    assert ratio["update/gain_predicted"] == capped["update/gain_predicted"]
+    assert capped["update/gain_realised"] > 0
+    assert capped["update/gain_realised"] != ratio["update/gain_realised"]

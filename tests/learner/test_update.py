@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
+from rlcli.config.schema import HealthConfig
 from rlcli.learner import table
 from rlcli.learner.comparison import TorchPolicy
 from rlcli.learner.draws import permutation
@@ -350,3 +351,21 @@ def test_a_finished_clip_schedule_leaves_the_figures_defined():
     assert all(all(mask) for mask in hold(learned).values())
     assert learned.figures["update/clip"].item() == 0.0
     assert not learned.figures["update/budget_used"].isfinite()
+
+
+@pytest.mark.broken_by(
+    "a gradient although no gain is to be predicted", "learner/prepare.py",
+    "config.health.gain_predicted, None", "True, None",
+)  # fmt: skip
+def test_without_a_predicted_gain_an_update_is_the_same():
+    """All but that one figure."""
+    config, found = small(envs=SHORT), []
+    for predicted in (True, False):
+        chosen = dataclasses.replace(config, health=HealthConfig(gain_predicted=predicted))
+        before = stage(chosen)
+        found.append(before.learn(before.collect()))
+    (figures, wanted), (fewer, policy) = ((one.figures, one.state.policy.parameters) for one in found)
+    assert torch.equal(policy, wanted)
+    assert [*figures.keys() - fewer.keys()] == ["update/gain_predicted"]
+    for name, value in fewer.items():
+        torch.testing.assert_close(value, figures[name], rtol=0, atol=0, equal_nan=True)

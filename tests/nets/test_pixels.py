@@ -14,8 +14,8 @@ from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError
 from rlcli.learner.model import make_model, readable
+from rlcli.nets import cnn
 from rlcli.nets.cnn import Gains, PixelTrunk
-from rlcli.nets.convolution import blocks
 from rlcli.nets.kinds import impala_resnet, nature_cnn
 from rlcli.nets.masked import FLOOR
 from rlcli.nets.network import Heads
@@ -152,17 +152,11 @@ def plain_nature(trunk: PixelTrunk, images: torch.Tensor) -> torch.Tensor:
     return torch.cat(found)
 
 
-@pytest.mark.broken_by("pixels stay 0 to 255", "nets/convolution.py", ".div_(WHITE)", "", case="hwc")
 @pytest.mark.broken_by(
-    "columns of a block before its rows", "nets/convolution.py", "permute(0, 2, 4, 1, 3, 5)",
-    "permute(0, 2, 4, 1, 5, 3)", case="hwc",
-)  # fmt: skip
+    "pixels stay 0 to 255", "nets/convolution.py", "self.weight / WHITE", "self.weight", case="hwc"
+)
 @pytest.mark.broken_by(
-    "rows of a block before its channels", "nets/convolution.py", "permute(0, 2, 4, 1, 3)\n",
-    "permute(0, 2, 4, 3, 1)\n", case="chw",
-)  # fmt: skip
-@pytest.mark.broken_by(
-    "rows and channels swapped", "nets/pixels.py", "movedim(-1, 1)", "transpose(1, 3)",
+    "rows and channels swapped", "nets/pixels.py", "image.movedim(-1, 1)", "image.transpose(1, 3)",
     case="hwc",
 )  # fmt: skip
 @pytest.mark.parametrize("shape", [(84, 84, 4), (4, 84, 84)], ids=["hwc", "chw"])
@@ -180,18 +174,57 @@ def test_nature_cnn_is_the_papers(shape):
     torch.testing.assert_close(found.double(), plain_nature(trunk, planes), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
-@pytest.mark.parametrize("offset", [0, 1], ids=["aligned", "odd"])
-def test_blocks_are_those_of_torch(size, offset):
-    """However the images lie, with rows and columns left over that fill no block."""
-    rows = torch.randint(0, 256, (5, offset + 3 * 17 * 24), dtype=torch.uint8)[:, offset:]
-    high, wide = 17 // size * size, 24 // size * size
-    for images in (rows.unflatten(1, (3, 17, 24)), rows.unflatten(1, (17, 24, 3)).movedim(-1, 1)):
-        found = blocks(images, size)
-        wanted = nn.functional.pixel_unshuffle(images[:, :, :high, :wide], size)
-        assert torch.equal(found, wanted)
-        assert torch.equal(blocks(images.double(), size), wanted.double())
-        assert found.is_contiguous(memory_format=torch.channels_last) or size == 1
+@pytest.mark.broken_by(
+    "images are left as the environment has them", "nets/pixels.py", "planes(part).movedim(1, -1)",
+    "planes(part)",
+)  # fmt: skip
+@pytest.mark.broken_by(
+    "rows are read as the environment has them", "nets/pixels.py",
+    "image.interleaved if self.interleave else", "",
+)  # fmt: skip
+@pytest.mark.parametrize("mask", ["none", "info"])
+def test_images_are_the_same_with_the_channels_of_a_pixel_side_by_side(mask):
+    """And what is behind them, and where it is."""
+    plain = readable(config(), spec(MIXED, mask=mask))
+    assert isinstance(plain, PixelEncoder)
+    moved, moments = plain.interleaved(), no_moments(2, plain.width)
+    raw = torch.randint(0, 256, (2, 3, plain.row_width + plain.mask), dtype=torch.uint8)
+    raw[..., plain.pixels :] = 0
+    raw[..., plain.pixels + 3] = 63
+    given, laid = (encoder.encode(raw, moments) for encoder in (plain, moved))
+    assert given.shape == laid.shape == raw.shape
+    assert torch.equal(laid[..., plain.pixels :], given[..., plain.pixels :])
+    for rows, others in zip(given, laid, strict=True):
+        pairs = [
+            encoder.apart(some[:, : plain.row_width]) for encoder, some in ((plain, rows), (moved, others))
+        ]
+        (images, numbers), (found, same) = pairs
+        assert torch.equal(numbers, same)
+        for image, other in zip(images, found, strict=True):
+            assert torch.equal(image, other)
+            assert other.stride(1) == 1, "the channels of a pixel lie side by side"
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("kind", ["nature_cnn", "impala_resnet"])
+def test_a_policy_acts_as_the_whole_network_does(kind, shared):
+    """By modules of its own, run by run, of which the next parameters change nothing."""
+    model = make_model(config(kind, shared=shared), spec(MIXED))
+    network = model.network
+    draws = [network.initial(torch.Generator().manual_seed(seed)) for seed in range(2)]
+    parameters = torch.stack(draws)
+    raw = torch.stack([network.encoder.trial(5) for _ in draws])
+    moments = no_moments(2, network.encoder.width)
+    inputs = network.encoder.encode(raw, moments)
+    wanted = network.heads(parameters, inputs)
+    acting = network.on_host(parameters)
+    parameters.zero_()
+    outputs, memory = acting.head(network.encoder.on_host(moments)(raw.numpy()), None)
+    assert memory is None
+    assert acting.free.shape == wanted.free.shape
+    torch.testing.assert_close(torch.from_numpy(outputs), wanted.output, rtol=1e-5, atol=1e-7)
+    alone = network.on_host(draws[1][None])
+    assert np.array_equal(alone.head(inputs[1:].numpy(), None)[0], outputs[1:])
 
 
 @pytest.mark.broken_by(
@@ -223,6 +256,44 @@ def test_initial_weights_are_orthogonal_with_their_gains():
         weight = found[name].flatten(1)
         torch.testing.assert_close(weight @ weight.T, gain * torch.eye(len(weight)), atol=1e-5, rtol=1e-4)
     assert all(not found[name].any() for name in found if name.endswith("bias"))
+
+
+@pytest.mark.broken_by(
+    "policies pass the critic's trunk too", "nets/cnn.py", "if apart and part == ACTOR:", "if False:"
+)
+def test_of_two_trunks_a_part_passes_its_own(monkeypatch):
+    """With the outputs and derivatives that it has in the whole network."""
+    passes = []
+
+    def counted(layers, images):
+        passes.append(layers)
+        return convolved(layers, images)
+
+    convolved = cnn._convolved
+    monkeypatch.setattr(cnn, "_convolved", counted)
+    network = make_model(config(shared=False), spec(IMAGE)).network
+    parameters = network.initial(torch.Generator().manual_seed(0))[None]
+    rows = network.encoder.trial(3)[None]
+    heads, whole = network.heads(parameters, rows), network.linearise(parameters, rows)
+    assert len(passes) == 4
+    gradient = whole.vjp(Heads(torch.ones_like(heads.output), heads.free, torch.ones_like(heads.value)))
+    for part in ("actor", "critic"):
+        passes.clear()
+        found, linear = (
+            network.heads(parameters, rows, part=part),
+            network.linearise(parameters, rows, part=part),
+        )
+        assert len(passes) == 2
+        for own in (found, linear.heads):
+            assert torch.equal(own.output, heads.output if part == "actor" else heads.output[..., :0])
+            assert torch.equal(
+                own.value, heads.value if part == "critic" else heads.value[..., None][..., :0]
+            )
+        by = Heads(torch.ones_like(found.output), found.free, torch.ones_like(found.value))
+        assert torch.equal(linear.vjp(by), gradient[:, network.parts[part]])
+    passes.clear()
+    network.recorded(parameters, rows)
+    assert len(passes) == 2
 
 
 def test_two_trunks_have_parts_of_their_own():
@@ -278,8 +349,8 @@ def test_the_smallest_image_works():
 
 @pytest.mark.broken_by(
     "images in single precision alone", "nets/convolution.py",
-    "_scaled(blocks(images, stride), self.weight.dtype)",
-    "_scaled(blocks(images, stride), torch.float32)",
+    "images.to(weight.dtype), weight, self.bias",
+    "images.float(), weight.float(), self.bias.float()",
 )  # fmt: skip
 def test_bytes_are_read_in_the_precision_of_the_parameters():
     """As natural steps need it, which are computed in float64."""
@@ -294,3 +365,12 @@ def test_bytes_are_read_in_the_precision_of_the_parameters():
 def test_images_are_not_whitened():
     with pytest.raises(UserError, match=r"env\.normalize_observation=true has nothing to whiten"):
         readable(config(whiten=True), spec(IMAGE))
+
+
+def test_a_mask_may_be_all_there_is_beside_an_image():
+    encoder = readable(config(), spec(spaces.Box(0, 255, (3, 36, 40), np.uint8), mask="info")).interleaved()
+    raw = torch.randint(0, 256, (1, 5, encoder.row_width + encoder.mask), dtype=torch.uint8)
+    found = encoder.encode(raw, no_moments(1, 0))
+    assert torch.equal(found[..., -encoder.mask :], raw[..., -encoder.mask :])
+    [image], _ = encoder.apart(found[0, :, : encoder.row_width])
+    assert torch.equal(image.flatten(1), raw[0, :, : encoder.row_width])

@@ -32,7 +32,7 @@ class Kind(Protocol):
 
 def make_network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """The network that `network.name` names."""
-    return _kind(config.name).network(config, encoder, outputs, free)
+    return _kind(config.name).network(config, encoder.interleaved(), outputs, free)
 
 
 def smallest(config: NetworkConfig) -> Encoder:
