@@ -41,6 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         monkeypatch.delenv("WANDB_MODE")
         monkeypatch.setattr(wandb_process, "INIT_TIMEOUT", 2.0)
+        monkeypatch.setattr(wandb_history, "LAG", 0.0)
         wandb.teardown()
         yield found
         wandb.teardown()
