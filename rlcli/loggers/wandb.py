@@ -24,8 +24,7 @@ from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.wandb_history import (
     OtherHistory,
     batches,
-    held,
-    known_rows,
+    known,
     remove_superseded,
     run_id,
     segments,
@@ -125,30 +124,28 @@ class WandbLogger:
 
     def _log_earlier(self) -> None:
         """Logs the recorded rows of earlier processes that the W&B run lacks."""
-        known = 0
-        if not self._offline:
-            known = self._known_rows()
+        there = 0 if self._offline else self._known_rows()
         send = sender(self._run, self._info.started)
-        for batch in batches(self._info.earlier(), known):
+        for batch in batches(self._info.earlier(), there):
             send(batch)
             for row, _ in batch:
                 self._last.update(row)
 
     def _known_rows(self) -> int:
         """How many of the recorded rows W&B's server has; later rows that it has are not sent either."""
-        info, holds = self._info, held(self._run)
-        self._next_step = holds.next_step
+        info, run = self._info, self._run
+        self._next_step = int(run.starting_step) if run.resumed else 0
         updates = [row["update"] for row, _ in info.earlier()]
         try:
-            known = known_rows(holds, updates)
+            found = known(run, updates)
         except OtherHistory as other:
-            self._warn(_other(info, self._run, f"other rows than this run's record: {other}"))
-            return sum(update < holds.next_step for update in updates)
-        later = holds.next_step - 1 - (updates[-1] if updates else 0)
+            self._warn(_other(info, run, f"other rows than this run's record: {other}"))
+            return sum(update < self._next_step for update in updates)
+        later = self._next_step - 1 - (updates[-1] if updates else 0)
         if later > 0 and not info.exact:
             what = f"{later:,} rows of updates that are now computed again, otherwise"
-            self._warn(_other(info, self._run, what))
-        return known
+            self._warn(_other(info, run, what))
+        return found
 
     def message(self, text: str, /) -> None:
         """Does nothing: W&B shows rows only."""

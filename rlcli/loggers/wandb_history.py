@@ -3,13 +3,16 @@
 Offline a resumed run writes one complete file: all rows so far, then its own; the earlier files of that W&B
 run are superseded, and are removed once it is whole. Online the server already holds rows. The SDK asks it
 for the next step when it continues a W&B run, and the public API has the number of rows; from both follows
-the first row that the server lacks. Both lag behind for some seconds after an upload, so the larger counts.
+the first row that the server lacks. Both may lag behind for some seconds after an upload: the larger counts,
+and what looks like another history is asked for again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +25,8 @@ SEGMENT = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(.+)")
 """Name of the folder in which W&B's process stores what one process logged: a segment of the W&B run."""
 BATCH = 500
 """Rows handed over at once."""
+ATTEMPTS, LAG = 3, 3.0
+"""How often the server is asked before its rows are taken for others, and the seconds between."""
 TIMEOUT = 10
 """Seconds to wait for the number of rows that the server holds."""
 
@@ -94,6 +99,19 @@ def known_rows(holds: Held, updates: Iterable[int]) -> int:
     if expected < holds.rows <= total and holds.next_step <= holds.rows:
         return holds.rows  # the step lags behind
     raise OtherHistory(f"{holds.rows:,} rows, and the record has {total:,}")
+
+
+def known(run: Any, updates: Sequence[int]) -> int:
+    """How many of the rows of these updates the server has of a W&B run that was just begun or continued.
+
+    Raises:
+        OtherHistory: its rows are others, also some seconds later.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(OtherHistory):
+            return known_rows(held(run), updates)
+        time.sleep(LAG)
+    return known_rows(held(run), updates)
 
 
 def batches(rows: Iterable[TimedRow], skipped: int = 0) -> Iterator[Sequence[TimedRow]]:

@@ -19,7 +19,7 @@ from typing import Any
 from rlcli.errors import RlcliError, UserError
 from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.wandb import EXIT_CODES
-from rlcli.loggers.wandb_history import OtherHistory, batches, held, known_rows
+from rlcli.loggers.wandb_history import OtherHistory, batches, known
 from rlcli.loggers.wandb_process import FINISH_TIMEOUT, begin, contained
 from rlcli.loggers.wandb_rows import sender
 from rlcli.text import message_of
@@ -82,7 +82,7 @@ def upload(
         raise _not_begun(info, error) from error
     code = EXIT_CODES.get(status, 0 if status == "running" else 1)
     try:
-        known = known_rows(held(run), updates)
+        there = known(run, updates)
     except OtherHistory as other:
         _end(run, code)
         raise UserError(
@@ -90,30 +90,30 @@ def upload(
             hint=f"Upload it as another W&B run: rlcli sync {info.dir} --id {info.id}-2; "
             "the other can be deleted on W&B's site.",
         ) from None
-    url, last = str(run.url), _send(run, info, known, len(updates), progress)
+    url, last = str(run.url), _send(run, info, there, len(updates), progress)
     run.summary.update({**last, "status": status})
     if not _end(run, code):
         raise UploadError(
             f"{info.dir}: W&B's server did not confirm all rows within {patience:.0f} s. "
             "What it has stays; run the same command again to upload the rest."
         )
-    return Uploaded(url, known, len(updates) - known)
+    return Uploaded(url, there, len(updates) - there)
 
 
 def _send(
-    run: Any, info: RunInfo, known: int, total: int, progress: Callable[[int, int], None]
+    run: Any, info: RunInfo, there: int, total: int, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Hands over the rows from number `known` on; returns the last figure of each metric in them."""
+    """Hands over the rows from number `there` on; returns the last figure of each metric in them."""
     run.define_metric("*", step_metric="env_steps")
     send, sent = sender(run, info.started), 0
     last: dict[str, Any] = {}
-    for batch in batches(info.earlier(), known):
-        progress(sent, total - known)
+    for batch in batches(info.earlier(), there):
+        progress(sent, total - there)
         send(batch)
         sent += len(batch)
         for row, _ in batch:
             last |= _figures(row)
-    progress(sent, total - known)
+    progress(sent, total - there)
     return last
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlcli.errors import StorageError
 from rlcli.loggers.interface import TimedRow
 from rlcli.store.files import is_there, open_plain, storage_error
 from rlcli.store.rows import RECORD, Row, blocks, parsed
@@ -71,7 +70,7 @@ def timed_rows(run_dir: Path, manifest: Mapping[str, Any], until: int | None = N
     follow the one before.
 
     Raises:
-        StorageError: the file cannot be read, or is no plain file, or the manifest has no times.
+        StorageError: the file cannot be read, or is no plain file.
     """
     processes = [(0, started(manifest))]
     """The updates after which the processes of the run began, and when."""
@@ -91,11 +90,7 @@ def timed_rows(run_dir: Path, manifest: Mapping[str, Any], until: int | None = N
 
 
 def started(manifest: Mapping[str, Any]) -> float:
-    """When a run was started, in seconds since 1970.
-
-    Raises:
-        StorageError: its manifest has no time there.
-    """
+    """When a run was started, in seconds since 1970; 0 if its manifest has no time there."""
     return _seconds(manifest["started"])
 
 
@@ -137,12 +132,8 @@ def _is_figure(value: Any) -> bool:
 
 
 def _seconds(text: str) -> float:
-    """Seconds since 1970 of a time in manifest.json.
-
-    Raises:
-        StorageError: it is no time.
-    """
+    """Seconds since 1970 of a time in manifest.json; 0 if it is none."""
     try:
-        return datetime.datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError) as error:
-        raise StorageError(f"manifest.json has no time where it should: {text!r}.") from error
+        return max(0.0, datetime.datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        return 0.0

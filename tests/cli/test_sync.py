@@ -41,6 +41,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFac
         monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         monkeypatch.delenv("WANDB_MODE")
         monkeypatch.setattr(wandb_process, "INIT_TIMEOUT", 2.0)
+        monkeypatch.setattr(wandb_history, "LAG", 0.0)
         wandb.teardown()
         yield found
         wandb.teardown()
@@ -97,6 +98,7 @@ rlcli.train(sys.argv[1:], on_row=on_row)
 """
 
 
+@pytest.mark.filterwarnings("ignore:::mlflow", "ignore::FutureWarning")
 def test_after_a_kill_and_a_resume_each_copy_has_each_update_once(
     server: Server, workplace: Path, rlcli: Rlcli
 ) -> None:
@@ -104,7 +106,7 @@ def test_after_a_kill_and_a_resume_each_copy_has_each_update_once(
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     words = (*SMALL, "name=one", "total_steps=160", "checkpoint.every=64", "checkpoint.seconds=0",
-             "eval.every=0", "logger=[jsonl,wandb,tensorboard]", "wandb.mode=offline")  # fmt: skip
+             "eval.every=0", "logger=[jsonl,wandb,tensorboard,mlflow]", "wandb.mode=offline")  # fmt: skip
     ended = subprocess.run(
         [sys.executable, "-c", KILLED, *words], cwd=workplace, capture_output=True, text=True, timeout=120
     )
@@ -128,6 +130,9 @@ def test_after_a_kill_and_a_resume_each_copy_has_each_update_once(
     assert [row["update"] for row in wandb_file.rows(wandb_file.records_to_the_end(segment))] == everything
     points = EventAccumulator(str(run)).Reload().Scalars("behaviour/ess")
     assert [point.step for point in points] == [row["env_steps"] for row in rows]
+    (metric,) = (workplace / "runs" / "mlruns").glob("*/*/metrics/behaviour/ess")
+    stored = [line.split()[1:] for line in metric.read_text().splitlines()]
+    assert stored == [[repr(row["behaviour/ess"]), str(row["env_steps"])] for row in rows]
 
 
 def test_a_dry_run_sends_nothing(server: Server, one: Path, rlcli: Rlcli, monkeypatch: Any) -> None:

@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.loggers.wandb_history import Held, OtherHistory, known_rows, remove_superseded, run_id, segments
+from rlcli.loggers import wandb_history
+from rlcli.loggers.wandb_history import (
+    Held,
+    OtherHistory,
+    known,
+    known_rows,
+    remove_superseded,
+    run_id,
+    segments,
+)
 from tests.loggers.wandb_server import StoredRun, serving
 
 
 @pytest.mark.parametrize(
-    ("rows", "next_step", "updates", "known"),
+    ("rows", "next_step", "updates", "there"),
     [
         (0, 0, [1, 2, 3], 0),
         (2, 3, [1, 2, 3], 2),
@@ -31,8 +40,8 @@ from tests.loggers.wandb_server import StoredRun, serving
     "below += update < holds.next_step - 1",
     case="2-3-updates1-2",
 )
-def test_the_rows_that_the_server_has(rows, next_step, updates, known):
-    assert known_rows(Held(rows, next_step), updates) == known
+def test_the_rows_that_the_server_has(rows, next_step, updates, there):
+    assert known_rows(Held(rows, next_step), updates) == there
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,19 @@ def test_the_rows_that_the_server_has(rows, next_step, updates, known):
 def test_other_rows_are_refused(rows, next_step, updates):
     with pytest.raises(OtherHistory, match=f"{rows} rows, and the record has {len(updates)}"):
         known_rows(Held(rows, next_step), updates)
+
+
+def test_a_server_that_lags_behind_is_asked_again(monkeypatch):
+    answers = [Held(1, 4), Held(3, 4), Held(9, 4)]
+    monkeypatch.setattr(wandb_history, "held", lambda _: answers.pop(0))
+    waited: list[float] = []
+    monkeypatch.setattr(wandb_history.time, "sleep", waited.append)
+    assert known(object(), [1, 2, 3, 4]) == 3
+    assert (waited, answers) == ([3.0], [Held(9, 4)])
+    answers[:] = [Held(9, 4)] * 3
+    with pytest.raises(OtherHistory):
+        known(object(), [1, 2, 3, 4])
+    assert (len(waited), answers) == (3, [])
 
 
 def segment(directory, name, wandb_id):

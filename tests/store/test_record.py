@@ -77,10 +77,14 @@ def test_a_run_without_rows_has_none(tmp_path):
     assert list(timed_rows(tmp_path, MANIFEST)) == []
 
 
-def test_a_link_is_not_followed_and_a_start_that_is_no_time_is_refused(tmp_path):
+def test_a_link_is_not_followed(tmp_path):
     (tmp_path / "elsewhere").write_text(json.dumps(row(1)) + "\n")
     (tmp_path / "metrics.jsonl").symlink_to("elsewhere")
     with pytest.raises(StorageError, match="link"):
         overview(tmp_path)
-    with pytest.raises(StorageError, match="no time"):
-        list(timed_rows(tmp_path, {"started": "yesterday", "resumes": []}))
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "0001-01-01T00:00:00+23:59", "1900-01-01T00:00:00+00:00"])
+def test_a_start_that_is_no_time_is_none(text, tmp_path):
+    write(tmp_path, row(1, 2.0))
+    assert [at for _, at in timed_rows(tmp_path, {"started": text, "resumes": []})] == [2.0]
