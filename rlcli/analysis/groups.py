@@ -66,8 +66,8 @@ def _differing(runs: Sequence[Run]) -> list[str]:
     differing = [key for key in keys if key != SEED and _matters(key) and len(set(values[key])) > 1]
     kept: list[str] = []
     for key in differing:
-        told = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
-        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(told):
+        distinct = set(zip(*(values[other] for other in kept), strict=True)) if kept else {()}
+        if len(set(zip(*(values[other] for other in (*kept, key)), strict=True))) > len(distinct):
             kept.append(key)
     return kept
 
