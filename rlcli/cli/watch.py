@@ -50,7 +50,7 @@ def watch(
       rlcli watch last
       rlcli watch runs/my-sweep 73973d4e
       rlcli watch last --every 5
-      rlcli watch last --every 60 > progress.txt
+      rlcli watch last --json
     """
     from rlcli.analysis.watch.board import Board
     from rlcli.store.directory import runs_root

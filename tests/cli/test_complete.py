@@ -34,6 +34,8 @@ def words(line: str, current: str) -> list[str]:
                 "eval",
                 "runs",
                 "show",
+                "plot",
+                "watch",
                 "reproduce",
                 "diff",
                 "list",
