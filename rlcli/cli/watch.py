@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,7 +120,7 @@ def _watch_live(board: Board, seconds: float) -> bool:
     hint = f"q leaves; looks every {seconds:g} s"
 
     def stop(*_: object) -> None:
-        raise typer.Exit(EXIT_SIGTERM)
+        sys.exit(EXIT_SIGTERM)  # not typer.Exit, a RuntimeError, which a write in progress would drop
 
     before = signal.signal(signal.SIGTERM, stop)
     live = Live(
