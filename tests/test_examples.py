@@ -33,7 +33,7 @@ PARTS = (["status"], ["best"], ["--retry"])
 REFUSED = (["n_envs=4"], ["n_steps=256"], ["algo=pppo"])
 """First settings of examples that are shown with their error message."""
 TINY = (*SMALL, "total_steps=16")
-SWEEPS, SEARCHES = ("widths", "methods", "my-sweep", "two-envs"), ("ppo16", "my-search")
+SWEEPS, SEARCHES = ("widths", "methods", "my-sweep", "two-envs", "three", "grid"), ("ppo16", "my-search")
 
 
 def commands(text: str) -> Iterator[str]:
@@ -57,7 +57,8 @@ def examples() -> Iterator[str]:
             if command.startswith("rlcli "):
                 yield command
         for block in re.findall(r"^  Examples:\n((?:    .*\n)+)", text, re.MULTILINE):
-            yield from (line.strip() for line in block.splitlines())
+            lines = re.sub(r" \\\n\s+", " ", block).splitlines()
+            yield from (line.strip() for line in lines if line.strip().startswith("rlcli"))
         inline = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
         for code in re.findall(r"`(rlcli [a-z][^`]*)`", inline):
             command = " ".join(code.replace("\\|", "|").split())
@@ -176,6 +177,8 @@ def tiny(words: list[str], run: str, steps: int) -> list[str]:
         words = [word for word in words if not word.startswith("hydra")]
     if words[0] == "resume" and any("=" in word for word in words) and not words[1].endswith(SEARCHES):
         words += [f"total_steps={steps}"]
+    if words[0] == "plot":  # these sweeps vary no number
+        words = [word for word in words if word != "--slices"]
     if words[0] == "train" and not {"--cfg", "--dry-run"} & {*words}:
         return [*words, "--cfg", "job"]
     return words

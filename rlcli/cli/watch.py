@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,7 +51,7 @@ def watch(
       rlcli watch last
       rlcli watch runs/my-sweep 73973d4e
       rlcli watch last --every 5
-      rlcli watch last --every 60 > progress.txt
+      rlcli watch last --json
     """
     from rlcli.analysis.watch.board import Board
     from rlcli.store.directory import runs_root
@@ -119,7 +120,7 @@ def _watch_live(board: Board, seconds: float) -> bool:
     hint = f"q leaves; looks every {seconds:g} s"
 
     def stop(*_: object) -> None:
-        raise typer.Exit(EXIT_SIGTERM)
+        sys.exit(EXIT_SIGTERM)  # not typer.Exit, a RuntimeError, which a write in progress would drop
 
     before = signal.signal(signal.SIGTERM, stop)
     live = Live(

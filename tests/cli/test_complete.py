@@ -35,6 +35,8 @@ def words(line: str, current: str) -> list[str]:
                 "export",
                 "runs",
                 "show",
+                "plot",
+                "watch",
                 "sync",
                 "reproduce",
                 "compare",
