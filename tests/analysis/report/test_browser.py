@@ -85,6 +85,7 @@ def opened(started: Any, file: Path) -> Iterator[Callable[..., Any]]:
         shown.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         shown.on("request", lambda asked: complaints.append(asked.url) if not local(asked.url) else None)
         shown.goto(address(file))
+        shown.wait_for_selector("#provenance")
         return shown
 
     def local(url: str) -> bool:
@@ -312,6 +313,7 @@ def test_an_empty_run_alone_makes_a_page(opened: Callable[..., Any], started: An
     complaints: list[str] = []
     shown.on("pageerror", lambda error: complaints.append(str(error)))
     shown.goto(address(tmp_path / "x.html"))
+    shown.wait_for_selector("#provenance")
     assert "No run in this environment has a row yet." in shown.locator("main").inner_text()
     assert complaints == []
     shown.close()
