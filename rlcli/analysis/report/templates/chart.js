@@ -55,7 +55,7 @@ const POWER = "datum.value >= 0.001 && datum.value < 10000 ? format(datum.value,
 const STEPS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 const CONFIG = {
   aria: false, background: null, view: { stroke: null },
-  axis: { titleFontWeight: "normal", titlePadding: 6, labelPadding: 4, tickSize: 4 },
+  axis: { titleFontWeight: "normal", titleFontSize: 12, labelFontSize: 12, titlePadding: 6, labelPadding: 4, tickSize: 4 },
   axisX: { grid: false, labelFlush: true, labelOverlap: true }, axisY: { grid: true, domain: false, ticks: false, minExtent: 34 },
 };
 function scaleOf(metric) {
