@@ -21,7 +21,7 @@ from browser import address, browser, draw_all, missing
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 FOLDER = ROOT / "screenshots"
-PICTURE = ROOT / "docs" / "pictures" / "report.png"
+PICTURE = ROOT / "docs" / "images" / "report.png"
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
 LONGEST = 2_600
@@ -33,8 +33,8 @@ SWEEPS = (
 )
 SECTION = "#env-0"
 WIDE = 1_400
-COLOURS = 96
-LARGEST = 150_000
+COLOURS = 40
+LARGEST = 100_000
 """Bytes of the README's picture."""
 
 
@@ -73,6 +73,7 @@ def opened(started: Any, report: Path, width: int, height: int, scheme: str) -> 
 
 def picture(report: Path, file: Path) -> None:
     """Saves the learning curves and the health of a report, with few colours."""
+    file.parent.mkdir(exist_ok=True)
     with browser() as started:
         page = opened(started, report, WIDE, 1000, "light")
         section = page.query_selector(SECTION).bounding_box()
