@@ -43,6 +43,7 @@ def browser() -> Iterator[Any]:
 
 def draw_all(page: Any) -> None:
     """Scrolls through a report until every chart is drawn, then back to its top."""
+    page.wait_for_selector("#provenance")
     for _ in range(100):
         height = page.evaluate("document.documentElement.scrollHeight")
         for top in range(0, height, 600):

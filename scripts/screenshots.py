@@ -21,7 +21,7 @@ from browser import address, browser, draw_all, missing
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 FOLDER = ROOT / "screenshots"
-PICTURE = ROOT / "docs" / "pictures" / "report.png"
+PICTURE = ROOT / "docs" / "images" / "report.png"
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
 LONGEST = 2_600
@@ -32,8 +32,9 @@ SWEEPS = (
     f"-m algo.learning_rate=0.003,0.03 algo.clip=0.1,0.3 seed=0,1 {LENGTH} name=rates",
 )
 SECTION = "#env-0"
-COLOURS = 96
-LARGEST = 150_000
+WIDE = 1_400
+COLOURS = 40
+LARGEST = 100_000
 """Bytes of the README's picture."""
 
 
@@ -72,12 +73,13 @@ def opened(started: Any, report: Path, width: int, height: int, scheme: str) -> 
 
 def picture(report: Path, file: Path) -> None:
     """Saves the learning curves and the health of a report, with few colours."""
+    file.parent.mkdir(exist_ok=True)
     with browser() as started:
-        page = opened(started, report, 1200, 1000, "light")
+        page = opened(started, report, WIDE, 1000, "light")
         section = page.query_selector(SECTION).bounding_box()
         last = page.query_selector_all(f"{SECTION} .charts:not(.wide) figure")[5].bounding_box()
         bottom = last["y"] + last["height"] + 12
-        clip = {"x": 0, "y": section["y"] + 8, "width": 1200, "height": bottom - section["y"] - 8}
+        clip = {"x": 0, "y": section["y"] - 12, "width": WIDE, "height": bottom - section["y"] + 12}
         page.screenshot(path=file, full_page=True, clip=clip)
     Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
     size = file.stat().st_size

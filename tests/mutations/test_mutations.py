@@ -34,7 +34,7 @@ def copy_of_the_sources(directory: Path) -> Path:
     shutil.copytree(ROOT / "rlcli", directory / "rlcli")
     for part in PARTS:
         shutil.copytree(ROOT / "tests" / part, directory / "tests" / part)
-    for file in ("pyproject.toml", "tests/conftest.py", "docs/extending.md"):
+    for file in ("pyproject.toml", "tests/conftest.py", "docs/extending.md", "scripts/report_runs.py"):
         (directory / file).parent.mkdir(exist_ok=True)
         shutil.copy2(ROOT / file, directory / file)
     return directory

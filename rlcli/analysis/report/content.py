@@ -67,6 +67,7 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
     embedded, left_out = videos(runs, largest_videos)
     faults = [text(fault) for fault in faults] + left_out
     keys, place = _keys(runs), {run.dir: index for index, run in enumerate(runs)}
+    buckets = buckets_for([len(history) for history in histories])
     blocks: dict[str, dict[str, Any]] = {}
     environments: list[dict[str, Any]] = []
     groups: list[dict[str, Any]] = []
@@ -75,7 +76,7 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         numbered = list(enumerate([indices for _, indices in within], len(groups)))
         charts = {}
         for metric in METRICS:
-            data = chart(metric, numbered, histories, found, buckets_for(len(runs)))
+            data = chart(metric, numbered, histories, found, buckets)
             if data is not None:
                 charts[metric] = f"chart-{len(blocks)}"
                 blocks[charts[metric]] = data

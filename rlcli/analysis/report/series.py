@@ -62,10 +62,11 @@ def read_columns(run: Run) -> History:
     return read_history(run.dir, {*METRICS, *(rule.metric for rule in RULES)})
 
 
-def buckets_for(runs: int) -> int:
-    """Stretches of one run's line, fewer where there are many runs."""
+def buckets_for(lengths: Sequence[int]) -> list[int]:
+    """Stretches of each run's line, in proportion to its rows and fewer where there are very many rows."""
     numbers_per_bucket = 4 * (1 + len(AXES)) * len(METRICS)
-    return int(np.clip(BUDGET // (numbers_per_bucket * max(runs, 1)), *BUCKETS))
+    available = BUDGET / numbers_per_bucket / max(sum(lengths), 1)
+    return [int(np.clip(available * length, *BUCKETS)) for length in lengths]
 
 
 def chart(
@@ -73,18 +74,18 @@ def chart(
     groups: Sequence[tuple[int, Sequence[int]]],
     histories: Sequence[History],
     alerts: Sequence[Sequence[Alert]],
-    buckets: int,
+    buckets: Sequence[int],
 ) -> dict[str, Any] | None:
     """The data of one chart; None where no run has the metric.
 
-    `groups` are the groups of one environment, each with its number and the numbers of its runs; `histories`
-    and `alerts` are those of all runs, by number.
+    `groups` are the groups of one environment, each with its number and the numbers of its runs; `histories`,
+    `alerts` and `buckets` are those of all runs, by number.
     """
     lines = {
         run: line
         for _, members in groups
         for run in members
-        if (line := _line(histories[run], metric, buckets)) is not None
+        if (line := _line(histories[run], metric, buckets[run])) is not None
     }
     if not lines:
         return None

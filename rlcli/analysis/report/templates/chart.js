@@ -55,13 +55,18 @@ const POWER = "datum.value >= 0.001 && datum.value < 10000 ? format(datum.value,
 const STEPS = "datum.value === 0 ? '0' : format(datum.value, '~s')";
 const CONFIG = {
   aria: false, background: null, view: { stroke: null },
-  axis: { titleFontWeight: "normal", titlePadding: 6, labelPadding: 4, tickSize: 4 },
+  axis: { titleFontWeight: "normal", titleFontSize: 12, labelFontSize: 12, titlePadding: 6, labelPadding: 4, tickSize: 4 },
   axisX: { grid: false, labelFlush: true, labelOverlap: true }, axisY: { grid: true, domain: false, ticks: false, minExtent: 34 },
 };
 function scaleOf(metric) {
   const { scale, domain } = content.metrics[metric];
   if (!scale) return { scale: { zero: false, nice: true }, floor: -Infinity, axis: { tickCount: 5 } };
-  if (scale === "log") return { scale: { type: "log", domain, nice: false, clamp: true }, floor: domain[0], axis: { tickCount: 5, labelExpr: POWER } };
+  if (scale === "log") {
+    const [low, high] = domain.map((end) => Math.round(Math.log10(end)));
+    const step = Math.max(1, Math.ceil((high - low) / 5));
+    const values = Array.from({ length: Math.floor((high - low) / step) + 1 }, (_, place) => 10 ** (low + place * step));
+    return { scale: { type: "log", domain, nice: false, clamp: true }, floor: domain[0], axis: { values, labelExpr: POWER } };
+  }
   if (scale === "symlog") {
     const values = [1, 0, -1, -10, -100, -1e3, -1e4, -1e5, -1e6].filter((value) => value >= domain[0]);
     return { scale: { type: "symlog", constant: 1, domain, nice: false }, floor: -Infinity, axis: { values, format: "~s" } };

@@ -216,21 +216,28 @@ if (content.faults.length) main.append(el("div", { class: "notice", role: "note"
 const running = content.runs.filter((run) => run.status === "running").length;
 if (running) main.append(el("p", { class: "notice" }, `${plural(running, "run is", "runs are")} still training: ${running === 1 ? "its" : "their"} rows end where they were when this page was made.`));
 results();
-curves();
-alerts();
-sweep();
-runTable();
-videos();
-differences();
-provenance();
+
+// What is below the first screen is made once that has been painted.
+let [made, loaded] = [false, false];
+requestAnimationFrame(() => setTimeout(() => {
+  [curves, alerts, sweep, runTable, videos, differences, provenance].forEach((part) => part());
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  made = true;
+  begin();
+}, 0));
+window.startCharts = () => {
+  loaded = true;
+  begin();
+};
 
 // Charts are drawn one after the other as they come into view, once the library is there.
 let turn = Promise.resolve();
 function drawInTurn(chart) {
-  turn = turn.then(() => (chart.seen ? chart.draw() : null)).then(() => new Promise((done) => { setTimeout(done, 0); }));
+  turn = turn.then(() => (chart.seen ? chart.draw() : null)).catch((error) => console.error(error)).then(() => new Promise((done) => { setTimeout(done, 0); }));
 }
 const all = () => Promise.all([...drawn.values()].map((chart) => chart.draw()));
-window.startCharts = () => {
+function begin() {
+  if (!made || !loaded) return;
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       const chart = drawn.get(target);
@@ -239,6 +246,6 @@ window.startCharts = () => {
     }
   }, { rootMargin: "200px" });
   for (const figure of drawn.keys()) watcher.observe(figure);
-};
+}
 byId("print").addEventListener("click", async () => { await all(); window.print(); });
 window.addEventListener("beforeprint", all);

@@ -63,8 +63,8 @@ class Panel {
     chips.forEach(({ number, chip }) => chip.setAttribute("aria-pressed", String(this.state.visible.has(number))));
     const many = this.env.groups.length > MOST;
     return el("div", {}, many ? el("p", { class: "quiet" }, `${MOST} of ${this.env.groups.length} groups are drawn, those of the highest return; choose others here.`) : null,
-      el("div", { class: many ? "chips many" : "chips", role: "group", "aria-label": `Groups drawn in ${this.env.id}` }, chips.map(({ chip }) => chip),
-        chips.length > 2 ? [choose("All", this.env.groups), choose(many ? `Best ${MOST}` : "None", many ? this.first : [])] : null));
+      el("div", { class: many ? "chips many" : "chips", role: "group", "aria-label": `Groups drawn in ${this.env.id}` }, chips.length > 2 ? [choose("All", this.env.groups), choose(many ? `Best ${MOST}` : "None", many ? this.first : [])] : null,
+        chips.map(({ chip }) => chip)));
   }
 }
 
