@@ -63,7 +63,13 @@ class Task:
 
 TASKS = (
     Task("ppo", "HalfCheetah-v5", wanted=4000.0, aim=5500.0),
-    Task("ppo", "Hopper-v5", wanted=2300.0),
+    Task(
+        "ppo",
+        "Hopper-v5",
+        wanted=2300.0,
+        remark="settings chosen on seed 10, which had 2,941; those of RL Baselines3 Zoo for Hopper-v4, tried "
+        "before, stayed near 1,000",
+    ),
     Task("ppo", "Walker2d-v5", wanted=3000.0),
     Task("trpo", "HalfCheetah-v5", wanted=3000.0),
     Task("trpo", "Hopper-v5"),
