@@ -147,7 +147,7 @@ def page(rows: dict[str, dict[int, dict[str, Any]]]) -> str:
     """All rows as a page of markdown."""
     runs = [run for found in rows.values() for run in found.values()]
     when = f"; {figures.period(runs)}" if runs else ""
-    remarks = [f"- `{task.name}`: {task.remark}" for task in TASKS if task.remark]
+    remarks = [f"- `{task.name}`: {task.remark}." for task in TASKS if task.remark]
     return "\n".join(
         [
             "# What the tuned settings reach on MuJoCo",
