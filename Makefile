@@ -153,13 +153,13 @@ picture: $(DEV) ## train a run and save its panel for the README: docs/pictures/
 theory: $(DEV) $(KERNELS) ## claims of the literature on trial: docs/theory.md and its plots
 	$(QUIET) $(BIN)/python scripts/theory_page.py
 
-plots: $(DEV) $(KERNELS) ## train runs and plot them for docs/plots.md: docs/images; minutes
+plots: $(DEV) $(KERNELS) ## train runs and plot them for docs/plots.md: docs/pictures; minutes
 	$(QUIET) $(BIN)/python scripts/plots.py
 
 screenshots: $(DEV) $(KERNELS) ## a report of real runs in a browser, four pictures in screenshots/ to look at
 	$(QUIET) $(BIN)/python scripts/screenshots.py $(ARGS)
 
-report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/images/report.png
+report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/pictures/report.png
 	$(QUIET) $(BIN)/python scripts/screenshots.py --picture $(ARGS)
 
 report-speed: $(DEV) ## size, time to make and time to paint of a report on 200 runs of 2,000 updates

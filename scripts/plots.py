@@ -1,4 +1,4 @@
-"""Pictures of docs/plots.md: docs/images, made by `rlcli plot` from runs trained for them.
+"""Pictures of docs/plots.md: docs/pictures, made by `rlcli plot` from runs trained for them.
 
 `make plots` trains a comparison of three algorithms on CartPole-v1, two algorithms on two environments, and a
 grid of learning rates and clip ranges in a temporary folder, then plots them. Three minutes on one core.
@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+IMAGES = Path(__file__).parents[1] / "docs" / "pictures"
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 LARGEST = 80_000
 """Maximum bytes of a picture."""

@@ -21,7 +21,7 @@ from browser import address, browser, draw_all, missing
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 FOLDER = ROOT / "screenshots"
-PICTURE = ROOT / "docs" / "images" / "report.png"
+PICTURE = ROOT / "docs" / "pictures" / "report.png"
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
 LONGEST = 2_600
