@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-IMAGES = Path(__file__).parents[1] / "docs" / "pictures"
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 LARGEST = 80_000
 """Maximum bytes of a picture."""
@@ -48,13 +48,13 @@ def rlcli(folder: Path, *words: str) -> None:
 
 def main() -> None:
     """Train, plot, and check the sizes."""
-    IMAGES.mkdir(exist_ok=True)
+    PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rlcli-plots-") as scratch:
         for name, settings in SWEEPS.items():
             rlcli(Path(scratch), "train", "-m", *settings, f"name={name}", "--quiet")
         for file, words in PLOTS.items():
-            rlcli(Path(scratch), "plot", *words, "--out", str(IMAGES / file))
-    large = [file for file in PLOTS if (IMAGES / file).stat().st_size > LARGEST]
+            rlcli(Path(scratch), "plot", *words, "--out", str(PICTURES / file))
+    large = [file for file in PLOTS if (PICTURES / file).stat().st_size > LARGEST]
     if large:
         raise SystemExit(f"larger than {LARGEST:,} bytes: {', '.join(large)}")
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-PICTURES = sorted(path for folder in ("pictures", "pictures") for path in (ROOT / "docs" / folder).iterdir())
+PICTURES = sorted(path for path in (ROOT / "docs" / "pictures").rglob("*") if path.is_file())
 BLOCK = re.compile(r"^```(?:console|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SPAN = re.DOTALL | re.MULTILINE
 

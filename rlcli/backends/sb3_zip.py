@@ -237,7 +237,7 @@ def _of_trunk(parts: dict[str, Tensor], trunk: str, prefix: str, nets: tuple[str
         if not key.startswith(f"{trunk}."):
             continue
         group, _, layer, leaf = key.removeprefix(f"{trunk}.").split(".")
-        if group == "pictures":
+        if group == "images":
             found[f"{prefix}features_extractor.cnn.{layer}.{leaf}"] = value
         elif layer == "0":
             found[f"{prefix}features_extractor.linear.0.{leaf}"] = value

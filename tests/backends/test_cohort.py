@@ -54,7 +54,7 @@ SHAPES: dict[str, dict[str, Any]] = {
         "env": "Pendulum-v1", "envs": SHORT | NORMALISED, "network": {"log_std": "state", "squash": "tanh"},
     },
     "lag": {"env": "CartPole-v1", "envs": SHORT | NORMALISED, "lag": 2},
-    "pictures": {
+    "images": {
         "env": PROBES + "ProbeBrighter-v0", "envs": {"kwargs": {"layout": "dict"}} | NORMALISED,
         "network": {"name": "nature_cnn", "shared": True},
     },

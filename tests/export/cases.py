@@ -37,7 +37,7 @@ CASES: dict[str, dict[str, Any]] = {
     "masks of several elements": {
         "env__id": DOORS, "env__kwargs": {"joined": False}, "env__action_mask": "info",
     },
-    "pictures": {"env__id": BRIGHTER, **PIXELS},
+    "images": {"env__id": BRIGHTER, **PIXELS},
     "images, channels first": {
         "env__id": BRIGHTER, "env__kwargs": {"layout": "chw", "channels": 3}, **PIXELS,
         "network__shared": True, "network__hidden": (8, 6),
@@ -66,6 +66,6 @@ CASES: dict[str, dict[str, Any]] = {
 
 IN_SB3 = (
     "discrete", "no hidden layer", "shared trunk", "gelu, whitened", "box, clipped", "box, whitened",
-    "box of float64, whitened", "pictures", "images, channels first",
+    "box of float64, whitened", "images", "images, channels first",
 )  # fmt: skip
 """Those that Stable-Baselines3 expresses."""
