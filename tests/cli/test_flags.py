@@ -105,8 +105,8 @@ CHOICES = [
 
 def test_flags_with_choices_are_found() -> None:
     assert {(verb, flag) for verb, flag, _ in CHOICES} == {
-        ("train", "--cfg"), ("export", "--format"), ("fork", "--cfg"), ("runs", "--sort"), ("list", ""),
-        ("new", ""),
+        ("train", "--cfg"), ("export", "--format"), ("fork", "--cfg"), ("runs", "--sort"), ("plot", "--x"),
+        ("list", ""), ("new", ""),
     }  # fmt: skip
 
 
