@@ -131,14 +131,15 @@ def _model(config: RunConfig, spec: EnvSpec, env: Env) -> OnPolicyAlgorithm:
     if pixels:
         shared = {"share_features_extractor": network.shared}
         policy_kwargs |= {"features_extractor_kwargs": {"features_dim": network.hidden[0]}, **shared}
-    model = _class(config)(
+    make: Any = _class(config)  # SB3 takes no environment, but its annotations do not say so
+    model: OnPolicyAlgorithm = make(
         "CnnPolicy" if pixels else "MlpPolicy", None, policy_kwargs=policy_kwargs, _init_setup_model=False,
         **_arguments(config, spec),
     )  # fmt: skip
-    observed = _bare(env.observation_space)
-    if is_image_space(observed) and not is_image_space_channels_first(observed):  # type: ignore[arg-type]
+    observed: Any = _bare(env.observation_space)
+    if is_image_space(observed) and not is_image_space_channels_first(observed):
         observed = VecTransposeImage.transpose_space(observed)
-    model.observation_space, model.action_space = observed, _bare(env.action_space)  # type: ignore[assignment]
+    model.observation_space, model.action_space = observed, _bare(env.action_space)
     model.n_envs = config.env.num_envs
     model._setup_model()
     return model
@@ -255,7 +256,8 @@ def _statistics(config: RunConfig, policy: Policy, env: Env) -> VecNormalize | N
     moments = policy.snapshot.moments
     shape = env.observation_space.shape
     assert shape is not None
-    found.obs_rms.mean = moments.mean[0].reshape(shape).numpy().copy()
-    found.obs_rms.var = moments.variance[0].reshape(shape).numpy().copy()
-    found.obs_rms.count = float(moments.seen[0])
+    running: Any = found.obs_rms
+    running.mean = moments.mean[0].reshape(shape).numpy().copy()
+    running.var = moments.variance[0].reshape(shape).numpy().copy()
+    running.count = float(moments.seen[0])
     return found

@@ -25,7 +25,7 @@ class FormatName(StrEnum):
 
 def export(
     run: Run,
-    format: Annotated[
+    form: Annotated[
         FormatName, typer.Option("--format", "-f", help="Format of the policy.")
     ] = FormatName.torch,
     out: Annotated[
@@ -64,13 +64,11 @@ def export(
 
     from rlcli.export.run import export_run
 
-    done = export_run(
-        named_run(run, quiet=as_json), format.value, out=out, which=which, imports=imports or ()
-    )
+    done = export_run(named_run(run, quiet=as_json), form.value, out=out, which=which, imports=imports or ())
     if as_json:
         emit(
             {
-                "dir": str(done.dir), "files": list(done.files), "format": format.value, "update": done.update,
+                "dir": str(done.dir), "files": list(done.files), "format": form.value, "update": done.update,
                 "observations": done.agreement.observations, "ties": done.agreement.ties,
                 "differences": done.agreement.differences,
             }

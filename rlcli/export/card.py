@@ -21,7 +21,7 @@ VERSIONS = ("rlcli", "torch", "numpy", "gymnasium", "stable-baselines3", "box2d"
 """Packages whose versions a card shows."""
 SAMPLES = {
     "box": "a sample is `mean + exp(log_std) * noise`, then clipped to the bounds of the action space",
-    "squashed": "a sample is `tanh(mean + exp(log_std) * noise)`, then scaled to the bounds of the action space",
+    "squashed": "a sample is `tanh(mean + exp(log_std) * noise)`, scaled to the bounds of the action space",
     "multibinary": "element i is 1 with probability `sigmoid(logits[i])`",
     "multidiscrete": "each element is drawn from the softmax of its own logits, which lie side by side",
     "discrete": "a sample is drawn from `softmax(logits)`",
@@ -40,8 +40,8 @@ def card(run_dir: Path, trained: Trained, module: PolicyModule, usage: str, chec
     config = trained.config
     parts = [
         f"# {inline(about['name'])}",
-        f"A policy for {inline(config.env.id)}, trained with {inline(config.algo.name)} by rlcli: the parameters "
-        f"after update {trained.update:,} ({row.get('env_steps', 0):,} environment steps).",
+        f"A policy for {inline(config.env.id)}, trained with {inline(config.algo.name)} by rlcli: the "
+        f"parameters after update {trained.update:,} ({row.get('env_steps', 0):,} environment steps).",
         "## Use",
         usage,
         *_interface(trained, module),
@@ -69,8 +69,8 @@ def _interface(trained: Trained, module: PolicyModule) -> Iterator[str]:
         else ""
     )
     yield (
-        f"Outputs are {', '.join(f'`{name}`' for name in module.outputs)}. `action` is the most probable one; "
-        f"{SAMPLES[kind]}. `value` is the critic's estimate of the discounted return.{memory}"
+        f"Outputs are {', '.join(f'`{name}`' for name in module.outputs)}. `action` is the most "
+        f"probable one; {SAMPLES[kind]}. `value` is the critic's estimate of the discounted return.{memory}"
     )
 
 

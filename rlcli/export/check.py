@@ -26,7 +26,7 @@ OBSERVATIONS = 1_000
 SINGLE = 3
 """Observations that are passed one by one, before all others together."""
 TOLERANCE = 1e-4
-"""Largest difference of an output, as a share of the largest number of that output, and at least of 1."""
+"""Largest difference of an output, as a share of its largest number where that is above 1."""
 
 Act = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 """Inputs by name, each [B, ...] -> outputs by name; those it lacks are not compared."""
@@ -37,7 +37,7 @@ class Agreement(NamedTuple):
 
     observations: int
     differences: dict[str, float]
-    """By output the largest difference, as a share of the largest number of that output, and at least of 1."""
+    """By output the largest difference, as a share of its largest number where that is above 1."""
     ties: int
     """Observations whose actions differ, where both have the same logit within the tolerance."""
 
@@ -53,7 +53,7 @@ class Agreement(NamedTuple):
 
 
 class Disagreement(Exception):
-    """An exported policy that is another than the run's; the message says which output differs by how much."""
+    """An exported policy that is another than the run's; the message says what differs by how much."""
 
 
 def check(trained: Trained, module: PolicyModule, act: Act) -> Agreement:
@@ -63,7 +63,7 @@ def check(trained: Trained, module: PolicyModule, act: Act) -> Agreement:
         Disagreement: it acts otherwise, or an output differs by more than the tolerance.
     """
     given = drawn(trained.spec.observation, module, OBSERVATIONS)
-    wanted = reference(trained, module, given)
+    wanted = reference(trained, given)
     pieces = [
         act({name: part[place : place + 1] for name, part in given.tensors.items()})
         for place in range(SINGLE)
@@ -116,10 +116,11 @@ def _margins(found: Array, wanted: Array, logits: Array, trained: Trained) -> li
     sizes: Sequence[int] = action.sizes if action.kind == "multidiscrete" else (action.width,)
     start = np.cumsum(sizes) - sizes
     ours, theirs = ((np.ravel(one - action.start) + start).astype(int) for one in (wanted, found))
-    return np.abs(logits[ours] - logits[theirs]).tolist()
+    margins: list[float] = np.abs(logits[ours] - logits[theirs]).tolist()
+    return margins
 
 
-def reference(trained: Trained, module: PolicyModule, given: Drawn) -> dict[str, Array]:
+def reference(trained: Trained, given: Drawn) -> dict[str, Array]:
     """Outputs of the run's own policy, by the names of the module's."""
     model, snapshot = trained.policy
     observed = Reader(trained, "the run").read(given.observations, given.state, given.mask)

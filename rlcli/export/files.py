@@ -32,10 +32,11 @@ def write_torch(path: Path, module: PolicyModule, example: Drawn, metadata: Mapp
     with warnings.catch_warnings():
         # Deprecated in favour of torch.export, whose files no torch before the one that wrote them opens.
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        traced = torch.jit.trace(module, _tensors(module, example), check_trace=False)
+        warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+        scripts: Any = torch.jit  # without annotations
+        traced = scripts.trace(module, _tensors(module, example), check_trace=False)
         traced.save(str(path), _extra_files={METADATA: json.dumps(metadata)})
-        loaded = torch.jit.load(str(path))
+        loaded = scripts.load(str(path))
 
     def act(inputs: Mapping[str, Array]) -> dict[str, Array]:
         with torch.inference_mode():
@@ -48,8 +49,8 @@ def write_torch(path: Path, module: PolicyModule, example: Drawn, metadata: Mapp
 def write_onnx(path: Path, module: PolicyModule, example: Drawn, metadata: Mapping[str, Any]) -> Act:
     """Writes an ONNX file whose axis `batch` is free; gives how onnxruntime runs it.
 
-    By torch's TorchScript exporter: 0.6 s for a perceptron, where the one by torch.export takes 11 s and loads
-    torch's compiler.
+    By torch's TorchScript exporter: 0.6 s for a perceptron, where the one by torch.export takes 11 s and
+    loads torch's compiler.
     """
     import onnx
     import onnxruntime
@@ -78,7 +79,7 @@ def write_onnx(path: Path, module: PolicyModule, example: Drawn, metadata: Mappi
     return act
 
 
-def write_safetensors(path: Path, module: PolicyModule, example: Drawn, metadata: Mapping[str, Any]) -> Act:
+def write_safetensors(path: Path, module: PolicyModule, _: Drawn, metadata: Mapping[str, Any]) -> Act:
     """Writes parameters and constants by the module's names; gives how the module acts that they are of."""
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in module.state_dict().items()}
     save_file(tensors, str(path), metadata={METADATA: json.dumps(metadata)})

@@ -64,18 +64,17 @@ def drawn(observation: ObservationSpec, module: PolicyModule, count: int, seed: 
 
 
 def _member(leaf: Member, count: int, draws: np.random.Generator) -> Array:
-    if leaf.sizes is not None:
-        shape = (count, *leaf.shape)
-        sizes = np.array(leaf.sizes).reshape(leaf.shape)
-        return np.floor(draws.random(shape) * sizes).astype(np.int64) + np.array(leaf.start).reshape(
-            leaf.shape
-        )
     shape = (count, *leaf.shape)
+    if leaf.sizes is not None:
+        sizes, start = (np.array(part).reshape(leaf.shape) for part in (leaf.sizes, leaf.start))
+        choices: Array = np.floor(draws.random(shape) * sizes).astype(np.int64) + start
+        return choices
+    found: Array = draws.normal(size=shape)
     if leaf.kind == "multibinary" or leaf.declared.kind == "b":
-        return draws.integers(0, 2, shape)
-    if leaf.declared.kind in "iu":
-        return draws.integers(0, 256 if leaf.declared == np.uint8 else WIDEST, shape)
-    return draws.normal(size=shape)
+        found = draws.integers(0, 2, shape)
+    elif leaf.declared.kind in "iu":
+        found = draws.integers(0, 256 if leaf.declared == np.uint8 else WIDEST, shape)
+    return found
 
 
 def _unwhitened(observation: ObservationSpec, module: PolicyModule, values: list[Array]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +18,12 @@ from rlcli.export.check import Agreement, Disagreement, check
 from rlcli.export.formats import FORMATS, Format, refuse
 from rlcli.export.observations import drawn
 from rlcli.extras import extra_command
-from rlcli.plain import check_folder, is_there, make_folder, storage_error
+from rlcli.plain import is_there, make_folder, storage_error
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.standalone.policy import PolicyModule, policy_module
 from rlcli.store.checkpoints import Which
 from rlcli.store.manifest import Manifest
-from rlcli.text import described
+from rlcli.text import shortened, visible
 
 FOLDER = "exports"
 """Folder of a run directory with its exports."""
@@ -99,15 +99,17 @@ def _written(
     }
     write, how = writers[form.name]
     example = drawn(trained.spec.observation, module, EXAMPLES)
+    about = metadata(run_dir, trained, module)
     try:
-        act = write(folder / form.file, module, example, metadata(run_dir, trained, module))
-    except (RlcliError, OSError):
+        agreement = check(trained, module, write(folder / form.file, module, example, about))
+    except (RlcliError, OSError, Disagreement):
         raise
     except Exception as error:
-        # Exporters fail in many ways of their own, mostly for an operation of the user's network.
-        reason = f"its network cannot be written so: {described(error)}"
-        raise refuse(form.name, reason.splitlines()[0].rstrip("."), trained.config, trained.spec) from error
-    return check(trained, module, act), how(module)
+        # Exporters fail in many ways of their own, for what the user's network does.
+        told = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        reason = f"its network cannot be traced: {visible(shortened(told[0]))}"
+        raise refuse(form.name, reason.rstrip("."), trained.config, trained.spec) from error
+    return agreement, how(module)
 
 
 def _sb3(folder: Path, trained: Trained, module: PolicyModule) -> tuple[Agreement, str]:
@@ -151,7 +153,7 @@ def metadata(run_dir: Path, trained: Trained, module: PolicyModule) -> dict[str,
     }
 
 
-@contextmanager
+@contextlib.contextmanager
 def _new_folder(run_dir: Path, out: Path | None, name: str) -> Iterator[tuple[Path, Path]]:
     """A folder to write to, and the name that it gets at the end; nothing is left of one that fails."""
     parent = run_dir / FOLDER if out is None else out.absolute().parent
@@ -161,19 +163,24 @@ def _new_folder(run_dir: Path, out: Path | None, name: str) -> Iterator[tuple[Pa
             f"{final} exists already; an export writes a new folder.",
             hint="Remove it, or name another folder with --out.",
         )
-    made = not is_there(parent)
+    made = [folder for folder in (parent, *parent.parents) if not is_there(folder)]
     if out is None:
         make_folder(parent)
-    elif not parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {parent}.")
     folder = parent / f".{final.name}.{os.getpid()}.new"
     try:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         yield folder, final
         folder.rename(final)
     except OSError as error:
         raise storage_error(folder, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if made and out is None and check_folder(parent) and not any(parent.iterdir()):
-            parent.rmdir()
+        if not is_there(final):
+            _remove_empty(made)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, innermost first, that have nothing in them."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()

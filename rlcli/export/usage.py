@@ -41,8 +41,8 @@ def of_safetensors(module: PolicyModule) -> str:
     names = "\n".join(f"{name} {list(tensor.shape)}" for name, tensor in module.state_dict().items())
     return (
         "`policy.safetensors` has the parameters and the statistics of whitening, `(x - mean) * scale`, by "
-        "name; its metadata say what goes in and comes out. `rlcli.load(run).module()` is a module with these "
-        "names.\n\n" + block("\n".join(lines), "python") + "\n\n" + block(names)
+        "name; its metadata say what goes in and comes out. `rlcli.load(run).module()` has these names."
+        "\n\n" + block("\n".join(lines), "python") + "\n\n" + block(names)
     )
 
 
@@ -62,8 +62,8 @@ def of_sb3(kind: str, whitened: bool, arguments: bool, shared: bool) -> str:
     notes = [f"`{ZIP}` is a model of Stable-Baselines3's {kind}."]
     if whitened:
         notes.append(
-            f"Observations are whitened by `{STATISTICS}`, a file of its VecNormalize: it clips them to -10 .. "
-            "10, which no first layer could."
+            f"Observations are whitened by `{STATISTICS}`, a file of its VecNormalize: it clips them to "
+            "-10 .. 10, which no first layer could."
         )
     if kind == "PPO" and not arguments:
         notes.append(

@@ -38,15 +38,17 @@ def take_apart(observations: Tensor, observation_space: spaces.Space[Any]) -> li
     """
     parts = observation_space.spaces if isinstance(observation_space, spaces.Tuple) else [observation_space]
     shapes = [tuple(part.shape or ()) for part in parts]
-    if observations.dtype != torch.uint8:
-        return [observations.view(len(observations), *shapes[0])]
-    sizes = [
-        math.prod(shape) * np.dtype(part.dtype).itemsize for shape, part in zip(shapes, parts, strict=True)
-    ]
-    return [
-        (rows if part.dtype == np.uint8 else floats(rows)).view(len(rows), *shape)
-        for rows, part, shape in zip(torch.split(observations, sizes, -1), parts, shapes, strict=True)
-    ]
+    counts = [math.prod(shape) for shape in shapes]
+    if observations.dtype == torch.uint8:
+        counts = [count * np.dtype(part.dtype).itemsize for count, part in zip(counts, parts, strict=True)]
+    found = []
+    for rows, part, shape in zip(torch.split(observations, counts, -1), parts, shapes, strict=True):
+        if part.dtype == np.uint8:
+            values = rows.to(torch.uint8)  # exports have numbers and pixels in one row of float32
+        else:
+            values = floats(rows) if rows.dtype == torch.uint8 else rows
+        found.append(values.view(rows.shape[0], *shape))  # not len, which an export would keep for ever
+    return found
 
 
 def action_space(action: ActionSpec) -> spaces.Space[Any]:

@@ -39,7 +39,7 @@ class LoadedRun:
         return self._trained.update
 
     def module(self) -> PolicyModule:
-        """The policy as a new `torch.nn.Module` with its preprocessing inside; `rlcli export` writes the same.
+        """The policy as a new `torch.nn.Module`, preprocessing inside; `rlcli export` writes the same.
 
         It takes tensors of raw observations, batch first (`module.inputs` says which), and gives the most
         probable actions in the environment's format with what they are of (`module.outputs`). Its parameters

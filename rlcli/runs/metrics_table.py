@@ -1,4 +1,4 @@
-"""Rows of metrics as a table with one column per metric: a pandas DataFrame, or arrays where there is none."""
+"""Rows of metrics as a table, one column per metric: a pandas DataFrame, or arrays without pandas."""
 
 from __future__ import annotations
 

@@ -148,7 +148,8 @@ class Encoding(nn.Module):
 
     def forward(self, *members: Tensor) -> Encoded:
         """Members in the order of the observation's leaves."""
-        images, columns = [], []
+        images: list[Tensor] = []
+        columns: list[Tensor] = []
         for member, values, image in zip(self.members, members, self._is_image, strict=True):
             (images if image else columns).append(member(values))
         features = torch.cat(columns, -1) if columns else images[0].flatten(1)[:, :0]

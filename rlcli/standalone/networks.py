@@ -17,6 +17,7 @@ from rlcli.nets.convolution import WHITE
 from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.module import FREE, ModuleNetwork
 from rlcli.nets.network import Network
+from rlcli.nets.observations import Encoder
 from rlcli.nets.pixels import PixelEncoder
 from rlcli.nets.recurrent.modules import Recurrent
 from rlcli.nets.recurrent.perceptron import MODULES
@@ -109,14 +110,14 @@ class Cell(nn.Module):
 
     def _lstm(self, driven: Tensor, recalled: Tensor, state: Tensor) -> Tensor:
         """i, f, o = σ, g = tanh of the gates; c' = f c + i g, h' = o tanh(c')."""
-        add, forget, value, out = (driven + recalled).split(self._units, -1)
+        add, forget, value, out = torch.split(driven + recalled, self._units, -1)
         cell = torch.sigmoid(forget) * state[:, self._units :] + torch.sigmoid(add) * torch.tanh(value)
         return torch.cat((torch.sigmoid(out) * torch.tanh(cell), cell), -1)
 
     def _gru(self, driven: Tensor, recalled: Tensor, state: Tensor) -> Tensor:
         """r, z = σ of the gates; n = tanh(Wn x + r Un h), h' = n + z (h - n)."""
-        by_reset, by_update, by_value = driven.split(self._units, -1)
-        of_reset, of_update, of_value = recalled.split(self._units, -1)
+        by_reset, by_update, by_value = torch.split(driven, self._units, -1)
+        of_reset, of_update, of_value = torch.split(recalled, self._units, -1)
         value = torch.tanh(by_value + torch.sigmoid(by_reset + of_reset) * of_value)
         return value + torch.sigmoid(by_update + of_update) * (state - value)
 
@@ -144,20 +145,24 @@ class WithMemory(nn.Module):
 
 
 class Own(nn.Module):
-    """A module of the user's, over rows as rlcli's encoder makes them."""
+    """A module of the user's, over rows as rlcli's encoder makes them.
 
-    def __init__(self, module: nn.Module, pixels: bool) -> None:
+    Numbers beside images are float32 here, and so are the pixels, not bytes: neither tracing nor ONNX read
+    bytes as numbers. `rlcli.take_apart` gives both as ever.
+    """
+
+    def __init__(self, module: nn.Module, encoder: Encoder) -> None:
         super().__init__()
         self.module = module
-        self._pixels = pixels
+        self._pixels = isinstance(encoder, PixelEncoder)
+        self._beside = encoder.width > 0
 
     def forward(self, encoded: Encoded, _: Tensor | None = None) -> Outputs:
         """See `Outputs`."""
         rows = encoded.features
         if self._pixels:
             flat = [image.flatten(1) for image in encoded.images]
-            numbers = [rows.contiguous().view(torch.uint8)] if rows.shape[1] else []
-            rows = torch.cat([*flat, *numbers], -1)
+            rows = torch.cat([*(one.float() for one in flat), rows] if self._beside else flat, -1)
         output, value = self.module(rows)
         return output, value, None
 
@@ -179,10 +184,10 @@ def plain(network: Network, parameters: Tensor) -> tuple[nn.Module, Tensor]:
 def _of_module(inner: ModuleNetwork, module: nn.Module) -> nn.Module:
     encoder = inner.encoder
     if isinstance(inner, OwnNetwork):
-        return Own(module, isinstance(encoder, PixelEncoder))
+        return Own(module, encoder)
     if isinstance(module, PixelNetwork):
         assert isinstance(encoder, PixelEncoder)
-        critic = None if module.shared else Pixels(module.critic[0], encoder)
+        critic = None if module.shared else Pixels(module.critic[0], encoder)  # type: ignore[arg-type]
         value = module.value if module.shared else module.critic[1]
         return FeedForward(Pixels(module.trunk, encoder), critic, module.policy, value)
     assert isinstance(module, Recurrent), type(module)
@@ -212,7 +217,7 @@ def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     return made
 
 
-def _recurrent(module: Recurrent, encoder: object) -> nn.Module:
+def _recurrent(module: Recurrent, encoder: Encoder) -> nn.Module:
     shape = module.shape
 
     def cell(trunk: nn.Module) -> Cell:

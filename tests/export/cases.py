@@ -39,8 +39,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "images": {"env__id": BRIGHTER, **PIXELS},
     "images, channels first": {
-        "env__id": BRIGHTER, "env__kwargs": {"layout": "chw", "channels": 3}, **PIXELS, "network__shared": True,
-        "network__hidden": (8, 6),
+        "env__id": BRIGHTER, "env__kwargs": {"layout": "chw", "channels": 3}, **PIXELS,
+        "network__shared": True, "network__hidden": (8, 6),
     },
     "images in a dict, whitened": {
         "env__id": BRIGHTER, "env__kwargs": {"layout": "dict"}, **PIXELS, **WHITENED,
@@ -50,13 +50,16 @@ CASES: dict[str, dict[str, Any]] = {
         "env__action_mask": "observation.legal", "network__hidden": (8,),
     },
     "lstm": {"network__name": "lstm", **SEQUENCES, "network__cell_size": 8},
-    "gru, shared trunk": {"network__name": "gru", **SEQUENCES, "network__cell_size": 8, "network__shared": True},
+    "gru, shared trunk": {
+        "network__name": "gru", **SEQUENCES, "network__cell_size": 8, "network__shared": True,
+    },
     "lstm over images": {
-        "env__id": FLASH, "env__kwargs": {"real": True}, "network__name": "lstm", **SEQUENCES, "network__cell_size": 8,
-        "network__before": "impala_resnet",
+        "env__id": FLASH, "env__kwargs": {"real": True}, "network__name": "lstm", **SEQUENCES,
+        "network__cell_size": 8, "network__before": "impala_resnet",
     },
     "masked gru": {
-        "env__id": CORRIDOR, "env__action_mask": "info", "network__name": "gru", **SEQUENCES, "network__cell_size": 8,
+        "env__id": CORRIDOR, "env__action_mask": "info", "network__name": "gru", **SEQUENCES,
+        "network__cell_size": 8,
     },
 }  # fmt: skip
 """Changes of a tiny run, by what is special about its policy."""

@@ -54,19 +54,19 @@ def test_sb3_acts_as_the_run_or_is_refused(name: str, trained: Trained) -> None:
         statistics = ("vecnormalize.pkl",) if CASES[name].get("env__normalize_observation") else ()
         assert done.files == ("README.md", "policy.zip", *statistics)
         return
-    with pytest.raises(UserError, match="--format sb3 cannot express this policy of .*: SB3") as refused:
+    with pytest.raises(UserError, match=r"--format sb3 cannot express this policy of .*: SB3") as refused:
         export_run(run_dir, "sb3")
     assert refused.value.hint == "Formats that can: torch, onnx, safetensors."
     assert not (run_dir / "exports").exists()
 
 
 def test_what_cannot_be_exported_leaves_nothing(finished: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Unknown format 'onx'. Did you mean 'onnx'"):
+    with pytest.raises(UserError, match=r"Unknown format 'onx'. Did you mean 'onnx'"):
         export_run(finished, "onx")
     with pytest.raises(UserError, match="no checkpoint 99"):
         export_run(finished, "torch", which=99)
-    with pytest.raises(UserError, match="there is no folder"):
-        export_run(finished, "torch", out=tmp_path / "no" / "folder")
+    with pytest.raises(UserError, match="no checkpoint 99"):
+        export_run(finished, "torch", out=tmp_path / "no" / "folder", which=99)
     (tmp_path / "there").mkdir()
     with pytest.raises(UserError, match="exists already"):
         export_run(finished, "torch", out=tmp_path / "there")

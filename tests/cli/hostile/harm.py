@@ -15,6 +15,7 @@ import pytest
 
 VERBS: dict[str, tuple[str, ...]] = {
     "eval": ("eval", "{run}", "--episodes", "1"),
+    "export": ("export", "{run}", "--format", "safetensors", "--out", "runs/exported"),
     "show": ("show", "{run}"),
     "resume": ("resume", "{run}"),
     "show --json": ("show", "{run}", "--json"),
@@ -23,8 +24,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "diff from": ("diff", "{good}", "{run}"),
     "reproduce": ("reproduce", "{run}", "--until", "1"),
 }
-READS_CONFIG = {"eval", "show", "show --json", "diff", "diff from", "reproduce"}
-BUILDS = {"eval", "reproduce", "resume"}
+READS_CONFIG = {"eval", "export", "show", "show --json", "diff", "diff from", "reproduce"}
+BUILDS = {"eval", "export", "reproduce", "resume"}
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
 REFUSED = (2, 4)
 
