@@ -49,6 +49,10 @@ ONLY_IN = {
     "joblib": ("sweeps",),
     "submitit": ("sweeps",),
     "ray": ("sweeps",),
+    "imageio_ffmpeg": ("runs",),
+    "onnx": ("export",),
+    "onnxruntime": ("export",),
+    "pandas": ("runs",),
 }
 """Libraries that one folder wraps for all the others."""
 

@@ -36,6 +36,16 @@ def evaluate(
             help="Stop an episode that has not ended after N steps; default: the run's eval.max_steps.",
         ),
     ] = None,
+    video: Annotated[
+        int,
+        typer.Option(
+            "--video",
+            min=0,
+            metavar="[N]",
+            help="Film N episodes into the run's videos/: the best, the worst, then the first; "
+            "N is 1 where it is left out.",
+        ),
+    ] = 0,
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
@@ -48,6 +58,7 @@ def evaluate(
       rlcli eval last
       rlcli eval last --checkpoint best --episodes 1000
       rlcli eval runs/my-run --stochastic --json
+      rlcli eval last --video 2
     """
     which = which_checkpoint("--checkpoint", checkpoint)
 
@@ -56,7 +67,7 @@ def evaluate(
     found = named_run(run)
     figures = evaluate_run(
         found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=which, seed=seed,
-        imports=imports or (),
+        imports=imports or (), video=video,
     )  # fmt: skip
     if as_json:
         emit(figures)
@@ -72,4 +83,6 @@ def evaluate(
             f"{count(figures['cut'])} of them did not end and were stopped after "
             f"{count(figures['max_steps'])} steps"
         )
+    for path in figures.get("videos", ()):
+        result(f"video {path}")
     result(f"checkpoint {figures['checkpoint']} of {found}, seed {figures['seed']}")

@@ -29,6 +29,7 @@ class Verb(TyperCommand):
 
         For a mistyped value of a flag that has choices, the nearest one is named.
         """
+        args = self._completed(args)
         typed = tuple(args)  # parsing empties the list
         try:
             return super().parse_args(ctx, args)
@@ -40,6 +41,15 @@ class Verb(TyperCommand):
                 error.message += _as_setting(flag, typed)
             name_nearest(error, self)
             raise
+
+    def _completed(self, args: list[str]) -> list[str]:
+        """The arguments with a 1 after each flag whose number, `[N]` in its help, was left out."""
+        flags = {flag for option in self.params if option.metavar == "[N]" for flag in option.opts}
+        return [
+            word
+            for place, given in enumerate(args)
+            for word in ((given, "1") if given in flags and not _is_number(args[place + 1 :]) else (given,))
+        ]
 
     def invoke(self, ctx: Any) -> Any:
         """Run the verb; raises `typer.Exit` with the code it ends with."""
@@ -84,6 +94,11 @@ class Verb(TyperCommand):
         except typer.Exit as ended:
             return ended.exit_code
         return 0
+
+
+def _is_number(words: Sequence[str]) -> bool:
+    """Whether the first of some words is a whole number."""
+    return bool(words) and words[0].isdecimal()
 
 
 def _as_setting(flag: str, args: Sequence[str]) -> str:

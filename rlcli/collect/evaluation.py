@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlcli.collect.rollout import forgotten
+from rlcli.collect.tape import Tape
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
 from rlcli.nets.kernel_actor import actor
@@ -59,10 +60,11 @@ def evaluate(
     max_steps: int,
     stochastic: bool = False,
     stopped: Callable[[], bool] = lambda: False,
+    tape: Tape | None = None,
 ) -> Evaluation | None:
     """Plays `episodes` episodes with the policy of one run (run axis 1) on `env` of one run.
 
-    An episode that the environment does not end is cut after `max_steps` steps.
+    An episode that the environment does not end is cut after `max_steps` steps. `tape` keeps actions.
     Returns None when `stopped()` is true before all have ended; raises what a failing environment raised.
     """
     count = env.num_envs
@@ -78,10 +80,13 @@ def evaluate(
     while not stopped():
         noise = model.family.noise((1, count), draws).numpy() if stochastic else None
         acted = act(observations, noise, memory)
-        step = env.step(acted.actions.reshape(1, count, *env.spec.action.shape))
+        actions = acted.actions.reshape(1, count, *env.spec.action.shape)
+        step = env.step(actions)
         if env.failures:
             raise env.failures[0]
         playing = episode < episodes
+        if tape is not None:
+            tape.step(episode[playing], env.spec.action.to_env(actions)[0, playing])
         returns[episode[playing]] += step.rewards[0, playing]
         lengths[episode[playing]] += 1
         ended = (step.terminated | step.truncated)[0]
@@ -91,6 +96,9 @@ def evaluate(
         observations, memory = step.observations, acted.memory
         if ended.any():
             memory = forgotten(memory, ended[None])
+            if tape is not None:
+                for number in episode[ended & playing].tolist():
+                    tape.end(number, int(seeds[number]), float(returns[number]))
             episode[ended & playing] += count
             if (episode >= episodes).all():
                 return Evaluation(returns, lengths, cut)

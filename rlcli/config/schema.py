@@ -697,6 +697,12 @@ class EvalConfig:
         100_000, "Steps after which an evaluation stops an episode that the environment has not ended.",
         unit="steps", ge=1, resumable=True,
     )  # fmt: skip
+    video_every: int = key(
+        0,
+        "Film the best and the worst episode of the first evaluation that reaches a multiple of this, into "
+        "videos/ of the run; 0: none. No figure depends on it.",
+        unit="env steps", ge=0, effect="nothing", resumable=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

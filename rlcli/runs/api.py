@@ -36,18 +36,20 @@ def evaluate(
     checkpoint: Which = "last",
     seed: int | None = None,
     runs_dir: str | None = None,
+    video: int = 0,
 ) -> dict[str, Any]:
     """Play episodes with a trained policy as `rlcli eval` would; its figures: return_mean, return_std, ...
 
     `run` is a path, the beginning of an id, a name, or 'last'. An environment that is registered by a module
-    of your own needs that module imported first.
+    of your own needs that module imported first. `video` episodes are filmed; `videos` has the paths.
 
     Raises:
-        UserError: there is no such run or checkpoint, or no episode to play.
+        UserError: there is no such run or checkpoint, no episode to play, or no way to film.
         StorageError: its files are damaged.
         RlcliError: the environment failed.
     """
     found = find_run(str(run), runs_root(runs_dir))
     return evaluate_run(
-        found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=checkpoint, seed=seed
-    )
+        found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=checkpoint, seed=seed,
+        video=video,
+    )  # fmt: skip

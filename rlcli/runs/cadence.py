@@ -25,6 +25,20 @@ def evaluation_due(config: RunConfig, updates: int, last: bool, every: int) -> b
     return config.eval.episodes > 0 and (last or reached(config, updates, every))
 
 
+def video_due(config: RunConfig, updates: int, every: int) -> bool:
+    """Whether the evaluation after the last update is filmed: the first to reach a multiple of video_every.
+
+    `every` as for `evaluation_due`: the evaluation before this one followed the first update that reached the
+    multiple of it before.
+    """
+    size, wanted = config.batch_size, config.eval.video_every
+    if not wanted:
+        return False
+    multiple = (updates - 1) * size // every * every if every else 0
+    before = -(-multiple // size) * size
+    return updates * size // wanted > before // wanted
+
+
 def digest_due(config: RunConfig, updates: int, last: bool) -> bool:
     """Whether the digests of the last update are written: every so many updates, and at the run's last."""
     every = config.digest.every

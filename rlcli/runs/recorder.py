@@ -12,9 +12,10 @@ from typing import Any, Final
 from rlcli import streams
 from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
+from rlcli.collect.tape import Tape
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_dict
-from rlcli.envs.spec import EnvSpec
+from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
@@ -24,6 +25,7 @@ from rlcli.runs.profile import Profile
 from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
 from rlcli.runs.saving_time import SavingTime
+from rlcli.runs.video import film
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
@@ -32,7 +34,7 @@ from rlcli.store.files import LineFile, settle
 from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
 from rlcli.store.rows import Rows, differing
-from rlcli.text import trace, visible
+from rlcli.text import message_of, trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
@@ -138,6 +140,11 @@ class Recorder:
         return cadence.evaluation_due(self.config, self._updates, self.done, self._evaluations.every)
 
     @property
+    def video_due(self) -> bool:
+        """Whether the evaluation after the last update is filmed."""
+        return cadence.video_due(self.config, self._updates, self._evaluations.every)
+
+    @property
     def evaluation_decides(self) -> bool:
         """Whether the evaluation due now is the one that decides whether there are more before the end."""
         return self._evaluations.undecided and not self.done
@@ -206,6 +213,14 @@ class Recorder:
             self._warn_of_cut(evaluation)
         row["time/evaluate"] = seconds
         self._add_to_profile("evaluation", seconds)
+
+    def film(self, tape: Tape, action: ActionSpec) -> None:
+        """Writes the videos of the evaluation after the update; one that fails is a warning."""
+        try:
+            for path in film(self.dir, self._updates, tape, self.config.env, action):
+                self._write_log(f"update {self._updates}: filmed {path.name}")
+        except Exception as error:
+            self.warn(f"no video of the evaluation after update {self._updates}: {message_of(error)}")
 
     def add_times(self, row: Row) -> None:
         """Adds the times of the update to its row."""

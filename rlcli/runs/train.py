@@ -14,6 +14,7 @@ from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Initial, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
 from rlcli.collect.rollout import REPORT_EVERY
+from rlcli.collect.tape import Tape
 from rlcli.config.schema import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
@@ -29,6 +30,7 @@ from rlcli.runs.result import Result
 from rlcli.runs.schedules import schedule_warnings
 from rlcli.runs.stop import Stop, quitting, stop_on_signals, stopping
 from rlcli.runs.update_time import UpdateTime
+from rlcli.runs.video import BY_DEFAULT
 from rlcli.store.start_file import read_beginning
 from rlcli.streams import say_at_once
 
@@ -300,8 +302,9 @@ class _Loop:
         if not recorder.evaluation_due:
             return None
         evaluation, begun, wanted = None, time.perf_counter(), True
+        tape = Tape(BY_DEFAULT) if recorder.video_due else None
         try:
-            evaluation = self._evaluate(recorder, trial, *self._session.policy(run))
+            evaluation = self._evaluate(recorder, trial, tape, *self._session.policy(run))
             if trial is not None and not self._stop:
                 self._decision = trial.decision
                 wanted = self._decision.reason is None
@@ -312,6 +315,8 @@ class _Loop:
                 recorder.add_evaluation(row, evaluation, seconds)
             else:
                 row["time/evaluate"] = seconds
+        if wanted and evaluation is not None and tape is not None:
+            recorder.film(tape, self._session.spec.action)
         return evaluation if wanted else None
 
     def _trial(self, recorder: Recorder) -> Trial | None:
@@ -325,7 +330,7 @@ class _Loop:
         return Trial(recorder.config, limit, recorder.training_seconds / len(self._recorders))
 
     def _evaluate(
-        self, recorder: Recorder, trial: Trial | None, model: Model, snapshot: Snapshot
+        self, recorder: Recorder, trial: Trial | None, tape: Tape | None, model: Model, snapshot: Snapshot
     ) -> Evaluation | None:
         config, episodes = recorder.config, recorder.config.eval.episodes
 
@@ -343,7 +348,7 @@ class _Loop:
             with folder_kept():
                 return evaluate(
                     model, snapshot, self._evaluation_env, config.seed, episodes,
-                    max_steps=config.eval.max_steps, stopped=stopped,
+                    max_steps=config.eval.max_steps, stopped=stopped, tape=tape,
                 )  # fmt: skip
         except Exception:
             self._close_evaluation()  # it has failed for one run, and must not for the next

@@ -146,6 +146,23 @@ def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[F
             yield Fault(f"{reason}; or leave it out: logger=[{others}].", frozenset({"logger"}))
 
 
+def videos_can_be_made(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """With eval.video_every there are evaluations, and their environment can be drawn."""
+    from rlcli.runs.video import check_filmed
+
+    keys = frozenset({"eval.video_every", "env.id"})
+    if not config.eval.video_every:
+        return
+    if not config.eval.episodes:
+        yield Fault("eval.video_every has no effect with eval.episodes=0.", keys | {"eval.episodes"})
+        return
+    try:
+        check_filmed(config.env)
+    except UserError as error:
+        hint = f" {error.hint}" if error.hint else ""
+        yield from (Fault(f"eval.video_every: {text}{hint}", keys) for text in error.faults)
+
+
 def device_exists(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """torch has the device on this machine."""
     keys = frozenset({"device"})
@@ -211,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     whole_episodes_fit,
     divergence_is_closed,
     loggers_are_installed,
+    videos_can_be_made,
     device_exists,
     backend_takes_it,
     kernels_compute_it,

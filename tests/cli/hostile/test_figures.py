@@ -76,7 +76,7 @@ def test_changes_of_code_that_lead_elsewhere(verb: str, attack: Any) -> None:
 
     ended = attack(harm, verb)
     assert (ended.code == 4) == (verb in READS_DIGESTS | {"resume"})
-    assert not (Path.cwd() / "runs").exists(), "nothing was trained"
+    assert verb == "export" or not (Path.cwd() / "runs").exists(), "nothing was trained"
 
 
 @every()
