@@ -48,8 +48,7 @@ def evaluate(
         StorageError: its files are damaged.
         RlcliError: the environment failed.
     """
-    found = find_run(str(run), runs_root(runs_dir))
     return evaluate_run(
-        found, episodes=episodes, max_steps=max_steps, stochastic=stochastic, checkpoint=checkpoint, seed=seed,
-        video=video,
+        find_run(str(run), runs_root(runs_dir)), episodes=episodes, max_steps=max_steps,
+        stochastic=stochastic, checkpoint=checkpoint, seed=seed, video=video,
     )  # fmt: skip

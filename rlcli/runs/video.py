@@ -75,8 +75,8 @@ def _film(path: Path, taped: Taped, config: EnvConfig, action: ActionSpec) -> No
             writer.send(np.ascontiguousarray(even(frame)))
         if total != taped.total:
             raise RlcliError(
-                f"{config.id}: episode {taped.episode} of the evaluation had return {taped.total:g}, its replay "
-                f"{total:g}: this environment does not repeat its episodes, so there is no video of it."
+                f"{config.id}: episode {taped.episode} of the evaluation had return {taped.total:g}, and its "
+                f"replay {total:g}: it does not repeat its episodes, so there is no video of it."
             )
         if writer is not None:
             writer.close()

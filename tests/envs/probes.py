@@ -8,6 +8,7 @@ from __future__ import annotations
 import gymnasium
 
 from tests.envs.broken import Faulty, Impossible, Remembering, Unrepeatable
+from tests.envs.drawn import Drawn
 from tests.envs.known import (
     Aim,
     Choice,
@@ -49,6 +50,7 @@ PROBES = {
     "ProbeDoors-v0": Doors,
     "ProbeBrighter-v0": Brighter,
     "ProbeFlash-v0": Flash,
+    "ProbeDrawn-v0": Drawn,
 }
 
 for name, probe in PROBES.items():
