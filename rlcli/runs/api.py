@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from rlcli.runs.evaluate import evaluate_run
+from rlcli.runs.evaluate import Figures, evaluate_run
 from rlcli.runs.loaded import LoadedRun
 from rlcli.runs.policy import read_policy
 from rlcli.store.checkpoints import Which
@@ -37,7 +36,7 @@ def evaluate(
     seed: int | None = None,
     runs_dir: str | None = None,
     video: int = 0,
-) -> dict[str, Any]:
+) -> Figures:
     """Play episodes with a trained policy as `rlcli eval` would; its figures: return_mean, return_std, ...
 
     `run` is a path, the beginning of an id, a name, or 'last'. An environment that is registered by a module

@@ -14,9 +14,17 @@ from rlcli.envs import registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.envs.user_code import located
 from rlcli.errors import RlcliError, UserError
+from rlcli.runs import html
 from rlcli.runs.policy import read_policy
 from rlcli.runs.video import check_filmed, film
 from rlcli.store.checkpoints import Which
+
+
+class Figures(dict[str, Any]):
+    """Figures of an evaluation by name; a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return html.facts(f"evaluation of {Path(self['dir']).name}", self)
 
 
 def evaluate_run(
@@ -29,7 +37,7 @@ def evaluate_run(
     seed: int | None = None,
     imports: Sequence[str] = (),
     video: int = 0,
-) -> dict[str, Any]:
+) -> Figures:
     """Plays episodes with a run's policy; returns `return_mean, return_std, episodes` and other figures.
 
     An episode that does not end is cut after `max_steps` steps (default: the run's eval.max_steps); `cut`
@@ -76,7 +84,8 @@ def evaluate_run(
     if tape is not None:
         files = film(run_dir, trained.update, tape, trained.config.env, trained.spec.action)
         videos = {"videos": [str(path) for path in files]}
-    return {"cut": 0} | figures | videos | {
+    about = {
         "checkpoint": trained.update, "seed": chosen, "deterministic": not stochastic, "dir": str(run_dir),
         "max_steps": limit,
     }  # fmt: skip
+    return Figures({"cut": 0} | figures | videos | about)

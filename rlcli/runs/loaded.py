@@ -11,6 +11,7 @@ import numpy as np
 from rlcli.config.schema import RunConfig
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Acted, Actor
+from rlcli.runs import html
 from rlcli.runs.metrics_table import Table, metrics_table
 from rlcli.runs.observed import Observed, Reader
 from rlcli.runs.policy import Trained
@@ -37,6 +38,15 @@ class LoadedRun:
     def update(self) -> int:
         """The update after which the weights were saved."""
         return self._trained.update
+
+    def _repr_html_(self) -> str:
+        """Table and curve, for a notebook."""
+        config, network = self.config, self.config.network
+        rows = {
+            "algorithm": config.algo.name, "environment": config.env.id, "network": network.name,
+            "seed": config.seed, "update": f"{self.update:,} of {config.updates:,}", "dir": self.dir,
+        }  # fmt: skip
+        return html.facts(f"policy of {self.dir.name}", rows) + html.returns(self.dir)
 
     def module(self) -> PolicyModule:
         """The policy as a new `torch.nn.Module`, preprocessing inside; `rlcli export` writes the same.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,11 +43,10 @@ def arrays(rows: Sequence[Row], names: Sequence[str]) -> dict[str, npt.NDArray[A
 
 def _column(values: Sequence[Any]) -> npt.NDArray[Any]:
     kinds = {type(value) for value in values}
-    if kinds == {int}:
-        return np.array(values, np.int64)
     filled = [np.nan if value is None else value for value in values]
     if kinds <= {int, float, bool, type(None)}:
-        return np.array(filled, np.float64)
+        with contextlib.suppress(OverflowError):
+            return np.array(filled, np.int64 if kinds == {int} else np.float64)
     objects = np.empty(len(filled), object)
     objects[:] = filled
     return objects

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlcli.runs import html
+
 
 @dataclass(frozen=True)
 class Result:
@@ -22,6 +24,16 @@ class Result:
     """Mean return of the last evaluation."""
     exit_code: int
     message: str | None
+
+    def _repr_html_(self) -> str:
+        """Table and curve, for a notebook."""
+        rows: dict[str, object] = {
+            "id": self.id, "status": self.status, "env steps": f"{self.env_steps:,}",
+            "updates": f"{self.updates:,}", "return": self.eval_return_mean, "dir": self.dir,
+        }  # fmt: skip
+        if self.message:
+            rows["message"] = self.message
+        return html.facts(f"run {self.dir.name}", rows) + html.returns(self.dir)
 
     @classmethod
     def of_manifest(

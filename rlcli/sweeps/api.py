@@ -40,6 +40,14 @@ class SweepResult:
     health figures of the last update, status, id and directory. A missing figure is None.
     """
 
+    def _repr_html_(self) -> str:
+        """Tables and curves, for a notebook."""
+        from rlcli.runs import html
+
+        told = {"status": self.status, "jobs": len(self.results), "dir": self.dir}
+        curves = html.comparison(result.dir for result in self.results)
+        return html.facts(f"sweep {self.dir.name}", told) + html.grid(self.rows) + curves
+
 
 def train(
     overrides: Overrides = (),

@@ -16,6 +16,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from rlcli.loggers.notebook import in_notebook
 from rlcli.loggers.progress import Clock, Progress, duration, figure, share
 from rlcli.streams import Writer, err
 from rlcli.sweeps.sweep import Job
@@ -101,10 +102,14 @@ def display(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Disp
         console = Console(file=cast(TextIO, err()))
         if not console.is_dumb_terminal and not console.options.ascii_only:
             return Panel(jobs, totals, console)
+    elif in_notebook():
+        from rlcli.sweeps.notebook import Notebook
+
+        return Notebook(jobs, totals)
     return Lines(jobs, totals, err())
 
 
-class _Tally:
+class Tally:
     """Steps, results and counts of the jobs so far."""
 
     def __init__(self, jobs: Sequence[Job], totals: Mapping[str, int], clock: Clock) -> None:
@@ -119,11 +124,13 @@ class _Tally:
         self._expected, self._steps_each = 0, 0
 
     def expect(self, jobs: int, steps: int) -> None:
+        """See `Display`."""
         self._expected, self._steps_each = self._expected + jobs, steps
         self.count += jobs
         self.progress.total += jobs * steps
 
     def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
+        """See `Display`."""
         self.expect(-min(len(jobs), self._expected), self._steps_each)
         self.count += len(jobs)
         self.totals |= totals
@@ -131,10 +138,12 @@ class _Tally:
         self.progress.total += sum(totals.values())
 
     def row(self, name: str, figures: Figures) -> None:
+        """See `Display`."""
         self.latest[name] = {**self.latest.get(name, {}), **figures}
         self._reach(name, int(figures["env_steps"]))
 
     def ended(self, job: Job) -> None:
+        """See `Display`."""
         self.latest.pop(job.name, None)
         self.ended_jobs[job.name] = job
         if job.status == "finished":
@@ -176,7 +185,7 @@ class Lines:
         stream: TextIO | Writer,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._tally = _Tally(jobs, totals, clock)
+        self._tally = Tally(jobs, totals, clock)
         self._stream, self._clock = Writer.of(stream), clock
         self._due, self._tenth = clock() + EVERY, 0
 
@@ -222,7 +231,7 @@ class Panel:
         console: Console,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._tally = _Tally(jobs, totals, clock)
+        self._tally = Tally(jobs, totals, clock)
         self._console, self._clock = console, clock
         self._due = clock()
         self._interrupted = False

@@ -15,6 +15,7 @@ import torch
 import rlcli
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.maths.draws import environment_seed
+from rlcli.runs import metrics_table
 from rlcli.runs.evaluate import evaluate_run
 from rlcli.runs.policy import read_policy
 from rlcli.runs.train import Result
@@ -106,7 +107,7 @@ def test_observations_that_are_no_numbers_are_refused(finished: Path) -> None:
 
 
 @pytest.mark.broken_by(
-    "pixels between 0 and 1 are cast to 0", "runs/api.py", 'member.declared.kind in "iub"', "False"
+    "pixels between 0 and 1 are cast to 0", "runs/observed.py", 'member.declared.kind in "iub"', "False"
 )
 def test_images_of_floats_are_refused(trained: Trained) -> None:
     run_dir = trained(
@@ -132,28 +133,60 @@ def test_runs_are_loaded_by_reference(
         rlcli.load()
 
 
-def test_metrics_are_the_rows_of_the_run(finished: Path) -> None:
-    run = rlcli.load(finished)
-    rows = run.metrics()
-    assert [row["update"] for row in rows] == [1, 2, 3]
-    assert rows == rows_of(finished, without="none")
+def test_metrics_are_a_table_of_the_rows(finished: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    run, rows = rlcli.load(finished), rows_of(finished, without="none")
+    table = run.metrics()
+    assert isinstance(table, pandas.DataFrame)
+    assert list(table.columns) == list(dict.fromkeys(name for row in rows for name in row))
+    for place, row in enumerate(rows):
+        found = table.iloc[place].to_dict()
+        for name, value in found.items():
+            assert value == row[name] if name in row else np.isnan(value)
+    assert table["update"].dtype == np.int64
     columns = ["env_steps", "eval/return_mean"]
-    assert run.metrics(columns) == [{name: row[name] for name in columns if name in row} for row in rows]
-    assert [list(row) for row in run.metrics(columns)] == [["env_steps"], ["env_steps"], columns]
+    assert list(run.metrics(columns).columns) == columns
+    assert list(run.metrics("update")["update"]) == [1, 2, 3]
+    assert run.metrics(["behaviour/ess", "weights/ess"])["weights/ess"].isna().all()
+
+
+def test_unknown_metrics_are_refused(finished: Path) -> None:
     with pytest.raises(
         UserError, match=r"Unknown metric 'behaviour/es'. Did you mean 'behaviour/ess'"
     ) as wrong:
-        run.metrics(["behaviour/es", "update", "nothing"])
+        rlcli.load(finished).metrics(["behaviour/es", "update", "nothing"])
     assert len(wrong.value.faults) == 2
+
+
+def test_metrics_are_arrays_without_pandas(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_table.importlib.util, "find_spec", lambda name: None)
+    table = rlcli.load(finished).metrics()
+    assert isinstance(table, dict)
+    assert table["update"].tolist() == [1, 2, 3]
+    returns = table["eval/return_mean"]
+    assert (returns.dtype, np.isnan(returns).tolist()) == (np.float64, [True, True, False])
+    ess = table["epochs/ess"]
+    assert ess.dtype == object
+    assert len(ess[0]) == 2
+
+
+def test_columns_of_any_values() -> None:
+    rows = [{"a": 1, "b": 2.5, "c": [1, 2]}, {"a": 2, "b": 1, "d": True}, {"a": 2**70, "c": [3]}]
+    found = metrics_table.arrays(rows, ["a", "b", "c", "d"])
+    assert found["a"].tolist() == [1, 2, 2**70]
+    assert found["b"].tolist()[:2] == [2.5, 1.0]
+    assert found["c"][0] == [1, 2]
+    assert np.isnan(found["c"][1])
+    assert found["d"].tolist()[1] == 1.0
 
 
 def test_metrics_leave_out_a_torn_row(trained: Trained) -> None:
     result = trained(eval__episodes=0)
     with (result.dir / "metrics.jsonl").open("a") as file:
         file.write('{"update": 4, "env_s')
-    assert [row["update"] for row in rlcli.load(result.dir).metrics(["update"])] == [1, 2, 3]
+    assert list(rlcli.load(result.dir).metrics(["update"])["update"]) == [1, 2, 3]
     (result.dir / "metrics.jsonl").unlink()
-    assert rlcli.load(result.dir).metrics() == []
+    assert len(rlcli.load(result.dir).metrics()) == 0
 
 
 def test_evaluate_is_that_of_the_command_line(
