@@ -106,8 +106,8 @@ def _written(
         raise
     except Exception as error:
         # Exporters fail in many ways of their own, for what the user's network does.
-        told = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        reason = f"its network cannot be traced: {visible(shortened(told[0]))}"
+        lines = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        reason = f"its network cannot be traced: {visible(shortened(lines[0]))}"
         raise refuse(form.name, reason.rstrip("."), trained.config, trained.spec) from error
     return agreement, how(module)
 

@@ -90,8 +90,8 @@ class FeedForward(nn.Module):
     def forward(self, encoded: Encoded, _: Tensor | None = None) -> Outputs:
         """See `Outputs`."""
         features = self.trunk(encoded)
-        judged = features if self.critic is None else self.critic(encoded)
-        return self.policy(features), self.value(judged).squeeze(-1), None
+        of_value = features if self.critic is None else self.critic(encoded)
+        return self.policy(features), self.value(of_value).squeeze(-1), None
 
 
 class Cell(nn.Module):

@@ -44,9 +44,9 @@ class SweepResult:
         """Tables and curves, for a notebook."""
         from rlcli.runs import html
 
-        told = {"status": self.status, "jobs": len(self.results), "dir": self.dir}
+        about = {"status": self.status, "jobs": len(self.results), "dir": self.dir}
         curves = html.comparison(result.dir for result in self.results)
-        return html.facts(f"sweep {self.dir.name}", told) + html.grid(self.rows) + curves
+        return html.facts(f"sweep {self.dir.name}", about) + html.grid(self.rows) + curves
 
 
 def train(

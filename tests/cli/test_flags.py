@@ -105,7 +105,7 @@ CHOICES = [
 
 def test_flags_with_choices_are_found() -> None:
     assert {(verb, flag) for verb, flag, _ in CHOICES} == {
-        ("train", "--cfg"), ("fork", "--cfg"), ("runs", "--sort"), ("list", ""), ("new", ""),
+        ("train", "--cfg"), ("fork", "--cfg"), ("export", "--format"), ("runs", "--sort"), ("list", ""), ("new", ""),
     }  # fmt: skip
 
 
