@@ -18,8 +18,8 @@ from tests.test_imports import LAYERS, PACKAGE, ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 CHANGES = (
     "algorithm", "surrogate formula", "target formula", "penalty formula", "network", "distribution",
-    "environment", "metric", "key", "what the user's own code may do", "wrapper of our own", "format of exports", "verb", "logger",
-    "launcher", "sampler", "kernel", "run-directory file",
+    "environment", "metric", "key", "what the user's own code may do", "wrapper of our own",
+    "format of exports", "verb", "logger", "launcher", "sampler", "kernel", "run-directory file",
 )  # fmt: skip
 NAMED = re.compile(r"`([\w./-]+\.py)::([\w.]+)`")
 """`file.py::name`."""

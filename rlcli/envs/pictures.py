@@ -29,6 +29,8 @@ SLOWEST, FASTEST, USUAL = 1.0, 240.0, 30.0
 """Pictures per second."""
 OFFSCREEN = {"SDL_VIDEODRIVER": "dummy", "MUJOCO_GL": "egl"}
 """Variables of the drawing libraries where there is no screen, unless they are set: pygame's and MuJoCo's."""
+_drawn: set[str] = set()
+"""Environments that were drawn once by this process, as a sweep asks for each of its jobs."""
 
 
 class Replayed(NamedTuple):
@@ -52,6 +54,9 @@ def check_drawn(config: EnvConfig) -> None:
     Raises:
         UserError: it cannot be drawn as an array of colours.
     """
+    known = repr(config)
+    if known in _drawn:
+        return
     env = _rendered(config)
     try:
         with _guarded(config, env), surroundings_kept():
@@ -59,6 +64,7 @@ def check_drawn(config: EnvConfig) -> None:
             _frame(config, env)
     finally:
         close(config.id, env)
+    _drawn.add(known)
 
 
 def replay(

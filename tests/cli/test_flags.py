@@ -105,7 +105,8 @@ CHOICES = [
 
 def test_flags_with_choices_are_found() -> None:
     assert {(verb, flag) for verb, flag, _ in CHOICES} == {
-        ("train", "--cfg"), ("fork", "--cfg"), ("export", "--format"), ("runs", "--sort"), ("list", ""), ("new", ""),
+        ("train", "--cfg"), ("export", "--format"), ("fork", "--cfg"), ("runs", "--sort"), ("list", ""),
+        ("new", ""),
     }  # fmt: skip
 
 
