@@ -46,11 +46,12 @@ def export(
     imports: Imports = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained policy for use without rlcli, with a model card.
+    """Write a trained policy for use elsewhere.
 
-    Observations go in as the environment gives them: encoding, whitening, masks and bounds of actions are
-    inside. torch: a TorchScript file that needs torch alone. onnx: an ONNX file. sb3: a zip that
-    Stable-Baselines3 loads, and a VecNormalize file where the run whitens. safetensors: named weights.
+    The folder has the policy and a model card. Observations go in as the environment gives them: encoding,
+    whitening, masks and bounds of actions are inside. torch: a TorchScript file that needs torch alone.
+    onnx: an ONNX file. sb3: a zip that Stable-Baselines3 loads, and a VecNormalize file where the run
+    whitens. safetensors: named weights.
 
     What is written is compared with the run's own policy on 1,000 observations first. What a format cannot
     express is refused, with the formats that can.

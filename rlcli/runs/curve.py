@@ -45,8 +45,8 @@ def svg(lines: Sequence[Line], x: str, y: str) -> str:
         'stroke-opacity="0.4"/>',
         _text(LEFT - 6, TOP + 4, "end", figure(high)),
         _text(LEFT - 6, HEIGHT - BOTTOM + 4, "end", figure(low)),
-        _text(LEFT, HEIGHT - BOTTOM + 16, "start", figure(left)),
-        _text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, "end", figure(right)),
+        _text(LEFT, HEIGHT - BOTTOM + 16, "start", f"{left:,.0f}"),
+        _text(WIDTH - RIGHT, HEIGHT - BOTTOM + 16, "end", f"{right:,.0f}"),
         _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 16, "middle", x),
     ]
     for number, line in enumerate(shown):

@@ -31,6 +31,8 @@ ADDS: Mapping[str, str] = {
     "submitit": "hydra/launcher=submitit, for Slurm",
     "ray": "hydra/launcher=ray",
     "plots": "figures",
+    "onnx": "rlcli export --format onnx",
+    "video": "rlcli eval --video, eval.video_every",
 }
 """What each extra is for."""
 

@@ -112,7 +112,7 @@ def test_a_curve_spans_its_axes() -> None:
     page = svg([Line("a", [(0.0, -2.0), (50.0, 0.0), (100.0, 8.0)])], "x", "y")
     [points] = re.findall('points="([^"]*)"', page)
     assert points.split() == ["64.0,128.0", "266.0,104.4", "468.0,10.0"]
-    for number in (">-2.00<", ">8.00<", ">100.0<", ">0<"):
+    for number in (">-2.00<", ">8.00<", ">100<", ">0<"):
         assert number in page
 
 
