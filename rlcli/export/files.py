@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from rlcli.export.check import Act, Array
 from rlcli.export.observations import Drawn
@@ -80,9 +80,10 @@ def write_onnx(path: Path, module: PolicyModule, example: Drawn, metadata: Mappi
 
 
 def write_safetensors(path: Path, module: PolicyModule, _: Drawn, metadata: Mapping[str, Any]) -> Act:
-    """Writes parameters and constants by the module's names; gives how the module acts that they are of."""
+    """Writes parameters and constants by the module's names; gives how it acts with those."""
     tensors = {name: tensor.detach().contiguous().clone() for name, tensor in module.state_dict().items()}
     save_file(tensors, str(path), metadata={METADATA: json.dumps(metadata)})
+    module.load_state_dict(load_file(str(path)))
 
     def act(inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {name: part.numpy() for name, part in module.act(**inputs).items()}

@@ -27,8 +27,7 @@ from rlcli.text import shortened, visible
 
 FOLDER = "exports"
 """Folder of a run directory with its exports."""
-VERSION = 1
-"""Version of the metadata."""
+METADATA_VERSION = 1
 EXAMPLES = 2
 """Observations that a policy is traced with."""
 
@@ -139,7 +138,7 @@ def metadata(run_dir: Path, trained: Trained, module: PolicyModule) -> dict[str,
     """What a file says of its policy."""
     about = Manifest.read(run_dir).content
     return {
-        "version": VERSION,
+        "version": METADATA_VERSION,
         "env": trained.spec.id,
         "algo": trained.config.algo.name,
         "network": trained.config.network.name,

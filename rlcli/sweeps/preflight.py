@@ -240,4 +240,5 @@ CHECKS: tuple[Check, ...] = (
 
 def checks(*, elsewhere: bool) -> tuple[Check, ...]:
     """The checks of a sweep's jobs; `elsewhere` leaves out what other machines have of their own."""
-    return tuple(one for one in CHECKS if not (elsewhere and one in (device_exists, kernels_compute_it)))
+    theirs = (device_exists, kernels_compute_it, videos_can_be_made)
+    return tuple(one for one in CHECKS if not (elsewhere and one in theirs))

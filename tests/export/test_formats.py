@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlcli.errors import UserError
+from rlcli.export import run
 from rlcli.export.check import OBSERVATIONS, TOLERANCE
 from rlcli.export.formats import FORMATS
 from rlcli.export.run import export_run
@@ -85,3 +86,19 @@ def test_a_checkpoint_is_chosen(finished: Path, tmp_path: Path) -> None:
     assert (said["update"], said["env"], said["outputs"]) == (2, "CartPole-v1", ["action", "logits", "value"])
     assert said["inputs"] == [{"name": "observation", "dtype": "float32", "shape": [4]}]
     assert {"network.policy.weight", "network.value.bias"} <= names
+
+
+def test_packages_that_are_missing_are_named(
+    finished: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written, and the command that installs them is given."""
+    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--format onnx needs onnx and onnxruntime") as refused:
+        export_run(finished, "onnx")
+    assert "onnx" in str(refused.value.hint)
+    trpo = trained(algo__surrogate="ratio", algo__step_rule="natural", algo__name="trpo", eval__episodes=0)
+    with pytest.raises(UserError, match="--format sb3 needs sb3-contrib for this algorithm") as refused:
+        export_run(trpo.dir, "sb3")
+    assert "sb3" in str(refused.value.hint)
+    for run_dir in (finished, trpo.dir):
+        assert not (run_dir / "exports").exists()
