@@ -33,6 +33,9 @@ DTYPES: dict[str, torch.dtype] = {
 OBSERVATION, STATE, NEXT_STATE = "observation", "state", "next_state"
 """Names: of an observation that is one array, and of the state of a policy with memory, before and after."""
 
+RESERVED = ("action", "logits", "mean", "log_std", "value", STATE, NEXT_STATE)
+"""Names of other inputs and of outputs; ONNX has one table of names for all."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -74,7 +77,7 @@ def inputs_of(observation: ObservationSpec, memory_width: int) -> tuple[Input, .
 def _name(key: str | int | None) -> str:
     if key is None:
         return OBSERVATION
-    return key if isinstance(key, str) else f"{OBSERVATION}_{key}"
+    return key if isinstance(key, str) and key not in RESERVED else f"{OBSERVATION}_{key}"
 
 
 def _dtype(leaf: Member) -> torch.dtype:

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import rlcli
-from rlcli.envs.spec import ActionSpec
+from rlcli.envs.members import Member
+from rlcli.envs.spec import ActionSpec, ObservationSpec
 from rlcli.export.check import TOLERANCE, compared, reference
 from rlcli.export.observations import drawn
 from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
@@ -168,6 +169,13 @@ def test_inputs_are_named(trained: Trained) -> None:
         policy = read_policy(trained(name, **CASES[name], eval__episodes=0).dir)
         width = policy.policy.model.network.memory_width
         assert [one.name for one in inputs_of(policy.spec.observation, width)] == wanted
+
+
+def test_members_whose_names_are_taken_have_another() -> None:
+    members = tuple(Member(key, "box", (2,)) for key in ("value", "speed", "state"))
+    observation = ObservationSpec("dict", (6,), np.dtype(np.float32), members=members)
+    names = [one.name for one in inputs_of(observation, 4)]
+    assert names == ["observation_value", "speed", "observation_state", "state"]
 
 
 def test_a_copy_is_a_function_without_gradients(finished: Path) -> None:
