@@ -32,6 +32,7 @@ def words(line: str, current: str) -> list[str]:
                 "resume",
                 "fork",
                 "eval",
+                "export",
                 "runs",
                 "show",
                 "reproduce",

@@ -12,6 +12,7 @@ import pytest
 
 from rlcli.collect.tape import Tape
 from rlcli.config.overrides import parse_command
+from rlcli.envs import pictures
 from rlcli.envs.pictures import check_drawn
 from rlcli.errors import RlcliError, UserError
 from rlcli.runs import video
@@ -88,6 +89,7 @@ def test_a_library_of_drawing_that_is_missing_is_named(monkeypatch: pytest.Monke
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MUJOCO_GL", "glfw")
+    monkeypatch.setattr(pictures, "_drawn", set())
     with pytest.raises(UserError, match="InvertedPendulum-v5 cannot be drawn: ") as refused:
         check_drawn(tiny(env__id="InvertedPendulum-v5").env)
     assert "MUJOCO_GL=egl or MUJOCO_GL=osmesa" in str(refused.value.hint)
