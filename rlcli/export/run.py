@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from rlcli.envs.untrusted import close
 from rlcli.errors import RlcliError, UserError, unknown
 from rlcli.export import card, files, usage
 from rlcli.export.check import Agreement, Disagreement, check
@@ -126,7 +127,7 @@ def _sb3(folder: Path, trained: Trained, module: PolicyModule) -> tuple[Agreemen
     try:
         made = sb3_zip.as_sb3(config, trained.spec, trained.policy, env)
     finally:
-        env.close()
+        close(config.env.id, env)
     agreement = check(trained, module, lambda inputs: {"action": made.act(*inputs.values())})
     made.save(folder)
     shared = config.network.shared and bool(config.network.hidden)
