@@ -153,7 +153,7 @@ picture: $(DEV) ## train a run and save its panel for the README: docs/pictures/
 screenshots: $(DEV) $(KERNELS) ## a report of real runs in a browser, four pictures in screenshots/ to look at
 	$(QUIET) $(BIN)/python scripts/screenshots.py $(ARGS)
 
-report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/images/report.png
+report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/images/report.webp
 	$(QUIET) $(BIN)/python scripts/screenshots.py --picture $(ARGS)
 
 report-speed: $(DEV) ## size, time to make and time to paint of a report on 200 runs of 2,000 updates
