@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rlcli.loggers.progress import figure
+from rlcli.loggers.progress import duration, figure
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,15 @@ def alerts(row: Mapping[str, float]) -> list[Alert]:
         if value is not None and rule.broken(value):
             found.append(Alert(rule.text.format(figure(value)), rule.severity(value)))
     return found
+
+
+SILENT, SILENT_UPDATES = 60.0, 20.0
+"""Seconds, and updates' time, without a row from which on a run that trains is called silent."""
+
+
+def silence(seconds: float | None, update_seconds: float | None) -> Alert | None:
+    """The alert of a run that trains, but has written no row for `seconds`."""
+    limit = max(SILENT, SILENT_UPDATES * (update_seconds or 0.0))
+    if seconds is None or seconds <= limit:
+        return None
+    return Alert(f"no row for {duration(seconds)}", seconds / limit)

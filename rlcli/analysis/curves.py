@@ -13,6 +13,8 @@ from rlcli.analysis.statistics import RESAMPLES, bands, iqm
 
 POINTS = 200
 """Positions of a curve."""
+ELEMENTS = 4_000_000
+"""Maximum resampled values in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,14 @@ def curve(
     patterns = np.isfinite(values)
     for pattern in np.unique(patterns, axis=1).T:
         same = (patterns == pattern[:, None]).all(axis=0)
-        present = values[np.ix_(pattern, same)]
-        centre[same] = iqm(present)
-        low[same], high[same] = bands(present, resamples)
+        # Positions are taken block by block: the resamples of all at once may be larger than memory.
+        block = max(1, ELEMENTS // (resamples * int(pattern.sum())))
+        places = np.flatnonzero(same)
+        for start in range(0, len(places), block):
+            chosen = places[start : start + block]
+            present = values[np.ix_(pattern, chosen)]
+            centre[chosen] = iqm(present)
+            low[chosen], high[chosen] = bands(present, resamples)
     return Curve(grid, centre, low, high, count.astype(np.float64))
 
 
