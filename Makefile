@@ -159,7 +159,7 @@ plots: $(DEV) $(KERNELS) ## train runs and plot them for docs/plots.md: docs/pic
 screenshots: $(DEV) $(KERNELS) ## a report of real runs in a browser, four pictures in screenshots/ to look at
 	$(QUIET) $(BIN)/python scripts/screenshots.py $(ARGS)
 
-report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/pictures/report.png
+report-picture: $(DEV) $(KERNELS) ## picture of a report of real runs for the README: docs/pictures/report.webp
 	$(QUIET) $(BIN)/python scripts/screenshots.py --picture $(ARGS)
 
 report-speed: $(DEV) ## size, time to make and time to paint of a report on 200 runs of 2,000 updates

@@ -8,6 +8,7 @@ too many, in a temporary folder, writes their report, and saves screenshots/ of 
 from __future__ import annotations
 
 import argparse
+import io
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from browser import address, browser, draw_all, missing
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
 FOLDER = ROOT / "screenshots"
-PICTURE = ROOT / "docs" / "pictures" / "report.png"
+PICTURE = ROOT / "docs" / "pictures" / "report.webp"
 WIDTHS = (390, 1440)
 SCHEMES = ("light", "dark")
 LONGEST = 2_600
@@ -33,7 +34,8 @@ SWEEPS = (
 )
 SECTION = "#env-0"
 WIDE = 1_400
-COLOURS = 40
+COLOURS = 128
+"""Colours and width of the README's picture, which keep it small."""
 LARGEST = 100_000
 """Bytes of the README's picture."""
 
@@ -72,7 +74,7 @@ def opened(started: Any, report: Path, width: int, height: int, scheme: str) -> 
 
 
 def picture(report: Path, file: Path) -> None:
-    """Saves the learning curves and the health of a report, with few colours."""
+    """Saves the learning curves and the health of a report."""
     file.parent.mkdir(exist_ok=True)
     with browser() as started:
         page = opened(started, report, WIDE, 1000, "light")
@@ -80,8 +82,9 @@ def picture(report: Path, file: Path) -> None:
         last = page.query_selector_all(f"{SECTION} .charts:not(.wide) figure")[5].bounding_box()
         bottom = last["y"] + last["height"] + 12
         clip = {"x": 0, "y": section["y"] - 12, "width": WIDE, "height": bottom - section["y"] + 12}
-        page.screenshot(path=file, full_page=True, clip=clip)
-    Image.open(file).convert("RGB").quantize(COLOURS).save(file, optimize=True)
+        shot = page.screenshot(full_page=True, clip=clip)
+    few = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS).convert("RGB")
+    few.save(file, lossless=True, quality=100, method=6)
     size = file.stat().st_size
     print(f"{file.relative_to(Path.cwd())}: {size / 1000:.0f} kB")
     if size > LARGEST:

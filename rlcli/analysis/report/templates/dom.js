@@ -33,7 +33,3 @@ function when(text) {
   const found = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)/.exec(text ?? "");
   return found ? `${found[1]} ${found[2]}` : text ?? "–";
 }
-function duration(seconds) {
-  if (seconds < 100) return `${short.format(seconds)} s`;
-  return seconds < 6000 ? `${short.format(seconds / 60)} min` : `${short.format(seconds / 3600)} h`;
-}

@@ -35,7 +35,6 @@ class SliceChart {
     return { $schema: "https://vega.github.io/schema/vega-lite/v6.json", width: "container", height: "container", autosize: { type: "fit", contains: "padding" },
       padding: { left: 2, right: 8, top: 8, bottom: 2 }, config: CONFIG, layer: [...line, dots, ticks] };
   }
-  mark() {}
   async draw() {
     if (!this.stale) return;
     this.stale = false;
