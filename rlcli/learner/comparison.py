@@ -6,7 +6,8 @@ in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from rlcli.learner.batch import by_run
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.health import clip_figures, divergence, effective_sample_size, explained_variance, health
+from rlcli.nets.network import ACTOR, Network, in_order
 
 if TYPE_CHECKING:
     from rlcli.learner.algorithm import Start
@@ -62,10 +64,14 @@ class Comparison(NamedTuple):
     """(start, log-probabilities [R, B] before, after, under the anchor) -> growth of the objective, [R]."""
     explained_variance: Callable[[Tensor, Tensor], Tensor]
     """(values, targets [R, B]) -> share [R], as in `maths/health.py`."""
-    over_columns: Callable[[Tensor], Tensor]
-    """Sums [R] of float64 [R, K]."""
-    over_steps: Callable[[Tensor], Tensor]
-    """Sums [K, R] of float64 [K, S, R]."""
+    first_order: Callable[[Network, Tensor, Tensor, Tensor], Tensor]
+    """(network, gradient [R, Q] of the actor's part, parameters [R, P] before, after) -> the growth of an
+    objective to first order, [R]."""
+    over_steps: Callable[[Sequence[Tensor], Tensor], Tensor]
+    """(K columns [S, R], mask [S, R] of steps taken) -> float64 [K + 2, R]: over those steps the mean of each
+    column, the largest of the last, and their number."""
+    finite: Callable[[Tensor], Tensor]
+    """Whether all of [R, K] are finite, [R]."""
     acting_error: Callable[[Tensor, Tensor], Tensor]
     """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
     equal: Callable[[Tensor, Tensor], Tensor]
@@ -126,6 +132,22 @@ def gain(start: Start, before: Tensor, after: Tensor, base: Tensor) -> Tensor:
     return start.batch.weighted(last - first).mean(-1)
 
 
+def first_order(network: Network, gradient: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """See `Comparison`."""
+    move = (after - before).double()
+    grown, actor = torch.zeros_like(move), network.parts[ACTOR]
+    grown[:, actor] = gradient.double() * move[:, actor]
+    return in_order(network, grown).sum(-1)
+
+
+def over_steps(columns: Sequence[Tensor], accepted: Tensor) -> Tensor:
+    """See `Comparison`."""
+    given = torch.stack((*columns, torch.ones_like(columns[-1])))
+    *sums, count = (each.sum(0) for each in accepted.double() * given.double())
+    most = torch.where(accepted, columns[-1].double(), -math.inf).amax(0)
+    return torch.stack((*(torch.stack(sums) / count).unbind(0), most, count))
+
+
 def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
     """See `Comparison`."""
     difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
@@ -147,8 +169,9 @@ TORCH = Comparison(
     ratios=lambda log_ratios: log_ratios.exp(),
     gain=gain,
     explained_variance=lambda values, targets: explained_variance(values.double(), targets.double()),
-    over_columns=lambda values: values.sum(-1),
-    over_steps=lambda values: torch.stack([each.sum(0) for each in values]),
+    first_order=first_order,
+    over_steps=over_steps,
+    finite=lambda values: values.isfinite().all(-1),
     acting_error=acting_error,
     equal=equal,
 )

@@ -64,14 +64,13 @@ def step_figures(
     kl: Tensor,
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
-    accepted, norms = improvement.accepted.double(), improvement.gradient_norms.double()
-    of_steps = accepted * torch.stack((*improvement.losses, norms, torch.ones_like(norms)))
-    *sums, count = algorithm.operations.comparison.over_steps(of_steps).unbind(0)
-    *losses, norm = (torch.stack(sums) / count).unbind(0)
+    columns = (*improvement.losses, improvement.gradient_norms)
+    found = algorithm.operations.comparison.over_steps(columns, improvement.accepted)
+    *losses, norm, most, count = found.unbind(0)
     figures = {f"loss/{name}": loss for name, loss in zip(Losses._fields, losses, strict=True)}
     figures |= {
         "update/grad_norm_mean": norm,
-        "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
+        "update/grad_norm_max": most,
         "update/gradient_steps": count,
         "update/epochs": torch.stack(improvement.epochs).double().sum(0),
         "update/budget_used": kl / algorithm.budget(configs, hyper),

@@ -13,7 +13,6 @@ from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
 from rlcli.learner.prepare import Prepared
 from rlcli.learner.reuse import reuse_figures
-from rlcli.nets.network import ACTOR, in_order
 
 
 def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
@@ -25,16 +24,14 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     spent = figures[start.algorithm.spent]
     figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
     figures |= improvement.figures
-    move = (improvement.parameters - start.parameters).double()
-    first_order = torch.zeros_like(move)
-    actor = start.model.network.parts[ACTOR]
-    first_order[:, actor] = prepared.objective_gradient.double() * move[:, actor]
     values, targets = map(prepared.of_rollout, (prepared.values, start.batch.targets))
     compare = start.algorithm.operations.comparison
     return figures | {
         "update/entropy": policy.entropy,
         "update/explained_variance": _finite(compare.explained_variance(values, targets)),
-        "update/gain_predicted": compare.over_columns(in_order(start.model.network, first_order)),
+        "update/gain_predicted": compare.first_order(
+            start.model.network, prepared.objective_gradient, start.parameters, improvement.parameters
+        ),
         "update/gain_realised": _gain(prepared, on_batch.log_prob),
         **_weights(prepared, on_batch.log_prob),
     }

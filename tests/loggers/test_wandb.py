@@ -164,7 +164,7 @@ def test_an_sdk_that_is_not_known_gets_rows_by_its_public_function(monkeypatch):
      (float("-inf"), '"-Infinity"')],
 )  # fmt: skip
 def test_numbers_are_written_with_every_digit(value, text):
-    assert wandb_rows.as_json(value) == text
+    assert wandb_rows.as_json([value]) == [text]
 
 
 @pytest.mark.broken_by("rows wait past a checkpoint", "loggers/interface.py", "member.settle)", "str)")
