@@ -6,7 +6,8 @@ Shapes: R runs, S gradient steps, P parameters, Q those of a part.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ctypes import c_int64, c_void_p
+from ctypes import Array, Structure, addressof, byref, c_int64, c_void_p
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,23 +38,48 @@ def step_losses(figures: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
     return losses, accepted
 
 
-def over_steps(columns: Sequence[Tensor], accepted: Tensor) -> Tensor:
-    """Over the steps taken, [K + 2, R] float64: each of K columns' mean, the last one's maximum, the count.
+class _Struct(Structure):
+    """The struct `Steps` of steps.h."""
 
-    Columns are float32 [S, R], `accepted` is a mask [S, R].
+    _fields_: ClassVar[Any] = [
+        *((name, c_int64) for name in ("columns", "steps", "epochs", "settings")),
+        *((name, c_void_p) for name in ("column", "accepted", "epoch", "spent", "budget", "setting")),
+    ]
+
+
+def step_figures(
+    columns: Sequence[Tensor],
+    accepted: Tensor,
+    epochs: Sequence[Tensor],
+    spent: Tensor,
+    budget: Tensor,
+    settings: Sequence[Tensor],
+) -> Tensor:
+    """Figures [K + 4 + L, R] float64 of the steps taken; NaN where they are not finite.
+
+    The mean of each of K columns [S, R] float32, the largest of the last, the number of steps and of epochs,
+    spent/budget, and L settings [R, 1] float32. `accepted` [S, R] and `epochs`, each [R], are masks; `spent`
+    and `budget` [R] are float64.
     """
     steps, runs = shape = tuple(accepted.shape)
-    places = [pointer("a column", column, torch.float32, shape) for column in columns]
-    found = torch.empty(len(places) + 2, runs, dtype=torch.float64)
-    function("over_steps", *(c_int64,) * 3, *(POINTER,) * 3)(
-        len(places),
-        steps,
-        runs,
-        (c_void_p * len(places))(*places),
-        pointer("accepted", accepted, torch.bool, shape),
-        found.data_ptr(),
+    lists = (
+        _places([pointer("a column", column, torch.float32, shape) for column in columns]),
+        _places([pointer("an epoch", epoch, torch.bool, (runs,)) for epoch in epochs]),
+        _places([pointer("a setting", setting, torch.float32, (runs, 1)) for setting in settings]),
     )
+    given = _Struct(
+        len(columns), steps, len(epochs), len(settings), addressof(lists[0]),
+        pointer("accepted", accepted, torch.bool, shape), addressof(lists[1]),
+        pointer("spent", spent, torch.float64, (runs,)), pointer("budget", budget, torch.float64, (runs,)),
+        addressof(lists[2]),
+    )  # fmt: skip
+    found = torch.empty(len(columns) + 4 + len(settings), runs, dtype=torch.float64)
+    function("step_figures", c_void_p, c_int64, POINTER)(byref(given), runs, found.data_ptr())
     return found
+
+
+def _places(addresses: Sequence[int]) -> Array[c_void_p]:
+    return (c_void_p * len(addresses))(*addresses)
 
 
 def first_order(gradient: Tensor, part: slice, before: Tensor, after: Tensor, order: Tensor | None) -> Tensor:

@@ -20,7 +20,7 @@ from rlcli.maths.health import clip_figures, divergence, effective_sample_size, 
 from rlcli.nets.network import ACTOR, Network, in_order
 
 if TYPE_CHECKING:
-    from rlcli.learner.algorithm import Start
+    from rlcli.learner.algorithm import Improvement, Start
 
 ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
@@ -67,9 +67,10 @@ class Comparison(NamedTuple):
     first_order: Callable[[Network, Tensor, Tensor, Tensor], Tensor]
     """(network, gradient [R, Q] of the actor's part, parameters [R, P] before, after) -> the growth of an
     objective to first order, [R]."""
-    over_steps: Callable[[Sequence[Tensor], Tensor], Tensor]
-    """(K columns [S, R], mask [S, R] of steps taken) -> float64 [K + 2, R]: over those steps the mean of each
-    column, the largest of the last, and their number."""
+    step_figures: Callable[[Improvement, Tensor, Tensor, Sequence[Tensor]], Tensor]
+    """(improvement, KL spent [R], budget [R], L settings [R, 1]) -> float64 [10 + L, R], NaN where infinite:
+    over the steps taken the mean of each loss and of the norm, the largest norm, the number of steps; of
+    epochs; spent/budget; the settings."""
     finite: Callable[[Tensor], Tensor]
     """Whether all of [R, K] are finite, [R]."""
     acting_error: Callable[[Tensor, Tensor], Tensor]
@@ -140,12 +141,20 @@ def first_order(network: Network, gradient: Tensor, before: Tensor, after: Tenso
     return in_order(network, grown).sum(-1)
 
 
-def over_steps(columns: Sequence[Tensor], accepted: Tensor) -> Tensor:
+def step_figures(
+    improvement: Improvement, spent: Tensor, budget: Tensor, settings: Sequence[Tensor]
+) -> Tensor:
     """See `Comparison`."""
-    given = torch.stack((*columns, torch.ones_like(columns[-1])))
-    *sums, count = (each.sum(0) for each in accepted.double() * given.double())
-    most = torch.where(accepted, columns[-1].double(), -math.inf).amax(0)
-    return torch.stack((*(torch.stack(sums) / count).unbind(0), most, count))
+    accepted, norms = improvement.accepted.double(), improvement.gradient_norms.double()
+    of_steps = accepted * torch.stack((*improvement.losses, norms, torch.ones_like(norms)))
+    *sums, count = (each.sum(0) for each in of_steps)
+    most = torch.where(improvement.accepted, norms, -math.inf).amax(0)
+    epochs = torch.stack(improvement.epochs).double().sum(0)
+    others = (setting.squeeze(-1).double() for setting in settings)
+    found = torch.stack(
+        (*(torch.stack(sums) / count).unbind(0), most, count, epochs, spent / budget, *others)
+    )
+    return torch.where(found.isfinite(), found, math.nan)
 
 
 def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
@@ -170,7 +179,7 @@ TORCH = Comparison(
     gain=gain,
     explained_variance=lambda values, targets: explained_variance(values.double(), targets.double()),
     first_order=first_order,
-    over_steps=over_steps,
+    step_figures=step_figures,
     finite=lambda values: values.isfinite().all(-1),
     acting_error=acting_error,
     equal=equal,

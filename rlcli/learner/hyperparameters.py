@@ -43,6 +43,8 @@ class Hyperparameters:
     def __init__(self, exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> None:
         """Tensors by name: exact ones [R], rounded ones [R, 1]."""
         self._exact, self._rounded = exact, rounded
+        self.kept: dict[object, Tensor] = {}
+        """What was derived from them and may be read again, by whoever derived it."""
 
     def __getattr__(self, name: str) -> Tensor:
         rounded: Mapping[str, Tensor] = self.__dict__.get("_rounded", {})

@@ -179,13 +179,18 @@ def _rule(codes: Codes, start: Start, part: str) -> Rule:
 def _numbers(start: Start) -> Tensor:
     """[R, 13]: the hyperparameters that C reads."""
     hyper, value_clip = start.hyper, start.configs[0].algo.value_clip
+    if start.penalty is None and (kept := hyper.kept.get(value_clip)) is not None:
+        return kept
     nothing = torch.zeros_like(hyper.learning_rate)
     given: dict[str, Callable[[], Tensor]] = {
         "beta": lambda: nothing if start.penalty is None else start.penalty.beta,
         "value_clip": lambda: nothing + (value_clip or 0.0),
     }
     columns = [given[name]() if name in given else getattr(hyper, name) for name in learn.NUMBERS]
-    return torch.cat(columns, 1).contiguous()
+    found = torch.cat(columns, 1).contiguous()
+    if start.penalty is None:
+        hyper.kept[value_clip] = found
+    return found
 
 
 def _samples(start: Start, batch: Batch) -> Samples:

@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcli.kernels import distributions, elementary, figures, health, learn, steps
 from rlcli.kernels.distributions import ExactPolicy
 from rlcli.kernels.learn import ActionKind
-from rlcli.learner.algorithm import Start
+from rlcli.learner.algorithm import Improvement, Start
 from rlcli.learner.comparison import Comparison
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Categorical, DiagonalGaussian
@@ -75,7 +75,7 @@ def comparison(surrogate: int) -> Comparison:
         gain=partial(_gain, surrogate),
         explained_variance=figures.explained_variance,
         first_order=_first_order,
-        over_steps=_over_steps,
+        step_figures=_step_figures,
         finite=steps.all_finite,
         acting_error=lambda *outputs: figures.acting_error(*(each.contiguous() for each in outputs)),
         equal=figures.unit_ratios,
@@ -86,8 +86,12 @@ def _first_order(network: Network, gradient: Tensor, before: Tensor, after: Tens
     return steps.first_order(gradient, network.parts[ACTOR], before, after, network.order)
 
 
-def _over_steps(columns: Sequence[Tensor], accepted: Tensor) -> Tensor:
-    return steps.over_steps([column.contiguous() for column in columns], accepted.contiguous())
+def _step_figures(
+    improvement: Improvement, spent: Tensor, budget: Tensor, settings: Sequence[Tensor]
+) -> Tensor:
+    columns = [column.contiguous() for column in (*improvement.losses, improvement.gradient_norms)]
+    accepted = improvement.accepted.contiguous()
+    return steps.step_figures(columns, accepted, improvement.epochs, spent, budget.contiguous(), settings)
 
 
 def kind_of(distribution: Distribution) -> ActionKind:

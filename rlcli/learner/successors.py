@@ -62,7 +62,8 @@ class RowByRow:
 
     def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
         self._model, last = model, rollout.observations[-1]
-        self._finals = Finals(*rollout.rewards.shape, rollout.finals.places)
+        steps, runs, envs = rollout.rewards.shape
+        self._finals = Finals(steps, runs, envs, rollout.finals.places)
         self._inputs = model.encode(snapshot, self._finals.rows(last, rollout.finals.observations))
 
     def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class Items:
 
     def encode(self, items: Sequence[tuple[str, str]]) -> bytes:
         """The items in their order."""
-        parts = []
+        parts: list[bytes] = []
         for name, value in items:
             content = value.encode()
             parts += (self._before(name, len(content)), content)

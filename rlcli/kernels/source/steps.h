@@ -26,29 +26,42 @@ void EXPORT(step_losses)(int64_t steps, int64_t runs, const double *figures, con
   }
 }
 
-// Over the steps that were taken: the mean of each column [columns], the largest of the last, their number; all
-// [columns + 2, R]. Columns [columns] are each [S, R]; `accepted` [S, R].
-void EXPORT(over_steps)(int64_t columns, int64_t steps, int64_t runs, const float *const *column,
-                        const uint8_t *accepted, double *found) {
+typedef struct {
+  int64_t columns, steps, epochs, settings;
+  const float *const *column;     // each [S, R]; the last is the norm
+  const uint8_t *accepted;        // [S, R]
+  const uint8_t *const *epoch;    // each [R]: whether the run was active when the epoch began
+  const double *spent, *budget;   // [R]
+  const float *const *setting;    // each [R]
+} Steps;
+
+INLINE double finite_or_nan(double x) { return size_of_d(x) < INFINITY ? x : (double)NAN; }
+
+// The mean of each column over the steps that were taken, the largest norm, the number of these steps and of
+// epochs, the share of the budget that is spent, and settings as they are: [columns + 4 + settings, R]. What is
+// not finite is NaN.
+void EXPORT(step_figures)(const Steps *of, int64_t runs, double *found) {
   for (int64_t r = 0; r < runs; r++) {
-    double count, sum, most = -INFINITY;
-#define COUNTED(s) ((double)accepted[(s) * runs + r])
-    SUM(count, steps, COUNTED);
-    for (int64_t c = 0; c < columns; c++) {
-      const float *value = column[c];
+    double count, sum, most = -INFINITY, epochs = 0, *to = found + r;
+#define COUNTED(s) ((double)of->accepted[(s) * runs + r])
+    SUM(count, of->steps, COUNTED);
+    for (int64_t c = 0; c < of->columns; c++, to += runs) {
+      const float *value = of->column[c];
 #define VALUE(s) (COUNTED(s) * (double)value[(s) * runs + r])
-      SUM(sum, steps, VALUE);
+      SUM(sum, of->steps, VALUE);
 #undef VALUE
-      found[c * runs + r] = sum / count;
+      *to = finite_or_nan(sum / count);
     }
 #undef COUNTED
-    for (int64_t s = 0; s < steps; s++) {
-      const double norm = accepted[s * runs + r] ? column[columns - 1][s * runs + r] : -INFINITY;
-      most = norm > most || norm != norm ? norm : most;
-      if (most != most) break;
-    }
-    found[columns * runs + r] = most;
-    found[(columns + 1) * runs + r] = count;
+    const float *norm = of->column[of->columns - 1];
+    for (int64_t s = 0; s < of->steps && most == most; s++)
+      if (of->accepted[s * runs + r] && !(norm[s * runs + r] <= most)) most = norm[s * runs + r];
+    for (int64_t e = 0; e < of->epochs; e++) epochs += of->epoch[e][r];
+    to[0] = finite_or_nan(most);
+    to[runs] = count;
+    to[2 * runs] = epochs;
+    to[3 * runs] = finite_or_nan(of->spent[r] / of->budget[r]);
+    for (int64_t i = 0; i < of->settings; i++) to[(4 + i) * runs] = finite_or_nan(of->setting[i][r]);
   }
 }
 
