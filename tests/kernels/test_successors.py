@@ -19,10 +19,17 @@ SOME = ended((0, 2, 1), (1, 0, 0), (3, 2, 0), (5, 0, 1), (5, 2, 1))
 
 
 @pytest.mark.broken_by(
-    "kernels: one final for all episodes of a run",
-    "kernels/source/successors.h",
-    "rank[e] = counts[run]++",
-    "rank[e] = counts[run]++ * 0",
+    "kernels: values of other samples",
+    "kernels/successors.py",
+    "each, width = self._steps * self._envs,",
+    "values = values.flip(1)\n        each, width = self._steps * self._envs,",
+)
+@pytest.mark.broken_by(
+    "kernels: finals of other places",
+    "kernels/successors.py",
+    "last.contiguous(), finals.contiguous()",
+    "last.contiguous(), finals.flip(0).contiguous()",
+    case="some-torch.float32",
 )
 @pytest.mark.broken_by(
     "kernels: successors taken from the same row",

@@ -12,7 +12,7 @@ from rlcli.loggers.numbers import row_as_json
 
 ROWS = [
     {},
-    {"update": 3, "env_steps": 2**62, "loss/policy": -0.1, "epochs/ess": [1.0, 1 / 3], "no": [], "zero": -0.0},
+    {"update": 3, "env_steps": 2**62, "loss/policy": -0.1, "epochs/ess": [1.0, 1 / 3], "no": [], "z": -0.0},
     {"100% of π": 1e-300, 'a "quoted" name': 1e22, "below": -5, "nothing": 0, "naught": 0.0},
     {"text": "a, b", "number": 0.5},
     {"whole": [1, 2], "mixed": [1, 2.5], "true": True, "null": None},
