@@ -39,12 +39,6 @@ def test_losses_of_steps(shape):
     "len(columns), steps, len(epochs), len(settings)",
     "len(columns), steps, len(epochs) - 1, len(settings)",
 )
-@pytest.mark.broken_by(
-    "kernels: steps not taken count",
-    "kernels/source/steps.h",
-    "(COUNTED(s) * (double)value",
-    "((double)value",
-)
 @pytest.mark.parametrize("shape", [(1, 1), (16, 1), (37, 3)], ids=str)
 def test_figures_of_steps(shape):
     count, runs = shape
@@ -97,13 +91,6 @@ def test_growth_to_first_order(shape, ordered):
     "kernels/steps.py",
     "runs, count, values.data_ptr()",
     "runs, count - 1, values.data_ptr()",
-    case="inf-True",
-)
-@pytest.mark.broken_by(
-    "kernels: the last number may be anything",
-    "kernels/source/steps.h",
-    "endless += !(size_of_f(values[i * next]) < INFINITY)",
-    "endless += 0",
     case="inf-True",
 )
 @pytest.mark.parametrize("transposed", [True, False])

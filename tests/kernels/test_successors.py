@@ -31,12 +31,6 @@ SOME = ended((0, 2, 1), (1, 0, 0), (3, 2, 0), (5, 0, 1), (5, 2, 1))
     "last.contiguous(), finals.flip(0).contiguous()",
     case="some-torch.float32",
 )
-@pytest.mark.broken_by(
-    "kernels: successors taken from the same row",
-    "kernels/source/successors.h",
-    "steps + t + 1) * envs",
-    "steps + t) * envs",
-)
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.uint8], ids=str)
 @pytest.mark.parametrize("places", [SOME, ended()], ids=["some", "none"])
 def test_rows_and_values(places, kind):

@@ -38,13 +38,6 @@ def drawn(count: int) -> list[float]:
     "return top // bottom",
     case="powers",
 )
-@pytest.mark.broken_by(
-    "kernels: the interval of a power of two is that of others",
-    "kernels/source/texts.h",
-    "!fraction && exponent > 1)",
-    "0)",
-    case="powers",
-)
 @pytest.mark.parametrize(
     "values",
     [LIMITS, [s * b**k for b in (2.0, 10.0) for k in range(-320, 308) for s in (1, -3)], drawn(20_000)],
