@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from rlcli.kernels.arguments import POINTER, optional, pointer
-from rlcli.kernels.elementary import elementary
 from rlcli.kernels.learn import CLIPPED, SPO
 from rlcli.kernels.library import function
 
@@ -61,16 +60,6 @@ def explained_variance(predictions: Tensor, targets: Tensor) -> Tensor:
     return found
 
 
-def row_sums(values: Tensor) -> Tensor:
-    """The sum over the last axis of float64 [R, K], in the same order whatever R and the processor."""
-    runs, count = values.shape
-    sums = torch.empty(runs, dtype=torch.float64)
-    function("row_sums", c_int64, c_int64, POINTER, POINTER)(
-        runs, count, pointer("values", values, torch.float64, (runs, count)), sums.data_ptr()
-    )
-    return sums
-
-
 def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
     """The largest relative difference of outputs while acting [T, R, N, D] and in the batch [R, T N, D]."""
     steps, runs, envs, width = acted.shape
@@ -101,5 +90,10 @@ def unit_ratios(initial: Tensor, acting: Tensor) -> Tensor:
 
 
 def clip_budget(clip: Tensor) -> Tensor:
-    """-½ ln(1 - ε²), elementwise in float64: `maths.surrogates.clip_budget`."""
-    return -0.5 * torch.from_numpy(elementary("log1p", (-clip * clip).numpy()))
+    """-½ ln(1 - ε²) of float32 ε [R, 1], in float64: `maths.surrogates.clip_budget`."""
+    runs = len(clip)
+    budget = torch.empty(runs, dtype=torch.float64)
+    function("clip_budget", c_int64, POINTER, POINTER)(
+        runs, pointer("clip", clip, torch.float32, (runs, 1)), budget.data_ptr()
+    )
+    return budget

@@ -6,7 +6,8 @@ in float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -16,9 +17,10 @@ from torch import Tensor
 from rlcli.learner.batch import by_run
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.health import clip_figures, divergence, effective_sample_size, explained_variance, health
+from rlcli.nets.network import ACTOR, Network, in_order
 
 if TYPE_CHECKING:
-    from rlcli.learner.algorithm import Start
+    from rlcli.learner.algorithm import Improvement, Start
 
 ACTING_TOLERANCE = 1e-4
 """Largest relative difference of policy outputs while acting and in the batch: float32 rounding, no more."""
@@ -62,10 +64,15 @@ class Comparison(NamedTuple):
     """(start, log-probabilities [R, B] before, after, under the anchor) -> growth of the objective, [R]."""
     explained_variance: Callable[[Tensor, Tensor], Tensor]
     """(values, targets [R, B]) -> share [R], as in `maths/health.py`."""
-    over_columns: Callable[[Tensor], Tensor]
-    """Sums [R] of float64 [R, K]."""
-    over_steps: Callable[[Tensor], Tensor]
-    """Sums [K, R] of float64 [K, S, R]."""
+    first_order: Callable[[Network, Tensor, Tensor, Tensor], Tensor]
+    """(network, gradient [R, Q] of the actor's part, parameters [R, P] before, after) -> the growth of an
+    objective to first order, [R]."""
+    step_figures: Callable[[Improvement, Tensor, Tensor, Sequence[Tensor]], Tensor]
+    """(improvement, KL spent [R], budget [R], L settings [R, 1]) -> float64 [10 + L, R], NaN where infinite:
+    over the steps taken the mean of each loss and of the norm, the largest norm, the number of steps; of
+    epochs; spent/budget; the settings."""
+    finite: Callable[[Tensor], Tensor]
+    """Whether all of [R, K] are finite, [R]."""
     acting_error: Callable[[Tensor, Tensor], Tensor]
     """The largest relative difference [R] of outputs while acting [T, R, N, D] and in the batch [R, B, D]."""
     equal: Callable[[Tensor, Tensor], Tensor]
@@ -126,6 +133,30 @@ def gain(start: Start, before: Tensor, after: Tensor, base: Tensor) -> Tensor:
     return start.batch.weighted(last - first).mean(-1)
 
 
+def first_order(network: Network, gradient: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """See `Comparison`."""
+    move = (after - before).double()
+    grown, actor = torch.zeros_like(move), network.parts[ACTOR]
+    grown[:, actor] = gradient.double() * move[:, actor]
+    return in_order(network, grown).sum(-1)
+
+
+def step_figures(
+    improvement: Improvement, spent: Tensor, budget: Tensor, settings: Sequence[Tensor]
+) -> Tensor:
+    """See `Comparison`."""
+    accepted, norms = improvement.accepted.double(), improvement.gradient_norms.double()
+    of_steps = accepted * torch.stack((*improvement.losses, norms, torch.ones_like(norms)))
+    *sums, count = (each.sum(0) for each in of_steps)
+    most = torch.where(improvement.accepted, norms, -math.inf).amax(0)
+    epochs = torch.stack(improvement.epochs).double().sum(0)
+    others = (setting.squeeze(-1).double() for setting in settings)
+    found = torch.stack(
+        (*(torch.stack(sums) / count).unbind(0), most, count, epochs, spent / budget, *others)
+    )
+    return torch.where(found.isfinite(), found, math.nan)
+
+
 def acting_error(acted: Tensor, recomputed: Tensor) -> Tensor:
     """See `Comparison`."""
     difference = (by_run(acted) - recomputed).abs() / (1.0 + recomputed.abs())
@@ -147,8 +178,9 @@ TORCH = Comparison(
     ratios=lambda log_ratios: log_ratios.exp(),
     gain=gain,
     explained_variance=lambda values, targets: explained_variance(values.double(), targets.double()),
-    over_columns=lambda values: values.sum(-1),
-    over_steps=lambda values: torch.stack([each.sum(0) for each in values]),
+    first_order=first_order,
+    step_figures=step_figures,
+    finite=lambda values: values.isfinite().all(-1),
     acting_error=acting_error,
     equal=equal,
 )

@@ -5,7 +5,6 @@ Shapes: R runs, B samples, S gradient steps. Figures are [R] float64, NaN where 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -17,6 +16,16 @@ from rlcli.config.schema import RunConfig
 from rlcli.learner.algorithm import Algorithm, Improvement, Losses
 from rlcli.learner.comparison import TORCH, Comparison, Measured
 from rlcli.learner.hyperparameters import Hyperparameters
+
+STEPS = (
+    *(f"loss/{name}" for name in Losses._fields),
+    "update/grad_norm_mean",
+    "update/grad_norm_max",
+    "update/gradient_steps",
+    "update/epochs",
+    "update/budget_used",
+)
+"""The figures of `Comparison.step_figures` in their order, without settings."""
 
 
 class Reference(NamedTuple):
@@ -64,27 +73,18 @@ def step_figures(
     kl: Tensor,
 ) -> dict[str, Tensor]:
     """Losses, gradient norms, counts and settings of an update; `kl` [R] is what it spent of its budget."""
-    accepted, norms = improvement.accepted.double(), improvement.gradient_norms.double()
-    of_steps = accepted * torch.stack((*improvement.losses, norms, torch.ones_like(norms)))
-    *sums, count = algorithm.operations.comparison.over_steps(of_steps).unbind(0)
-    *losses, norm = (torch.stack(sums) / count).unbind(0)
-    figures = {f"loss/{name}": loss for name, loss in zip(Losses._fields, losses, strict=True)}
-    figures |= {
-        "update/grad_norm_mean": norm,
-        "update/grad_norm_max": torch.where(improvement.accepted, norms, -math.inf).amax(0),
-        "update/gradient_steps": count,
-        "update/epochs": torch.stack(improvement.epochs).double().sum(0),
-        "update/budget_used": kl / algorithm.budget(configs, hyper),
-        "update/learning_rate": hyper.learning_rate.squeeze(-1).double(),
-        "update/lag": torch.full_like(count, configs[0].lag),
-    }
+    settings = [hyper.learning_rate, *([] if algorithm.clip_range is None else [hyper.clip])]
+    table = algorithm.operations.comparison.step_figures(
+        improvement, kl, algorithm.budget(configs, hyper), settings
+    )
+    *of_steps, rate = table[: len(STEPS) + 1].unbind(0)
+    figures = dict(zip(STEPS, of_steps, strict=True))
+    figures |= {"update/learning_rate": rate, "update/lag": torch.full_like(kl, configs[0].lag)}
     if algorithm.clip_range is not None:
-        figures["update/clip"] = hyper.clip.squeeze(-1).double()
+        figures["update/clip"] = table[-1]
     if algorithm.penalty is None:
         del figures["loss/penalty"]
-    table = torch.stack(tuple(figures.values()))
-    table = torch.where(table.isfinite(), table, math.nan)
-    return dict(zip(figures, table.unbind(0), strict=True))
+    return figures
 
 
 @cache

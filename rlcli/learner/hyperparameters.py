@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import NoReturn
 
@@ -31,7 +32,6 @@ SCHEDULED = tuple(
 )
 """Those that may fall to 0 over `schedule_steps`."""
 _VALUES = attrgetter(*NAMES)
-_PLACES = {name: NAMES.index(name) for name in SCHEDULED}
 
 
 class Hyperparameters:
@@ -43,6 +43,8 @@ class Hyperparameters:
     def __init__(self, exact: Mapping[str, Tensor], rounded: Mapping[str, Tensor]) -> None:
         """Tensors by name: exact ones [R], rounded ones [R, 1]."""
         self._exact, self._rounded = exact, rounded
+        self.kept: dict[object, Tensor] = {}
+        """What was derived from them and may be read again, by whoever derived it."""
 
     def __getattr__(self, name: str) -> Tensor:
         rounded: Mapping[str, Tensor] = self.__dict__.get("_rounded", {})
@@ -85,22 +87,50 @@ def remaining(config: RunConfig, update: int) -> float:
     return max(0.0, 1.0 - update * config.batch_size / config.horizon(update))
 
 
+class _Same:
+    """Configs as a key of a cache: equal to the very same objects."""
+
+    def __init__(self, configs: Sequence[RunConfig]) -> None:
+        self.configs = tuple(configs)
+
+    def __hash__(self) -> int:
+        return hash(tuple(map(id, self.configs)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and [*map(id, self.configs)] == [*map(id, other.configs)]
+
+
 def hyperparameters(configs: Sequence[RunConfig], updates: Sequence[int], device: str) -> Hyperparameters:
     """The values in force during the update that follows `updates[r]` done ones."""
-    rows = [_row(config, done) for config, done in zip(configs, updates, strict=True)]
-    table = torch.tensor(rows, dtype=torch.float64).to(device)
+    fixed, changing = _unscheduled(_Same(configs), device)
+    found = fixed
+    for name, runs in changing.items():
+        pairs = zip(configs, updates, runs, strict=True)
+        shares = [remaining(config, done) if linear else 1.0 for config, done, linear in pairs]
+        found = found.scaled(name, torch.tensor(shares, dtype=torch.float64).to(device))
+    return found
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(mode=False)
+def _unscheduled(same: _Same, device: str) -> tuple[Hyperparameters, dict[str, list[bool]]]:
+    """The values without schedules; and of each hyperparameter that has one, which runs have it."""
+    configs = same.configs
+    table = torch.tensor([_row(config) for config in configs], dtype=torch.float64).to(device)
     columns = table.T.contiguous()
     names = (*NAMES, *_own(configs[0]))
     exact = zip(names, columns.unbind(0), strict=True)
     rounded = zip(names, columns.float().unsqueeze(2).unbind(0), strict=True)
-    return Hyperparameters(dict(exact), dict(rounded))
+    linear = {
+        name: [getattr(config.algo, f"{name}_schedule") == "linear" for config in configs]
+        for name in SCHEDULED
+    }
+    changing = {name: runs for name, runs in linear.items() if any(runs)}
+    return Hyperparameters(dict(exact), dict(rounded)), changing
 
 
-def _row(config: RunConfig, done: int) -> list[float]:
+def _row(config: RunConfig) -> list[float]:
     row = [value if type(value) is float else _number(value) for value in _VALUES(config.algo)]
-    for name, place in _PLACES.items():
-        if getattr(config.algo, f"{name}_schedule") == "linear":
-            row[place] *= remaining(config, done)
     return row + [float(config.own[f"{SECTION}{name}"]) for name in _own(config)] if config.own else row
 
 

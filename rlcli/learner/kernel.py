@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rlcli.kernels import learn
 from rlcli.kernels.learn import ActionKind, Lesson, Rule, Samples
+from rlcli.kernels.steps import step_losses
 from rlcli.kernels.whiten import whiten
 from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.batch import Batch
@@ -109,19 +110,12 @@ class KernelDescent:
 
     def improvement(self, epochs: list[Tensor]) -> Improvement:
         """See `Descent`."""
-        figures = dict(zip(learn.FIGURES, torch.cat(self._figures).float().unbind(-1), strict=True))
         hyper = self._start.hyper
-        policy, value, entropy = -figures["objective"], figures["error"], figures["entropy"]
-        total = policy + hyper.value_coef.squeeze(-1) * value - hyper.entropy_coef.squeeze(-1) * entropy
-        losses = Losses(policy, value, entropy, figures["penalty"], total + figures["penalty"])
+        coefficients = torch.cat((hyper.value_coef.T, hyper.entropy_coef.T))
+        columns, accepted = step_losses(torch.cat(self._figures), coefficients)
+        *losses, norms = columns.unbind(0)
         return Improvement(
-            self.parameters,
-            self._moving.state(),
-            losses,
-            figures["norm"],
-            figures["accepted"] > 0.0,
-            epochs,
-            {},
+            self.parameters, self._moving.state(), Losses(*losses), norms, accepted, epochs, {}
         )
 
 
@@ -185,13 +179,18 @@ def _rule(codes: Codes, start: Start, part: str) -> Rule:
 def _numbers(start: Start) -> Tensor:
     """[R, 13]: the hyperparameters that C reads."""
     hyper, value_clip = start.hyper, start.configs[0].algo.value_clip
+    if start.penalty is None and (kept := hyper.kept.get(value_clip)) is not None:
+        return kept
     nothing = torch.zeros_like(hyper.learning_rate)
     given: dict[str, Callable[[], Tensor]] = {
         "beta": lambda: nothing if start.penalty is None else start.penalty.beta,
         "value_clip": lambda: nothing + (value_clip or 0.0),
     }
     columns = [given[name]() if name in given else getattr(hyper, name) for name in learn.NUMBERS]
-    return torch.cat(columns, 1).contiguous()
+    found = torch.cat(columns, 1).contiguous()
+    if start.penalty is None:
+        hyper.kept[value_clip] = found
+    return found
 
 
 def _samples(start: Start, batch: Batch) -> Samples:

@@ -1,24 +1,26 @@
 """What an update measures of policies and samples, in C: the figures of `comparison.py`.
 
-Shapes: R runs, B samples, S gradient steps.
+Shapes: R runs, B samples, S gradient steps, P parameters, Q those of a part.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from rlcli.kernels import distributions, elementary, figures, health, learn
+from rlcli.kernels import distributions, elementary, figures, health, learn, steps
 from rlcli.kernels.distributions import ExactPolicy
 from rlcli.kernels.learn import ActionKind
-from rlcli.learner.algorithm import Start
+from rlcli.learner.algorithm import Improvement, Start
 from rlcli.learner.comparison import Comparison
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Categorical, DiagonalGaussian
 from rlcli.maths.factored import Bernoulli, MultiCategorical
+from rlcli.nets.network import ACTOR, Network
 
 
 class KernelPolicy:
@@ -72,16 +74,24 @@ def comparison(surrogate: int) -> Comparison:
         ratios=elementary.exp,
         gain=partial(_gain, surrogate),
         explained_variance=figures.explained_variance,
-        over_columns=lambda values: figures.row_sums(values.contiguous()),
-        over_steps=_over_steps,
+        first_order=_first_order,
+        step_figures=_step_figures,
+        finite=steps.all_finite,
         acting_error=lambda *outputs: figures.acting_error(*(each.contiguous() for each in outputs)),
         equal=figures.unit_ratios,
     )
 
 
-def _over_steps(values: Tensor) -> Tensor:
-    by_row = values.transpose(1, 2).flatten(0, 1).contiguous()
-    return figures.row_sums(by_row).view(len(values), -1)
+def _first_order(network: Network, gradient: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return steps.first_order(gradient, network.parts[ACTOR], before, after, network.order)
+
+
+def _step_figures(
+    improvement: Improvement, spent: Tensor, budget: Tensor, settings: Sequence[Tensor]
+) -> Tensor:
+    columns = [column.contiguous() for column in (*improvement.losses, improvement.gradient_norms)]
+    accepted = improvement.accepted.contiguous()
+    return steps.step_figures(columns, accepted, improvement.epochs, spent, budget.contiguous(), settings)
 
 
 def kind_of(distribution: Distribution) -> ActionKind:

@@ -13,7 +13,6 @@ from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import as_update, health_figures, step_figures
 from rlcli.learner.prepare import Prepared
 from rlcli.learner.reuse import reuse_figures
-from rlcli.nets.network import ACTOR, in_order
 
 
 def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
@@ -41,12 +40,9 @@ def _predicted(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor
     start, gradient = prepared.start, prepared.objective_gradient
     if gradient is None:
         return {}
-    move = (improvement.parameters - start.parameters).double()
-    first_order = torch.zeros_like(move)
-    actor = start.model.network.parts[ACTOR]
-    first_order[:, actor] = gradient.double() * move[:, actor]
-    sums = start.algorithm.operations.comparison.over_columns
-    return {"update/gain_predicted": sums(in_order(start.model.network, first_order))}
+    first_order = start.algorithm.operations.comparison.first_order
+    before, after = start.parameters, improvement.parameters
+    return {"update/gain_predicted": first_order(start.model.network, gradient, before, after)}
 
 
 def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:

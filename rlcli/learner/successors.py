@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
+from rlcli.kernels.successors import Finals
 from rlcli.learner.batch import by_run, by_time
 from rlcli.nets.memory import Memory
 from rlcli.nets.network import CRITIC
@@ -57,29 +58,17 @@ class InOneBatch:
 
 
 class RowByRow:
-    """V of the next row where there is one: only last observations and finals are computed."""
+    """V of the next row where there is one: only last observations and finals are computed, rows in C."""
 
     def __init__(self, model: Model, snapshot: Snapshot, rollout: Rollout) -> None:
-        self._model, self._steps = model, len(rollout.rewards)
-        last, (places, finals) = rollout.observations[-1], rollout.finals
-        runs, envs = last.shape[:2]
-        self._envs, self._time, self._run, self._env = envs, *places.unbind(1)
-        mine = self._run.unsqueeze(1) == torch.arange(runs, device=self._run.device)
-        rank = (mine.long().cumsum(0) - 1).gather(1, self._run.unsqueeze(1)).squeeze(1)
-        self._place = envs + rank
-        most = int(mine.sum(0).amax()) if len(places) else 0
-        shown = last.new_zeros(runs, envs + most, *last.shape[2:])
-        shown[:, :envs] = last
-        shown[self._run, self._place] = finals
-        self._inputs = model.encode(snapshot, shown)
+        self._model, last = model, rollout.observations[-1]
+        steps, runs, envs = rollout.rewards.shape
+        self._finals = Finals(steps, runs, envs, rollout.finals.places)
+        self._inputs = model.encode(snapshot, self._finals.rows(last, rollout.finals.observations))
 
     def __call__(self, parameters: Tensor, values: Tensor) -> Tensor:
         """See `Successors`."""
-        others = self._model.value(parameters, self._inputs)
-        found = by_time(values, self._steps).roll(-1, 0)
-        found[-1] = others[:, : self._envs]
-        found[self._time, self._run, self._env] = others[self._run, self._place]
-        return found
+        return self._finals.values(values, self._model.value(parameters, self._inputs))
 
 
 class FromMemory:

@@ -252,7 +252,7 @@ def _budget(algo: AlgoConfig, *, in_c: bool) -> Budget:
         if algo.surrogate == "clipped" and algo.clip_high is not None:
             return lambda _, hyper: _budget_apart(hyper.clip, _clip_high(algo, hyper))
         budget = _clip_budget(in_c=in_c)
-        return lambda _, hyper: budget(hyper.clip.squeeze(-1).double())
+        return lambda _, hyper: budget(hyper.clip)
     if algo.surrogate == "dppo":
         if algo.dppo_divergence == "tv":
             return lambda _, hyper: tv_budget(hyper.exact("dppo_threshold"))
@@ -268,7 +268,7 @@ def _budget_apart(clip: Tensor, clip_high: Tensor) -> Tensor:
 
 def _clip_budget(*, in_c: bool) -> Callable[[Tensor], Tensor]:
     if not in_c:
-        return clip_budget
+        return lambda clip: clip_budget(clip.squeeze(-1).double())
     from rlcli.kernels import figures
 
     return figures.clip_budget

@@ -7,7 +7,7 @@ Shapes: R runs.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -59,7 +59,8 @@ def update(
     learned = time.perf_counter()
     figures = measure(prepared, improvement) | _penalty_figures(prepared, state)
     after = _after(prepared, improvement, state, rollout, figures)
-    sound = prepared.sound | _sound(improvement, after, figures)
+    finite = prepared.start.algorithm.operations.comparison.finite
+    sound = prepared.sound | _sound(finite, improvement, after, figures)
     if METRICS:
         log_prob = prepared.on_batch(improvement.parameters).log_prob
         own = own_figures(configs[0], prepared.start.batch, prepared.values, log_prob)
@@ -119,13 +120,18 @@ def _after(
     )
 
 
-def _sound(improvement: Improvement, after: TrainState, figures: dict[str, Tensor]) -> dict[str, Tensor]:
+def _sound(
+    finite: Callable[[Tensor], Tensor],
+    improvement: Improvement,
+    after: TrainState,
+    figures: dict[str, Tensor],
+) -> dict[str, Tensor]:
     """Assertions after an update, each [R]."""
     both_ways = figures["behaviour/kl_mu_pi"] + figures["behaviour/kl_pi_mu"]
     spread = torch.cat((after.policy.moments.variance, after.reward_moments.variance), -1)
     return {
-        "the loss is not finite": improvement.losses.total.isfinite().all(0),
-        "a parameter is not finite": improvement.parameters.isfinite().all(-1),
+        "the loss is not finite": finite(improvement.losses.total.T),
+        "a parameter is not finite": finite(improvement.parameters),
         "an exact KL is negative or not finite": both_ways.isfinite(),
         "a running statistic is not finite": spread.isfinite().all(-1),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.loggers.interface import Row, RunInfo
+from rlcli.loggers.numbers import row_as_json
 from rlcli.plain import open_append, open_handle
 
 FILE_NAME = "metrics.jsonl"
@@ -39,7 +39,7 @@ class JsonlLogger:
     def log(self, row: Row, /) -> None:
         """Writes and flushes one row."""
         try:
-            line = json.dumps(row, allow_nan=False)
+            line = row_as_json(row)
         except ValueError as error:
             names = ", ".join(name for name, value in row.items() if not _finite(value))
             raise NonFiniteError(

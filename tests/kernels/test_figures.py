@@ -70,15 +70,6 @@ def test_explained_variance(shape):
     assert found[0].isnan()
 
 
-@pytest.mark.parametrize("shape", [(1, 0), (1, 1), (3, 7), (2, 1031)], ids=str)
-def test_sums_of_rows(shape):
-    values = torch.randn(shape, dtype=torch.float64)
-    [found] = same_on_each(lambda: [figures.row_sums(values)])
-    torch.testing.assert_close(found, values.sum(-1), rtol=1e-12, atol=1e-13)
-    for row in range(shape[0]):
-        assert same_bits(figures.row_sums(values[row : row + 1]), found[row : row + 1])
-
-
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1), (5, 3, 4, 2), (64, 2, 8, 6)], ids=str)
 @pytest.mark.parametrize("odd", [None, math.nan, math.inf])
 def test_errors_of_acting(shape, odd):

@@ -139,6 +139,18 @@ def test_rows_sent_as_messages_are_stored_as_rows_sent_one_by_one(make_info, mak
     assert [row["loss/policy"] for row in rows_of["messages"][2]] == [0.1 + n / 3 for n in (1, 2, 3)]
 
 
+@pytest.mark.broken_by("long texts lose a bit", "loggers/wandb_rows.py", "number >>= 7", "number >>= 8")
+def test_items_are_encoded_as_the_sdk_encodes_them():
+    from wandb.proto.wandb_server_pb2 import ServerRequest
+
+    items = [("update", "3"), ("loss/π", "0.1"), ("x" * 300, "1" * 40_000), ("none", "")]
+    wanted, found = ServerRequest().record_publish.history, ServerRequest().record_publish.history
+    for name, value in items:
+        wanted.item.add(nested_key=(name,), value_json=value)
+    found.MergeFromString(wandb_rows.Items(found.DESCRIPTOR).encode(items))
+    assert found == wanted
+
+
 def test_an_sdk_that_is_not_known_gets_rows_by_its_public_function(monkeypatch):
     monkeypatch.setattr(wandb_rows, "KNOWN", "0.9.")
     assert wandb_rows.messages(object()) is None
@@ -152,7 +164,7 @@ def test_an_sdk_that_is_not_known_gets_rows_by_its_public_function(monkeypatch):
      (float("-inf"), '"-Infinity"')],
 )  # fmt: skip
 def test_numbers_are_written_with_every_digit(value, text):
-    assert wandb_rows.as_json(value) == text
+    assert wandb_rows.as_json([value]) == [text]
 
 
 @pytest.mark.broken_by("rows wait past a checkpoint", "loggers/interface.py", "member.settle)", "str)")

@@ -66,15 +66,6 @@ void EXPORT(explained_variance)(int64_t runs, int64_t samples, const float *pred
   }
 }
 
-// The sum of each row [rows, count].
-void EXPORT(row_sums)(int64_t rows, int64_t count, const double *values, double *sums) {
-  for (int64_t r = 0; r < rows; r++, values += count) {
-#define VALUE(i) values[i]
-    SUM(sums[r], count, VALUE);
-#undef VALUE
-  }
-}
-
 // The largest |acted - batch|/(1 + |batch|) of each run: acted [T, R, N D], batch [R, T, N D].
 void EXPORT(acting_error)(int64_t steps, int64_t runs, int64_t each, const float *acted, const float *batch,
                           float *error) {
@@ -102,5 +93,13 @@ void EXPORT(unit_ratios)(int64_t runs, int64_t samples, const float *initial, co
       endless += !(size_of_f(apart) < INFINITY);
     }
     sound[r] = !odd || endless;
+  }
+}
+
+// -1/2 ln(1 - clip^2) of each run (maths/surrogates.py).
+void EXPORT(clip_budget)(int64_t runs, const float *clip, double *budget) {
+  for (int64_t r = 0; r < runs; r++) {
+    const double edge = clip[r];
+    budget[r] = -0.5 * log1p_of_d(-edge * edge);
   }
 }

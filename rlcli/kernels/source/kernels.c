@@ -30,6 +30,9 @@
 #include "orthogonal.h"
 #include "whiten.h"
 #include "figures.h"
+#include "steps.h"
+#include "successors.h"
+#include "texts.h"
 
 // The version of the numbers: raised whenever any kernel gives other bits.
 int EXPORT(version)(void) { return 1; }
