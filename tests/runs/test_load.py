@@ -271,9 +271,9 @@ def test_a_config_that_does_not_fit_its_checkpoint_says_so(trained: Trained) -> 
 
 @pytest.mark.broken_by(
     "a loaded policy that forgets",
-    "runs/api.py",
-    "chosen = self._act(inputs, noise, memory)",
-    "chosen = self._act(inputs, noise, None if memory is None else memory * 0)",
+    "runs/loaded.py",
+    "return self._act(observed.inputs, noise, observed.memory)",
+    "return self._act(observed.inputs, noise, None if observed.memory is None else observed.memory * 0)",
 )
 def test_a_policy_with_memory_takes_and_gives_its_state(trained: Trained) -> None:
     """Played by hand, episodes have the returns that evaluation found, one by one and side by side."""
