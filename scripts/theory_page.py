@@ -23,7 +23,7 @@ def section(name: str, trial: Trial) -> str:
     """The part of the page about one trial."""
     lines = [f"## {name}", "", f"Claim: {trial.claim}", "", f"Found: {trial.finding}", ""]
     lines += [f"- {'holds' if one.holds else 'does not hold'}: {one.text}" for one in trial.statements]
-    lines += ["", f"![{name}](pictures/theory/{name}.png)", "", "```bash", f"rlcli theory {name}", "```", ""]
+    lines += ["", f"![{name}](pictures/theory/{name}.png)", "", "```sh", f"rlcli theory {name}", "```", ""]
     return "\n".join(lines)
 
 

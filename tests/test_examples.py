@@ -177,6 +177,11 @@ def tiny(words: list[str], run: str, steps: int) -> list[str]:
         words = [word for word in words if not word.startswith("hydra")]
     if words[0] == "resume" and any("=" in word for word in words) and not words[1].endswith(SEARCHES):
         words += [f"total_steps={steps}"]
+    if words[:1] == ["audit"]:  # these runs keep one checkpoint
+        words = [word for word in words if word not in ("--fresh", "100")]
+    if words[:1] == ["ope"]:
+        words = [*words, "--episodes", "4"]
+    words = ["5" if word == "200" else word for word in words]
     if words[0] == "plot":  # these sweeps vary no number
         words = [word for word in words if word != "--slices"]
     if words[0] == "train" and not {"--cfg", "--dry-run"} & {*words}:

@@ -23,7 +23,7 @@ from rlcli.collect.episodes import Episodes
 from rlcli.errors import StorageError, UserError
 from rlcli.store.files import write_atomically
 
-VERSION = 1
+FORMAT = 1
 ARRAYS = ("observations", "actions", "rewards", "log_probs", "lengths", "terminated")
 ABOUT = {"version": int, "env": str, "run": str, "update": int, "seed": int, "kwargs": dict}
 LARGEST = 4 * 2**30
@@ -44,7 +44,7 @@ def write_episodes(path: Path, content: EpisodeFile) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    text = json.dumps({"version": VERSION, **content.about})
+    text = json.dumps({"version": FORMAT, **content.about})
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -91,7 +91,7 @@ def _check_size(path: Path) -> None:
 
 def _check(path: Path, about: Any, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Raises `StorageError` unless the arrays are episodes as `write_episodes` writes them."""
-    if not isinstance(about, dict) or about.get("version") != VERSION:
+    if not isinstance(about, dict) or about.get("version") != FORMAT:
         raise StorageError(f"{path} is of a version that this rlcli does not read.")
     wrong = [name for name, kind in ABOUT.items() if type(about.get(name)) is not kind]
     rewards, lengths = arrays["rewards"], arrays["lengths"]

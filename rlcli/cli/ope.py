@@ -47,8 +47,8 @@ def ope(
     whether the weights can be trusted. Actions are sampled from the target, not its mode.
 
     Examples:
-      rlcli ope last --behaviour runs/earlier --verify
-      rlcli ope runs/new --behaviour behaviour.npz --gamma 0.99
+      rlcli ope last --behaviour my-run --verify
+      rlcli ope my-run --behaviour behaviour.npz --gamma 0.99
     """
     which = which_checkpoint("--checkpoint", checkpoint)
 

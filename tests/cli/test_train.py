@@ -255,13 +255,13 @@ def test_what_is_said_of_a_sweep(rlcli: Rlcli, workplace: Path) -> None:
     assert "Next: rlcli show runs/said" in ended.out
     shown = rlcli("show", "said")
     assert shown.out.splitlines()[0].split() == [
-        "job", "status", "steps", "return", "best", "training", "ESS", "clip", "KL", "entropy", "expl.var",
+        "job", "status", "steps", "return", "best", "KL", "ESS", "clip", "training", "entropy", "expl.var",
     ]  # fmt: skip
     assert shown.out.splitlines()[-1] == "4 finished"
     row, line = rlcli("show", "said", "--json").rows()[1], shown.out.splitlines()[2].split()
     assert (row["name"], f"{row['health']['behaviour/ess']:.3f}") == (line[0], line[6])
     narrow = on_a_terminal("show", "said", columns=77).splitlines()
-    assert narrow[0].split()[-3:] == ["best", "training", "ESS"]
+    assert narrow[0].split()[-4:] == ["best", "KL", "ESS", "clip"]
     assert max(map(len, narrow)) <= 77
     assert len(narrow) == len(shown.out.splitlines()), "no name is folded to have room for another figure"
     one_by_one = rlcli("train", "-m", *words, "cohort.max_size=1", "name=apart").err

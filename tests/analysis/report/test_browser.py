@@ -189,7 +189,7 @@ def test_the_keyboard_reads_and_zooms(opened: Callable[..., Any]) -> None:
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.tagName") == "SUMMARY"
     shown.keyboard.press("Enter")
-    assert figure.locator("details tbody tr").count() == 6
+    until(lambda: figure.locator("details tbody tr").count() == 6, shown)
     assert "95% from" in figure.locator("details").inner_text()
 
 
