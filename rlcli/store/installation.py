@@ -33,8 +33,8 @@ ADDS: Mapping[str, str] = {
     "ray": "hydra/launcher=ray",
     "plots": "figures",
     "report": "rlcli report",
-    "onnx": "rlcli export --format onnx",
-    "video": "rlcli eval --video, eval.video_every",
+    "onnx": "rlcli export RUN --format onnx",
+    "video": "rlcli eval RUN --video, eval.video_every",
 }
 """What each extra is for."""
 

@@ -1,4 +1,4 @@
-"""`rlcli export` and `rlcli eval --video` on the command line."""
+"""`rlcli export` and `rlcli eval RUN --video` on the command line."""
 
 from __future__ import annotations
 
