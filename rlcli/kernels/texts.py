@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from ctypes import byref, c_int64, create_string_buffer
+from ctypes import byref, c_int64, c_void_p, create_string_buffer
 from functools import cache
 
 from rlcli.kernels import library
-from rlcli.kernels.arguments import POINTER
 
 POWERS = range(-292, 325)
 """Powers of ten in the table of texts.h."""
@@ -20,7 +19,7 @@ def texts(values: Iterable[float]) -> list[str]:
     """`float.__repr__` of every value; there must be a library."""
     given, length = array("d", values), c_int64(0)
     room = create_string_buffer(TEXT_BYTES * len(given) + 1)
-    library.function("texts", c_int64, *(POINTER,) * 4)(
+    library.function("texts", c_int64, *(c_void_p,) * 4)(
         len(given), given.buffer_info()[0], _powers().buffer_info()[0], room, byref(length)
     )
     return room.raw[: length.value].decode("ascii").split()
