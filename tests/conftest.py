@@ -6,6 +6,8 @@ the disk, and waiting for a disk that nobody reads again takes longer than many 
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -27,6 +29,11 @@ if PROCESSOR.is_file() and "GenuineIntel" not in PROCESSOR.read_text(encoding="u
     os.environ.setdefault("MKL_CBWR", "AUTO")
 for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
+
+if importlib.util.find_spec("triton") is not None:
+    # Of torch's builds for CUDA. Loaded late, when a test has drawn with Mesa, which has an LLVM of its own too,
+    # it ends the process.
+    importlib.import_module("triton")
 
 ROOT = Path(__file__).parent
 MEMORY = Path("/dev/shm")
