@@ -31,8 +31,7 @@ for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
 
 if importlib.util.find_spec("triton") is not None:
-    # Of torch's builds for CUDA. Loaded late, when a test has drawn with Mesa, which has an LLVM of its own too,
-    # it ends the process.
+    # It comes with torch's builds for CUDA. Loaded by torch.optim after a test that filmed, it ends the process.
     importlib.import_module("triton")
 
 ROOT = Path(__file__).parent
@@ -41,9 +40,10 @@ MEMORY = Path("/dev/shm")
 ROOM = 2 * 2**30
 """Bytes that must be free there; the suite needs a tenth, as a test's directory goes when it has passed."""
 LONGEST = (
-    "mutations/test_mutations.py", "sweeps/launchers/test_ray.py", "runs/test_resume.py",
+    "test_examples.py", "runs/test_faults.py", "analysis/report/test_browser.py", "cli/test_compare.py",
+    "cli/test_sync.py", "mutations/test_mutations.py", "sweeps/launchers/test_ray.py", "runs/test_resume.py",
     "nets/test_stacking.py", "sweeps/test_resume.py", "cli/test_train.py", "backends/test_probes.py",
-    "sweeps/search/test_loop.py", "runs/test_faults.py", "backends/test_spaces.py", "backends/test_sb3.py",
+    "sweeps/search/test_loop.py", "backends/test_spaces.py", "backends/test_sb3.py",
     "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py", "sweeps/test_multirun.py",
     "envs/test_array.py", "test_packaging.py", "cli/hostile/test_configs.py", "cli/hostile/test_searches.py",
     "cli/hostile/test_modules.py", "cli/test_reproduce.py", "test_same_numbers.py",
