@@ -31,7 +31,7 @@ for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
 
 if importlib.util.find_spec("triton") is not None:
-    # It comes with torch's builds for CUDA. Loaded by torch.optim after a test that filmed, it ends the process.
+    # Part of torch's builds for CUDA. Loaded by torch.optim after a test that filmed, it ends the process.
     importlib.import_module("triton")
 
 ROOT = Path(__file__).parent
