@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from rlcli.kernels import build, library
 
@@ -32,3 +33,9 @@ def kernels() -> None:
     if next(build.compilers(), None) is None:
         pytest.skip(found)
     pytest.fail(f"{found}. Build it: {library.remedy()}")
+
+
+@pytest.fixture(autouse=True)
+def drawn_alike() -> None:
+    """The numbers that a test draws are the same whichever tests ran before it."""
+    torch.manual_seed(0)
