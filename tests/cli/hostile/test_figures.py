@@ -61,10 +61,7 @@ NO_ROWS: dict[str, Harm] = {
 @every()
 @pytest.mark.parametrize("harm", ROWS)
 def test_figures_that_are_none(harm: str, verb: str, attack: Any) -> None:
-    if verb.startswith("plot"):
-        assert attack(ROWS[harm], verb).code in (0, 2)
-        return
-    refused = verb in READS_ROWS and harm in NONE_LEFT
+    refused = (verb in READS_ROWS or verb.startswith("plot")) and harm in NONE_LEFT
     assert attack(ROWS[harm], verb).code == (2 if refused else 0)
 
 
