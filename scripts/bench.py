@@ -18,6 +18,7 @@ import datetime
 import json
 import math
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -126,7 +127,7 @@ def compete(name: str, options: argparse.Namespace) -> dict[str, Any]:
         report(number, options, name, {one: f"{measured[-1]:,.0f}" for one, measured in found.items()})
     result = {
         "about": contest.about,
-        "command": " ".join(ours(contest, IN_C)),
+        "command": shlex.join(ours(contest, IN_C)),
         "clock": "processor" if options.processor else "wall",
         "updates": {one: (SHORT, SHORT + more_updates) for one, more_updates in lengths.items()},
         "speed": {one: speeds(contest, found, one) for one in contest.contestants},

@@ -15,6 +15,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import statistics
 import time
 from collections.abc import Callable
@@ -166,7 +167,7 @@ def main() -> None:
         rounds.append(measured)
         print(number, {name: round(rate) for name, rate in rounds[-1].items()}, flush=True)
     middle = {name: statistics.median(one[name] for one in shares) for name in shares[0]}
-    command = " ".join(["taskset -c 1 .venv/bin/python scripts/bench_atari.py", *given.keys])
+    command = f"taskset -c 1 .venv/bin/python {shlex.join(['scripts/bench_atari.py', *given.keys])}"
     found = report(rounds, middle, load, command)
     print(page(found))
     if given.out:

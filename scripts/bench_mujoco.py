@@ -14,6 +14,7 @@ import datetime
 import importlib.metadata
 import json
 import os
+import shlex
 import statistics
 import sys
 import time
@@ -164,7 +165,7 @@ def main() -> None:
         print(rows[-1], flush=True)
     result = {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["scripts/bench_mujoco.py", *sys.argv[1:]]),
+        "command": shlex.join(["scripts/bench_mujoco.py", *sys.argv[1:]]),
         "rounds": options.rounds,
         "steps": options.steps,
         "load_before": load,
