@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import torch
 
+from processes import command
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.collect.state import episode_seed
@@ -100,22 +100,18 @@ def environments(root: Path) -> tuple[Counter[str], list[str]]:
 def _alone(deed: str, folder: Path) -> str | None:
     """What is wrong with how `rlcli train` ends; None when nothing is."""
     runs = folder / deed.replace(" ", "-")
-    done = subprocess.run(
-        [sys.executable, "-m", "rlcli", "train", "-q", "--json", "name=one", *SHORT,
-         f"env.kwargs.deed='{deed}'"],
-        capture_output=True, text=True, check=False, cwd=folder, timeout=300,
-        env=os.environ | {"RLCLI_RUNS": str(runs), "PYTHONPATH": str(folder)},
-    )  # fmt: skip
+    words = ("train", "-q", "--json", "name=one", *SHORT, f"env.kwargs.deed='{deed}'")
+    done = command(words, folder, os.environ | {"RLCLI_RUNS": str(runs)})
     sound = deed in ("none", *HARMLESS)
-    if done.returncode != (0 if sound else 1):
-        return f"exit code {done.returncode}: {done.stderr[-500:]}"
-    if len(done.stdout.splitlines()) != 1:
-        return f"stdout is {done.stdout[:200]!r}"
+    if done.code != (0 if sound else 1):
+        return f"exit code {done.code}: {done.err[-500:]}"
+    if len(done.out.splitlines()) != 1:
+        return f"stdout is {done.out[:200]!r}"
     status = json.loads((runs / "one" / "manifest.json").read_text())["status"]
     if status != ("finished" if sound else "failed"):
         return f"status {status}"
-    if not sound and "Faulty-v0" not in done.stderr:
-        return f"not named: {done.stderr[-500:]}"
+    if not sound and "Faulty-v0" not in done.err:
+        return f"not named: {done.err[-500:]}"
     return None
 
 

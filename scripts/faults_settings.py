@@ -11,14 +11,14 @@ import os
 import random
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-RLCLI = (sys.executable, "-m", "rlcli")
+from processes import KILLED, command
+
 PATIENCE = 20.0
 """Seconds a command may take, starting included."""
 SMALL = (
@@ -125,19 +125,12 @@ def _settings(place: Path, port: int) -> None:
             (folder / "wandb" / "settings").write_text(f"[default]\nbase_url = http://127.0.0.1:{port}\n")
 
 
-def _run(place: Path, words: tuple[str, ...]) -> tuple[int | None, str]:
-    """Exit code, None when the command had to be ended, and what was said."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    environment |= {"WANDB_API_KEY": "k" * 40, "HOME": str(place), "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[1]), "WANDB_MODE": "offline"}
-    try:
-        done = subprocess.run(
-            [*RLCLI, *words], cwd=place, env=environment, capture_output=True, text=True, timeout=PATIENCE,
-            stdin=subprocess.DEVNULL, errors="replace",
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return None, "it took too long"
-    return done.returncode, done.stdout + done.stderr
+def _run(place: Path, words: tuple[str, ...]) -> tuple[int, str]:
+    """Exit code, that of a kill when the command had to be ended, and what was said."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    variables |= {"WANDB_API_KEY": "k" * 40, "HOME": str(place), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    done = command(words, place, variables | {"WANDB_MODE": "offline"}, PATIENCE)
+    return done.code, done.out + done.err
 
 
 def _asked(server: socket.socket) -> bool:
@@ -149,10 +142,10 @@ def _asked(server: socket.socket) -> bool:
     return True
 
 
-def _broken(root: Path, diary: Path, code: int | None, said: str, seconds: float, asked: bool) -> str:
+def _broken(root: Path, diary: Path, code: int, said: str, seconds: float, asked: bool) -> str:
     """What of the promises was broken; nothing when they were kept."""
     found = {
-        "it hung": code is None or seconds > PATIENCE,
+        "it hung": code == KILLED or seconds > PATIENCE,
         "something was executed": bool(list(root.rglob("pwned"))),
         "a file outside was changed": diary.read_text() != "dear diary\n"
         or list(diary.parent.iterdir()) != [diary],

@@ -11,13 +11,15 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from rlcli.backends.session import Row
+from rlcli.cli.main import main
 from rlcli.config.compose import compose
 from rlcli.config.schema import RunConfig
 from rlcli.errors import RlcliError
@@ -106,6 +108,56 @@ def forked(call: Callable[[], int], run_dir: Path) -> int:
     except RlcliError as error:
         print(f"Error: {error}", file=sys.stderr)
         code = error.exit_code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def command(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str], patience: float = PATIENCE
+) -> Said:
+    """`rlcli WORDS` in a fork of this process, in a folder and with an environment of its own.
+
+    Whatever it loads stays with it, and what this process has loaded it need not load again.
+    """
+    with tempfile.TemporaryDirectory(prefix="rlcli-said-") as said:
+        streams = [Path(said) / name for name in ("out", "err")]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        process = os.fork()
+        if process == 0:
+            _becomes_command(words, folder, variables, streams)
+        code = ended(process, patience)
+        out, err = (path.read_text(errors="replace") for path in streams)
+    return Said(code, out, err)
+
+
+class Said(NamedTuple):
+    """Exit code of a command, that of a kill when it took too long, and its output."""
+
+    code: int
+    out: str
+    err: str
+
+
+def _becomes_command(
+    words: Sequence[str], folder: Path, variables: Mapping[str, str], streams: Sequence[Path]
+) -> NoReturn:
+    code = 70
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, path in enumerate(streams, start=1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(variables)
+        sys.argv = ["rlcli", *words]
+        main()
+    except SystemExit as end:
+        code = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     finally:

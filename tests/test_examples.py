@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -119,10 +120,23 @@ def test_there_are_examples_of_every_verb() -> None:
 
 @pytest.mark.parametrize("shell", [path for _, path in SHELLS], ids=[name for name, _ in SHELLS])
 def test_shells_pass_every_example_on_as_it_is_printed(shell: str, tmp_path: Path) -> None:
-    lines = [printed(example) for example in EXAMPLES]
-    passed = arguments(shell, tmp_path, lines)
-    assert len(passed) == len(lines)
-    assert passed == [words_of(example) for example in EXAMPLES]
+    passed = arguments(shell, tmp_path, [printed(example) for example in EXAMPLES])
+    assert misread(passed, EXAMPLES) is None
+    assert len(passed) == len(EXAMPLES)
+
+
+def misread(passed: list[list[str]], lines: list[str]) -> str | None:
+    """The first example that a shell does not pass on as it is meant: after a syntax error none is."""
+    for example, got in itertools.zip_longest(lines, passed[: len(lines)]):
+        if got != words_of(example):
+            return f"{example}: {'not passed on' if got is None else got}"
+    return None
+
+
+@pytest.mark.parametrize("shell", [path for _, path in SHELLS], ids=[name for name, _ in SHELLS])
+def test_an_example_that_a_shell_misreads_is_named(shell: str, tmp_path: Path) -> None:
+    lines = ["rlcli runs", "rlcli train algo.clip=interval(0.1,0.3)", "rlcli show last"]
+    assert (misread(arguments(shell, tmp_path, lines), lines) or "").startswith(lines[1])
 
 
 def test_no_command_has_a_comment() -> None:
