@@ -30,6 +30,12 @@ def fork(
             "--at", metavar="last|best|N", help="Checkpoint to begin with; N is the number of an update."
         ),
     ] = "last",
+    fresh_optimiser: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-optimiser", help="Begin with a new optimiser where the parent's would fit, too."
+        ),
+    ] = False,
     multirun: Annotated[
         bool,
         typer.Option("--multirun", "-m", help="Train a sweep of forks: every combination of values."),
@@ -46,7 +52,8 @@ def fork(
     hyperparameters, another algorithm, or another environment of the same spaces. total_steps counts its own
     steps. network.* cannot change, since parameters have the network's shapes.
 
-    The optimiser's state is taken where algo.optimiser and algo.step_rule stay, the statistics of whitened
+    The optimiser's state is taken where algo.optimiser and algo.step_rule stay, unless --fresh-optimiser is
+    given, the statistics of whitened
     observations with env.normalize_observation=true, the scale of rewards where also the environment and
     algo.gamma stay, and an adapted beta where algo.beta and algo.penalty stay. Episodes and schedules begin
     anew. A message says what was taken.
@@ -58,6 +65,7 @@ def fork(
       rlcli fork last seed=1
       rlcli fork runs/my-run --at best algo.learning_rate=1e-4 total_steps=50000
       rlcli fork 73973d4e --at 40 algo=trpo
+      rlcli fork last --fresh-optimiser algo.learning_rate=1e-3
       rlcli fork last -m seed=0,1,2 algo.gamma=0.98,0.99
       rlcli fork last algo=trpo --cfg job
     """
@@ -76,7 +84,7 @@ def fork(
     import_own_code(imports or ())
     source = read_source(named_run(run, quiet=quiet), which, imports or ())
     command = parse_command(overrides or [], multirun=multirun)  # after the import of what declares keys
-    planned = plan_forks(source, command)
+    planned = plan_forks(source, command, fresh_optimiser=fresh_optimiser)
     if cfg is not None:
         print_config(cfg, planned.jobs, command.hydra_words(), None, as_json)
         return

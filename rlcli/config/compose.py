@@ -16,6 +16,7 @@ from rlcli.config.overrides import parse_command
 from rlcli.config.peer_values import CONVERTED_BY
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.sequences import fit_minibatches
 from rlcli.config.serialise import build, flatten, from_yaml, leaves, to_dict, to_yaml
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import UserError, unknown
@@ -139,6 +140,7 @@ def compose_job(
     if flat.get("imports"):
         return None, [Fault(f"imports: {IMPORTED_BY}", frozenset({"imports"}))]
     flat["imports"] = tuple(dict.fromkeys(one.module for one in used(flat)))
+    fit_minibatches(flat, provenance)
     config = build(flat).resolved()
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
     return Composed(config, lines, provenance), faults

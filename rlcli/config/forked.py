@@ -17,6 +17,7 @@ from rlcli.config.faults import Check, Fault
 from rlcli.config.launchers import CHOICE
 from rlcli.config.rules import RULES
 from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.sequences import fit_minibatches
 from rlcli.config.serialise import build, flatten, leaves
 from rlcli.config.setting import Element, Setting
 from rlcli.config.values import RejectedValue, convert, display
@@ -132,6 +133,8 @@ def _job(
     if faults:
         return None, faults
     converted["imports"] = tuple(_imports(inherited, converted))
+    if "algo" in chosen:
+        fit_minibatches(converted, provenance)
     config = build(converted).resolved()
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
     return Composed(config, lines, provenance), faults
@@ -155,6 +158,7 @@ def _of_group(group: str, choice: Element, flat: Mapping[str, Any], config_dir: 
     if group == "env":
         label = f"env/{base.chosen['env']}"
         return {"env.kwargs": {}} | {name: values[name] for name, of in base.labels.items() if of == label}
+    values.pop("algo.minibatch_of")  # as the network needs it, which stays
     return {name: value for name, value in values.items() if name == "lag" or name.startswith("algo.")}
 
 

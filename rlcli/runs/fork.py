@@ -59,9 +59,10 @@ class Part(NamedTuple):
     """Keys with the values without which there is no such part."""
 
 
+OPTIMISER = "optimiser"
 PARTS = (
     Part(
-        "optimiser",
+        OPTIMISER,
         ("train.optimiser.", "train.phases.value.", "train.phases.auxiliary.", "train.phases.head"),
         ("algo.optimiser", "algo.step_rule"),
     ),
@@ -127,15 +128,20 @@ def spaces_fit(source: Source, config: RunConfig) -> Iterator[str]:
             )
 
 
-def beginning(source: Source, config: RunConfig) -> tuple[Beginning, str]:
-    """What a fork of this config begins from, and a sentence on what is taken and what begins anew."""
+def beginning(source: Source, config: RunConfig, *, fresh_optimiser: bool = False) -> tuple[Beginning, str]:
+    """What a fork of this config begins from, and a sentence on what is taken and what begins anew.
+
+    With `fresh_optimiser` the optimiser begins anew although the parent's would fit.
+    """
     tensors, carried, notes = {PARAMETERS: source.checkpoint.tensors[PARAMETERS]}, ["parameters"], []
     before, now = flatten(source.config), flatten(config)
     anew = ["episodes", "schedules", *(["kept rollouts"] if config.algo.reuse > 1 else [])]
     for part in PARTS:
         here, there = (all(flat[key] == value for key, value in part.needs.items()) for flat in (now, before))
         differing = [key for key in part.same if before[key] != now[key]]
-        if here and there and not differing:
+        if part.name == OPTIMISER and fresh_optimiser:
+            anew.append(f"{OPTIMISER} (--fresh-optimiser)")
+        elif here and there and not differing:
             tensors |= _of(part, source.checkpoint.tensors)
             carried.append(part.name)
         elif here:

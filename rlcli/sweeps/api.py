@@ -75,6 +75,7 @@ def fork(
     overrides: Overrides = (),
     *,
     at: Which = "last",
+    fresh_optimiser: bool = False,
     on_row: OnRow | None = None,
     runs_dir: str | None = None,
     quiet: bool = True,
@@ -82,7 +83,8 @@ def fork(
     """Train a fork of a run as `rlcli fork` would: a new run that begins with its parameters.
 
     `run` is a path, the beginning of an id, a name, or 'last'; `at` is the update of a checkpoint, 'last' or
-    'best'. `overrides` and `on_row` are as for `train`.
+    'best'. With `fresh_optimiser` the state of its optimiser is not taken. `overrides` and `on_row` are as
+    for `train`.
 
     Raises:
         UserError: there is no such run or checkpoint, or an override is wrong; nothing was written to disk.
@@ -94,7 +96,7 @@ def fork(
     from rlcli.sweeps.fork import plan_forks
 
     source = read_source(find_run(str(run), runs_root(runs_dir)), at)
-    planned = plan_forks(source, _command(overrides, None))
+    planned = plan_forks(source, _command(overrides, None), fresh_optimiser=fresh_optimiser)
     return _trained(planned.jobs[0], on_row, quiet, planned.beginnings[0])
 
 

@@ -27,8 +27,8 @@ class Forks:
     """What is taken from the parent, and what begins anew; each sentence once."""
 
 
-def plan_forks(source: Source, command: Command) -> Forks:
-    """The forks of a run that a command asks for.
+def plan_forks(source: Source, command: Command, *, fresh_optimiser: bool = False) -> Forks:
+    """The forks of a run that a command asks for; `fresh_optimiser` as in `beginning`.
 
     Raises:
         UserError: everything wrong with any of them.
@@ -40,5 +40,5 @@ def plan_forks(source: Source, command: Command) -> Forks:
 
     every = (*checks(elsewhere=command.launching.elsewhere), spaces)
     jobs = fork_jobs(source.config, source.overrides, command, every)
-    found = [beginning(source, job.config) for job in jobs]
+    found = [beginning(source, job.config, fresh_optimiser=fresh_optimiser) for job in jobs]
     return Forks(jobs, [one for one, _ in found], list(dict.fromkeys(note for _, note in found)))

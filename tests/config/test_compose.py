@@ -249,3 +249,35 @@ def test_values_of_a_sweep_are_those_that_hydra_reads_from_their_texts() -> None
     for chosen, _ in command.jobs():
         words = [f"{one.hydra_key}={chosen[one.key].text}" for one in command.settings]
         assert layers.with_values(list(chosen.items())) == by_hydra(layers, words)
+
+
+@pytest.mark.parametrize(
+    ("words", "minibatches"),
+    [
+        ("algo=trpo", 8),
+        ("algo=trpo env.num_envs=6", 6),
+        ("algo=trpo env=Pendulum-v1", 2),
+        ("algo=ppo tuned=none env.num_envs=6", 3),
+        ("algo=ppo tuned=none env.num_envs=1", 1),
+        ("algo=trpo algo.minibatches=2", 2),
+    ],
+)
+@pytest.mark.parametrize("network", ["lstm", "gru"])
+@pytest.mark.broken_by(
+    "more minibatches than there are sequences",
+    "config/sequences.py",
+    "range(min(count, envs), 0, -1) if envs % fewer == 0",
+    "range(count, 0, -1)",
+    case="gru-algo=trpo-8",
+)
+def test_presets_fit_whole_sequences(network: str, words: str, minibatches: int) -> None:
+    """Their minibatches are of samples: TRPO's sixteen would cut the sequences of eight environments."""
+    composed = compose([f"network={network}", *words.split()])
+    assert composed.config.algo.minibatches == minibatches
+    told = "lowered to divide env.num_envs=" in composed.provenance["algo.minibatches"]
+    assert told == ("algo.minibatches" not in words)
+
+
+def test_minibatches_that_are_given_are_not_lowered() -> None:
+    with pytest.raises(UserError, match=r"algo\.minibatches=16 does not divide env\.num_envs=8.*nearest: 8"):
+        compose(["network=lstm", "algo.minibatches=16", "env.num_envs=8"])

@@ -105,6 +105,22 @@ def test_what_is_taken(trained: Trained, settings: dict[str, object], words: str
     "new.expand(old.shape).clone(), state.queue",
     "old, state.queue",
 )
+def test_the_optimiser_is_left_where_that_is_asked_for(trained: Trained, tmp_path: Path) -> None:
+    """It moves as a fresh one from these parameters, and says so."""
+    source = read_source(trained("parent", total_steps=32).dir)
+    planned = plan_forks(source, parse_command(["lag=1"]), fresh_optimiser=True)
+    [taken] = planned.beginnings
+    assert taken.parent.carried == ("parameters",)
+    assert set(taken.tensors) == {"train.policy.parameters"}
+    assert "anew begin episodes, schedules and optimiser (--fresh-optimiser)." in planned.notes[0]
+    session = NativeSession([planned.jobs[0].config], None, [taken.tensors])
+    tensors = session.state(0).tensors
+    session.close()
+    moments = [tensor for name, tensor in tensors.items() if name.startswith("train.optimiser.")]
+    assert moments
+    assert not any(tensor.count_nonzero() for tensor in moments)
+
+
 def test_with_lag_the_first_rollouts_are_of_the_parents_policy(trained: Trained) -> None:
     source = read_source(trained("parent", total_steps=32, algo__anchor="behaviour", lag=2).dir)
     [job] = plan_forks(source, parse_command([])).jobs
@@ -203,6 +219,14 @@ def test_the_settings_of_the_network_may_be_repeated(finished: Path) -> None:
     words = ["network=mlp", "network.hidden=[8]", "env=CartPole-v1", "algo=ppo"]
     [job] = plan_forks(read_source(finished), parse_command(words)).jobs
     assert job.config.algo == read_config(finished).algo
+
+
+def test_another_algorithm_trains_a_network_with_memory_on_its_sequences(trained: Trained) -> None:
+    memory = {"network__name": "gru", "algo__minibatch_of": "sequences", "total_steps": 32}
+    source = read_source(trained("parent", **memory).dir)
+    [job] = plan_forks(source, parse_command(["algo=trpo", "algo.rollout_steps=16"])).jobs
+    algo = job.config.algo
+    assert (algo.minibatch_of, algo.minibatches, job.config.env.num_envs) == ("sequences", 2, 2)
 
 
 def test_settings_of_an_environment_and_an_algorithm(finished: Path) -> None:
