@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlcli.cli.own_code import import_own_code
 from rlcli.cli.run_lines import Sort
+from rlcli.cli.shell_words import Candidate, bash_words, line_words, zsh
 from rlcli.config import groups
 from rlcli.config.extensions import ROWS
 from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
@@ -23,12 +23,6 @@ from rlcli.errors import RlcliError
 from rlcli.store.directory import LISTED, list_runs, runs_root
 from rlcli.streams import out, prints_apart
 from rlcli.text import visible
-
-BREAKS = "=:"
-"""Characters at which bash splits words."""
-
-Candidate = tuple[str, str]
-"""A completed word and what it means."""
 
 
 def answer(shell: str, variables: Mapping[str, str]) -> int:
@@ -42,16 +36,14 @@ def answer(shell: str, variables: Mapping[str, str]) -> int:
 
 def _answer(shell: str, variables: Mapping[str, str]) -> int:
     if shell == "bash":
-        words, current, kept = _bash_words(variables)
+        words, current, kept = bash_words(variables)
         lines = [word[kept:] for word, _ in candidates(words, current)]
     else:
-        words, current = _line_words(variables.get("_TYPER_COMPLETE_ARGS", ""))
+        words, current = line_words(variables.get("_TYPER_COMPLETE_ARGS", ""))
         found = candidates(words, current)
         if shell == "fish" and variables.get("_TYPER_COMPLETE_FISH_ACTION") == "is-args":
             return 0 if found else 1
-        lines = (
-            _zsh(found) if shell == "zsh" else ["\t".join(part for part in pair if part) for pair in found]
-        )
+        lines = zsh(found) if shell == "zsh" else ["\t".join(part for part in pair if part) for pair in found]
     if lines:
         results = out()
         results.write("\n".join(lines) + "\n")
@@ -349,61 +341,3 @@ def _flag_values(words: Sequence[str], flag: str) -> list[str]:
         elif word == flag and position + 1 < len(words):
             found.append(words[position + 1])
     return found
-
-
-def _bash_words(variables: Mapping[str, str]) -> tuple[list[str], str, int]:
-    """The words before the current one, the current one, and how many of its characters bash keeps itself."""
-    line = variables.get("COMP_WORDS", "")
-    pieces = line.split("\n") if "\n" in line else _split(line)
-    position = int(variables.get("COMP_CWORD", "0"))
-    pieces = [*pieces, ""] if position >= len(pieces) else pieces[: position + 1]
-    words: list[str] = []
-    joined = False
-    for piece in pieces:
-        is_break = piece != "" and all(mark in BREAKS for mark in piece)
-        if words and (joined or is_break):
-            words[-1] += piece
-        else:
-            words.append(piece)
-        joined = is_break
-    last = "" if joined else pieces[-1]
-    return words[1:-1], words[-1], len(words[-1]) - len(last)
-
-
-def _line_words(line: str) -> tuple[list[str], str]:
-    words = _split(line)[1:]
-    if not words or line.endswith(" "):
-        return words, ""
-    return words[:-1], words[-1]
-
-
-def _split(line: str) -> list[str]:
-    """Words of a command line that may end inside quotes."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    words: list[str] = []
-    try:
-        words.extend(lexer)
-    except ValueError:
-        words.append(lexer.token)
-    return words
-
-
-def _zsh(found: Sequence[Candidate]) -> list[str]:
-    if not found:
-        return ["_files"]
-    items = "\n".join(f'"{_escaped(word)}"' + (f':"{_plain(text)}"' if text else "") for word, text in found)
-    return [f"_arguments '*: :(({items}))'"]
-
-
-def _escaped(text: str) -> str:
-    for mark, safe in (('"', '""'), ("'", "''"), ("$", "\\$"), ("`", "\\`"), (":", "\\\\:")):
-        text = text.replace(mark, safe)
-    return text
-
-
-def _plain(text: str) -> str:
-    """A short help text without characters that zsh takes for syntax."""
-    plain = re.sub(r"[^\w .,+=%<>/-]", "", text)
-    return plain if len(plain) <= 60 else plain[:57] + "..."
