@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 import machine
 from rlcli.config.schema import EnvConfig
+from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.interface import VectorEnv
-from rlcli.envs.registry import ARRAY_ENVS, make
+from rlcli.envs.registry import make
 
 SIZES = {8: (1, 8), 256: (32, 8), 8192: (32, 256)}
 """Environments in all, as runs times environments of one run."""

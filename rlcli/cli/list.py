@@ -88,9 +88,10 @@ def _configs(config_dir: str | None) -> list[dict[str, Any]]:
 
 def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     from rlcli.config.groups import files
+    from rlcli.envs.backend import ARRAY_ENVS
     from rlcli.envs.mujoco.choice import MUJOCO_ENVS
     from rlcli.envs.obstacles import obstacles
-    from rlcli.envs.registry import ARRAY_ENVS, known_ids
+    from rlcli.envs.registry import known_ids
 
     tuned: dict[str, list[str]] = {}
     for name in files("tuned", config_dir):

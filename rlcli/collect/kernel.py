@@ -17,8 +17,8 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Collector, Episodes, Finals, Ongoing, Rollout
 from rlcli.envs.array.base import ArrayEnv
+from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.failures import check_finite
-from rlcli.envs.registry import ARRAY_ENVS
 from rlcli.kernels import rollout as kernel
 from rlcli.kernels.library import available
 from rlcli.kernels.noise import noise

@@ -18,6 +18,7 @@ from rlcli.config.extensions import VARIABLE
 from rlcli.config.schema import RunConfig, kinds_of_network
 from rlcli.config.values import display
 from rlcli.envs import registry
+from rlcli.envs.backend import is_array
 from rlcli.errors import UserError
 from rlcli.extend.importing import complete, installed
 from rlcli.nets.kinds import smallest_network
@@ -75,7 +76,7 @@ def _try_environment(config: RunConfig, run_dir: Path, imports: Sequence[str]) -
         UserError: it takes more time or memory than the limits.
     """
     has_arguments = config.env.kwargs or any(not isinstance(one, str) for one in config.env.wrappers)
-    if not has_arguments or registry.is_array(config.env):
+    if not has_arguments or is_array(config.env):
         return
     module = registry.module_of(config.env.id)
     trusted = {*imports, *os.environ.get(VARIABLE, "").split(",")} - {""}

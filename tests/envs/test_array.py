@@ -12,7 +12,8 @@ import pytest
 from rlcli.config.schema import EnvConfig
 from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.array.pendulum import _power_of_two
-from rlcli.envs.registry import ARRAY_ENVS, make
+from rlcli.envs.backend import ARRAY_ENVS
+from rlcli.envs.registry import make
 
 Array = Any
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from rlcli.config.schema import EnvConfig
+from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.interface import VectorEnv
-from rlcli.envs.registry import ARRAY_ENVS, make
+from rlcli.envs.registry import make
 
 CARTPOLES = [EnvConfig(backend="array"), EnvConfig(backend="gymnasium")]
 OTHER_ARRAYS = [EnvConfig(id=name, backend="array") for name in ARRAY_ENVS if name != "CartPole-v1"]

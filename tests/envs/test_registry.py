@@ -9,8 +9,9 @@ import pytest
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs import construct
+from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
-from rlcli.envs.registry import ARRAY_ENVS, describe, known_ids, make, validate_id
+from rlcli.envs.registry import describe, known_ids, make, validate_id
 from rlcli.errors import UserError
 
 PROBE = "tests.envs.probes:ProbeConstant-v0"

@@ -10,7 +10,8 @@ import torch
 
 from rlcli.config.schema import EnvConfig
 from rlcli.envs.array.base import ArrayEnv
-from rlcli.envs.registry import ARRAY_ENVS, make
+from rlcli.envs.backend import ARRAY_ENVS
+from rlcli.envs.registry import make
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.envs.torch.classic import TORCH_ENVS
 from tests.envs.test_array import actions_for
