@@ -1,6 +1,10 @@
 """Learning from the last k rollouts as if they were one, of the mixture of their policies (`algo.reuse`).
 
 A sample of any of them counts π/μ̄ with μ̄ = Σ_j μ_j / m over the m rollouts there are, the balance heuristic.
+π and μ are probabilities of single actions: weights are per step, exact for the action, biased by the states,
+which other policies visit differently. RT-PG (Montenegro et al. 2025) weighs whole trajectories, by a power
+mean; that is not done here.
+
 Until there are k, the current rollout fills the empty places and counts once: the others have weight 0, all
 else k/m. Shapes: T time, R runs, N environments of one run, k rollouts, B = T k N samples.
 """
