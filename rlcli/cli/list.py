@@ -34,9 +34,9 @@ def list_(
     """List algorithms, environments, networks, wrappers, or configs.
 
     Also launchers of sweeps, with their settings. Environments marked `array` have a batched numpy version,
-    and those marked `mujoco` are stepped without Gymnasium: faster, and bit for bit equal. Any other
-    Gymnasium id, also `module:Id`, works as well. The last column has why one cannot be trained yet: a
-    package to install, or observations that no network reads.
+    and those marked `mujoco` or `box2d` are stepped without Gymnasium: faster, and bit for bit equal. Any
+    other Gymnasium id, also `module:Id`, works as well. The last column has why one cannot be trained yet:
+    a package to install, or observations that no network reads.
 
     Examples:
       rlcli list algos
@@ -88,8 +88,7 @@ def _configs(config_dir: str | None) -> list[dict[str, Any]]:
 
 def _envs(config_dir: str | None) -> list[dict[str, Any]]:
     from rlcli.config.groups import files
-    from rlcli.envs.backend import ARRAY_ENVS
-    from rlcli.envs.mujoco.choice import MUJOCO_ENVS
+    from rlcli.envs.backend import ARRAY_ENVS, STEPPED
     from rlcli.envs.obstacles import obstacles
     from rlcli.envs.registry import known_ids
 
@@ -109,7 +108,7 @@ def _envs(config_dir: str | None) -> list[dict[str, Any]]:
         {
             "name": name,
             "array": name in ARRAY_ENVS,
-            "mujoco": name in MUJOCO_ENVS,
+            **{backend: name in known for backend, (_, known, _) in STEPPED.items()},
             "tuned": algos(name),
             "cannot_train": reasons.get(name, ""),
         }

@@ -587,11 +587,12 @@ class EnvConfig:
     )
     backend: str = key(
         "auto",
-        "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; gymnasium: "
-        "the library itself; mujoco: MuJoCo stepped without Gymnasium, equal bit for bit; ale: ale-py's own "
-        "vector environment, equal frame by frame; auto: array, mujoco or ale where there is one; torch: the "
-        "same equations on `device`, equal within a tolerance, for training (evaluation uses array).",
-        choices=("auto", "gymnasium", "array", "mujoco", "ale", "torch"),
+        "Implementation. array: rlcli's batched numpy version, bit for bit equal to Gymnasium's; "
+        "gymnasium: the library itself; mujoco, box2d: MuJoCo, and Box2D's LunarLander, stepped without "
+        "Gymnasium's code, equal bit for bit; ale: ale-py's own vector environment, equal frame by frame; "
+        "auto: one of these where there is one, else gymnasium; torch: array's equations on `device`, "
+        "equal within a tolerance, for training (evaluation uses array).",
+        choices=("auto", "gymnasium", "array", "mujoco", "box2d", "ale", "torch"),
         effect="maybe",
     )
     action_mask: str = key(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlcli.config.schema import EnvConfig
@@ -15,7 +16,10 @@ from rlcli.envs.array.mountain_car import ArrayMountainCar
 from rlcli.envs.array.mountain_car_continuous import ArrayMountainCarContinuous
 from rlcli.envs.array.pendulum import ArrayPendulum
 from rlcli.envs.atari.settings import is_atari, preprocessing, raw_reason
-from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle
+from rlcli.envs.box2d.choice import BOX2D_ENVS
+from rlcli.envs.box2d.choice import obstacle as box2d_obstacle
+from rlcli.envs.mujoco.choice import MUJOCO_ENVS
+from rlcli.envs.mujoco.choice import obstacle as mujoco_obstacle
 from rlcli.errors import UserError
 
 ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
@@ -26,6 +30,13 @@ ARRAY_ENVS: dict[str, type[ArrayEnv]] = {
     "Pendulum-v1": ArrayPendulum,
 }
 """Environments with a numpy version, by id; each has one in torch too."""
+
+STEPPED: dict[str, tuple[str, Mapping[str, Any], Callable[[str, Mapping[str, Any]], str | None]]] = {
+    "mujoco": ("MuJoCo", MUJOCO_ENVS, mujoco_obstacle),
+    "box2d": ("Box2D", BOX2D_ENVS, box2d_obstacle),
+}
+"""Backends that step an engine's environments without Gymnasium's code: the engine, its environments by id,
+and why one of them with these arguments is Gymnasium's."""
 
 ANY_ENVIRONMENT = "env.backend=gymnasium takes any environment; auto chooses another where it can."
 
@@ -44,18 +55,22 @@ def backend_of(config: EnvConfig) -> tuple[str, str | None]:
     if config.wrappers:
         return "gymnasium", _wrapped_reason(config)
     reason = None
-    if config.id in MUJOCO_ENVS and config.backend in ("auto", "mujoco"):
-        construct.registration(config.id)  # says which package is missing
-        reason = obstacle(config.id, config.kwargs)
-        if reason is None:
-            return "mujoco", None
-    if config.backend == "mujoco":
-        raise UserError(
-            f"env.backend=mujoco cannot step {config.id}: {reason}."
-            if reason is not None
-            else f"There is no mujoco version of {config.id}. MuJoCo environments: {', '.join(MUJOCO_ENVS)}.",
-            hint=ANY_ENVIRONMENT,
-        )
+    for backend, (engine, known, obstacle) in STEPPED.items():
+        if config.backend not in ("auto", backend):
+            continue
+        if config.id in known:
+            construct.registration(config.id)  # says which package is missing
+            reason = obstacle(config.id, config.kwargs)
+            if reason is None:
+                return backend, None
+        if config.backend == backend:
+            raise UserError(
+                f"env.backend={backend} cannot step {config.id}: {reason}."
+                if reason is not None
+                else f"There is no {backend} version of {config.id}. {engine} environments: "
+                f"{', '.join(known)}.",
+                hint=ANY_ENVIRONMENT,
+            )
     if is_atari(config):
         return _atari_backend(config)
     if config.backend == "ale":
@@ -79,7 +94,8 @@ def _wrapped_reason(config: EnvConfig) -> str | None:
             "Gymnasium's environment.",
             hint="Leave env.backend out, or set env.backend=gymnasium.",
         )
-    has_own = config.id in MUJOCO_ENVS or config.id in ARRAY_ENVS or is_atari(config)
+    stepped = any(config.id in known for _, known, _ in STEPPED.values())
+    has_own = stepped or config.id in ARRAY_ENVS or is_atari(config)
     return f"{shown} wraps its environment" if has_own and config.backend == "auto" else None
 
 

@@ -18,6 +18,7 @@ from rlcli.config.wrappers import Wrapper
 from rlcli.envs import construct
 from rlcli.envs.atari.settings import is_atari, preprocessing
 from rlcli.envs.backend import ARRAY_ENVS, backend_of
+from rlcli.envs.box2d.lander import Lander
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.masks import FROM_INFO, FROM_OBSERVATION, MEMBER
@@ -124,6 +125,8 @@ def make(
             return MujocoVectorEnv(spec, task(config.id, made, config.kwargs), num_runs, count)
         finally:
             close(config.id, made)
+    if spec.backend == "box2d":
+        return GymnasiumVectorEnv(spec, lambda: Lander(create(), spec.max_episode_steps), num_runs, count)
     return GymnasiumVectorEnv(spec, create, num_runs, count)
 
 

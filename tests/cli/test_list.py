@@ -40,11 +40,14 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
     assert all(row["description"] for row in rlcli("list", "configs", "--json").rows())
     envs = {row["name"]: row for row in rlcli("list", "envs", "--json").rows()}
     assert envs["CartPole-v1"] == {
-        "name": "CartPole-v1", "array": True, "mujoco": False, "tuned": TUNED, "cannot_train": "",
+        "name": "CartPole-v1", "array": True, "mujoco": False, "box2d": False, "tuned": TUNED,
+        "cannot_train": "",
     }  # fmt: skip
     assert envs["Ant-v5"]["mujoco"]
+    assert envs["LunarLander-v3"]["box2d"]
     assert envs["MountainCar-v0"] == {
-        "name": "MountainCar-v0", "array": True, "mujoco": False, "tuned": [], "cannot_train": "",
+        "name": "MountainCar-v0", "array": True, "mujoco": False, "box2d": False, "tuned": [],
+        "cannot_train": "",
     }  # fmt: skip
     assert envs["FrozenLake-v1"]["tuned"] == []
     assert not envs["FrozenLake-v1"]["array"]
@@ -52,7 +55,7 @@ def test_what_can_be_listed(rlcli: Rlcli) -> None:
 
 def test_lists_are_plain_when_piped(rlcli: Rlcli) -> None:
     lines = rlcli("list", "envs").out.splitlines()
-    assert lines[0].split() == ["name", "array", "mujoco", "tuned", "cannot", "train"]
+    assert lines[0].split() == ["name", "array", "mujoco", "box2d", "tuned", "cannot", "train"]
     assert lines[1].split() == ["CartPole-v1", "array", *TUNED]
     assert "FrozenLake-v1" in lines
 

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.envs.registration import WrapperSpec
 
 from rlcli.config.schema import EnvConfig
-from rlcli.envs import construct
+from rlcli.envs import construct, shipped
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.mujoco import choice
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS, obstacle
@@ -52,7 +52,7 @@ def test_backend_auto_takes_it_for_the_ids_it_knows() -> None:
 
 @pytest.mark.broken_by(
     "a version of Gymnasium that nobody compared is trusted",
-    "envs/mujoco/choice.py",
+    "envs/shipped.py",
     "if gymnasium.__version__ not in COMPARED:",
     "if False:",
 )
@@ -72,8 +72,8 @@ class Other:
 
 @pytest.mark.broken_by(
     "an environment that was registered again is taken for Gymnasium's",
-    "envs/mujoco/choice.py",
-    "if gymnasium.registry.get(env_id) != _registration(env_id, entry):",
+    "envs/shipped.py",
+    "if gymnasium.registry.get(env_id) != _registration(env_id, shipped):",
     "if False:",
     case="max_episode_steps",
 )
@@ -97,7 +97,7 @@ def test_an_id_registered_otherwise_is_gymnasiums(changed: dict[str, Any], regis
 
 @pytest.mark.broken_by(
     "a method that somebody replaced is passed over",
-    "envs/mujoco/choice.py",
+    "envs/shipped.py",
     'if function.__module__ != owner.__module__ or hasattr(function, "__wrapped__"):',
     "if False:",
 )
@@ -179,7 +179,7 @@ def test_a_missing_mujoco_comes_with_its_install_command(monkeypatch: pytest.Mon
 
 def test_every_argument_of_the_constructors_is_known_or_refused() -> None:
     """An argument that Gymnasium adds is refused until the formulas know it."""
-    assert choice.COMPARED[0] == "1.4.0"
+    assert shipped.COMPARED[0] == "1.4.0"
     refused = {"xml_file", "default_camera_config", "main_body"}
     for env_id, entry in MUJOCO_ENVS.items():
         made: Any = gymnasium.make(env_id).unwrapped

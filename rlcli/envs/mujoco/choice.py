@@ -1,8 +1,6 @@
 """Choice of MuJoCo's environments that rlcli steps itself: those that Gymnasium would make as it ships them.
 
-The one place that decides: the id's registration is Gymnasium's own and unchanged, nobody replaced a method
-of its class, this version of Gymnasium was compared bit for bit, and every argument is one that the formulas
-know.
+The id is as Gymnasium ships it (`envs/shipped.py`), and every argument is one that the formulas know.
 """
 
 from __future__ import annotations
@@ -13,18 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec as Registration
-from gymnasium.envs.registration import load_env_creator
 
 from rlcli.envs.mujoco.arms import Pusher, Reacher
 from rlcli.envs.mujoco.carts import InvertedDoublePendulum, InvertedPendulum
 from rlcli.envs.mujoco.planar import HalfCheetah, Hopper, Swimmer, Walker2d
 from rlcli.envs.mujoco.spatial import Ant, Humanoid
 from rlcli.envs.mujoco.task import Body, Task
+from rlcli.envs.shipped import Shipped, difference
 from rlcli.text import shown
-
-COMPARED = ("1.4.0",)
-"""Versions of Gymnasium whose environments were compared bit for bit with these, oldest first."""
 
 MODULES = "gymnasium.envs.mujoco"
 
@@ -36,6 +30,11 @@ class Entry(NamedTuple):
     entry_point: str
     max_episode_steps: int
     reward_threshold: float | None
+
+    @property
+    def shipped(self) -> Shipped:
+        """As `envs/shipped.py` compares it."""
+        return Shipped(MODULES, *self[1:])
 
 
 MUJOCO_ENVS = {
@@ -112,14 +111,9 @@ def obstacle(env_id: str, kwargs: Mapping[str, Any]) -> str | None:
     entry = MUJOCO_ENVS.get(env_id)
     if entry is None:
         return f"rlcli has no version of {env_id}"
-    if gymnasium.__version__ not in COMPARED:
-        compared = f"rlcli's version was compared with Gymnasium {', '.join(COMPARED)}"
-        return f"{compared}, and this is {gymnasium.__version__}"
-    if gymnasium.registry.get(env_id) != _registration(env_id, entry):
-        return f"{env_id} is registered otherwise than by Gymnasium"
-    other = _replaced_method(entry)
-    if other is not None:
-        return f"{other} is not Gymnasium's own"
+    changed = difference(env_id, entry.shipped)
+    if changed is not None:
+        return changed
     unknown = [name for name, value in kwargs.items() if name not in ARGUMENTS or not ARGUMENTS[name](value)]
     if unknown:
         return f"rlcli's version does not take env.kwargs {shown({name: kwargs[name] for name in unknown})}"
@@ -133,32 +127,3 @@ def task(env_id: str, env: gymnasium.Env[Any, Any], kwargs: Mapping[str, Any]) -
     parameters = inspect.signature(type(made)).parameters.values()
     defaults = {parameter.name: parameter.default for parameter in parameters}
     return MUJOCO_ENVS[env_id].task(body, defaults | dict(kwargs))
-
-
-def _registration(env_id: str, entry: Entry) -> Registration:
-    return Registration(
-        env_id,
-        f"{MODULES}.{entry.entry_point}",
-        max_episode_steps=entry.max_episode_steps,
-        reward_threshold=entry.reward_threshold,
-    )
-
-
-def _replaced_method(entry: Entry) -> str | None:
-    """A method of the environment's class that somebody replaced; None: none, or MuJoCo is missing."""
-    try:
-        found: Any = load_env_creator(f"{MODULES}.{entry.entry_point}")
-    except Exception:
-        return None  # making the environment says what is missing
-    if f"{found.__module__}:{found.__name__}" != f"{MODULES}.{entry.entry_point}":
-        return f"{found.__module__}.{found.__name__}"
-    for owner in found.__mro__:
-        if not owner.__module__.startswith(f"{MODULES}."):
-            continue
-        for name, member in vars(owner).items():
-            function = member.fget if isinstance(member, property) else member
-            if not inspect.isfunction(function):
-                continue
-            if function.__module__ != owner.__module__ or hasattr(function, "__wrapped__"):
-                return f"{owner.__name__}.{name}"
-    return None
