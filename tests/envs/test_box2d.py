@@ -65,21 +65,21 @@ def compare(env_id: str, steps: int, **kwargs: Any) -> tuple[int, int]:
     "envs/box2d/lander.py",
     "along = self._main_place + 2 * spread[0]",
     "along = self._main_place + 2 * spread[1]",
-    case=ID,
+    case="LunarLander-v3",
 )
 @pytest.mark.broken_by(
     "the side engines fire at their declared height",
     "envs/box2d/lander.py",
     "tip[0] * 17 / self._scale",
     "tip[0] * self._side_height",
-    case=ID,
+    case="LunarLander-v3",
 )
 @pytest.mark.broken_by(
     "full throttle at every height of the lever",
     "envs/box2d/lander.py",
     "(main + 1.0) * 0.5 if main > 0.0 else 0.0",
     "1.0 if main > 0.0 else 0.0",
-    case=CONTINUOUS,
+    case="LunarLanderContinuous-v3",
 )
 @pytest.mark.parametrize("env_id", BOX2D_ENVS)
 def test_ten_thousand_steps_are_gymnasiums_bit_for_bit(env_id: str) -> None:
