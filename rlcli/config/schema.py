@@ -881,6 +881,12 @@ class HealthConfig:
         "pass over the batch.",
         effect="maybe",
     )
+    khat: bool = key(
+        True,
+        "Fit a Pareto distribution to the largest ratios of every update (behaviour/khat). Runs from before "
+        "there was this key go on without.",
+        effect="maybe", absent=False,
+    )  # fmt: skip
     kl_reference: float = key(
         0.02, "KL budget of update/budget_used for algorithms that declare none.",
         unit="nats", gt=0, effect="maybe",

@@ -21,7 +21,7 @@ Numbers = list[float | int | None]
 
 LEARNING = ("eval/return_mean", "train/return_100")
 HEALTH = (
-    "behaviour/ess", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
+    "behaviour/ess", "behaviour/khat", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
     "update/budget_used", "update/entropy", "update/explained_variance",
 )  # fmt: skip
 METRICS = (*LEARNING, *HEALTH)
@@ -30,6 +30,7 @@ TITLES: Mapping[str, tuple[str, Scale]] = {
     "eval/return_mean": ("Evaluation return", None),
     "train/return_100": ("Training return", None),
     "behaviour/ess": ("ESS", "share"),
+    "behaviour/khat": ("Pareto k-hat", "linear"),
     "behaviour/clip_fraction": ("Clip fraction", "share"),
     "behaviour/kl_mu_pi": ("KL(μ‖π)", "log"),
     "behaviour/kl_pi_mu": ("KL(π‖μ)", "log"),
