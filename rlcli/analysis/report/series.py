@@ -13,8 +13,10 @@ import numpy as np
 
 from rlcli.analysis.curves import Curve, curve, thinned
 from rlcli.analysis.history import Array, Axis, History, read_history
-from rlcli.analysis.report.alerts import RULES, Alert
+from rlcli.analysis.report.alerts import Alert, named
+from rlcli.analysis.report.provenance import text
 from rlcli.analysis.selection import Run
+from rlcli.config.alerts import rules
 
 Scale = Literal["share", "log", "linear", "symlog"] | None
 Numbers = list[float | int | None]
@@ -60,7 +62,7 @@ def read_columns(run: Run) -> History:
     Raises:
         StorageError: metrics.jsonl cannot be read.
     """
-    return read_history(run.dir, {*METRICS, *(rule.metric for rule in RULES)})
+    return read_history(run.dir, {*METRICS, *(rule.metric for rule in rules(run.settings))})
 
 
 def buckets_for(lengths: Sequence[int]) -> list[int]:
@@ -143,7 +145,7 @@ def _mark(alert: Alert) -> dict[str, Any]:
     """Where to mark an alert: the first and last update, and the extremes of the stretches between."""
     chosen, y = thinned(np.arange(len(alert.values), dtype=np.float64), alert.values, ALERT_BUCKETS)
     kept = chosen.astype(np.intp)
-    return {"rule": alert.rule.name, "count": len(alert.values), "steps": numbers(alert.steps[kept]),
+    return {"rule": text(named(alert.rule)), "count": len(alert.values), "steps": numbers(alert.steps[kept]),
             "seconds": numbers(alert.seconds[kept]), "y": numbers(y)}  # fmt: skip
 
 
