@@ -38,6 +38,7 @@ PPG = "Cobbe et al. 2021, Phasic Policy Gradient"
 PPO = "Schulman et al. 2017, Proximal Policy Optimization Algorithms"
 TRPO = "Schulman et al. 2015, Trust Region Policy Optimization"
 ESS = "Kong 1992, A Note on Importance Sampling using Standardized Weights"
+PSIS = "Vehtari et al. 2024, Pareto Smoothed Importance Sampling"
 KL_ESTIMATORS = "Schulman 2020, Approximating KL Divergence"
 GYMNASIUM = "Gymnasium, RecordEpisodeStatistics"
 BOUNDS = "Pinsker; Bretagnolle and Huber 1979; Canonne 2022, A short note on an inequality between KL and TV"
@@ -459,6 +460,17 @@ def _all() -> Iterator[Metric]:
     yield from _evaluation()
     yield from _ratios("behaviour", "μ", "")
     yield from _divergences("behaviour", "μ", "mu")
+    yield _metric(
+        "behaviour/khat",
+        "1",
+        "k of a generalized Pareto distribution, fitted to the min(B/5, 3 √B) largest ρ",
+        "Shape of the upper tail of the ratios π/μ: E[ρ^m] exists for m < 1/k. ESS may look well where "
+        "their variance is infinite; above 0.7 an estimate with these ratios cannot be trusted. Below 0 the "
+        "tail has an end. Absent with fewer than 20 ratios in the tail (batches below 96 samples), where "
+        "these are equal, and with health.khat=false.",
+        "lower",
+        PSIS,
+    )
     weighted = " Under lag each sample carries the weight anchor/μ, self-normalised."
     yield from _ratios("update", "anchor", weighted)
     yield from _divergences("update", "anchor", "anchor")
@@ -484,6 +496,7 @@ HEADLINES = (
     "train/return_100",
     "eval/return_mean",
     "behaviour/ess",
+    "behaviour/khat",
     "behaviour/clip_fraction",
     "behaviour/kl_mu_pi",
     "behaviour/kl_pi_mu",

@@ -14,7 +14,7 @@ COMPARED = (
 NAMES = {
     "train": "return_mean length_mean episodes return_100",
     "eval": "return_mean return_std return_min return_max length_mean episodes cut final",
-    "behaviour": f"{COMPARED} kl_mu_pi kl_mu_pi_max kl_pi_mu kl_pi_mu_max",
+    "behaviour": f"{COMPARED} khat kl_mu_pi kl_mu_pi_max kl_pi_mu kl_pi_mu_max",
     "update": f"{COMPARED} kl_anchor_pi kl_anchor_pi_max kl_pi_anchor kl_pi_anchor_max budget_used entropy "
     "explained_variance grad_norm_mean grad_norm_max gain_predicted gain_realised gradient_steps epochs "
     "learning_rate clip lag beta beta_bound cg_residual cg_curvature step_accepted step_outcome",

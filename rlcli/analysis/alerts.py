@@ -1,66 +1,41 @@
-"""Rules that say which figures of an update need attention; one table for all that shows alerts."""
+"""Alerts of runs as analysis shows them: the rules of a run's own config, lines of plots, silent runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from rlcli.loggers.progress import duration, figure
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A limit of a metric."""
-
-    metric: str
-    limit: float
-    above: bool
-    """Whether values above the limit break it; else those below."""
-    text: str
-    """What it means; `{}` is the value."""
-    level: str
-    """The limit's label in a plot; empty: it is not drawn."""
-
-    def broken(self, value: float) -> bool:
-        """Whether a value breaks it."""
-        return value > self.limit if self.above else value < self.limit
-
-    def severity(self, value: float) -> float:
-        """How far beyond the limit a value is, as a factor of at least 1."""
-        if not self.broken(value):
-            return 0.0
-        one, other = (value, self.limit) if self.above else (self.limit, value)
-        return one / other if other > 0 else 1.0 + abs(one - other)
-
-
-RULES = (
-    Rule("behaviour/ess", 0.5, False, "ESS {}: few samples decide the update", "alert"),
-    Rule("update/budget_used", 3.0, True, "KL {} x its budget", "alert"),
-    Rule("behaviour/clip_fraction", 0.5, True, "clip fraction {}: most ratios left 1 ± 0.2", "alert"),
-    Rule("update/step_outcome", 1.0, True, "the natural step failed (outcome {})", ""),
-)
-"""The rules, those to look at first before the others."""
-
-LEVELS = {rule.metric: (rule.limit, rule.level) for rule in RULES if rule.level}
-"""Lines in plots: limit and label by metric."""
+from rlcli.config.alerts import DEFAULT_RULES, Rule, rules
+from rlcli.config.serialise import flatten
+from rlcli.errors import StorageError, UserError
+from rlcli.loggers.progress import duration
+from rlcli.store.config_file import read_config
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A broken rule."""
+    """What needs attention."""
 
     text: str
     severity: float
 
 
-def alerts(row: Mapping[str, float]) -> list[Alert]:
-    """The rules that a row breaks, in their order; metrics that it lacks break none."""
-    found = []
-    for rule in RULES:
-        value = row.get(rule.metric)
-        if value is not None and rule.broken(value):
-            found.append(Alert(rule.text.format(figure(value)), rule.severity(value)))
-    return found
+def recorded_rules(run_dir: Path) -> tuple[Rule, ...]:
+    """The rules that a run's config.yaml has; the default ones where it cannot be read."""
+    try:
+        return rules(flatten(read_config(run_dir)))
+    except (StorageError, UserError):
+        return DEFAULT_RULES
+
+
+def levels(metric: str, settings: Iterable[Mapping[str, Any]]) -> Iterator[tuple[float, str]]:
+    """Lines in a plot of a metric, with their labels: the limits that runs of these settings have."""
+    found = (rule for one in settings for rule in rules(one, off=True))
+    yield from dict.fromkeys(
+        (rule.limit, rule.facts.level) for rule in found if rule.metric == metric and rule.facts.level
+    )
 
 
 SILENT, SILENT_UPDATES = 60.0, 20.0

@@ -21,6 +21,7 @@ from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
+from rlcli.config.alerts import reduces_rate
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
@@ -175,6 +176,12 @@ class NativeSession:
             self._hosted = self._state, arrays
         return self._hosted[1]
 
+    def scale_rate(self, run: int, factor: float) -> None:
+        """See `Session`."""
+        rate = self._state.rate.clone()
+        rate[self._order.index(run)] *= factor
+        self._state = self._state._replace(rate=rate)
+
     def restarted(self, run: int) -> int:
         """Environments whose episode could not be restored and was given up for the next."""
         return int(self._collector.given_up[self._order.index(run)].sum())
@@ -229,7 +236,7 @@ def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: Env
         phases,
         blank_kept(config, len(configs), model, spec),
         row.optimiser.initial_second,
-        adapts_rate=row.adapts_rate,
+        adapts_rate=row.adapts_rate or reduces_rate(config.alerts),
     )
 
 

@@ -112,6 +112,10 @@ class Sb3Session:
         """The tensors of `state`, which the next update may change."""
         return self._members[run].views(0)
 
+    def scale_rate(self, run: int, factor: float) -> None:
+        """Refused: SB3 keeps a rate of its own."""
+        raise UserError("backend=sb3: alerts cannot lower its learning rate.")
+
     def drop(self, run: int) -> None:
         """Takes a run out."""
         self._members.pop(run).close()

@@ -76,6 +76,9 @@ class Session(Protocol):
     def views(self, run: int) -> dict[str, Array]:
         """The tensors of `state` as arrays, on the host not copied: the next update may change them."""
 
+    def scale_rate(self, run: int, factor: float) -> None:
+        """Multiplies the run's learning rate from the next update on; only where an alert may lower it."""
+
     def drop(self, run: int) -> None:
         """Takes a run out; the others' numbers do not change."""
 

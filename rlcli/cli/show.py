@@ -35,6 +35,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
       rlcli show runs/my-sweep
       rlcli show last --json
     """
+    from rlcli.store.alert_rows import read_alerts
     from rlcli.store.directory import find_run, find_sweep, runs_root, summary
     from rlcli.store.profile import read_profile
     from rlcli.store.rows import last_row
@@ -48,9 +49,10 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     health = last_row(directory)
     settings = _changed(directory)
     profile = read_profile(directory)
+    alerts = read_alerts(directory)
     if as_json:
         shown = {} if profile is None else {"profile": profile._asdict()}
-        emit({**about, "health": health, "settings": settings, **shown})
+        emit({**about, "health": health, "settings": settings, "alerts": alerts, **shown})
         return
 
     from rlcli.catalog import HEADLINES
@@ -60,6 +62,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
         result(f"{name}: {text}")
     figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
+    _section("alerts", [(one["alert"], f"update {count(one['update'])}: {one['text']}") for one in alerts])
     _section("settings not default", [(name, display(value)) for name, value in settings.items()])
     if profile is not None:
         result()

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rlcli.config.alerts import REDUCE
 from rlcli.config.command import Command
 from rlcli.config.faults import Check, Fault, texts
 from rlcli.config.rules import RULES
@@ -78,6 +79,11 @@ def _refused(setting: Setting, flat: dict[str, Any]) -> Iterator[Fault]:
         yield Fault(
             f"{setting.key}={text}: a resumed run keeps its {setting.key}{has}, on which its steps so "
             "far depend; train a new run instead."
+        )
+    elif setting.key.startswith("alerts.") and REDUCE in (text, flat[setting.key]):
+        yield Fault(
+            f"{setting.key}={text}: a resumed run keeps its {setting.key}={display(flat[setting.key])}: "
+            f"{REDUCE} is chosen before the start, or not at all; train a new run instead."
         )
     elif "${" in text:
         yield Fault(f"{setting.key}={text}: give a value, nothing is composed when a run is resumed.")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlcli.config import schema
-from rlcli.config.schema import KEYS, Declaration, Key
+from rlcli.config.declaration import Declaration
+from rlcli.config.schema import KEYS, Key
 
 CHOSEN_BY: Mapping[str, tuple[str, ...]] = {
     "network": ("network.name",),

@@ -114,6 +114,8 @@ def _job(
         for group in ("algo", "env"):
             if group in chosen:
                 flat |= _of_group(group, chosen[group], flat, config_dir)
+        if "alerts" in chosen:
+            flat |= _alerts(chosen["alerts"], config_dir)
     except UserError as error:
         return None, [Fault(text) for text in error.faults]
     faults = list(_of_network(inherited, chosen))
@@ -145,6 +147,14 @@ def _imports(inherited: Mapping[str, Any], flat: Mapping[str, Any]) -> Iterable[
     needed = dict.fromkeys(one.module for one in used(flat))
     others = {one.module for one in ADDITIONS.values()} - set(needed)
     return {module: None for module in inherited["imports"] if module not in others} | needed
+
+
+def _alerts(choice: Element, config_dir: str | None) -> dict[str, Any]:
+    """The values of the rules in a file of alerts."""
+    from rlcli.config.hydra_bridge import layers
+
+    values = leaves(layers((f"alerts={choice.text}", "tuned=none"), config_dir).with_values([]))
+    return {name: value for name, value in values if name.startswith("alerts.")}
 
 
 def _of_group(group: str, choice: Element, flat: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rlcli.config.extensions import ROWS
 from rlcli.errors import StorageError, UserError
 from rlcli.plain import open_linked
 
-GROUPS = ("algo", "env", "network", "sweep", "tuned", "experiment")
+GROUPS = ("algo", "env", "network", "alerts", "sweep", "tuned", "experiment")
 """The groups of the defaults list in conf/train.yaml."""
 
 SYNTHESISED = {"sweep": ("none",), "tuned": ("auto", "none"), "experiment": ("none",)}

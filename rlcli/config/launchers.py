@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlcli.config.declaration import key
 from rlcli.config.faults import Fault
-from rlcli.config.schema import Key, key, walk
+from rlcli.config.schema import Key, walk
 from rlcli.config.setting import Setting
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import unknown

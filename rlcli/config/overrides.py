@@ -37,6 +37,8 @@ OURS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.output_
 FREE_TEXT = ("notes", "tags", "runs_dir", "wandb.project", "wandb.group")
 """Keys whose text may have spaces."""
 _KIND = {"tuned": "tuned settings"}
+MOST_ALIKE = 4
+"""Keys of different sections with one last name up to which all are named."""
 SEARCH = "rlcli train -m sweep.sampler=tpe ..."
 
 
@@ -265,6 +267,8 @@ class _Checker:
         known = list(KEYS) if "." in parsed.key else [*KEYS, *self.groups]
         leaf = parsed.key.rpartition(".")[2]
         alike = [name for name in KEYS if name.rpartition(".")[2] == leaf]
+        if len(alike) > MOST_ALIKE:
+            alike = nearest(parsed.key, alike, count=1)
         foreign = peers.settings_named(parsed.key)
         if foreign:
             return self._foreign(parsed, alike, foreign)

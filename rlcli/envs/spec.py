@@ -201,6 +201,11 @@ class ActionSpec:
         return math.prod(self.shape) if self.n is None else self.n
 
     @property
+    def dimensions(self) -> int:
+        """Number of components; a discrete action has one."""
+        return math.prod(self.shape)
+
+    @property
     def raw_dtype(self) -> type[np.float32] | type[np.int64]:
         """The dtype of sampled actions."""
         return np.float32 if self.kind == "box" else np.int64

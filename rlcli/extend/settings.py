@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from rlcli.config.declaration import Declaration
 from rlcli.config.extensions import key
-from rlcli.config.schema import KEYS, Declaration
+from rlcli.config.schema import KEYS
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError
 

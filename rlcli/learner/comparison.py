@@ -17,6 +17,7 @@ from torch import Tensor
 from rlcli.learner.batch import by_run
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.health import clip_figures, divergence, effective_sample_size, explained_variance, health
+from rlcli.maths.pareto import khat
 from rlcli.nets.network import ACTOR, Network, in_order
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Comparison(NamedTuple):
     """(start, log-probabilities [R, B] before, after, under the anchor) -> growth of the objective, [R]."""
     explained_variance: Callable[[Tensor, Tensor], Tensor]
     """(values, targets [R, B]) -> share [R], as in `maths/health.py`."""
+    khat: Callable[[Tensor], Tensor]
+    """Log-ratios [R, B] -> Pareto k-hat [R], as in `maths/pareto.py`."""
     first_order: Callable[[Network, Tensor, Tensor, Tensor], Tensor]
     """(network, gradient [R, Q] of the actor's part, parameters [R, P] before, after) -> the growth of an
     objective to first order, [R]."""
@@ -178,6 +181,7 @@ TORCH = Comparison(
     ratios=lambda log_ratios: log_ratios.exp(),
     gain=gain,
     explained_variance=lambda values, targets: explained_variance(values.double(), targets.double()),
+    khat=khat,
     first_order=first_order,
     step_figures=step_figures,
     finite=lambda values: values.isfinite().all(-1),

@@ -12,7 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from rlcli.kernels import distributions, elementary, figures, health, learn, steps
+from rlcli.kernels import distributions, elementary, figures, health, learn, pareto, steps
 from rlcli.kernels.distributions import ExactPolicy
 from rlcli.kernels.learn import ActionKind
 from rlcli.learner.algorithm import Improvement, Start
@@ -74,6 +74,7 @@ def comparison(surrogate: int) -> Comparison:
         ratios=elementary.exp,
         gain=partial(_gain, surrogate),
         explained_variance=figures.explained_variance,
+        khat=pareto.khat,
         first_order=_first_order,
         step_figures=_step_figures,
         finite=steps.all_finite,

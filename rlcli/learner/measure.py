@@ -53,8 +53,13 @@ def _health(prepared: Prepared, policy: Measured) -> dict[str, Tensor]:
     clip = None if within is None else within(start.hyper)
     figures = health_figures("behaviour", prepared.mu, policy, advantages, clip)
     if start.configs[0].lag:
-        return figures | health_figures("update", prepared.anchor, policy, advantages, clip)
-    return figures | {as_update(name): value for name, value in figures.items()}
+        both = figures | health_figures("update", prepared.anchor, policy, advantages, clip)
+    else:
+        both = figures | {as_update(name): value for name, value in figures.items()}
+    if not start.configs[0].health.khat:
+        return both
+    tail = start.algorithm.operations.comparison.khat(policy.log_prob - prepared.mu.log_prob)
+    return both | {"behaviour/khat": tail}
 
 
 def _gain(prepared: Prepared, after: Tensor) -> Tensor:

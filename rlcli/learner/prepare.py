@@ -108,7 +108,7 @@ def prepare(
     """Everything an update's step starts from; `configs` agree on all but cohort keys."""
     config, done = configs[0], state.update.tolist()
     hyper = hyperparameters(configs, done, config.device)
-    if algorithm.adapts_rate:
+    if state.rate.shape[1]:
         hyper = adapted_rate(hyper, state.rate)
     observations, actions = by_run(rollout.acted_on), by_run(rollout.actions)
     inputs = model.encode(state.policy, observations)

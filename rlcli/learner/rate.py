@@ -1,6 +1,7 @@
 """The learning rate that adapts to the KL (`learning_rate_schedule=adaptive_kl`).
 
-Its factor is [R, 1] float64 state, as that of an adaptive penalty is; rows of other schedules keep [R, 0].
+Its factor is [R, 1] float64 state, as that of an adaptive penalty is. Alerts lower the rate by the same
+factor; runs with neither keep [R, 0].
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class TrainState(NamedTuple):
     coefficient: Tensor
     """[R] float64: the factor of an adaptive penalty's beta (`learner/penalty.py`)."""
     rate: Tensor
-    """[R, 1] float64: the factor of an adaptive learning rate (`learner/rate.py`); [R, 0] without one."""
+    """[R, 1] float64: the factor of a learning rate that adapts (`learner/rate.py`); [R, 0] without one."""
     phases: Phases
     kept: Kept
     """The last rollouts and their policies (`algo.reuse`); of no width without reuse."""

@@ -91,6 +91,14 @@ class Queueing(Protocol):
         """Hands over the rows that wait."""
 
 
+@runtime_checkable
+class Alerting(Protocol):
+    """Logger that hands alerts to somebody who does not look."""
+
+    def alert(self, title: str, text: str, update: int, /) -> None:
+        """Hands over the alert of the update whose row was logged last."""
+
+
 class Loggers:
     """Composite of all loggers of a run.
 
@@ -134,6 +142,14 @@ class Loggers:
         """Shows a line of text wherever a logger has a reader."""
         for name, member in tuple(self._members.items()):
             self._guarded(name, "show a message", member.message, text)
+
+    def alert(self, title: str, text: str, update: int) -> None:
+        """Hands an alert to whom it concerns; the other loggers show it as a message."""
+        for name, member in tuple(self._members.items()):
+            if isinstance(member, Alerting):
+                self._guarded(name, "send an alert", member.alert, title, text, update)
+            else:
+                self._guarded(name, "show a message", member.message, text)
 
     def close(self, status: str) -> None:
         """Closes every logger, also where another fails to close; closing again does nothing.

@@ -25,6 +25,7 @@ LAYOUT: Mapping[str, Charts] = {
     },
     "behaviour": {
         "Effective sample size": ("ess",),
+        "Pareto k-hat": ("khat",),
         "Clip fraction": _CLIPS,
         "KL divergence, mean": ("kl_mu_pi", "kl_pi_mu"),
         "KL divergence, largest of a state": ("kl_mu_pi_max", "kl_pi_mu_max"),

@@ -150,6 +150,12 @@ class WandbLogger:
     def message(self, text: str, /) -> None:
         """Does nothing: W&B shows rows only."""
 
+    def alert(self, title: str, text: str, update: int, /) -> None:
+        """Sends an alert, unless the server has the row of its update already."""
+        self.settle()
+        if self._run is not None and update >= self._next_step:
+            self._run.alert(title=f"{self._info.name}: {title}", text=text, level="WARN")
+
     def close(self, status: str, /) -> None:
         """Finishes the W&B run, as failed unless the run finished."""
         if not self._started:

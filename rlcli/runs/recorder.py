@@ -20,6 +20,7 @@ from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError
 from rlcli.loggers.interface import Loggers, RunInfo, make_loggers
 from rlcli.runs import cadence, failures
+from rlcli.runs.alerts import Alert, Alerts, rate_factor, rules_of
 from rlcli.runs.early_stopping import EarlyStopping
 from rlcli.runs.evaluation_schedule import Decision, EvaluationSchedule
 from rlcli.runs.profile import Profile
@@ -27,6 +28,7 @@ from rlcli.runs.reference import reference
 from rlcli.runs.result import Result
 from rlcli.runs.saving_time import SavingTime
 from rlcli.runs.video import film
+from rlcli.store.alert_rows import AlertRows
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.digests import FILE as DIGESTS
 from rlcli.store.digests import Digests
@@ -60,9 +62,13 @@ class Recorder:
         *,
         updates: int = 0,
         earlier: Earlier = NOTHING_EARLIER,
+        alerts: Alerts | None = None,
         quiet: bool = False,
     ) -> None:
-        """Opens the files of a run whose config and manifest are written; `updates` are done."""
+        """Opens the files of a run whose config and manifest are written; `updates` are done.
+
+        `alerts` are those of earlier processes; None: the run begins.
+        """
         self.config: Final = config
         self._given_dir = manifest.path.parent
         """The run directory as the user named it."""
@@ -84,6 +90,9 @@ class Recorder:
         self._timed_updates, self._timed_seconds = 0, 0.0
         """Updates of this process, and how long they took."""
         self._early_stopping = EarlyStopping(config.stop_at, earlier.stop_values)
+        self._alerts = alerts or Alerts(rules_of(config), manifest.content["action_dimensions"])
+        self._raised: list[Alert] = []
+        """By the last update."""
         self._stop_reason: str | None = None
         """Why a callback ends the run."""
         self._evaluation_interrupted = False
@@ -97,6 +106,7 @@ class Recorder:
         self._rows = Rows(self.dir, earlier.position)
         self._log = LineFile(self.dir / "train.log")
         self._digests = Digests(self.dir, updates, config.digest.every)
+        self._alert_rows = AlertRows(self.dir, [one.row() for one in self._alerts.raised])
         self._loggers = Loggers({}, self.warn)
         try:
             begun = f"resumed after update {updates}" if self._resumed else "started"
@@ -129,7 +139,7 @@ class Recorder:
     @property
     def stop_reason(self) -> str | None:
         """Why the run ends after this update, even if it is not the last of the config."""
-        return self._stop_reason or self._early_stopping.reason
+        return self._stop_reason or self._early_stopping.reason or self._alerts.stop_reason
 
     @property
     def pending_row(self) -> Row | None:
@@ -187,7 +197,13 @@ class Recorder:
         self._timed_updates += 1
         self._timed_seconds += sum(row.get(name, 0.0) for name in TRAINING)
         self._early_stopping.add(row)
+        self._raised = self._alerts.add(row)
         self._saving.update(self._on_schedule(self.config.checkpoint.every), runs)
+
+    @property
+    def rate_factor(self) -> float:
+        """What alerts of the last update multiply the learning rate by; 1 if the saved state has it."""
+        return 1.0 if self._repeats else rate_factor(self._raised)
 
     def decide_evaluations(self, decision: Decision, aloud: bool) -> None:
         """Records whether the run is evaluated before its end, where eval.every=null left it open.
@@ -250,6 +266,8 @@ class Recorder:
         self._times = {"time/log": ended - begun, "time/digests": ended - logged}
         self._add_to_profile("loggers", logged - begun)
         self._add_to_profile("digests", ended - logged)
+        for alert in self._raised:
+            self._show(alert)
 
     def improves(self, evaluation: Evaluation | None) -> bool:
         """Whether the evaluation is higher than all before; of equals the earlier wins."""
@@ -323,6 +341,12 @@ class Recorder:
     def announce(self, text: str) -> None:
         """Prints a line beside the progress display."""
         self._loggers.message(text)
+
+    def _show(self, alert: Alert) -> None:
+        """Records an alert, and hands it to the loggers."""
+        self._alert_rows.add(alert.row())
+        self._write_log(f"alert at update {alert.update}: {alert.text}")
+        self._loggers.alert(alert.title, f"Alert at update {alert.update:,}: {alert.text}", alert.update)
 
     def _write_log(self, text: str) -> None:
         """Adds an entry to train.log, without characters that control a terminal."""
@@ -423,6 +447,7 @@ class Recorder:
     def _close_files(self) -> None:
         self._log.close()
         self._digests.close()
+        self._alert_rows.close()
         self._lock.release()
 
     def _result(self, status: str, exit_code: int, message: str | None) -> Result:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rlcli.backends.kernel import check_recorded
 from rlcli.backends.session import Row
+from rlcli.config.alerts import without_stops
 from rlcli.config.schema import RunConfig, StopAtConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
@@ -100,6 +101,7 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
         eval=dataclasses.replace(config.eval, every=0 if evaluations.undecided else evaluations.every),
         wandb=dataclasses.replace(config.wandb, mode="disabled"),
         stop_at=StopAtConfig() if _stop_at_changed(manifest, config) else config.stop_at,
+        alerts=without_stops(config.alerts) if _alerts_changed(manifest) else config.alerts,
     )
     changed = (f"{text}; numbers may differ." for text in own_code.changes(manifest["own_code"], config))
     notes = (*changed, *_notes(run_dir, manifest, config, last, until))
@@ -194,10 +196,17 @@ def _notes(
         yield f"The run was resumed {times}; it is reproduced as one run."
     if _stop_at_changed(manifest, config):
         yield "Its early stopping was changed by a resume: it is reproduced without, up to the last digests."
+    if _alerts_changed(manifest):
+        yield "Actions of its alerts were changed by a resume: none ends it before the last digests."
     if last < config.updates and until is None:
         stopped = manifest["status"] == "finished" and manifest["message"]
         why = f": {manifest['message']}" if stopped else ""
         yield f"The run is {manifest['status']}, with digests up to update {last} of {config.updates}{why}."
+
+
+def _alerts_changed(manifest: Mapping[str, Any]) -> bool:
+    """Whether a resume changed what alerts do: the config has only the last actions."""
+    return any(name.startswith("alerts.") for entry in manifest["resumes"] for name in entry["changed"])
 
 
 def _stop_at_changed(manifest: Mapping[str, Any], config: RunConfig) -> bool:

@@ -15,10 +15,11 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from rlcli.backends.kernel import check_recorded
+from rlcli.config.alerts import FACTS
 from rlcli.config.amend import amend
 from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
@@ -27,6 +28,7 @@ from rlcli.config.serialise import to_yaml
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError
+from rlcli.runs.alerts import Alerts, rules_of
 from rlcli.runs.early_stopping import EarlyStopping, last_values
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
@@ -102,9 +104,19 @@ class StoppedRun:
 
     @property
     def _stop_reason(self) -> str | None:
-        """Why early stopping ends the run at its checkpoint."""
+        """Why early stopping or an alert ends the run at its checkpoint."""
+        return self._threshold_reached or self._alerts.stop_reason
+
+    @property
+    def _threshold_reached(self) -> str | None:
         settings = self.config.stop_at
         return EarlyStopping(settings, last_values(settings, self._rows)).reason
+
+    @cached_property
+    def _alerts(self) -> Alerts:
+        """The alerts up to the checkpoint."""
+        dimensions = self._manifest.content["action_dimensions"]
+        return Alerts(rules_of(self.config), dimensions, self._rows.kept())
 
     def finished_result(self, notify: Notify) -> Result:
         """The result of a finished run, which is left as it is, except that its index is repaired.
@@ -127,7 +139,8 @@ class StoppedRun:
 
     def _further(self) -> list[str]:
         """The overrides with which a finished run trains further."""
-        words = ["stop_at.threshold=null"] if self._stop_reason else []
+        words = ["stop_at.threshold=null"] if self._threshold_reached else []
+        words += [f"alerts.{name}.action=warn" for name in self._alerts.stopping if name in FACTS]
         if self.config.updates <= self._done:
             steps = 2 * self.config.updates * self.config.batch_size
             words.append(f"total_steps={steps}")
@@ -146,7 +159,11 @@ class StoppedRun:
         """
         spec = registry.describe(self.config.env)
         exact = spec.exact_resume and restarted == 0
-        pending = self._rows.drop_last() if self._evaluates_again else None
+        pending, alerts = None, self._alerts
+        if self._evaluates_again:
+            pending = self._rows.drop_last()
+            del self._alerts  # those of the row that is written again
+            alerts = self._alerts
         updates = self._done - (pending is not None)
         rows_after = self._rows.rows_after if exact else {}
         earlier = Earlier(
@@ -162,7 +179,7 @@ class StoppedRun:
         self._restore_files()
         recorder = Recorder(
             self.config, self._manifest, lock, spec, updates=updates, quiet=quiet,
-            earlier=earlier,
+            earlier=earlier, alerts=alerts,
         )  # fmt: skip
         for warning in self._warnings(exact, spec.inexact_reason, restarted, changed):
             recorder.warn(warning)

@@ -259,6 +259,8 @@ class _Loop:
         recorder = self._recorders[run]
         recorder.begin_update(row, len(self._recorders))
         try:
+            if recorder.rate_factor < 1.0:
+                self._session.scale_rate(run, recorder.rate_factor)
             best = recorder.improves(self._evaluate_and_record(run, row))
             if best or recorder.checkpoint_due:
                 recorder.save(self._session.state(run), best)

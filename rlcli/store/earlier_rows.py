@@ -180,6 +180,23 @@ class EarlierRows:
         rows = [row for row in map(parsed, lines) if row is not None]
         return [float(row[name]) for row in rows if type(row.get(name)) in (int, float)]
 
+    def kept(self) -> Iterator[Row]:
+        """The rows that are kept, in order; damaged ones are left out.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        if not is_there(self._path):
+            return
+        left = self._kept.end
+        try:
+            with open_plain(self._path) as file:
+                for block in blocks(file, self._path):
+                    yield from (row for line in block[: max(left, 0)].splitlines() if (row := parsed(line)))
+                    left -= len(block)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+
     def drop_last(self) -> Row:
         """Removes and returns the row of the checkpoint's update, which is written again.
 

@@ -13,7 +13,7 @@ from rlcli.errors import StorageError
 from rlcli.plain import check_file, check_folder
 from rlcli.store.files import is_there
 
-GROWING = ("metrics.jsonl", "digests.txt", "train.log", "lock")
+GROWING = ("metrics.jsonl", "digests.txt", "alerts.jsonl", "train.log", "lock")
 """Files of a run that are written in place."""
 REPLACED = ("config.yaml", "manifest.json", "code.diff", "failed_batch.safetensors", "profile.json",
             "start.safetensors")  # fmt: skip
@@ -35,7 +35,7 @@ def check_run(run_dir: Path) -> None:
     """
     for name in GROWING:
         check_file(run_dir / name, in_place=True)
-    for name in (*REPLACED, *(f"{name}{NEW}" for name in (*REPLACED, "digests.txt"))):
+    for name in (*REPLACED, *(f"{name}{NEW}" for name in (*REPLACED, "digests.txt", "alerts.jsonl"))):
         check_file(run_dir / name)
     for name in FOLDERS:
         if not check_folder(run_dir / name) and name == "wandb":

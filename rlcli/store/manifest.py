@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "kernel": (str,),
     "env_backend": (str, NoneType), "env_backend_reason": (str, NoneType),
     "eval_every": (int, NoneType), "eval_every_reason": (str, NoneType), "parent": (dict, NoneType),
+    "action_dimensions": (int,),
 }  # fmt: skip
 """Fields shown by `rlcli runs` and `rlcli show`, with their types."""
 
@@ -138,6 +139,7 @@ class Manifest:
             "tolerance_reason": tolerance,
             "exact_resume": spec.exact_resume,
             "inexact_reason": spec.inexact_reason,
+            "action_dimensions": spec.action.dimensions,
             "env_backend": spec.backend,
             "env_backend_reason": spec.backend_reason,
             "resumes": [],
@@ -166,6 +168,7 @@ class Manifest:
         # Before there were kernels, a run trained with torch.
         content.setdefault("kernel", TORCH)
         content.setdefault("kernel_version", None)
+        content.setdefault("action_dimensions", 1)  # it was not recorded
         content.setdefault("own_code", [])  # nor were files of the user's own code recorded
         content = {"env_backend": None, "env_backend_reason": None} | content
         # Evaluations were made as eval.every said, and there were no forks.

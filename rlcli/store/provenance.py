@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlcli.config.schema import Effect
+from rlcli.config.declaration import Effect
 
 DIFF = ("diff", "--no-ext-diff", "--no-color", "--binary", "HEAD")
 PACKAGES: Mapping[str, Effect] = {

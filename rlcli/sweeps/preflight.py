@@ -11,6 +11,7 @@ from rlcli.config.faults import Check, Fault
 from rlcli.config.rules import RULES, set_on_purpose
 from rlcli.config.schema import KEYS, RunConfig
 from rlcli.errors import UserError
+from rlcli.runs.alerts import alerts_fit
 from rlcli.runs.early_stopping import stop_at_fits
 from rlcli.sweeps.search.objectives import search_fits
 
@@ -235,6 +236,7 @@ CHECKS: tuple[Check, ...] = (
     kernels_compute_it,
     runs_dir_is_a_folder,
     stop_at_fits,
+    alerts_fit,
     search_fits,
 )
 

@@ -1,36 +1,61 @@
-"""Rules of alerts: which figures need attention."""
+"""Alerts as analysis shows them: limits in plots, rules of a run's own config, silent runs."""
 
 from __future__ import annotations
 
-import pytest
+from rlcli.analysis.alerts import levels, recorded_rules, silence
+from rlcli.config.alerts import DEFAULT_RULES
+from rlcli.runs.alerts import Alerts
+from tests.analysis.made import Maker
 
-from rlcli.analysis.alerts import LEVELS, RULES, alerts, silence
-from rlcli.catalog import METRICS
+
+def standing(**figures: float) -> list[tuple[str, float]]:
+    """The texts and severities of alerts of one row."""
+    named = {name.replace("__", "/"): value for name, value in figures.items()}
+    found = Alerts(DEFAULT_RULES, 1)
+    found.add({"update": 1, "env_steps": 1, **named})
+    return [(one.alert.text, round(one.severity, 9)) for one in found.standing]
 
 
-@pytest.mark.broken_by(
-    "an alert of a low ESS on the wrong side", "analysis/alerts.py",
-    'Rule("behaviour/ess", 0.5, False,', 'Rule("behaviour/ess", 0.5, True,',
-)  # fmt: skip
 def test_figures_beyond_their_limits_are_alerts() -> None:
-    fine = {"behaviour/ess": 0.5, "update/budget_used": 3.0, "behaviour/clip_fraction": 0.5,
-            "update/step_outcome": 1.0}  # fmt: skip
-    assert alerts(fine) == []
-    assert alerts({}) == []
-    bad = {"behaviour/ess": 0.25, "update/budget_used": 9.0, "behaviour/clip_fraction": 0.6,
-           "update/step_outcome": 4.0}  # fmt: skip
-    found = alerts(bad)
-    assert [alert.text for alert in found] == [
-        "ESS 0.2500: few samples decide the update", "KL 9.00 x its budget",
-        "clip fraction 0.6000: most ratios left 1 ± 0.2", "the natural step failed (outcome 4.00)",
+    assert standing(behaviour__ess=0.5, update__budget_used=3.0, behaviour__clip_fraction=0.5) == []
+    assert standing() == []
+    assert standing(
+        behaviour__ess=0.25, update__budget_used=9.0, behaviour__clip_fraction=0.6, update__step_outcome=4.0
+    ) == [
+        ("ESS 0.2500: few samples decide the update (behaviour/ess below 0.5)", 2.0),
+        ("KL 9.00 x its budget (update/budget_used above 3)", 3.0),
+        ("clip fraction 0.6000: most ratios left 1 ± 0.2 (behaviour/clip_fraction above 0.5)", 1.2),
+        ("the natural step failed (outcome 4.00) (update/step_outcome above 1)", 4.0),
     ]  # fmt: skip
-    assert [alert.severity for alert in found] == pytest.approx([2.0, 3.0, 1.2, 4.0])
 
 
-def test_rules_are_of_metrics_that_exist() -> None:
-    assert {rule.metric for rule in RULES} <= set(METRICS)
-    assert LEVELS["update/budget_used"] == (3.0, "alert")
-    assert "update/step_outcome" not in LEVELS
+def test_an_alert_stands_as_long_as_rows_are_beyond_the_limit() -> None:
+    found = Alerts(DEFAULT_RULES, 1)
+    stands = []
+    for update, ess in enumerate((0.4, 0.3, 0.9, 0.4), 1):
+        found.add({"update": update, "env_steps": update, "behaviour/ess": ess})
+        stands.append(len(found.standing))
+    assert stands == [1, 1, 0, 1]
+    assert [one.update for one in found.raised] == [1]
+
+
+def test_a_run_has_the_limits_of_its_own_config(two: Maker) -> None:
+    own = two.run("own", (1.0,), alerts__ess__limit=0.3, alerts__kl__action="none")
+    found = {rule.name: rule.limit for rule in recorded_rules(own)}
+    assert found["ess"] == 0.3
+    assert "kl" not in found
+    (own / "config.yaml").write_text("{")
+    assert recorded_rules(own) == DEFAULT_RULES
+
+
+def test_lines_of_a_plot_are_the_limits_of_its_runs() -> None:
+    usual: dict[str, float] = {}
+    assert list(levels("update/budget_used", [usual, usual])) == [(3.0, "alert")]
+    assert list(levels("behaviour/ess", [usual, {"alerts.ess.limit": 0.3}])) == [
+        (0.5, "alert"),
+        (0.3, "alert"),
+    ]
+    assert list(levels("update/step_outcome", [usual])) == []
 
 
 def test_a_run_is_silent_after_a_minute_or_twenty_updates() -> None:

@@ -70,7 +70,7 @@ def test_the_table_has_what_the_json_has(rlcli: Rlcli, two: Maker) -> None:
     assert re.search(r"algo=trpo +3 +447\.9 \[359\.4, 500\.0\] +447\.9 +484\.3\n", out)
     assert re.search(r"algo=trpo .* 2/3 +96 +3\.00\n", out)
     assert re.search(r"algo=ppo .* 0/3 +never +never\n", out)
-    assert re.search(r"algo=ppo +0\.0100 +0\.0200 +0\.900 +0\.900 +0\.100 +0\.500\n", out)
+    assert re.search(r"algo=ppo +0\.0100 +0\.0200 +0\.900 +0\.900 +- +0\.100 +0\.500\n", out)
     assert "about 8 each would" in out
 
 

@@ -8,7 +8,15 @@ import pytest
 import yaml
 
 from rlcli.config.plain_yaml import LARGEST
-from rlcli.config.schema import AlgoConfig, CheckpointConfig, ComputeConfig, EnvConfig, EvalConfig, RunConfig
+from rlcli.config.schema import (
+    AlgoConfig,
+    CheckpointConfig,
+    ComputeConfig,
+    EnvConfig,
+    EvalConfig,
+    HealthConfig,
+    RunConfig,
+)
 from rlcli.config.serialise import from_yaml, to_dict, to_yaml
 from rlcli.errors import StorageError, UserError
 
@@ -35,6 +43,7 @@ def test_absent_keys_have_their_defaults() -> None:
         compute=ComputeConfig(kernel="torch"),
         checkpoint=CheckpointConfig(seconds=0.0),
         eval=EvalConfig(every=0),
+        health=HealthConfig(khat=False),
     )
     assert from_yaml("algo: {clip: 1e-1}") == before
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
+from rlcli.config.schema import HealthConfig
 from rlcli.learner.state import behaviour
+from rlcli.maths.pareto import khat
 from tests.learner.setting import Stage, hold, same, small, stage
 
 ENVS = {"normalize_observation": True}
@@ -100,6 +104,26 @@ def test_health_under_lag_is_against_both_references():
         learned.figures["behaviour/kl_k1"], -(log_now - log_mu).mean(-1), rtol=1e-4, atol=1e-6
     )
     assert learned.figures["update/lag"].tolist() == [2.0, 2.0]
+
+
+@pytest.mark.broken_by(
+    "k-hat of the anchor's ratios",
+    "learner/measure.py",
+    "khat(policy.log_prob - prepared.mu.log_prob)",
+    "khat(policy.log_prob - prepared.anchor.log_prob)",
+)
+def test_khat_is_of_the_ratios_to_the_behaviour_policy():
+    now = lagged(rollout_steps=64).after(3)
+    rollout = now.collect()
+    learned = now.learn(rollout)
+    log_mu, _ = log_probs(now, rollout)
+    policy = now.model.distribution(learned.state.policy.parameters, learned.batch.inputs)
+    log_ratio = policy.log_prob(learned.batch.actions).double() - log_mu.double()
+    torch.testing.assert_close(learned.figures["behaviour/khat"], khat(log_ratio), rtol=1e-2, atol=1e-3)
+    unmeasured = now._replace(
+        configs=[dataclasses.replace(one, health=HealthConfig(khat=False)) for one in now.configs]
+    )
+    assert "behaviour/khat" not in unmeasured.learn(rollout).figures
 
 
 def test_sampled_figures_against_the_anchor_are_reweighted():

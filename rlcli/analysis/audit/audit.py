@@ -100,7 +100,7 @@ def audit(run: Run) -> Audit:
         StorageError: metrics.jsonl cannot be read.
     """
     history, settings = run.history, run.settings
-    found = verdicts(history)
+    found = verdicts(history, settings)
     return Audit(
         run,
         found,

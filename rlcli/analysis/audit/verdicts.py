@@ -5,13 +5,16 @@ Shapes: K rows of a run.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rlcli.analysis.history import Array, History
-from rlcli.maths.pareto import UNRELIABLE
+from rlcli.config import alerts
 
 VERDICTS = ("inside", "edge", "outside", "diverging")
 """In order of severity: within the region of trust; at its edge; beyond it; beyond it again and again."""
@@ -45,17 +48,30 @@ class Rule:
 
 PSIS = "Vehtari et al. 2024, section 3"
 OWN = "rlcli: several times what tuned runs show"
-RULES = (
-    Rule("behaviour/ess", 0.5, False, OUTSIDE, OWN),
-    Rule("behaviour/khat", UNRELIABLE, True, OUTSIDE, PSIS),
-    Rule("update/budget_used", 3.0, True, OUTSIDE, OWN),
-    Rule("behaviour/clip_fraction", 0.5, True, OUTSIDE, OWN),
+SOURCES = {"ess": OWN, "khat": PSIS, "kl": OWN, "clip_fraction": OWN}
+"""The alerts (`config/alerts.py`) whose limits put an update outside, with their sources."""
+EDGES = (
     Rule("behaviour/ess", 0.8, False, EDGE, OWN),
     Rule("behaviour/khat", 0.5, True, EDGE, PSIS),
     Rule("update/budget_used", 1.0, True, EDGE, "the budget itself"),
     Rule("behaviour/clip_fraction", 0.3, True, EDGE, OWN),
 )
-"""The rules, the severest first. `diverging`: outside at three updates in a row, or more."""
+
+
+def rules(settings: Mapping[str, Any]) -> tuple[Rule, ...]:
+    """The rules for a run with these settings by dotted key, the severest first.
+
+    `diverging`: outside at three updates in a row, or more.
+    """
+    limits = (one for one in alerts.rules(settings, off=True) if one.name in SOURCES)
+    return (
+        *(Rule(one.metric, one.limit, one.above, OUTSIDE, SOURCES[one.name]) for one in limits),
+        *EDGES,
+    )
+
+
+RULES = rules({})
+"""The rules of runs whose alerts have the usual limits."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +88,12 @@ class Verdicts:
         return int((self.worst == verdict).sum())
 
 
-def verdicts(history: History) -> Verdicts:
-    """The verdict on each update of a run; a metric that its rows lack breaks no rule."""
+def verdicts(history: History, settings: Mapping[str, Any] = MappingProxyType({})) -> Verdicts:
+    """The verdict on each update of a run of these settings; a metric that its rows lack breaks no rule."""
     rows = len(history)
     worst = np.zeros(rows, np.int64)
     broken: list[list[Rule]] = [[] for _ in range(rows)]
-    for rule in RULES:
+    for rule in rules(settings):
         values = history.columns.get(rule.metric)
         if values is None:
             continue

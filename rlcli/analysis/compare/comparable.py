@@ -18,6 +18,7 @@ HEALTH = (
     "behaviour/kl_mu_pi",
     "behaviour/kl_pi_mu",
     "behaviour/ess",
+    "behaviour/khat",
     "behaviour/clip_fraction",
     "update/budget_used",
 )

@@ -101,6 +101,7 @@ def _health(place: Place, names: Names) -> Table:
         ("KL(pi||mu)", "behaviour/kl_pi_mu", "mean", figure),
         ("ESS", "behaviour/ess", "mean", share),
         ("min ESS", "behaviour/ess", "low", share),
+        ("k-hat", "behaviour/khat", "mean", figure),
         ("clip", "behaviour/clip_fraction", "mean", share),
         ("budget", "update/budget_used", "mean", share),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from rlcli.analysis.alerts import LEVELS
+from rlcli.analysis.alerts import levels
 from rlcli.analysis.curves import curve, thinned
 from rlcli.analysis.groups import CHOICES, Group, by_environment, group
 from rlcli.analysis.history import Axis
@@ -148,9 +148,10 @@ def _levels(metric: str, runs: Sequence[Run]) -> Iterator[Level]:
     yield from (
         Level(float(value), "stop_at") for value in sorted(wanted, key=str) if isinstance(value, (int, float))
     )
-    for name, value, label in (BUDGET, *((name, *found) for name, found in LEVELS.items())):
-        if name == metric:
-            yield Level(value, label, needed=False)
+    if metric == BUDGET[0]:
+        yield Level(*BUDGET[1:], needed=False)
+    for limit, label in levels(metric, (run.settings for run in runs)):
+        yield Level(limit, label, needed=False)
 
 
 def _caption(groups: Sequence[Group]) -> str:

@@ -1,50 +1,19 @@
-"""Alerts of a whole run: the limits of `analysis/alerts.py` and two rules more, over all its updates.
+"""Alerts of a whole run: the rules of its own config, over all its updates.
 
 They point to updates that deserve a look; an alert is no proof of a fault.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 import numpy as np
 
-from rlcli.analysis import alerts as limits
 from rlcli.analysis.history import Array, History
-
-WINDOW = 10
-"""Updates within which a drop of the entropy is looked for."""
-DROP = 0.5
-"""Nats."""
-NAMES = {
-    "behaviour/ess": "low ESS",
-    "update/budget_used": "KL over budget",
-    "behaviour/clip_fraction": "high clip fraction",
-    "update/step_outcome": "natural step failed",
-    "update/explained_variance": "critic fails",
-}
-LIMITS = (
-    *limits.RULES,
-    limits.Rule("update/explained_variance", -1.0, False, "explained variance {}: the critic fails", ""),
-)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One rule: the values of a metric that are an alert."""
-
-    name: str
-    metric: str
-    text: str
-    """The rule as a sentence without its subject: `below 0.5`."""
-    hits: Callable[[Array], Array]
-    """Which values `[K]` of consecutive updates are alerts, as booleans."""
-    above: bool
-    """Whether the worst value is the highest."""
-    limit: float | None
-    """The limit, where it is a value of the metric."""
+from rlcli.analysis.report.provenance import text
+from rlcli.config.alerts import DEFAULT_RULES, WINDOW, Rule
 
 
 @dataclass(frozen=True)
@@ -64,39 +33,56 @@ class Alert:
         return int(self.values.argmax() if self.rule.above else self.values.argmin())
 
 
-def dropped(values: Array, by: float = DROP, within: int = WINDOW) -> Array:
-    """Values `[K]` that are more than `by` below the highest of the `within` values before them."""
-    highest = np.full(len(values), -np.inf)
-    for back in range(1, min(within, len(values) - 1) + 1):
-        highest[back:] = np.maximum(highest[back:], values[:-back])
-    return np.asarray(values < highest - by)
-
-
-def _beyond(rule: limits.Rule, values: Array) -> Array:
-    return np.asarray(values > rule.limit if rule.above else values < rule.limit)
-
-
-def _of(rule: limits.Rule) -> Rule:
-    text = f"{'above' if rule.above else 'below'} {rule.limit:g}"
-    name = NAMES.get(rule.metric, rule.metric)
-    return Rule(name, rule.metric, text, partial(_beyond, rule), rule.above, rule.limit)
-
-
-_DROP = f"more than {DROP:g} nats below one of the {WINDOW} updates before"
-RULES = (*map(_of, LIMITS), Rule("entropy drop", "update/entropy", _DROP, dropped, above=False, limit=None))
-"""All rules. Their limits are this project's choice, wide enough that healthy runs rarely reach them."""
-
-
-def alerts(history: History) -> list[Alert]:
-    """The alerts of a run, over all its rows."""
+def alerts(history: History, rules: Sequence[Rule] = DEFAULT_RULES, dimensions: int = 1) -> list[Alert]:
+    """The alerts of a run, over all its rows; `dimensions` are those of its action."""
     found = []
-    for rule in RULES:
+    for rule in rules:
         values = history.columns.get(rule.metric)
         if values is None:
             continue
         there = np.isfinite(values)
-        places = np.flatnonzero(there)[rule.hits(values[there])]
+        places = np.flatnonzero(there)[_hits(rule, values[there], dimensions)]
         if len(places):
             updates, steps, seconds = (history.axis(axis)[places] for axis in ("updates", "steps", "seconds"))
             found.append(Alert(rule, updates, steps, seconds, values[places]))
     return found
+
+
+def described(rules: Sequence[Sequence[Rule]]) -> list[dict[str, Any]]:
+    """The rules of several runs as a page shows them, each once; runs may have other limits."""
+    every = dict.fromkeys(
+        (text(named(one)), text(one.metric), one.words, _limit(one)) for each in rules for one in each
+    )
+    return [dict(zip(("name", "metric", "text", "limit"), one, strict=True)) for one in every]
+
+
+def named(rule: Rule) -> str:
+    """The name of a rule, with its limit where that is not the usual one."""
+    usual = next((one for one in DEFAULT_RULES if one.name == rule.name), rule)
+    return rule.facts.title if usual.words == rule.words else f"{rule.facts.title} ({rule.words})"
+
+
+def dropped(values: Array, within: int = WINDOW) -> Array:
+    """How far each value `[K]` is below the highest of the `within` values before it; 0 for the first."""
+    highest = np.full(len(values), -np.inf)
+    for back in range(1, min(within, len(values) - 1) + 1):
+        highest[back:] = np.maximum(highest[back:], values[:-back])
+    return np.where(np.isfinite(highest), highest - values, 0.0)
+
+
+def _hits(rule: Rule, values: Array, dimensions: int) -> Array:
+    """Which values `[K]` of consecutive updates are alerts, as booleans."""
+    if rule.facts.side == "below":
+        broken = values < rule.limit
+    elif rule.facts.side == "above":
+        broken = values > rule.limit
+    else:
+        broken = dropped(values) / (dimensions if rule.metric == "update/entropy" else 1) > rule.limit
+    places = np.arange(len(broken))
+    last_sound = np.maximum.accumulate(np.where(broken, -1, places))
+    return np.asarray(places - last_sound >= rule.updates)
+
+
+def _limit(rule: Rule) -> float | None:
+    """The limit, where it is a value of the metric."""
+    return None if rule.facts.side == "drop" else rule.limit

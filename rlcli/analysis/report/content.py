@@ -11,7 +11,7 @@ import numpy as np
 from rlcli.analysis import groups as grouping
 from rlcli.analysis.groups import CHOICES, Group, by_environment, group
 from rlcli.analysis.history import History
-from rlcli.analysis.report.alerts import RULES, Alert, alerts
+from rlcli.analysis.report.alerts import Alert, alerts, described, named
 from rlcli.analysis.report.provenance import commands, compared, facts, manifest, text
 from rlcli.analysis.report.series import (
     AXES,
@@ -31,6 +31,7 @@ from rlcli.analysis.report.videos import Video, videos
 from rlcli.analysis.selection import Run, Selection
 from rlcli.analysis.statistics import bands, iqm
 from rlcli.catalog import METRICS as CATALOG
+from rlcli.config.alerts import rules
 from rlcli.config.schema import KEYS
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError
@@ -61,7 +62,11 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         UserError: the rows of no run can be read.
     """
     runs, histories, faults = _read(selection)
-    found = [alerts(history) for history in histories]
+    ruled = [rules(run.settings) for run in runs]
+    found = [
+        alerts(history, applied, int(run.summary["action_dimensions"]))
+        for run, history, applied in zip(runs, histories, ruled, strict=True)
+    ]
     results = [figures(history) for history in histories]
     manifests = [manifest(run) for run in runs]
     embedded, left_out = videos(runs, largest_videos)
@@ -99,9 +104,7 @@ def report(selection: Selection, command: str | None, largest_videos: int) -> Re
         "metrics": {name: _metric(name, histories) for name in METRICS},
         "learning": [name for name in LEARNING if name in drawn],
         "health": [name for name in HEALTH if name in drawn],
-        "rules": [
-            {"name": one.name, "metric": one.metric, "text": one.text, "limit": one.limit} for one in RULES
-        ],
+        "rules": described(ruled),
         "environments": environments,
         "groups": groups,
         "runs": [
@@ -218,7 +221,7 @@ def _run(
 def _alert(alert: Alert) -> dict[str, Any]:
     worst = alert.worst
     return {
-        "rule": alert.rule.name, "count": len(alert.values), "first": int(alert.updates[0]),
+        "rule": text(named(alert.rule)), "count": len(alert.values), "first": int(alert.updates[0]),
         "last": int(alert.updates[-1]), "worst": number(float(alert.values[worst])),
         "worst_update": int(alert.updates[worst]), "worst_steps": number(float(alert.steps[worst])),
     }  # fmt: skip

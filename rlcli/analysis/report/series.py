@@ -13,15 +13,17 @@ import numpy as np
 
 from rlcli.analysis.curves import Curve, curve, thinned
 from rlcli.analysis.history import Array, Axis, History, read_history
-from rlcli.analysis.report.alerts import RULES, Alert
+from rlcli.analysis.report.alerts import Alert, named
+from rlcli.analysis.report.provenance import text
 from rlcli.analysis.selection import Run
+from rlcli.config.alerts import rules
 
 Scale = Literal["share", "log", "linear", "symlog"] | None
 Numbers = list[float | int | None]
 
 LEARNING = ("eval/return_mean", "train/return_100")
 HEALTH = (
-    "behaviour/ess", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
+    "behaviour/ess", "behaviour/khat", "behaviour/clip_fraction", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
     "update/budget_used", "update/entropy", "update/explained_variance",
 )  # fmt: skip
 METRICS = (*LEARNING, *HEALTH)
@@ -30,6 +32,7 @@ TITLES: Mapping[str, tuple[str, Scale]] = {
     "eval/return_mean": ("Evaluation return", None),
     "train/return_100": ("Training return", None),
     "behaviour/ess": ("ESS", "share"),
+    "behaviour/khat": ("Pareto k-hat", "linear"),
     "behaviour/clip_fraction": ("Clip fraction", "share"),
     "behaviour/kl_mu_pi": ("KL(μ‖π)", "log"),
     "behaviour/kl_pi_mu": ("KL(π‖μ)", "log"),
@@ -59,7 +62,7 @@ def read_columns(run: Run) -> History:
     Raises:
         StorageError: metrics.jsonl cannot be read.
     """
-    return read_history(run.dir, {*METRICS, *(rule.metric for rule in RULES)})
+    return read_history(run.dir, {*METRICS, *(rule.metric for rule in rules(run.settings))})
 
 
 def buckets_for(lengths: Sequence[int]) -> list[int]:
@@ -142,7 +145,7 @@ def _mark(alert: Alert) -> dict[str, Any]:
     """Where to mark an alert: the first and last update, and the extremes of the stretches between."""
     chosen, y = thinned(np.arange(len(alert.values), dtype=np.float64), alert.values, ALERT_BUCKETS)
     kept = chosen.astype(np.intp)
-    return {"rule": alert.rule.name, "count": len(alert.values), "steps": numbers(alert.steps[kept]),
+    return {"rule": text(named(alert.rule)), "count": len(alert.values), "steps": numbers(alert.steps[kept]),
             "seconds": numbers(alert.seconds[kept]), "y": numbers(y)}  # fmt: skip
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlcli.analysis.alerts import Alert, alerts, silence
+from rlcli.analysis.alerts import Alert, recorded_rules, silence
+from rlcli.config.alerts import Rule
 from rlcli.errors import StorageError, UserError
 from rlcli.loggers.sparkline import Series
+from rlcli.runs.alerts import Alerts
 from rlcli.store.directory import find_run, find_sweep, summary
 from rlcli.store.lock import holder
 from rlcli.store.rows import is_figure
@@ -43,14 +45,17 @@ class Watched:
         self.alerts: list[Alert] = []
         self._tail = Tail(folder)
         self._update_seconds: float | None = None
+        self.rules: tuple[Rule, ...] = ()
+        self._alerts: Alerts | None = None
+        """Of the rows so far; None before the first."""
 
     def refresh(self, now: float) -> None:
         """Reads status and new rows; whatever is wrong with the files becomes the run's status."""
         try:
-            self._read_rows()
             if (self.dir / "manifest.json").is_file():
                 self.about = summary(self.dir)
                 self.status, self.message = str(self.about["status"]), str(self.about["message"] or "")
+                self._read_rows()
             elif self.about or not self.dir.is_dir():
                 self.status, self.message = GONE, "its folder does not exist any more"
         except StorageError as error:
@@ -59,7 +64,7 @@ class Watched:
             self.status, self.message = (
                 (GONE, "its folder does not exist any more") if gone else (DAMAGED, str(error))
             )
-        self.alerts = self._alerts(now)
+        self.alerts = list(self._warnings(now))
 
     @property
     def done(self) -> float:
@@ -87,8 +92,13 @@ class Watched:
     def _read_rows(self) -> None:
         found = self._tail.read()
         if found.anew:
-            self.row, self.series, self._update_seconds = {}, {}, None
+            self.row, self.series, self._update_seconds, self._alerts = {}, {}, None, None
+        if found.rows and self._alerts is None:
+            self.rules = recorded_rules(self.dir)
+            self._alerts = Alerts(self.rules, int(self.about.get("action_dimensions") or 1))
         for row in found.rows:
+            assert self._alerts is not None
+            self._alerts.add(row)
             figures = {name: float(value) for name, value in row.items() if is_figure(value)}
             before, after = self.row.get("time/elapsed"), figures.get("time/elapsed")
             if before is not None and after is not None and after > before:
@@ -100,11 +110,14 @@ class Watched:
                 if name in figures:
                     self.series.setdefault(name, Series()).add(figures[name])
 
-    def _alerts(self, now: float) -> list[Alert]:
+    def _warnings(self, now: float) -> Iterator[Alert]:
         if self.status != TRAINING:
-            return []
+            return
+        if self._alerts is not None:
+            yield from (Alert(one.alert.text, one.severity) for one in self._alerts.standing)
         quiet = silence(self._tail.age(now), self._update_seconds)
-        return [*alerts(self.row), *([quiet] if quiet else [])]
+        if quiet is not None:
+            yield quiet
 
 
 class Board:

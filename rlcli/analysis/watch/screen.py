@@ -11,7 +11,6 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from rlcli.analysis.alerts import RULES
 from rlcli.analysis.watch.board import BAD, TRAINING, Board, Watched, extremes
 from rlcli.loggers.panel import BEFORE, FAIR, GOOD, POOR, Gauge, gauges
 from rlcli.loggers.progress import duration, figure, share
@@ -197,7 +196,7 @@ def _style(title: str, run: Watched) -> str:
     metric = {"ESS": "behaviour/ess", "KL": "update/budget_used", "clip": "behaviour/clip_fraction"}.get(
         title
     )
-    rule = next((rule for rule in RULES if rule.metric == metric), None)
+    rule = next((rule for rule in run.rules if rule.metric == metric), None)
     value = run.row.get(metric) if metric else None
     return POOR if rule is not None and value is not None and rule.broken(value) else ""
 

@@ -30,6 +30,7 @@
 #include "orthogonal.h"
 #include "whiten.h"
 #include "figures.h"
+#include "pareto.h"
 #include "steps.h"
 #include "successors.h"
 #include "texts.h"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from rlcli.analysis.history import History
-from rlcli.analysis.report.alerts import RULES, alerts, dropped
+from rlcli.analysis.report.alerts import alerts, described, dropped, named
+from rlcli.config.alerts import DEFAULT_RULES, rules
 
 
 def history(**columns: list[float]) -> History:
@@ -20,6 +21,7 @@ def history(**columns: list[float]) -> History:
     ("metric", "fine", "bad", "name"),
     [
         ("behaviour/ess", 0.5, 0.49, "low ESS"),
+        ("behaviour/khat", 0.7, 0.71, "heavy tail"),
         ("update/budget_used", 3.0, 3.01, "KL over budget"),
         ("behaviour/clip_fraction", 0.5, 0.51, "high clip fraction"),
         ("update/explained_variance", -1.0, -1.01, "critic fails"),
@@ -30,7 +32,7 @@ def test_values_beyond_a_limit_are_alerts_and_the_limit_itself_is_none(
     metric: str, fine: float, bad: float, name: str
 ) -> None:
     (alert,) = alerts(history(**{metric: [fine, bad, fine]}))
-    assert alert.rule.name == name
+    assert named(alert.rule) == name
     assert alert.updates.tolist() == [2]
     assert alert.steps.tolist() == [20]
     assert alert.seconds.tolist() == [1.0]
@@ -40,17 +42,39 @@ def test_values_beyond_a_limit_are_alerts_and_the_limit_itself_is_none(
 @pytest.mark.broken_by(
     "a rise counts as a drop",
     "analysis/report/alerts.py",
-    "values < highest - by",
-    "values > highest + by",
+    "highest - values, 0.0",
+    "values - highest, 0.0",
 )
-def test_a_drop_is_held_against_the_highest_of_the_ten_updates_before() -> None:
-    fast = np.array([0.69, 0.69, 0.1, 0.69])
-    assert dropped(fast).tolist() == [False, False, True, False]
-    slow = np.linspace(0.69, 0.1, 40)
-    assert not dropped(slow).any()
+def test_a_drop_is_measured_from_the_highest_of_the_ten_updates_before() -> None:
+    assert dropped(np.array([0.69, 0.69, 0.1, 0.69])).tolist() == pytest.approx([0.0, 0.0, 0.59, 0.0])
+    assert (dropped(np.linspace(0.69, 0.1, 40)) < 0.5).all()
     late = np.concatenate([[0.69], np.full(9, 0.5), np.full(2, 0.1)])
-    assert np.flatnonzero(dropped(late)).tolist() == [10]
-    assert not dropped(np.array([0.1])).any()
+    assert np.flatnonzero(dropped(late) > 0.5).tolist() == [10]
+    assert dropped(np.array([0.1])).tolist() == [0.0]
+
+
+def test_a_drop_is_per_dimension_of_the_action() -> None:
+    rows = history(**{"update/entropy": [3.0, 2.9, 2.1]})
+    assert [named(one.rule) for one in alerts(rows)] == ["entropy drop"]
+    assert alerts(rows, dimensions=2) == []
+
+
+@pytest.mark.broken_by(
+    "a series one update too short", "analysis/report/alerts.py",
+    "last_sound >= rule.updates", "last_sound >= rule.updates - 1",
+)  # fmt: skip
+def test_a_rule_holds_from_its_nth_update_in_a_row_on() -> None:
+    (alert,) = alerts(history(**{"update/beta": [1e4] * 49 + [1.0] + [1e4] * 52}))
+    assert alert.updates.tolist() == [100, 101, 102]
+
+
+def test_runs_with_other_limits_have_lines_of_their_own() -> None:
+    usual, own = DEFAULT_RULES, rules({"alerts.ess.limit": 0.3})
+    names = [one["name"] for one in described([usual, own, usual])]
+    assert len(set(names)) == len(names) == len(usual) + 1
+    assert "low ESS (below 0.3)" in names
+    drop = next(one for one in described([usual]) if one["name"] == "entropy drop")
+    assert drop["limit"] is None
 
 
 def test_the_worst_value_is_the_highest_or_lowest_as_the_rule_says() -> None:
@@ -63,7 +87,3 @@ def test_the_worst_value_is_the_highest_or_lowest_as_the_rule_says() -> None:
 def test_missing_values_are_no_alerts() -> None:
     assert alerts(history(**{"behaviour/ess": [np.nan, 1.0, np.nan]})) == []
     assert alerts(history(a=[1.0])) == []
-
-
-def test_rules_have_names_of_their_own() -> None:
-    assert len({rule.name for rule in RULES}) == len(RULES)
