@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning bounds parity elementary faults picture plots screenshots report-picture report-speed theory docs clean
+.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning study bounds parity elementary faults picture plots screenshots report-picture report-speed theory docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -134,6 +134,9 @@ figures: $(DEV) $(KERNELS) ## the figures of docs/results/figures.md: every algo
 
 learning: $(DEV) $(KERNELS) ## returns on MuJoCo with the tuned settings, 5 seeds each: hours; a second call resumes
 	$(QUIET) $(BIN)/python scripts/mujoco_learning.py $(ARGS)
+
+study: $(DEV) $(KERNELS) ## staleness and health of all algorithms, docs/health.md: hours; a second call resumes
+	$(QUIET) $(BIN)/python scripts/study.py $(ARGS)
 
 bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)

@@ -53,7 +53,7 @@ def rollout(runs: int, samples: int) -> Transitions:
     shape = samples, runs, 3
     fields = [numbers(*shape, seed=seed) for seed in range(3)]
     ends = [numbers(*shape, seed=seed) > 3.5 for seed in (3, 4)]
-    return Transitions(*fields, *ends, numbers(*shape, seed=5) / 8.0)
+    return Transitions(*fields, *ends, numbers(*shape, seed=5) / 8.0, fields[1])
 
 
 def moments_of(runs: int, width: int) -> Moments:

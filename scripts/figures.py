@@ -40,6 +40,11 @@ class Cell:
         """As it is typed."""
         return " ".join(("rlcli train", *self.overrides))
 
+    @property
+    def folder(self) -> str:
+        """The name of its sweep."""
+        return "-".join(("figures", *self.overrides))
+
 
 CELLS = (
     Cell((), seeds=10, solved=475.0),
@@ -60,6 +65,7 @@ CELLS = (
     Cell(("algo=ppg", "env=Pendulum-v1"), seeds=5),
     Cell(("algo=a2c",), seeds=5, solved=475.0),
     Cell(("algo=impala",), seeds=5, solved=475.0),
+    Cell(("algo=retrace", "lag=4"), seeds=5, solved=475.0),
 )
 
 UNWATCHED = ("eval.every=0",)
@@ -74,11 +80,22 @@ def rlcli(*words: str) -> str:
     return done.stdout
 
 
-def score(cell: Cell, seed: int, root: Path) -> dict[str, Any]:
-    """Train one seed and evaluate its last checkpoint."""
-    run = json.loads(
-        rlcli("train", *cell.overrides, *UNWATCHED, f"seed={seed}", f"runs_dir={root}", "--quiet", "--json")
-    )
+def trained(cell: Cell, root: Path, jobs: int) -> list[dict[str, Any]]:
+    """All seeds of one cell as one cohort, in which each trains as alone; resumed where it was interrupted."""
+    folder = root / cell.folder
+    if (folder / "sweep.json").is_file():
+        text = rlcli("resume", str(folder), "--quiet", "--json")
+    else:
+        text = rlcli(
+            "train", "-m", *cell.overrides, *UNWATCHED, f"seed=range({cell.seeds})", f"cohort.workers={jobs}",
+            f"name={cell.folder}", f"runs_dir={root}", "--quiet", "--json",
+        )  # fmt: skip
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def score(cell: Cell, run: dict[str, Any]) -> dict[str, Any]:
+    """Evaluate the last checkpoint of one seed."""
+    seed = int(run["varied"][-1].removeprefix("seed="))
     found = json.loads(
         rlcli("eval", run["dir"], "--episodes", str(EPISODES), "--checkpoint", "last", "--json")
     )
@@ -89,9 +106,9 @@ def score(cell: Cell, seed: int, root: Path) -> dict[str, Any]:
 
 
 def campaign(cell: Cell, root: Path, jobs: int) -> dict[str, Any]:
-    """Every seed of one cell, `jobs` at a time."""
+    """The figures of one cell."""
     with ThreadPoolExecutor(jobs) as pool:
-        runs = list(pool.map(lambda seed: score(cell, seed, root), range(cell.seeds)))
+        runs = list(pool.map(lambda run: score(cell, run), trained(cell, root, jobs)))
     means = [run["return_mean"] for run in runs]
     result = {
         "command": cell.command, "date": datetime.date.today().isoformat(), "runs": runs,
@@ -148,7 +165,7 @@ def chosen(options: argparse.Namespace, measured: Collection[str]) -> list[Cell]
 def main() -> None:
     """Run the campaign, print the table, write it and its numbers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one core each")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time, one core each")
     parser.add_argument("--runs-dir", type=Path, help="keep the runs here")
     parser.add_argument(
         "--out", type=Path, default=machine.RESULTS, help="where figures.md and figures.json go"

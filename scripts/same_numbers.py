@@ -69,6 +69,8 @@ RUNS: dict[str, str] = {
     "V-trace that mixes": (
         f"algo=impala {DISCRETE} algo.vtrace_bootstrap=lambda_mix algo.gae_lambda=0.9 algo.rho_bar_pg=2"
     ),
+    "a critic of action values": f"algo=retrace {DISCRETE} lag=2",
+    "off-policy actor-critic": f"algo=offpac {DISCRETE} lag=1",
     "cohort of 3": f"-m algo=ppo {CONTINUOUS} seed=0,1,2 cohort.workers=1",
     "cohort of 3, trpo": f"-m algo=trpo {DISCRETE} algo.delta=0.01,0.02,0.03 cohort.workers=1",
     "sb3 ppo": f"algo=ppo {CONTINUOUS} backend=sb3",

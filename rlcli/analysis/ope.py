@@ -22,8 +22,8 @@ from rlcli.runs.policy import Trained
 RESAMPLES = 1_000
 FEW = 10.0
 """Effective episodes below which importance weights say nothing."""
-UNWEIGHTED = ("direct",)
-"""Estimators without importance weights."""
+WITHOUT_PRODUCTS = ("direct", "marginalised")
+"""Estimators without products of ratios over an episode."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,17 @@ def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, 
     present = torch.from_numpy(episodes.present)
     ratios = torch.where(present, torch.from_numpy(under - recorded.log_probs), 0.0)
     values = fitted_values(*target.policy, target.spec, episodes, gamma, seed)
+    states = None
+    if target.spec.observation.kind == "discrete":
+        states = torch.from_numpy(episodes.observations[:, :-1])
     data = ope.Episodes(
-        ratios, torch.from_numpy(episodes.rewards), present, gamma, values.of_actions, values.of_states
+        ratios,
+        torch.from_numpy(episodes.rewards),
+        present,
+        gamma,
+        values.of_actions,
+        values.of_states,
+        states,
     )
     return summarise(data, seed)
 
@@ -111,9 +120,13 @@ def summarise(data: ope.Episodes, seed: int) -> Evaluation:
     resampled = [data.take(torch.randint(count, (count,), generator=draws)) for _ in range(RESAMPLES)]
     estimates = []
     for name, estimator in ope.ESTIMATORS.items():
+        if name in ope.TABULAR and data.states is None:
+            continue
         spread = np.array([estimator(each).item() for each in resampled])
         low, high = _interval(spread)
-        estimates.append(Estimate(name, estimator(data).item(), low, high, bad and name not in UNWEIGHTED))
+        estimates.append(
+            Estimate(name, estimator(data).item(), low, high, bad and name not in WITHOUT_PRODUCTS)
+        )
     return Evaluation(
         count,
         data.gamma,

@@ -48,6 +48,7 @@ COVERED = (
     Limit("network.name", lambda c, _: c.network.name == "mlp", "mlp"),
     Limit("network.log_std", lambda c, _: c.network.log_std == "free", "free"),
     Limit("network.squash", lambda c, _: c.network.squash == "none", "none"),
+    Limit("network.critic", lambda c, _: c.network.critic == "v", "v"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
     Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),
     Limit("algo.clip_dual", lambda c, _: c.algo.clip_dual is None, "null"),

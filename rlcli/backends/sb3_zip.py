@@ -75,6 +75,8 @@ def obstacle(config: RunConfig, spec: EnvSpec) -> str | None:
         return "SB3's policies take no masks of actions"
     if observation.kind in ("dict", "tuple"):
         return f"SB3 joins the members of {observation.kind.capitalize()} observations in its own way"
+    if network.critic != "v":
+        return f"SB3's critic has values of states alone (network.critic={network.critic})"
     if network.squash != "none":
         return f"SB3's policies do not squash actions (network.squash={network.squash})"
     if action.kind == "box" and network.log_std != "free":

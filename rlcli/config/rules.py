@@ -219,6 +219,49 @@ def vtrace_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
 
 
+def action_values_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A critic of action values learns by Retrace alone, and nothing else does."""
+    algo, network = config.algo, config.network
+    if (algo.targets == "retrace") != (network.critic == "q"):
+        other = "network.critic=q" if algo.targets == "retrace" else "algo.targets=retrace"
+        yield Fault(
+            f"algo.targets={algo.targets} cannot be had with network.critic={network.critic}: Retrace gives "
+            f"targets of action values, the others of state values; set {other}, as algo=retrace does.",
+            frozenset({"algo.targets", "network.critic"}),
+        )
+    if network.critic != "q":
+        return
+    for key, value, wrong, reason in (
+        (
+            "network.name", network.name, network.name != "mlp",
+            "only a multilayer perceptron has a head of action values; set network=mlp",
+        ),
+        (
+            "algo.step_rule", algo.step_rule, algo.step_rule not in ("sgd", "natural"),
+            "its phases distil values of states; set algo.step_rule=sgd",
+        ),
+        (
+            "algo.surrogate", algo.surrogate, algo.surrogate == "weighted",
+            "it would weigh each sample twice; use algo.surrogate=score",
+        ),
+        (
+            "algo.anchor", algo.anchor,
+            algo.surrogate == "score" and algo.anchor == "update" and config.lag > 0,
+            f"algo.surrogate=score with lag={config.lag} corrects for the behaviour policy itself, and the "
+            "anchor would weigh each sample again; use algo.anchor=behaviour",
+        ),
+        (
+            "algo.rho_bar_pg", algo.rho_bar_pg, algo.rho_bar_pg is not None and algo.surrogate != "score",
+            f"algo.surrogate={algo.surrogate} brings the ratio itself; it needs algo.surrogate=score",
+        ),
+    ):  # fmt: skip
+        if wrong:
+            yield Fault(
+                f"network.critic=q cannot have {key}={display(value)}: {reason}.",
+                frozenset({"network.critic", key}),
+            )
+
+
 def clip_ends_fit(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
     """A schedule moves both ends of a clip range, or none; weights have one cap."""
     algo = config.algo
@@ -409,6 +452,7 @@ RULES: tuple[Check, ...] = (
     mask_fits,
     adaptive_rate_fits,
     vtrace_fits,
+    action_values_fit,
     weights_fit,
     reuse_fits,
     log_std_fits,

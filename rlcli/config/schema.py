@@ -34,9 +34,9 @@ class AlgoConfig:
     targets: str = key(
         "gae",
         "Estimator of advantages and value targets: generalised advantage estimation, n-step returns, Monte "
-        "Carlo returns to the end of the episode or rollout, or V-trace, which corrects for an older "
-        "behaviour policy.",
-        choices=("gae", "nstep", "monte_carlo", "vtrace"),
+        "Carlo returns to the end of the episode or rollout, V-trace, which corrects for an older behaviour "
+        "policy, or Retrace, which does so for a critic of action values (network.critic=q).",
+        choices=("gae", "nstep", "monte_carlo", "vtrace", "retrace"),
     )
     surrogate: str = key(
         "clipped",
@@ -240,11 +240,11 @@ class AlgoConfig:
     gamma: float = key(0.99, "Discount per step.", ge=0, le=1, cohort=True)
     gae_lambda: float = key(
         0.95,
-        "Trace decay lambda of GAE and V-trace.",
+        "Trace decay lambda of GAE, V-trace and Retrace.",
         ge=0,
         le=1,
         cohort=True,
-        used_by=("targets", ("gae", "vtrace")),
+        used_by=("targets", ("gae", "vtrace", "retrace")),
     )
     rho_bar: float = key(
         1.0,
@@ -262,9 +262,17 @@ class AlgoConfig:
     )
     rho_bar_pg: float | None = key(
         None,
-        "V-trace's cap of the ratio pi/mu that weighs the policy gradient of surrogate=score; null: rho_bar.",
+        "Cap of the ratio pi/mu that weighs the policy gradient of surrogate=score with V-trace and Retrace; "
+        "null: rho_bar with V-trace, none with Retrace.",
         gt=0,
-        used_by=("targets", ("vtrace",)),
+        used_by=("targets", ("vtrace", "retrace")),
+    )
+    retrace_advantage: str = key(
+        "return",
+        "From what advantages with Retrace subtract V(s) = sum of pi(b|s) Q(s, b): return: the corrected "
+        "return that Q is fitted to, as in ACER; critic: Q of the action taken, as in Off-PAC's gradient.",
+        choices=("return", "critic"),
+        used_by=("targets", ("retrace",)),
     )
     vtrace_bootstrap: str = key(
         "v",
@@ -594,6 +602,12 @@ class NetworkConfig:
         "Layers before the recurrent cell of each trunk: mlp: the hidden layers, for observations without "
         "images; nature_cnn or impala_resnet: their convolutions and then the hidden layers, for images.",
         choices=BEFORE, used_by=("name", RECURRENT),
+    )  # fmt: skip
+    critic: str = key(
+        "v",
+        "What the critic predicts: v: the value of a state; or q: the value of each action in it, of "
+        "Discrete actions, as algo.targets=retrace needs.",
+        choices=("v", "q"), used_by=("name", ("mlp",)),
     )  # fmt: skip
     shared: bool = key(False, "Share one trunk between policy and value function, instead of one each.")
     initialisation: str = key(

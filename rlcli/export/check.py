@@ -142,7 +142,7 @@ def reference(trained: Trained, given: Drawn) -> dict[str, Array]:
             }
         else:
             found["logits"] = output[0].numpy()
-        found["value"] = heads.value[0].numpy()
+        found["value"] = model.critic.state_values(heads.value, distribution)[0].numpy()
         if heads.memory is not None:
             found[NEXT_STATE] = heads.memory[0].numpy()
     return found

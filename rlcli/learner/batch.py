@@ -24,11 +24,11 @@ class Batch(NamedTuple):
     advantages: Tensor
     """[R, B], as estimated; whitening comes later."""
     targets: Tensor
-    """[R, B]: value targets."""
+    """[R, B]: value targets; of the actions taken, with a critic of action values."""
     log_anchor: Tensor
     """[R, B]: log-probability of each action under the anchor."""
     values: Tensor | None = None
-    """[R, B]: V at the start of the update, where the value loss is clipped around it."""
+    """[R, B]: what the critic predicted before the update, where the value loss is clipped around it."""
     weights: Tensor | None = None
     """[R, B]: the constant weight of each sample, min(weight_bar, anchor/μ); None: 1, as at lag 0."""
     anchor_outputs: Tensor | None = None
@@ -70,6 +70,8 @@ class Transitions(NamedTuple):
     truncated: Tensor
     log_rhos: Tensor
     """log(pi/mu) of the actions taken."""
+    predictions: Tensor
+    """What the critic predicts and is fitted to value targets: V of the states, or Q of the actions taken."""
 
     @property
     def on_policy(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:

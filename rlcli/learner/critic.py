@@ -18,7 +18,7 @@ from rlcli.nets.network import CRITIC
 
 def fit(start: Start, parameters: Tensor, state: OptimiserState, epochs: int) -> Fit:
     """`epochs` passes over the batch from `parameters` [R, P] down the value loss times its coefficient."""
-    algorithm, hyper, network = start.algorithm, start.hyper, start.model.network
+    algorithm, hyper, network, critic = start.algorithm, start.hyper, start.model.network, start.model.critic
     algo = start.configs[0].algo
     block = network.parts[CRITIC]
     # A state of both heads of a shared trunk has those of V at its end.
@@ -31,8 +31,9 @@ def fit(start: Start, parameters: Tensor, state: OptimiserState, epochs: int) ->
     for epoch in range(epochs):
         for minibatch in minibatches(start, batch, epoch):
             linear = network.linearise(rule.parameters, minibatch.inputs, minibatch.memory, part=CRITIC)
-            error = value_error(algo.value_clip, linear.heads.value, minibatch)
-            by_heads = linear.heads._replace(value=scale * error.slope)
+            head, actions = linear.heads.value, minibatch.actions
+            error = value_error(algo.value_clip, critic.predictions(head, actions), minibatch)
+            by_heads = linear.heads._replace(value=critic.pullback(scale * error.slope, head, actions))
             gradients, norm = clip_by_norm_(linear.vjp(by_heads), hyper.max_grad_norm)
             rule.step(gradients)
             errors.append(error.value)

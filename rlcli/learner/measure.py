@@ -24,11 +24,11 @@ def measure(prepared: Prepared, improvement: Improvement) -> dict[str, Tensor]:
     spent = figures[start.algorithm.spent]
     figures |= step_figures(start.algorithm, start.configs, start.hyper, improvement, spent)
     figures |= improvement.figures
-    values, targets = map(prepared.of_rollout, (prepared.values, start.batch.targets))
+    predictions, targets = map(prepared.of_rollout, (prepared.learnt.predictions, start.batch.targets))
     compare = start.algorithm.operations.comparison
     return figures | {
         "update/entropy": policy.entropy,
-        "update/explained_variance": _finite(compare.explained_variance(values, targets)),
+        "update/explained_variance": _finite(compare.explained_variance(predictions, targets)),
         **_predicted(prepared, improvement),
         "update/gain_realised": _gain(prepared, on_batch.log_prob),
         **_weights(prepared, on_batch.log_prob),

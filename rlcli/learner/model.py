@@ -19,6 +19,7 @@ from rlcli.maths.distributions import CategoricalFamily, Family, GaussianFamily
 from rlcli.maths.draws import generator
 from rlcli.maths.factored import BernoulliFamily, MultiCategoricalFamily
 from rlcli.maths.gaussians import SquashedFamily, StateGaussianFamily
+from rlcli.nets.critic import ACTION_VALUES, STATE_VALUES
 from rlcli.nets.kinds import make_network, obstacle
 from rlcli.nets.masked import MaskedNetwork
 from rlcli.nets.network import ACTOR, CRITIC, Network
@@ -40,7 +41,8 @@ def make_model(config: RunConfig, spec: EnvSpec, *, in_c: bool = False) -> Model
         network = make_network(config.network, encoder, *widths)
     if encoder.mask:
         network = MaskedNetwork(network)
-    return Model(_in_c(network) if in_c else network, family)
+    critic = ACTION_VALUES if config.network.critic == "q" else STATE_VALUES
+    return Model(_in_c(network) if in_c else network, family, critic)
 
 
 def _in_c(network: Network) -> Network:

@@ -142,7 +142,7 @@ def check_own_algorithm(config: RunConfig) -> None:
         _check_function(
             _about(config.algo.targets, "targets"),
             lambda *given: estimate(config.algo, hyper, Transitions(*given)),
-            (time, time + 1.0, time + 2.0, ended, ended.clone(), time * 0.0),
+            (time, time + 1.0, time + 2.0, ended, ended.clone(), time * 0.0, time + 1.0),
         )
     found = faults.take()
     if found:

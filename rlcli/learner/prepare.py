@@ -52,6 +52,8 @@ class Learnt(NamedTuple):
     """[R, B, ...]: encoded observations."""
     values: Tensor
     """[R, B]: V at the start of the update."""
+    predictions: Tensor
+    """[R, B]: what the critic predicts of the samples then; V, or Q of the actions taken."""
     initial: SampledPolicy
     """The policy at the start of the update, on the batch."""
     log_acting: Tensor
@@ -116,9 +118,9 @@ def prepare(
     comparison = algorithm.operations.comparison
     predicts, linear = config.health.gain_predicted, None
     if predicts:
-        outputs, values, linear = model.recorded(state.policy.parameters, inputs, memory)
+        outputs, head, linear = model.recorded(state.policy.parameters, inputs, memory)
     else:
-        outputs, values = model.outputs_and_values(state.policy.parameters, inputs, memory)
+        outputs, head = model.both_heads(state.policy.parameters, inputs, memory)
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
@@ -129,11 +131,14 @@ def prepare(
             shown = Outputs(by_run(rollout.outputs), initial.outputs.free)
     acting = sampled(comparison, model, shown, actions)
     on_rollout = OnSamples(model, inputs, actions, memory, comparison.measured)
-    learnt = Learnt(rollout, inputs, values, initial, acting.log_prob, on_rollout)
+    values, predictions = model.criticised(head, initial.distribution, actions)
+    learnt = Learnt(rollout, inputs, values, predictions, initial, acting.log_prob, on_rollout)
     if config.algo.reuse > 1:
         learnt = _reused(comparison, model, state, rollout)
     estimator = Estimator(algorithm, config, hyper, model, state, learnt)
-    transitions = estimator.transitions(state.policy.parameters, learnt.values, learnt.initial.log_prob)
+    transitions = estimator.transitions(
+        state.policy.parameters, learnt.values, learnt.predictions, learnt.initial.log_prob
+    )
     batch = _batch(algorithm, config, hyper, learnt, estimator(transitions), acting)
     mu = reference("mu", acting.measured)
     anchor = reference("anchor", initial.measured, comparison, mu) if config.lag else mu
@@ -175,11 +180,12 @@ def _reused(comparison: Comparison, model: Model, state: TrainState, rollout: Ro
     joined = join(state, rollout)
     actions = by_run(joined.rollout.actions)
     inputs = model.encode(state.policy, by_run(joined.rollout.acted_on))
-    outputs, values = model.outputs_and_values(state.policy.parameters, inputs)
+    outputs, head = model.both_heads(state.policy.parameters, inputs)
     initial = sampled(comparison, model, outputs, actions)
+    critic = model.criticised(head, initial.distribution, actions)
     log_acting = log_behaviour(comparison, model, state, joined, initial.log_prob)
     on_batch = OnSamples(model, inputs, actions, None, comparison.measured)
-    return Learnt(joined.rollout, inputs, values, initial, log_acting, on_batch, joined)
+    return Learnt(joined.rollout, inputs, *critic, initial, log_acting, on_batch, joined)
 
 
 def sampled(comparison: Comparison, model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
@@ -210,16 +216,19 @@ class Estimator:
         self._log_acting = learnt.log_acting
         self._measured = algorithm.operations.comparison.measured
 
-    def transitions(self, parameters: Tensor, values: Tensor, log_prob: Tensor) -> Transitions:
-        """What is known with V and log-probabilities of the actions [R, B] under `parameters` [R, P]."""
-        rollout = self._rollout
+    def transitions(
+        self, parameters: Tensor, values: Tensor, predictions: Tensor, log_prob: Tensor
+    ) -> Transitions:
+        """What is known with V, predictions and log-probabilities [R, B] under `parameters` [R, P]."""
+        rollout, by_time = self._rollout, self._by_time(values)
         return Transitions(
             self._rewards,
-            self._by_time(values),
+            by_time,
             self._next_values(parameters, values),
             rollout.terminated,
             rollout.truncated,
             self._by_time(log_prob - self._log_acting),
+            by_time if predictions is values else self._by_time(predictions),
         )
 
     def __call__(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
@@ -229,9 +238,10 @@ class Estimator:
 
     def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages and value targets under `parameters` [R, P]."""
-        outputs, values = self._model.outputs_and_values(parameters, self._inputs, self._memory)
+        outputs, head = self._model.both_heads(parameters, self._inputs, self._memory)
         policy = self._model.family.distribution(*outputs)
-        return self(self.transitions(parameters, values, self._measured(policy, self._actions).kept))
+        critic = self._model.criticised(head, policy, self._actions)
+        return self(self.transitions(parameters, *critic, self._measured(policy, self._actions).kept))
 
     def _by_time(self, batch: Tensor) -> Tensor:
         return by_time(batch, len(self._rewards))
@@ -262,7 +272,7 @@ def _batch(
         advantages,
         targets,
         anchor.log_prob,
-        values=None if config.algo.value_clip is None else learnt.values,
+        values=None if config.algo.value_clip is None else learnt.predictions,
         weights=weights,
         anchor_outputs=anchor.outputs.state if algorithm.compares_outputs else None,
         memory=memory_of(rollout),

@@ -110,11 +110,11 @@ class TorchDescent:
         )
 
 
-def value_error(clip: float | None, values: Tensor, minibatch: Batch) -> Loss:
-    """The value loss of each sample [R, b], clipped around V before the update where there is a `clip`."""
+def value_error(clip: float | None, predictions: Tensor, minibatch: Batch) -> Loss:
+    """The value loss of each sample [R, b], clipped around the prediction before where there is a `clip`."""
     if minibatch.values is None or clip is None:
-        return value_loss(values, minibatch.targets)
-    return clipped_value_loss(values, minibatch.targets, minibatch.values, clip)
+        return value_loss(predictions, minibatch.targets)
+    return clipped_value_loss(predictions, minibatch.targets, minibatch.values, clip)
 
 
 class _Gradient:
@@ -150,8 +150,10 @@ class _Gradient:
         surrogate = self._algorithm.surrogate(log_prob, minibatch.log_anchor, advantages, self._hyper)
         error, by_value = torch.zeros_like(log_prob), heads.value
         if self._part != ACTOR:
-            error, slope = value_error(self._value_clip, heads.value, minibatch)
-            by_value = self._hyper.value_coef * slope * scale
+            critic, actions = self._model.critic, minibatch.actions
+            predictions = critic.predictions(heads.value, actions)
+            error, slope = value_error(self._value_clip, predictions, minibatch)
+            by_value = critic.pullback(self._hyper.value_coef * slope * scale, heads.value, actions)
         log_ratio, slope_by_log_prob = log_prob - minibatch.log_anchor, surrogate.slope
         if self._mask is not None and minibatch.anchor_outputs is not None:
             dropped = self._mask.dropped(

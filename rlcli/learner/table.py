@@ -33,6 +33,7 @@ from rlcli.learner.trust_region import trust_region
 from rlcli.learner.weighting import Weighting, WeightingChoices
 from rlcli.maths import estimators, surrogates
 from rlcli.maths.differentiate import derivative, outside
+from rlcli.maths.products import times
 from rlcli.maths.surrogates import Objective, clip_budget, clip_budget_apart, tv_budget
 from rlcli.nets.observations import advance
 
@@ -173,6 +174,27 @@ def _vtrace(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) 
     return advantages, found.targets
 
 
+def _retrace(algo: AlgoConfig, hyper: Hyperparameters, transitions: Transitions) -> tuple[Tensor, Tensor]:
+    targets = estimators.retrace(
+        transitions.log_rhos,
+        transitions.rewards,
+        transitions.predictions,
+        transitions.next_values,
+        transitions.terminated,
+        transitions.truncated,
+        hyper.gamma,
+        hyper.gae_lambda,
+    )
+    action_values = targets if algo.retrace_advantage == "return" else transitions.predictions
+    advantages = action_values - transitions.values
+    if algo.surrogate == "score":
+        ratios = transitions.log_rhos.exp()
+        if algo.rho_bar_pg is not None:
+            ratios = estimators.capped(ratios, torch.full_like(hyper.gamma, algo.rho_bar_pg))
+        advantages = times(ratios, advantages)
+    return advantages, targets
+
+
 def _clipped(log_prob: Tensor, log_anchor: Tensor, advantages: Tensor, hyper: Hyperparameters) -> Objective:
     return surrogates.clipped((log_prob - log_anchor).exp(), advantages, hyper.clip)
 
@@ -278,7 +300,9 @@ def _reference(configs: Sequence[RunConfig], hyper: Hyperparameters) -> Tensor:
     return torch.full_like(hyper.exact("gamma"), configs[0].health.kl_reference)
 
 
-TARGETS: dict[str, Estimate] = {"gae": _gae, "nstep": _nstep, "monte_carlo": _monte_carlo, "vtrace": _vtrace}
+TARGETS: dict[str, Estimate] = {
+    "gae": _gae, "nstep": _nstep, "monte_carlo": _monte_carlo, "vtrace": _vtrace, "retrace": _retrace,
+}  # fmt: skip
 SURROGATES: dict[str, Formula] = {
     "clipped": _clipped,
     "ratio": _ratio,

@@ -148,8 +148,8 @@ def vtrace(
     Advantages bootstrap from x = v (q_s = r_s + γ v_{s+1} of section 4.2), or with `mixes` from
     x = λ v + (1 - λ) V, as rlax's `vtrace_td_error_and_advantage` does; that is GAE(λ) at π = μ. The policy
     gradient's own cap `rho_bar_pg`, ρ̄ by default, is rlax's too (`clip_pg_rho_threshold`).
-    Munos et al. 2016's Retrace(λ) is not a case of it: it corrects the values of actions, which no critic
-    here has, and ends its products one factor later.
+    Munos et al. 2016's Retrace(λ) (`retrace`) is not a case of it: it corrects the values of actions, and
+    ends its products one factor later.
     """
     rhos = log_rhos.exp()
     ratios = capped(rhos, rho_bar)
@@ -166,6 +166,36 @@ def vtrace(
     advantages = deltas + torch.cat((following, torch.zeros_like(deltas[:1])))
     for_policy = ratios if rho_bar_pg is None else capped(rhos, rho_bar_pg)
     return VTrace(values + corrections, advantages, for_policy)
+
+
+def retrace(
+    log_rhos: Tensor,
+    rewards: Tensor,
+    action_values: Tensor,
+    next_values: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    gamma: Tensor,
+    trace_decay: Tensor,
+) -> Tensor:
+    """Q^ret_s = Q(s_s, a_s) + Σ_{t≥s} γ^{t-s} (Π_{s<i≤t} c_i) (r_t + γ V(s_{t+1}) - Q(s_t, a_t)), [T, ...].
+
+    c_i = λ min(1, π/μ), `log_rhos` log π/μ; `action_values` are Q of the actions taken, `next_values`
+    V(s_{t+1}) = Σ_b π(b|s_{t+1}) Q(s_{t+1}, b). Sums and products end with the episode or the rollout. No
+    ratio corrects the action taken at s itself: the target is of its value. Their fixed point is Q^π for any
+    μ and λ. Source: Munos et al. 2016, 'Safe and Efficient Off-Policy Reinforcement Learning', equation 3,
+    with the traces of Retrace(λ) in section 3.
+    """
+    deltas = td_errors(rewards, action_values, next_values, terminated, gamma)
+    one = torch.ones_like(trace_decay)
+    traces = gamma * trace_decay * capped(log_rhos[1:].exp(), one)
+    decays = torch.where((terminated | truncated)[:-1], 0.0, traces)
+    correction = deltas[-1]
+    reversed_corrections = [correction]
+    for delta, decay in zip(reversed(deltas[:-1].unbind(0)), reversed(decays.unbind(0)), strict=True):
+        correction = torch.addcmul(delta, decay, correction)
+        reversed_corrections.append(correction)
+    return action_values + torch.stack(reversed_corrections[::-1])
 
 
 def discounted_returns(

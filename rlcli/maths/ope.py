@@ -38,6 +38,8 @@ class Episodes(NamedTuple):
     """An estimate of Q^π(s_t, a_t); 0 where absent."""
     state_values: Tensor | None = None
     """An estimate of V^π(s_t); 0 where absent."""
+    states: Tensor | None = None
+    """int64: numbers of the states, where these are finitely many; any number where absent."""
 
     @property
     def discounts(self) -> Tensor:
@@ -73,6 +75,7 @@ class Episodes(NamedTuple):
             self.gamma,
             rows(self.action_values),
             rows(self.state_values),
+            rows(self.states),
         )
 
 
@@ -143,20 +146,6 @@ def weighted_doubly_robust(episodes: Episodes) -> Tensor:
     return (episodes.discounts * (now * (episodes.rewards - actions) + before * states)).sum()
 
 
-ESTIMATORS: Mapping[str, Callable[[Episodes], Tensor]] = {
-    "is": ordinary,
-    "per_decision": per_decision,
-    "weighted": weighted,
-    "weighted_per_decision": weighted_per_decision,
-    "truncated": truncated,
-    "direct": direct,
-    "doubly_robust": doubly_robust,
-    "weighted_doubly_robust": weighted_doubly_robust,
-}
-"""Estimators by name; the last three need values."""
-WITH_VALUES = ("direct", "doubly_robust", "weighted_doubly_robust")
-
-
 def effective_episodes(episodes: Episodes) -> Tensor:
     """(Σ ρ_{0:T})² / (n Σ ρ_{0:T}²), in (0, 1]: the share of the episodes that counts."""
     return effective_sample_size(episodes.log_weights)
@@ -174,27 +163,20 @@ def lower_bound(episodes: Episodes, confidence: float) -> Tensor:
     return ordinary(episodes) - episodes.returns.abs().max() * spread
 
 
-def marginalised(
-    states: Tensor,
-    actions: Tensor,
-    rewards: Tensor,
-    present: Tensor,
-    policy: Tensor,
-    behaviour: Tensor,
-    gamma: float,
-) -> Tensor:
-    """Marginalised importance sampling for finite states and actions; []. Xie, Ma and Wang 2019, section 3.
+def marginalised(episodes: Episodes) -> Tensor:
+    """Marginalised importance sampling for finitely many states; []. Xie, Ma and Wang 2019, section 3.
 
     Σ_t γ^t Σ_s d_t(s) r_t(s), with d_0 the frequencies of first states, and from one time to the next
     d_{t+1}(s') = Σ_s d_t(s) P_t(s'|s); P_t and r_t are averages over the episodes at s at time t, each
-    weighed by π(a|s)/μ(a|s). So a weight is a ratio of one step, not a product over the episode.
-
-    `states`, `actions` are int64 [n, H], `policy` and `behaviour` probabilities [S, A]. An episode that ended
-    adds nothing to later times.
+    weighed by ρ_t. So a weight is a ratio of one step, not a product over the episode. An episode that ended
+    adds nothing to later times. Biased, consistent.
     """
+    states, rewards, present = episodes.states, episodes.rewards, episodes.present
+    if states is None:
+        raise ValueError("this estimator needs numbers of states")
     count, horizon = rewards.shape
-    total_states = policy.shape[0]
-    ratios = policy[states, actions] / behaviour[states, actions]
+    total_states = int(states.max()) + 1
+    ratios = episodes.log_ratios.exp()
     reached = torch.zeros(total_states, dtype=torch.float64).index_add_(
         0, states[:, 0], torch.full((count,), 1.0 / count, dtype=torch.float64)
     )
@@ -204,7 +186,7 @@ def marginalised(
         at, ratio = states[here, time], ratios[here, time]
         visits = torch.zeros(total_states, dtype=torch.float64).index_add_(0, at, torch.ones_like(ratio))
         share = reached / visits.clamp(min=1.0)
-        value = value + gamma**time * (share[at] * ratio * rewards[here, time]).sum()
+        value = value + episodes.gamma**time * (share[at] * ratio * rewards[here, time]).sum()
         if time + 1 < horizon:
             going = present[here, time + 1]
             after = states[here, time + 1][going]
@@ -212,6 +194,24 @@ def marginalised(
                 0, after, (share[at] * ratio)[going]
             )
     return value
+
+
+ESTIMATORS: Mapping[str, Callable[[Episodes], Tensor]] = {
+    "is": ordinary,
+    "per_decision": per_decision,
+    "weighted": weighted,
+    "weighted_per_decision": weighted_per_decision,
+    "truncated": truncated,
+    "direct": direct,
+    "doubly_robust": doubly_robust,
+    "weighted_doubly_robust": weighted_doubly_robust,
+    "marginalised": marginalised,
+}
+"""Estimators by name."""
+WITH_VALUES = ("direct", "doubly_robust", "weighted_doubly_robust")
+"""Those that need values."""
+TABULAR = ("marginalised",)
+"""Those that need finitely many states."""
 
 
 def _capped(episodes: Episodes, cap: float | None) -> Tensor:

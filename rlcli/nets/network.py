@@ -34,7 +34,7 @@ class Heads(NamedTuple):
     free: Tensor
     """[R, 1, F]: parameters of the policy that do not depend on the observation."""
     value: Tensor
-    """[R, B]: V; [R, B, 0] of an actor."""
+    """[R, B]: V; [R, B, A]: Q of each action, of a critic of these; [R, B, 0] of an actor."""
     memory: Tensor | None = None
     """[R, B, M]: recurrent state after each row; None: the network has none."""
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Family
+from rlcli.nets.critic import STATE_VALUES, Critic
 from rlcli.nets.memory import Memory
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Linearised, Network
 from rlcli.nets.observations import Moments
@@ -52,6 +53,8 @@ class Model:
 
     network: Network
     family: Family
+    critic: Critic = STATE_VALUES
+    """How the value head is read."""
 
     def encode(self, snapshot: Snapshot, observations: Tensor) -> Tensor:
         """Inputs of the network from raw observations [R, B, ...], by the snapshot's statistics."""
@@ -78,20 +81,27 @@ class Model:
         """π(.|s) at encoded inputs [R, B, ...]."""
         return self.family.distribution(*self.read(parameters, inputs, memory))
 
-    def outputs_and_values(
+    def both_heads(
         self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None
     ) -> tuple[Outputs, Tensor]:
-        """The policy head and V [R, B] at encoded inputs [R, B, ...]; one pass where they share all of it."""
+        """The policy and the value head at encoded inputs [R, B, ...]; one pass if they share all of it."""
         heads = self.network.both(parameters, inputs, memory)
         return Outputs(heads.output, heads.free), heads.value
 
     def recorded(
         self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None
     ) -> tuple[Outputs, Tensor, Linearised | None]:
-        """As `outputs_and_values`, and the pass with its derivatives where the network keeps it."""
+        """As `both_heads`, and the pass with its derivatives where the network keeps it."""
         heads, linear = self.network.recorded(parameters, inputs, memory)
         return Outputs(heads.output, heads.free), heads.value, linear
 
+    def criticised(self, head: Tensor, policy: Distribution, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """V of the states and what is predicted of the samples, both [R, B], by the value head's outputs."""
+        return self.critic.state_values(head, policy), self.critic.predictions(head, actions)
+
     def value(self, parameters: Tensor, inputs: Tensor, memory: Memory | None = None) -> Tensor:
         """V [R, B] at encoded inputs [R, B, ...]."""
-        return self.network.heads(parameters, inputs, memory, part=CRITIC).value
+        if not self.critic.reads_policy:
+            return self.network.heads(parameters, inputs, memory, part=CRITIC).value
+        outputs, head = self.both_heads(parameters, inputs, memory)
+        return self.critic.state_values(head, self.family.distribution(*outputs))

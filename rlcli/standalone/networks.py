@@ -26,7 +26,10 @@ from rlcli.nets.stacked.mlp import MLP
 from rlcli.standalone.inputs import Encoded
 
 Outputs = tuple[Tensor, Tensor, Tensor | None]
-"""Policy outputs [B, D], values [B], and recurrent state [B, M] after the step, if there is one."""
+"""Policy outputs [B, D], values [B], and recurrent state [B, M] after the step, if there is one.
+
+A critic of action values has [B, A] values, or [B] of a single action.
+"""
 
 
 class Flat(nn.Module):

@@ -26,7 +26,7 @@ class PolicyModule(nn.Module):
     - `action` [B, ...] in the environment's format and type;
     - `logits`, or `mean` and `log_std` of the Gaussian before it is clipped or squashed: from them a
       stochastic policy samples. Logits of choices that a mask does not allow are -2^100;
-    - `value` [B], the critic's;
+    - `value` [B], the critic's; of a critic of action values their mean under the policy;
     - `next_state` [B, M] of a policy with memory, the `state` of the next step; zeros begin an episode.
     """
 
@@ -35,6 +35,7 @@ class PolicyModule(nn.Module):
         network = model.network
         self.inputs: tuple[Input, ...] = inputs_of(spec.observation, network.memory_width)
         self._members = len(spec.observation.leaves)
+        self._of_actions = model.critic.reads_policy
         self._masked, self._memory = spec.observation.mask is not None, bool(network.memory_width)
         with torch.inference_mode(False), torch.no_grad():
             parameters = snapshot.parameters[0].clone()
@@ -50,6 +51,8 @@ class PolicyModule(nn.Module):
         outputs, value, state = self.network(encoded, inputs[-1] if self._memory else None)
         if self._masked:
             outputs = torch.where(inputs[self._members] != 0, outputs, FLOOR)
+        if self._of_actions:
+            value = (torch.softmax(outputs, -1) * value.view(outputs.shape)).sum(-1)
         found = (*self.acting(outputs), value)
         return found if state is None else (*found, state)
 

@@ -119,6 +119,10 @@ def whole_episodes_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Faul
         )
 
 
+ACTIONS = {"multidiscrete": "MultiDiscrete", "multibinary": "MultiBinary", "box": "Box"}
+"""Kinds of actions that are not Discrete."""
+
+
 def divergence_is_closed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """The divergence that a mask compares has a closed form for the environment's actions."""
     from rlcli.envs.registry import describe
@@ -129,11 +133,26 @@ def divergence_is_closed(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fa
     with contextlib.suppress(UserError):  # a fault of `environment_exists`
         kind = describe(config.env).action.kind
         if kind != "discrete":
-            names = {"multidiscrete": "MultiDiscrete", "multibinary": "MultiBinary", "box": "Box"}
             yield Fault(
-                f"algo.dppo_divergence=tv has no closed form for the {names[kind]} actions of "
+                f"algo.dppo_divergence=tv has no closed form for the {ACTIONS[kind]} actions of "
                 f"{config.env.id}; use algo.dppo_divergence=kl.",
                 frozenset({"algo.dppo_divergence", "env.id"}),
+            )
+
+
+def actions_can_be_valued(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """A critic of action values has one output for each of the environment's actions."""
+    from rlcli.envs.registry import describe
+
+    if config.network.critic != "q":
+        return
+    with contextlib.suppress(UserError):  # a fault of `environment_exists`
+        kind = describe(config.env).action.kind
+        if kind != "discrete":
+            yield Fault(
+                f"network.critic=q values each of finitely many actions; {config.env.id} has {ACTIONS[kind]} "
+                "actions, not Discrete; use network.critic=v.",
+                frozenset({"network.critic", "env.id"}),
             )
 
 
@@ -229,6 +248,7 @@ CHECKS: tuple[Check, ...] = (
     atari_keys_fit,
     whole_episodes_fit,
     divergence_is_closed,
+    actions_can_be_valued,
     loggers_are_installed,
     videos_can_be_made,
     device_exists,

@@ -107,7 +107,7 @@ def test_intervals_cover_the_true_return(monkeypatch: pytest.MonkeyPatch) -> Non
     covered = 0
     for seed in range(60):
         chosen = torch.multinomial(UNDER_MU, 60, replacement=True, generator=draw)
-        first = summarise(episodes(chosen), seed).estimates[0]
+        first = summarise(episodes(chosen)._replace(states=None), seed).estimates[0]
         covered += first.low <= true_return() <= first.high
     assert covered >= 52
 
@@ -199,3 +199,17 @@ def test_fitted_values_learn_the_length_that_is_left(
     assert values.of_states[:, 0].mean().item() == pytest.approx(returns.mean(), rel=0.15)
     assert (values.of_states[~torch.from_numpy(recording.episodes.present)] == 0).all()
     assert estimators.WITH_VALUES[0] == "direct"
+
+
+def test_of_few_states_there_is_a_marginalised_estimate(tmp_path: Path) -> None:
+    """At its own policy it is the mean return; observations that are no numbers of states have none."""
+    train([tiny(env__id="FrozenLake-v1", algo__learning_rate=0.05)], [tmp_path / "run"])
+    recorded = record_run(tmp_path / "run", episodes=20)
+    about = {"env": "FrozenLake-v1", "kwargs": {}, "run": "run", "update": 3, "seed": recorded.seed}
+    lake = EpisodeFile(recorded.episodes, recorded.log_probs, about)
+    answer = evaluate(recorded.trained, lake, "file", 1.0, seed=0)
+    found = {one.name: one for one in answer.estimates}
+    assert found["marginalised"].value == pytest.approx(recorded.episodes.rewards.sum(-1).mean(), abs=1e-9)
+    assert "marginalised" not in {
+        one.name for one in summarise(episodes()._replace(states=None), 0).estimates
+    }

@@ -16,6 +16,7 @@ SEQUENCES: dict[str, Any] = {"algo__minibatch_of": "sequences"}
 CASES: dict[str, dict[str, Any]] = {
     "discrete": {},
     "no hidden layer": {"network__hidden": ()},
+    "action values": {"network__critic": "q", "algo__targets": "retrace"},
     "shared trunk": {"network__shared": True, "network__activation": "elu"},
     "gelu, whitened": {"network__activation": "gelu", **WHITENED},
     "discrete spaces that start elsewhere": {"env__id": SHIFTED},

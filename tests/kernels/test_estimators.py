@@ -25,7 +25,7 @@ def transitions(steps: int, runs: int, envs: int, ends: float = 0.2, seed: int =
     rewards, values, next_values, log_rhos = torch.randn(4, steps, runs, envs, generator=draw)
     terminated = torch.rand(steps, runs, envs, generator=draw) < ends
     truncated = torch.rand(steps, runs, envs, generator=draw) < ends
-    return Transitions(3.0 * rewards, values, next_values, terminated, truncated, 0.5 * log_rhos)
+    return Transitions(3.0 * rewards, values, next_values, terminated, truncated, 0.5 * log_rhos, values)
 
 
 def numbers(runs: int, dtype: torch.dtype = torch.float32) -> SimpleNamespace:

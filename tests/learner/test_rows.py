@@ -87,6 +87,18 @@ REFUSED = {
     "outside algo.learning_rate_min=1e-05 and algo.learning_rate_max=0.01",
     "algo=a2c algo.rho_bar_pg=2": "algo.rho_bar_pg has no effect with algo.targets=gae",
     "algo=ppo algo.targets=vtrace algo.rho_bar_pg=2": "it needs algo.surrogate=score",
+    "algo=retrace network.critic=v": "algo.targets=retrace cannot be had with network.critic=v: Retrace "
+    "gives targets of action values, the others of state values; set network.critic=q",
+    "algo=ppo network.critic=q": "set algo.targets=retrace, as algo=retrace does",
+    "algo=retrace network=nature_cnn": "network.critic=q cannot have network.name=nature_cnn: only a "
+    "multilayer perceptron",
+    "algo=retrace algo.step_rule=phasic algo.auxiliary_minibatches=1": "cannot have algo.step_rule=phasic",
+    "algo=retrace algo.rho_bar_pg=null algo.surrogate=weighted": "cannot have algo.surrogate=weighted: it "
+    "would weigh each sample twice; use algo.surrogate=score",
+    "algo=retrace algo.anchor=update lag=2": "the anchor would weigh each sample again; use "
+    "algo.anchor=behaviour",
+    "algo=retrace algo.surrogate=clipped": "cannot have algo.rho_bar_pg=10: algo.surrogate=clipped brings",
+    "algo=ppo algo.retrace_advantage=critic": "algo.retrace_advantage has no effect with algo.targets=gae",
     "algo=ppo algo.vtrace_bootstrap=v": "algo.vtrace_bootstrap has no effect with algo.targets=gae",
 }
 
@@ -135,6 +147,10 @@ PHASES = "algo=ppg algo.auxiliary_every=2 algo.auxiliary_minibatches=4"
         "algo=ppo algo.learning_rate_schedule=adaptive_kl lag=1",
         f"{PHASES} algo.learning_rate_schedule=adaptive_kl",
         "algo=impala algo.rho_bar_pg=2 algo.vtrace_bootstrap=lambda_mix algo.gae_lambda=0.9",
+        "algo=retrace algo.gae_lambda=0.9",
+        "algo=offpac network.shared=true algo.normalize_advantage=minibatch",
+        "algo=ppo algo.targets=retrace network.critic=q lag=2",
+        "algo=trpo algo.targets=retrace network.critic=q algo.retrace_advantage=critic",
         "algo=a2c algo.step_rule=phasic algo.auxiliary_every=2 algo.auxiliary_minibatches=4",
     ],
 )

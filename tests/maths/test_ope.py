@@ -73,7 +73,7 @@ def episodes(chosen: Tensor | None = None, values: Tensor = WRONG_VALUES) -> Epi
     zero = torch.zeros((), dtype=torch.float64)
     parts = (torch.where(PRESENT, part, zero) for part in (log_ratios, rewards, of_actions, of_states))
     ratios, earned, of_actions, of_states = parts
-    every = Episodes(ratios, earned, PRESENT, GAMMA, of_actions, of_states)
+    every = Episodes(ratios, earned, PRESENT, GAMMA, of_actions, of_states, STATES)
     return every if chosen is None else every.take(chosen)
 
 
@@ -263,11 +263,38 @@ def test_marginalised_weights_give_the_model_s_own_answer() -> None:
     """Of episodes as frequent as under mu, the averages are the process: the answer is exact."""
     copies = (UNDER_MU * 200_000).round().long()
     chosen = torch.repeat_interleave(torch.arange(len(copies)), copies)
-    rewards = episodes(chosen).rewards
-    found = ope.marginalised(
-        STATES[chosen], ACTIONS[chosen], rewards, PRESENT[chosen], TARGET, BEHAVIOUR, GAMMA
-    )
+    found = ope.marginalised(episodes(chosen))
     assert found.item() == pytest.approx(true_return(), abs=2e-4)
+
+
+def test_of_two_episodes_it_is_the_model_of_the_two() -> None:
+    """Frequencies, transitions and rewards of two episodes, as a process of its own."""
+    every, found = episodes(), []
+    for pair in itertools.product(range(len(UNDER_MU)), repeat=2):
+        reached = {int(STATES[row, 0]): 0.0 for row in pair}
+        for row in pair:
+            reached[int(STATES[row, 0])] += 0.5
+        value = 0.0
+        for time in range(HORIZON):
+            after: dict[int, float] = {}
+            for state, chance in reached.items():
+                here = [row for row in pair if PRESENT[row, time] and STATES[row, time] == state]
+                for row in here:
+                    weight = chance * every.log_ratios[row, time].exp().item() / len(here)
+                    value += GAMMA**time * weight * every.rewards[row, time].item()
+                    if time + 1 < HORIZON and PRESENT[row, time + 1]:
+                        onward = int(STATES[row, time + 1])
+                        after[onward] = after.get(onward, 0.0) + weight
+            reached = after
+        found.append(value)
+        mine = ope.marginalised(every.take(torch.tensor(pair))).item()
+        assert mine == pytest.approx(value, abs=1e-12)
+    assert len(set(found)) > 100
+
+
+def test_states_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="states"):
+        ope.marginalised(episodes()._replace(states=None))
 
 
 @pytest.mark.broken_by(

@@ -42,8 +42,8 @@ def test_every_activation_is_compared():
 @pytest.mark.broken_by(
     "the critic's head read off the actor's trunk",
     "nets/stacked/passes.py",
-    "weight[:, -1, self.value_row] = value.squeeze(-1)",
-    "weight[:, 0, self.value_row] = value.squeeze(-1)",
+    "weight[:, -1, self.value_rows] = value.transpose(-1, -2)",
+    "weight[:, 0, self.value_rows] = value.transpose(-1, -2)",
 )
 @pytest.mark.broken_by(
     "the first layer's bias twice",

@@ -12,7 +12,8 @@ from rlcli.nets.stacked.mlp import MLP
 
 def network(config: NetworkConfig, encoder: Encoder, outputs: int, free: int) -> Network:
     """Stacked multilayer perceptrons with written-out passes."""
-    layout = Layout(encoder.width, config.hidden, outputs, free, config.activation, config.shared)
+    values = outputs if config.critic == "q" else 1
+    layout = Layout(encoder.width, config.hidden, outputs, free, config.activation, config.shared, values)
     initialisation = Initialisation(
         config.initialisation == "orthogonal",
         config.hidden_gain,

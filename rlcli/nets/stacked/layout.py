@@ -50,8 +50,8 @@ class Layout:
     free: int
     activation: str = "tanh"
     shared: bool = False
-    valued: bool = True
-    """Whether there is a value head; without a policy head there are no outputs."""
+    values: int = 1
+    """Outputs of the value head: 1 for V, one per action for Q, 0 without one."""
     tutored: bool = False
     """Whether the actor's trunk has an auxiliary value head too, as the last policy output."""
 
@@ -59,6 +59,11 @@ class Layout:
     def trunks(self) -> int:
         """K."""
         return 1 if self.shared else 2
+
+    @property
+    def valued(self) -> bool:
+        """Whether there is a value head; without a policy head there are no outputs."""
+        return self.values > 0
 
     @property
     def width(self) -> int:
@@ -74,7 +79,7 @@ class Layout:
     @cached_property
     def actor(self) -> Self:
         """The policy as a network of its own, without the critic's trunk and the value head."""
-        return replace(self, shared=True, valued=False, tutored=False)
+        return replace(self, shared=True, values=0, tutored=False)
 
     @cached_property
     def critic(self) -> Self:
@@ -161,7 +166,7 @@ class Layout:
 
     @property
     def _value_size(self) -> int:
-        return (self.width + 1) * int(self.valued)
+        return (self.width + 1) * self.values
 
     @cached_property
     def _trunk_size(self) -> int:
@@ -186,8 +191,8 @@ class Layout:
             "policy.weight": ((width, self.outputs), offset),
             "policy.bias": ((self.outputs,), offset + width * self.outputs),
             "policy.free": ((1, self.free), offset + (width + 1) * self.outputs),
-            "value.weight": ((width, int(self.valued)), value),
-            "value.bias": ((int(self.valued),), value + width * int(self.valued)),
+            "value.weight": ((width, self.values), value),
+            "value.bias": ((self.values,), value + width * self.values),
         }
         if self.tutored:
             places["auxiliary.head"] = ((width + 1,), ends)

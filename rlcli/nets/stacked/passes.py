@@ -4,7 +4,7 @@ All trunks go through one batch of products, and so do all heads, of S rows per 
 memory head by head, since what follows works on long rows of samples.
 
 Shapes: R runs, K trunks per run, B rows, I inputs, H hidden units, D policy outputs, F free policy
-parameters, S rows of a head, P parameters of one run.
+parameters, S rows of a head, V outputs of the value head, P parameters of one run.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ class StackedHeads:
 
     def __init__(self, layout: Layout) -> None:
         self._outputs, self._trunks = layout.outputs, layout.trunks
-        self._valued, self._tutored = layout.valued, layout.tutored
+        self._values, self._tutored = layout.values, layout.tutored
         self.policy = layout.outputs + int(layout.tutored)
         """Policy outputs, with V_aux as the last where there is an auxiliary head."""
-        self.rows = max(2, self.policy + int(layout.valued and layout.trunks == 1))
+        first = self.policy if layout.trunks == 1 else 0
+        self.rows = max(2, self.policy, first + layout.values)
         """S: at least two, since one would take another kernel."""
-        self.value_row = self.policy if layout.trunks == 1 else 0
-        """Of the last trunk's rows the one that is V."""
+        self.value_rows = slice(first, first + layout.values)
+        """Of the last trunk's rows those that are V, or Q of each action."""
 
     def stacked(self, parts: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Weights [R, K, S, H] and biases [R, K, S, 1]; rows that are no output's are 0."""
@@ -44,9 +45,9 @@ class StackedHeads:
         if self._tutored:
             head = parts["auxiliary.head"]
             weight[:, 0, outputs], bias[:, 0, outputs, 0] = head[:, :-1], head[:, -1]
-        if self._valued:
-            weight[:, -1, self.value_row] = value.squeeze(-1)
-            bias[:, -1, self.value_row] = parts["value.bias"]
+        if self._values:
+            weight[:, -1, self.value_rows] = value.transpose(-1, -2)
+            bias[:, -1, self.value_rows, 0] = parts["value.bias"]
         return weight, bias
 
     def read(self, stacked: Tensor, free: Tensor) -> Heads:
@@ -55,26 +56,28 @@ class StackedHeads:
         return Heads(rows[0][:, : self.policy].transpose(-1, -2), free, self.value(rows[-1]))
 
     def value(self, rows: Tensor) -> Tensor:
-        """V [R, B] in the last trunk's outputs [R, S, B]; without a value head [R, B, 0]."""
-        if not self._valued:
+        """V [R, B] in the last trunk's outputs [R, S, B], or Q [R, B, V]; without a value head [R, B, 0]."""
+        if not self._values:
             return rows.new_empty(rows.shape[0], rows.shape[-1], 0)
-        return rows[:, self.value_row].contiguous()
+        values = rows[:, self.value_rows].transpose(-1, -2).contiguous()
+        return values.squeeze(-1) if self._values == 1 else values
 
     def stacked_gradient(self, by: Heads) -> Tensor:
         """A gradient with respect to heads as one with respect to the stacked outputs, [R K, S, B]."""
         runs, samples = by.output.shape[:2]
         stacked = by.output.new_zeros(runs, self._trunks, self.rows, samples)
         stacked[:, 0, : self.policy] = by.output.transpose(-1, -2)
-        if self._valued:
-            stacked[:, -1, self.value_row] = by.value
+        if self._values:
+            by_value = by.value.unsqueeze(-1) if self._values == 1 else by.value
+            stacked[:, -1, self.value_rows] = by_value.transpose(-1, -2)
         return stacked.flatten(0, 1)
 
     def pieces(self, by_weight: Tensor, by_bias: Tensor, free: Tensor) -> list[list[Tensor]]:
         """Gradients of the heads' parameters as they lie: trunk by trunk, then of the auxiliary head."""
         weights, biases, outputs = self.by_trunk(by_weight), self.by_trunk(by_bias), self._outputs
         found = [[weights[0][:, :outputs].transpose(-1, -2), biases[0][:, :outputs], free]]
-        if self._valued:
-            value = [weights[-1][:, self.value_row], biases[-1][:, self.value_row]]
+        if self._values:
+            value = [weights[-1][:, self.value_rows].transpose(-1, -2), biases[-1][:, self.value_rows]]
             found = [found[0] + value] if self._trunks == 1 else [*found, value]
         if self._tutored:
             found.append([weights[0][:, outputs], biases[0][:, outputs]])
