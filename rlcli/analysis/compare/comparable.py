@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from rlcli.analysis.compare.references import base_and_version
 from rlcli.analysis.groups import by_environment, repeated
-from rlcli.analysis.history import POSITION, History, names_of, read_history
+from rlcli.analysis.history import POSITION, History, names_of, read_history, why_no_return
 from rlcli.analysis.selection import Run
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError, unknown
@@ -75,7 +75,10 @@ def entrants(
     chosen = metric or _chosen(kept, notes)
     without = [one for one in kept if not len(one.history.points(chosen)[0])]
     if len(without) == len(kept):
-        raise UserError(*_no_metric(chosen, kept))
+        cut = (
+            None if until is None else f"Only rows up to {until:,.0f} env steps are compared: raise --until."
+        )
+        raise UserError(*_no_metric(chosen, kept, until), hint=cut)
     faults = [*_mixed(kept), *_lacking(without, chosen)]
     if faults and not force:
         raise UserError(*faults, hint=_hint(kept))
@@ -148,14 +151,17 @@ def _lacking(without: Sequence[Entrant], metric: str) -> list[str]:
     return [f"Metrics differ: {_named([one.run for one in without])} {has} no {metric}."]
 
 
-def _no_metric(metric: str, kept: Sequence[Entrant]) -> list[str]:
+def _no_metric(metric: str, kept: Sequence[Entrant], until: float | None) -> list[str]:
     """Sentences that no run has a metric, with similar ones that they have."""
+    by_then = "" if until is None else f" by {until:,.0f} env steps"
     if metric == TRAINING:
-        return [f"No run has {EVALUATION} or {TRAINING}: no episode has ended, or no update is recorded."]
+        return [why_no_return([one.history for one in kept], by_then)]
     try:
         there = [name for name in names_of([kept[0].run.history]) if name not in POSITION]
     except StorageError:
         there = []
+    if metric in there:
+        return [f"No run has {metric}{by_then}."]
     return [unknown("metric", metric, sorted(there)) + " No run has it."]
 
 

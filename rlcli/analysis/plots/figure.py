@@ -34,6 +34,12 @@ DIRECT = 0.34
 LONGEST = 60
 """Maximum characters of a label."""
 DPI = 250
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""By format: metadata without which equal plots are equal files."""
 SETTINGS: dict[str, Any] = {
     "text.parse_math": False, "font.family": ["DejaVu Sans"], "font.size": FONT, "axes.titlesize": FONT,
     "axes.labelsize": FONT, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL,
@@ -101,12 +107,7 @@ def picture(plot: Plot, form: str) -> bytes:
 
 def _saved(figure: Figure, form: str) -> bytes:
     stream = io.BytesIO()
-    metadata: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
-    figure.savefig(stream, format=form, metadata=metadata[form])
+    figure.savefig(stream, format=form, metadata=UNDATED[form])
     return stream.getvalue()
 
 
