@@ -109,7 +109,7 @@ def names_of(histories: Collection[History]) -> Iterator[str]:
 def why_no_return(histories: Collection[History], by_then: str = "") -> str:
     """Why none of the runs has a return, as a sentence; `by_then` limits it: ` by 1,000 env steps`."""
     if any(len(history) for history in histories):
-        return f"No episode has ended in these runs{by_then}, so they have no return: name a --metric."
+        return f"No row of these runs has a return{by_then}, as where no episode ended: name a --metric."
     damaged = sum(history.damaged for history in histories)
     if damaged:
         lines = "1 line of metrics.jsonl is" if damaged == 1 else f"{damaged:,} lines of metrics.jsonl are"

@@ -11,7 +11,7 @@ from rlcli.analysis.history import POSITION, History, names_of, read_history, wh
 from rlcli.analysis.selection import Run
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError, unknown
-from rlcli.text import shortened
+from rlcli.text import one_line
 
 EVALUATION, TRAINING = "eval/return_mean", "train/return_100"
 HEALTH = (
@@ -129,7 +129,7 @@ def _note(notes: list[str], runs: Sequence[Run], text: str) -> None:
 
 
 def _named(runs: Sequence[Run]) -> str:
-    names = [shortened(run.name, 60) for run in runs[:NAMED]]
+    names = [one_line(run.name, 60) for run in runs[:NAMED]]
     more = len(runs) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
@@ -200,7 +200,7 @@ def _differences(title: str, runs: Iterable[Run], value: Callable[[Run], str]) -
     if len(counts) < 2:
         return []
     texts = [
-        f"{shortened(text, 80)} ({count} run{'' if count == 1 else 's'})" for text, count in counts.items()
+        f"{one_line(text, 80)} ({count} run{'' if count == 1 else 's'})" for text, count in counts.items()
     ]
     more = len(texts) - NAMED
     return [f"{title} differ: {', '.join(texts[:NAMED])}{f' and {more} more' if more > 0 else ''}."]

@@ -40,7 +40,7 @@ UNDATED: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
 """By format: metadata without which equal plots are equal files."""
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "text.parse_math": False, "font.family": ["DejaVu Sans"], "font.size": FONT, "axes.titlesize": FONT,
     "axes.labelsize": FONT, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL,
     "axes.titlelocation": "left", "axes.titlepad": 4.0, "axes.labelpad": 2.0, "axes.linewidth": 0.6,
@@ -62,8 +62,7 @@ def picture(plot: Plot, form: str) -> bytes:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks become boxes
         matplotlib.rcdefaults()
-        settings: Any = SETTINGS
-        matplotlib.rcParams.update(settings)
+        matplotlib.rcParams.update(SETTINGS)
         columns = min(plot.columns, len(plot.panels))
         rows = -(-len(plot.panels) // columns)
         width = ONE if columns == 1 else SEVERAL

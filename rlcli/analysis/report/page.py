@@ -54,14 +54,14 @@ def check_target(path: Path) -> None:
         raise UserError(
             f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another."
         )
+    if path.exists() and _beginning(path) != MARK:
+        raise UserError(f"{path} exists and is no report: it is not replaced.", hint="Choose another --out.")
     if path.suffix.lower() not in ENDINGS:
         name = path.with_suffix(".html") if path.name else "report.html"
         raise UserError(
             f"{path}: the name of a report has to end in {' or '.join(ENDINGS)}, or no browser shows it.",
             hint=f"Name it: --out {name}",
         )
-    if path.exists() and _beginning(path) != MARK:
-        raise UserError(f"{path} exists and is no report: it is not replaced.", hint="Choose another --out.")
 
 
 def _beginning(path: Path) -> bytes:
