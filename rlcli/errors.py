@@ -7,6 +7,7 @@ Codes: 0 success, 1 a crash (or a failed job of a sweep), 2 a user error, 3 non-
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 EXIT_DONE = 0
@@ -16,6 +17,8 @@ EXIT_NONFINITE = 3
 EXIT_STORAGE = 4
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
+LEAF = re.compile(r"[./]")
+"""What separates the parts of a key (`algo.clip`) and of a metric (`behaviour/ess`)."""
 
 
 class RlcliError(Exception):
@@ -55,10 +58,19 @@ class StorageError(RlcliError):
 
 
 def nearest(word: str, choices: Iterable[str], count: int = 3) -> list[str]:
-    """The choices most similar to `word`, best first; empty when none is similar."""
-    by_folded = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(word.lower(), by_folded, n=count, cutoff=0.6)
-    return [by_folded[name] for name in found]
+    """The choices most similar to `word`, best first; empty when none is similar.
+
+    Where no whole name is similar, last parts of names are compared: `clipp` means `algo.clip`.
+    """
+    by_folded: dict[str, list[str]] = {choice.lower(): [choice] for choice in choices}
+    by_leaf: dict[str, list[str]] = {}
+    for folded, names in by_folded.items():
+        by_leaf.setdefault(LEAF.split(folded)[-1], []).extend(names)
+    for named in (by_folded, by_leaf):
+        found = difflib.get_close_matches(word.lower(), named, n=count, cutoff=0.6)
+        if found:
+            return [name for one in found for name in named[one]][:count]
+    return []
 
 
 def unknown(

@@ -27,13 +27,18 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} more characters)"
 
 
+def one_line(text: str, longest: int = LONGEST) -> str:
+    """Untrusted text on one line, such as a name in a sentence."""
+    return visible(shortened(" ".join(text.split()), longest))
+
+
 def shown(value: Any) -> str:
     """The `repr` of any value on one line, or its type where that fails."""
     try:
         text = repr(value)
     except BaseException:
         text = f"<{type(value).__name__} whose repr fails>"
-    return visible(shortened(" ".join(text.split())))
+    return one_line(text)
 
 
 def message_of(error: BaseException) -> str:

@@ -16,9 +16,16 @@ RLCLI = str(Path(sys.executable).with_name("rlcli"))
 LARGEST = 80_000
 """Maximum bytes of a picture."""
 
+# Evaluations are named: by default they depend on how long one takes, and so the metric that is plotted.
 SWEEPS = {
-    "three": ("algo=ppo,trpo,a2c", "seed=range(5)", "total_steps=50000"),
-    "two": ("algo=ppo,trpo", "env=CartPole-v1,Pendulum-v1", "seed=range(3)", "total_steps=60000"),
+    "three": ("algo=ppo,trpo,a2c", "seed=range(5)", "total_steps=50000", "eval.every=5000"),
+    "two": (
+        "algo=ppo,trpo",
+        "env=CartPole-v1,Pendulum-v1",
+        "seed=range(3)",
+        "total_steps=60000",
+        "eval.every=6000",
+    ),
     "health": ("algo=ppo,trpo", "env=Pendulum-v1", "seed=range(5)", "total_steps=60000"),
     "grid": (
         "algo.learning_rate=1e-5,1e-4,3e-4,1e-3,1e-2",

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "rlcli"
 
 LAYERS = (
     ("errors", "text"),
-    ("streams", "plain", "extras"),
+    ("streams", "plain", "extras", "variables"),
     ("config", "catalog"),
     ("maths",),
     ("kernels", "theory"),

@@ -88,7 +88,7 @@ def _key(name: str, runs: Sequence[Run]) -> str:
         return matches[0]
     if matches:
         raise UserError(f"--by {name} means several keys: {', '.join(matches)}.")
-    raise UserError(unknown("key", name, list(known)))
+    raise UserError(unknown("key", name, list(known)), hint="All of them: rlcli explain")
 
 
 def short(key: str) -> str:

@@ -104,3 +104,14 @@ def _total_seconds(elapsed: Array) -> Array:
 def names_of(histories: Collection[History]) -> Iterator[str]:
     """Metrics that at least one of the histories has, in the order in which they were first read."""
     return iter(dict.fromkeys(name for history in histories for name in history.columns))
+
+
+def why_no_return(histories: Collection[History], by_then: str = "") -> str:
+    """Why none of the runs has a return, as a sentence; `by_then` limits it: ` by 1,000 env steps`."""
+    if any(len(history) for history in histories):
+        return f"No row of these runs has a return{by_then}, as where no episode ended: name a --metric."
+    damaged = sum(history.damaged for history in histories)
+    if damaged:
+        lines = "1 line of metrics.jsonl is" if damaged == 1 else f"{damaged:,} lines of metrics.jsonl are"
+        return f"No row of these runs can be read: {lines} damaged."
+    return f"These runs have no rows{by_then or ' yet'}: their first update is not done."

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rlcli.analysis.plots.figure import SETTINGS, UNDATED
+from rlcli.analysis.plots.style import style
 from rlcli.theory.trial import Cell, Picture, Table, Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-UNDATED: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-"""By format: metadata without which equal plots are equal files."""
-SPINES = ("axes.spines.top", "axes.spines.right")
-STYLES = ("-", "--", ":", "-.")
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-"""Colours of Okabe and Ito, which the colour-blind tell apart; styles differ too."""
+DPI = 160
 
 
 def draw(trial: Trial, path: Path) -> None:
@@ -28,47 +25,32 @@ def draw(trial: Trial, path: Path) -> None:
     from matplotlib.figure import Figure
 
     drawn = [(table, table.picture) for table in trial.tables if table.picture is not None]
-    settings: Any = {
-        "font.size": 8,
-        "svg.hashsalt": "rlcli",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with mpl.rc_context(settings):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(SETTINGS)
         figure = Figure(figsize=(3.4 * len(drawn), 2.9), layout="constrained")
         axes = figure.subplots(1, len(drawn), squeeze=False)[0]
         for place, (table, picture) in zip(axes, drawn, strict=True):
             _panel(place, table, picture)
-        figure.savefig(path, dpi=120, metadata=UNDATED.get(path.suffix, {}))
+        figure.savefig(path, dpi=DPI, metadata=UNDATED.get(path.suffix.removeprefix("."), {}))
 
 
 def _panel(axes: Axes, table: Table, picture: Picture) -> None:
     x = _numbers(table.column(picture.x))
     for place, name in enumerate(picture.lines):
+        look = style(place)
         axes.plot(
-            x,
-            _numbers(table.column(name)),
-            STYLES[(place + place // len(COLOURS)) % len(STYLES)],
-            color=COLOURS[place % len(COLOURS)],
-            marker="o",
-            markersize=2.5,
-            linewidth=1.2,
-            label=_plain(name),
-        )
+            x, _numbers(table.column(name)), linestyle=(0, look.dashes) if look.dashes else "-",
+            color=look.colour, marker=look.marker, markersize=2.5, linewidth=1.2, label=name,
+        )  # fmt: skip
     if picture.log_x:
         axes.set_xscale("log" if min(x) > 0 else "symlog")
     if picture.log_y:
         axes.set_yscale("log")
-    axes.set_xlabel(_plain(picture.x))
-    axes.set_title(_plain(table.title), fontsize=8, wrap=True)
-    axes.grid(linewidth=0.3, alpha=0.5)
-    axes.legend(fontsize=7, frameon=False)
+    axes.set_xlabel(picture.x)
+    axes.set_title(table.title, wrap=True)
+    axes.legend()
 
 
 def _numbers(cells: list[Cell]) -> list[float]:
     return [float(cell) for cell in cells]
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")

@@ -36,7 +36,7 @@ SHORT = {
 
 def audit(
     runs: Annotated[
-        list[str], typer.Argument(metavar="RUN|SWEEP...", help="Runs or sweeps.", show_default=False)
+        list[str], typer.Argument(metavar="RUN|SWEEP", help="Runs or sweeps.", show_default=False)
     ],
     fresh: Annotated[
         int | None,

@@ -34,7 +34,7 @@ def compare(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN|SWEEP",
             help="Runs and sweeps: folders, names, prefixes of ids, or last.",
             show_default=False,
         ),

@@ -137,9 +137,7 @@ def _matching(name: str, entries: Mapping[str, dict[str, Any]]) -> list[dict[str
     found = by_section or _elsewhere(name, entries) or _by_words(name, entries)
     if found:
         return found
-    alike = nearest(name, entries) or [
-        full for leaf in nearest(name, map(_leaf, entries)) for full in entries if _leaf(full) == leaf
-    ]
+    alike = nearest(name, entries)
     guess = " Did you mean " + " or ".join(map(repr, alike)) + "?" if alike else ""
     raise UserError(f"Unknown metric or key {name!r}.{guess}", hint="All of them: rlcli explain")
 

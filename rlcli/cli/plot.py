@@ -34,7 +34,7 @@ def plot(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Runs and sweeps: folders, ids, names, or last.", show_default=False
+            metavar="RUN|SWEEP", help="Runs and sweeps: folders, ids, names, or last.", show_default=False
         ),
     ],
     metric: Annotated[

@@ -22,7 +22,7 @@ def report(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUNS|SWEEP",
+            metavar="RUN|SWEEP",
             help="Runs' folders, prefixes of their ids, sweeps, or last.",
             show_default=False,
         ),

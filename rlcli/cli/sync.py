@@ -29,9 +29,7 @@ def sync(
     context: typer.Context,
     references: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RUN...|SWEEP...", help="Folders, prefixes of ids, or last.", show_default=False
-        ),
+        typer.Argument(metavar="RUN|SWEEP", help="Folders, prefixes of ids, or last.", show_default=False),
     ],
     project: Annotated[
         str | None, typer.Option("--project", metavar="NAME", help="W&B project; default: wandb.project.")

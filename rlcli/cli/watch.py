@@ -24,7 +24,7 @@ def watch(
     runs: Annotated[
         list[str],
         typer.Argument(
-            metavar="RUN...", help="Runs and sweeps: folders, ids, names, or last.", show_default=False
+            metavar="RUN|SWEEP", help="Runs and sweeps: folders, ids, names, or last.", show_default=False
         ),
     ],
     every: Annotated[

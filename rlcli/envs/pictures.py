@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundi
 from rlcli.envs.user_code import located
 from rlcli.errors import RlcliError, UserError
 from rlcli.text import shown
+from rlcli.variables import variables
 
 Array = npt.NDArray[Any]
 Frame = npt.NDArray[np.uint8]
@@ -101,6 +103,7 @@ def _rendered(config: EnvConfig) -> Env:
     if RENDERED not in (modes or ()):
         has = f"its render modes are {shown(list(modes))}" if modes else "it has no render modes"
         raise UserError(f"{config.id} has no pictures for a video: {has}, and {RENDERED} is not among them.")
+    _load_triton()
     with _offscreen():
         return instance(config, rendered=True)
 
@@ -137,14 +140,18 @@ def _guarded(config: EnvConfig, env: Env) -> Iterator[None]:
         raise UserError(f"{config.id} cannot be drawn: {located(failure)}", hint=hint) from error
 
 
-@contextlib.contextmanager
-def _offscreen() -> Iterator[None]:
+def _offscreen() -> contextlib.AbstractContextManager[None]:
     """Variables for drawing without a screen, while the block runs."""
-    added = {} if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else OFFSCREEN
-    added = {name: value for name, value in added.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    screen = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    return variables({} if screen else OFFSCREEN)
+
+
+def _load_triton() -> None:
+    """Loads triton where it is installed, before anything is drawn.
+
+    It is part of torch's builds for CUDA, and torch.optim loads it when it is first used. Loaded after
+    something was drawn and encoded, it ends the process; loaded before, it does not.
+    """
+    if importlib.util.find_spec("triton") is not None:
+        with contextlib.suppress(Exception):  # one that is broken is torch's to report
+            importlib.import_module("triton")

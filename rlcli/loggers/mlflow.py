@@ -24,6 +24,7 @@ from rlcli.extras import extra_command
 from rlcli.loggers.interface import Row, RunInfo, TimedRow
 from rlcli.loggers.mlflow_files import UPDATES, append, figures, rewrite
 from rlcli.plain import make_folder
+from rlcli.variables import variables
 
 STORE = "mlruns"
 """Folder of the local store, beside the runs."""
@@ -36,6 +37,12 @@ BATCH = 500
 """Rows handed over at once when a run is resumed."""
 METRICS, PARAMS = 1000, 100
 """Maximum numbers of metrics and parameters in one call."""
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
+"""Variables while MLflow is imported and called, unless they are set: no reports of usage, plain files."""
 LONGEST_PARAM = 6000
 """Characters of a parameter that MLflow stores."""
 STATUSES = {"finished": "FINISHED", "pruned": "FINISHED", "interrupted": "KILLED"}
@@ -69,7 +76,7 @@ class MlflowLogger:
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         self._dir: Path | None = None
         """The MLflow run's folder in the local store."""
-        with _quietly():
+        with variables(QUIET):
             from mlflow.tracking import MlflowClient
 
             if not uri:
@@ -165,7 +172,7 @@ class MlflowLogger:
     def close(self, status: str, /) -> None:
         """Ends the MLflow run."""
         self.settle()
-        with _quietly():
+        with variables(QUIET):
             self._client.set_terminated(self._run_id, STATUSES.get(status, "FAILED"))
 
 
@@ -176,26 +183,6 @@ def _leaves(config: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, s
             yield from _leaves(value, f"{group}{name}.")
         else:
             yield f"{group}{name}", str(value)[:LONGEST_PARAM]
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Environment in which MLflow is imported and called: no reports of usage, and plain files are allowed.
-
-    The user's own variables win; none is left behind for child processes.
-    """
-    wanted = {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_ALLOW_FILE_STORE": "true",
-    }
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rlcli.errors import StorageError
 from rlcli.loggers.interface import RunInfo
 from rlcli.plain import check_folder
+from rlcli.variables import variables
 
 INIT_TIMEOUT = 10.0
 """Seconds to wait for W&B's server before a run is logged offline."""
@@ -114,14 +115,8 @@ def contained(directory: Path) -> Iterator[None]:
     parameters = os.environ.get(SWEEP_PARAMETERS)
     if parameters:  # an agent of W&B's gives it relative to the current folder
         os.environ[SWEEP_PARAMETERS] = str(Path(parameters).absolute())
-    added = {name: value for name, value in wanted.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        with in_the_root_folder():
-            yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    with variables(wanted), in_the_root_folder():
+        yield
 
 
 @contextlib.contextmanager

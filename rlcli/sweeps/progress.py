@@ -1,4 +1,5 @@
-"""Progress display of a sweep: one line per run and a total, live on a terminal, plain lines elsewhere.
+"""Progress display of a sweep: one line per run and a total, live on a terminal, one line in a
+notebook, plain lines elsewhere.
 
 If the terminal goes away, the sweep trains on without a display.
 """
@@ -16,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from rlcli.loggers.notebook import in_notebook
+from rlcli.loggers.notebook import NotebookLine, in_notebook
 from rlcli.loggers.progress import Clock, Progress, duration, figure, share
 from rlcli.streams import Writer, err
 from rlcli.sweeps.sweep import Job
@@ -103,8 +104,6 @@ def display(jobs: Sequence[Job], totals: Mapping[str, int], quiet: bool) -> Disp
         if not console.is_dumb_terminal and not console.options.ascii_only:
             return Panel(jobs, totals, console)
     elif in_notebook():
-        from rlcli.sweeps.notebook import Notebook
-
         return Notebook(jobs, totals)
     return Lines(jobs, totals, err())
 
@@ -175,19 +174,11 @@ class Tally:
         )
 
 
-class Lines:
-    """Plain lines: the total every few seconds and every tenth, and each job that fails or is pruned."""
+class Counted:
+    """What the displays have in common: each counts jobs and steps, and shows failures at once."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        totals: Mapping[str, int],
-        stream: TextIO | Writer,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self._tally = Tally(jobs, totals, clock)
-        self._stream, self._clock = Writer.of(stream), clock
-        self._due, self._tenth = clock() + EVERY, 0
+    def __init__(self, jobs: Sequence[Job], totals: Mapping[str, int], clock: Clock) -> None:
+        self._tally, self._clock = Tally(jobs, totals, clock), clock
 
     def expect(self, jobs: int, steps: int) -> None:
         """See `Display`."""
@@ -197,6 +188,31 @@ class Lines:
         """See `Display`."""
         self._tally.add(jobs, totals)
 
+    def ended(self, job: Job) -> None:
+        """Shows a job that failed or was pruned."""
+        self._tally.ended(job)
+        if job.status in SHOWN:
+            self.message(ending(job))
+
+    def message(self, text: str) -> None:
+        """See `Display`."""
+        err().line(text)
+
+
+class Lines(Counted):
+    """Plain lines: the total every few seconds and every tenth, and each job that fails or is pruned."""
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        totals: Mapping[str, int],
+        stream: TextIO | Writer,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        super().__init__(jobs, totals, clock)
+        self._stream = Writer.of(stream)
+        self._due, self._tenth = clock() + EVERY, 0
+
     def row(self, name: str, figures: Figures) -> None:
         """Prints the total if it is due."""
         self._tally.row(name, figures)
@@ -204,12 +220,6 @@ class Lines:
         if self._clock() >= self._due or tenth > self._tenth:
             self.message(self._tally.total())
             self._due, self._tenth = self._clock() + EVERY, tenth
-
-    def ended(self, job: Job) -> None:
-        """Shows a job that failed or was pruned."""
-        self._tally.ended(job)
-        if job.status in SHOWN:
-            self.message(ending(job))
 
     def message(self, text: str) -> None:
         """Prints a line."""
@@ -221,7 +231,25 @@ class Lines:
             self.message(self._tally.total(interrupted))
 
 
-class Panel:
+class Notebook(Counted):
+    """One line of a notebook's output, written anew: the total."""
+
+    def __init__(self, jobs: Sequence[Job], totals: Mapping[str, int], clock: Clock = time.monotonic) -> None:
+        super().__init__(jobs, totals, clock)
+        self._line = NotebookLine(clock)
+
+    def row(self, name: str, figures: Figures) -> None:
+        """Writes the total if it is due."""
+        self._tally.row(name, figures)
+        if self._line.due:
+            self._line.show(self._tally.total())
+
+    def close(self, *, interrupted: bool) -> None:
+        """Writes the last total."""
+        self._line.show(self._tally.total(interrupted))
+
+
+class Panel(Counted):
     """Draws a table in place: one line per run in training, as many as fit, and the total."""
 
     def __init__(
@@ -231,8 +259,8 @@ class Panel:
         console: Console,
         clock: Clock = time.monotonic,
     ) -> None:
-        self._tally = Tally(jobs, totals, clock)
-        self._console, self._clock = console, clock
+        super().__init__(jobs, totals, clock)
+        self._console = console
         self._due = clock()
         self._interrupted = False
         self._live = Live(
@@ -244,25 +272,11 @@ class Panel:
         )
         self._live.start(refresh=True)
 
-    def expect(self, jobs: int, steps: int) -> None:
-        """See `Display`."""
-        self._tally.expect(jobs, steps)
-
-    def add(self, jobs: Sequence[Job], totals: Mapping[str, int]) -> None:
-        """See `Display`."""
-        self._tally.add(jobs, totals)
-
     def row(self, name: str, figures: Figures) -> None:
         """Takes figures in, and draws if a drawing is due."""
         self._tally.row(name, figures)
         if self._clock() >= self._due:
             self._draw()
-
-    def ended(self, job: Job) -> None:
-        """Removes a job from the table."""
-        self._tally.ended(job)
-        if job.status in SHOWN:
-            self.message(ending(job))
 
     def message(self, text: str) -> None:
         """Prints a line above the table."""

@@ -34,6 +34,7 @@ from rlcli.streams import STDERR, STDIN, prepare, prints_to_stderr
 from rlcli.sweeps.events import CohortEnded, Event, Message, RunEnded, RunRow, RunsStarted, Sender, Stopping
 from rlcli.sweeps.launchers.stop_file import StopWatcher
 from rlcli.text import described, message_of
+from rlcli.variables import variables
 
 if TYPE_CHECKING:
     from rlcli.runs.result import Result
@@ -193,22 +194,8 @@ def _train_and_collect(task: Task, results: dict[str, Result], messages: list[st
             case Message(text):
                 messages.append(text)
 
-    with variable(VARIABLE, task.imports):
+    with variables({VARIABLE: task.imports}, replaced=True):
         return train_cohort(CohortJob.of(Sweep.read(Path(task.directory)), task.names), collect)
-
-
-@contextmanager
-def variable(name: str, value: str) -> Iterator[None]:
-    """Sets an environment variable for the length of the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager

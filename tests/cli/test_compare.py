@@ -244,8 +244,7 @@ def test_runs_without_any_return_are_one_message(rlcli: Rlcli, make: Maker) -> N
     make.run("a", (None, None))
     ended = compared(rlcli, make, code=2)
     assert ended.err == (
-        "Error: No run has eval/return_mean or train/return_100: no episode has ended, or no update is "
-        "recorded.\n"
+        "Error: No row of these runs has a return, as where no episode ended: name a --metric.\n"
     )
     assert "Did you mean 'behaviour/ess'" in compared(rlcli, make, "--metric", "behaviour/es", code=2).err
 

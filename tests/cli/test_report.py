@@ -120,6 +120,7 @@ def test_no_run_left_is_an_error_and_writes_nothing(rlcli: Rlcli) -> None:
         ("no/such/x.html", "There is no folder no/such for x.html."),
         ("runs", "runs is a folder."),
         ("notes.txt", "notes.txt exists and is no report: it is not replaced."),
+        ("page.pdf", "the name of a report has to end in .html or .htm"),
         ("runs/a/metrics.jsonl", "exists and is no report"),
     ],
 )
@@ -138,7 +139,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(
 @pytest.mark.broken_by(
     "any file is replaced",
     "analysis/report/page.py",
-    "if file.read(len(MARK)) != MARK:",
+    "if path.exists() and _beginning(path) != MARK:",
     "if False:",
 )
 def test_an_earlier_report_is_replaced_and_another_page_is_not(rlcli: Rlcli) -> None:

@@ -28,6 +28,7 @@ from rich.console import Console
 from rlcli.analysis.watch.board import Board
 from rlcli.analysis.watch.screen import render, summary
 from rlcli.cli.complete import candidates
+from rlcli.errors import StorageError
 from rlcli.runs.train import train
 from rlcli.store.lock import Lock
 from tests.cli.conftest import Rlcli
@@ -231,6 +232,22 @@ def test_a_run_that_is_removed_or_damaged_is_named(make: Make, workplace: Path) 
     text = drawn(board)
     assert "! gone: removed: its folder does not exist any more" in text
     assert "! damaged: damaged: " in text
+
+
+def test_a_run_that_is_damaged_from_the_start_is_named_beside_the_others(make: Make, workplace: Path) -> None:
+    write(make("sound", "running"), 1)
+    damaged = make("damaged", "running")
+    write(damaged, 2)
+    (damaged / "manifest.json").write_text("{")
+    board = Board(["sound", "damaged"], workplace / "runs")
+    assert {run.label: run.status for run in board.runs.values()} == {
+        "sound": "running",
+        "damaged": "damaged",
+    }
+    done, total = board.steps
+    assert done == 100 < total
+    with pytest.raises(StorageError, match="damaged"):
+        Board(["damaged"], workplace / "runs")
 
 
 def test_a_killed_run_is_named(make: Make, workplace: Path) -> None:

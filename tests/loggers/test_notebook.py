@@ -9,8 +9,7 @@ import pytest
 from rlcli.loggers.console import console_logger
 from rlcli.loggers.lines import LineLogger
 from rlcli.loggers.notebook import REFRESH, NotebookLogger, bar, in_notebook
-from rlcli.sweeps.notebook import Notebook
-from rlcli.sweeps.progress import Lines, display
+from rlcli.sweeps.progress import Lines, Notebook, display
 from rlcli.sweeps.sweep import Job
 from tests.loggers.ipython import notebook
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from rlcli.collect.tape import Tape
 from rlcli.config.overrides import parse_command
+from rlcli.config.schema import EnvConfig
 from rlcli.envs import pictures
 from rlcli.envs.pictures import check_drawn
 from rlcli.errors import RlcliError, UserError
@@ -214,3 +217,24 @@ def test_odd_pictures_become_even() -> None:
     assert video.even(picture).shape == (4, 8, 3)
     assert (video.even(picture)[3, 7] == picture[2, 6]).all()
     assert video.even(picture[:2, :4]) is not None
+
+
+@pytest.mark.broken_by(
+    "triton is loaded by torch after something was drawn, which ends the process",
+    "envs/pictures.py",
+    "    _load_triton()\n    with _offscreen():",
+    "    with _offscreen():",
+)
+def test_triton_is_loaded_before_anything_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    made = pictures.instance
+
+    def instance(config: EnvConfig, rendered: bool = False) -> Any:
+        events.extend(["drawn"] if rendered else [])
+        return made(config, rendered=rendered)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(importlib, "import_module", events.append)
+    monkeypatch.setattr(pictures, "instance", instance)
+    pictures.close("", pictures._rendered(tiny(env__id=DRAWN).env))
+    assert events[:2] == ["triton", "drawn"]

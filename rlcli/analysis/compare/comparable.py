@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from rlcli.analysis.compare.references import base_and_version
 from rlcli.analysis.groups import by_environment, repeated
-from rlcli.analysis.history import POSITION, History, names_of, read_history
+from rlcli.analysis.history import POSITION, History, names_of, read_history, why_no_return
 from rlcli.analysis.selection import Run
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError, unknown
-from rlcli.text import shortened
+from rlcli.text import one_line
 
 EVALUATION, TRAINING = "eval/return_mean", "train/return_100"
 HEALTH = (
@@ -76,7 +76,10 @@ def entrants(
     chosen = metric or _chosen(kept, notes)
     without = [one for one in kept if not len(one.history.points(chosen)[0])]
     if len(without) == len(kept):
-        raise UserError(*_no_metric(chosen, kept))
+        cut = (
+            None if until is None else f"Only rows up to {until:,.0f} env steps are compared: raise --until."
+        )
+        raise UserError(*_no_metric(chosen, kept, until), hint=cut)
     faults = [*_mixed(kept), *_lacking(without, chosen)]
     if faults and not force:
         raise UserError(*faults, hint=_hint(kept))
@@ -127,7 +130,7 @@ def _note(notes: list[str], runs: Sequence[Run], text: str) -> None:
 
 
 def _named(runs: Sequence[Run]) -> str:
-    names = [shortened(run.name, 60) for run in runs[:NAMED]]
+    names = [one_line(run.name, 60) for run in runs[:NAMED]]
     more = len(runs) - len(names)
     return ", ".join(names) + (f" and {more} more" if more else "")
 
@@ -149,14 +152,17 @@ def _lacking(without: Sequence[Entrant], metric: str) -> list[str]:
     return [f"Metrics differ: {_named([one.run for one in without])} {has} no {metric}."]
 
 
-def _no_metric(metric: str, kept: Sequence[Entrant]) -> list[str]:
+def _no_metric(metric: str, kept: Sequence[Entrant], until: float | None) -> list[str]:
     """Sentences that no run has a metric, with similar ones that they have."""
+    by_then = "" if until is None else f" by {until:,.0f} env steps"
     if metric == TRAINING:
-        return [f"No run has {EVALUATION} or {TRAINING}: no episode has ended, or no update is recorded."]
+        return [why_no_return([one.history for one in kept], by_then)]
     try:
         there = [name for name in names_of([kept[0].run.history]) if name not in POSITION]
     except StorageError:
         there = []
+    if metric in there:
+        return [f"No run has {metric}{by_then}."]
     return [unknown("metric", metric, sorted(there)) + " No run has it."]
 
 
@@ -195,7 +201,7 @@ def _differences(title: str, runs: Iterable[Run], value: Callable[[Run], str]) -
     if len(counts) < 2:
         return []
     texts = [
-        f"{shortened(text, 80)} ({count} run{'' if count == 1 else 's'})" for text, count in counts.items()
+        f"{one_line(text, 80)} ({count} run{'' if count == 1 else 's'})" for text, count in counts.items()
     ]
     more = len(texts) - NAMED
     return [f"{title} differ: {', '.join(texts[:NAMED])}{f' and {more} more' if more > 0 else ''}."]

@@ -34,7 +34,13 @@ DIRECT = 0.34
 LONGEST = 60
 """Maximum characters of a label."""
 DPI = 250
-SETTINGS: dict[str, Any] = {
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""By format: metadata without which equal plots are equal files."""
+SETTINGS: Any = {
     "text.parse_math": False, "font.family": ["DejaVu Sans"], "font.size": FONT, "axes.titlesize": FONT,
     "axes.labelsize": FONT, "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL,
     "axes.titlelocation": "left", "axes.titlepad": 4.0, "axes.labelpad": 2.0, "axes.linewidth": 0.6,
@@ -56,8 +62,7 @@ def picture(plot: Plot, form: str) -> bytes:
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # letters that the font lacks become boxes
         matplotlib.rcdefaults()
-        settings: Any = SETTINGS
-        matplotlib.rcParams.update(settings)
+        matplotlib.rcParams.update(SETTINGS)
         columns = min(plot.columns, len(plot.panels))
         rows = -(-len(plot.panels) // columns)
         width = ONE if columns == 1 else SEVERAL
@@ -101,12 +106,7 @@ def picture(plot: Plot, form: str) -> bytes:
 
 def _saved(figure: Figure, form: str) -> bytes:
     stream = io.BytesIO()
-    metadata: dict[str, dict[str, Any]] = {
-        "png": {"Software": None},
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    }
-    figure.savefig(stream, format=form, metadata=metadata[form])
+    figure.savefig(stream, format=form, metadata=UNDATED[form])
     return stream.getvalue()
 
 

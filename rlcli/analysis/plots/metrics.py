@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 
-from rlcli.analysis.history import POSITION, names_of
+from rlcli.analysis.history import POSITION, names_of, why_no_return
 from rlcli.analysis.selection import Run
 from rlcli.catalog import METRICS
 from rlcli.errors import UserError, nearest, unknown
@@ -64,13 +64,7 @@ def default(runs: Sequence[Run]) -> str:
     for name in (TRAINED, EVALUATED):
         if any(len(run.history.points(name)[0]) for run in runs):
             return name
-    rows = sum(len(run.history) for run in runs)
-    if rows:
-        raise UserError("No episode has ended in these runs, so they have no return: name a --metric.")
-    damaged = sum(run.history.damaged for run in runs)
-    if damaged:
-        raise UserError(f"No row of these runs can be read: {damaged:,} lines of metrics.jsonl are damaged.")
-    raise UserError("These runs have no rows yet: their first update is not done.")
+    raise UserError(why_no_return([run.history for run in runs]))
 
 
 def better(metric: str) -> int:

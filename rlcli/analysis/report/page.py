@@ -21,14 +21,16 @@ from typing import Any
 
 from rlcli import __version__
 from rlcli.analysis.report.content import Report
-from rlcli.errors import UserError
+from rlcli.errors import StorageError, UserError
 from rlcli.extras import extra_command
+from rlcli.plain import open_linked
 from rlcli.store.files import write_atomically
 
 SCRIPTS = ("dom.js", "table.js", "chart.js", "panel.js", "slices.js", "main.js")
 START = "window.startCharts();"
 LIBRARY = "window.vegaEmbed = vegaEmbed;"
 """What is bundled of the library: Vega-Embed, with Vega, Vega-Lite and the interpreter of expressions."""
+ENDINGS = (".html", ".htm")
 MARK = b"<!doctype html>\n<!-- rlcli report -->\n"
 """How every report begins."""
 
@@ -52,13 +54,23 @@ def check_target(path: Path) -> None:
         raise UserError(
             f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another."
         )
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        if file.read(len(MARK)) != MARK:
-            raise UserError(
-                f"{path} exists and is no report: it is not replaced.", hint="Choose another --out."
-            )
+    if path.exists() and _beginning(path) != MARK:
+        raise UserError(f"{path} exists and is no report: it is not replaced.", hint="Choose another --out.")
+    if path.suffix.lower() not in ENDINGS:
+        name = path.with_suffix(".html") if path.name else "report.html"
+        raise UserError(
+            f"{path}: the name of a report has to end in {' or '.join(ENDINGS)}, or no browser shows it.",
+            hint=f"Name it: --out {name}",
+        )
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file; none of a pipe or a device, nor of a file that cannot be read."""
+    try:
+        with open_linked(path) as file:
+            return file.read(len(MARK))
+    except (StorageError, OSError):
+        return b""
 
 
 def write(report: Report, path: Path) -> int:

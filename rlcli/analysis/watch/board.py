@@ -128,7 +128,7 @@ class Board:
 
         Raises:
             UserError: a reference means no run or sweep.
-            StorageError: the manifest of a run, or the record of a sweep, is damaged.
+            StorageError: the manifest of the only run, or the record of a sweep, is damaged.
         """
         self._clock = clock
         self._sweeps: list[Path] = []
@@ -138,7 +138,8 @@ class Board:
             sweep = find_sweep(text, root)
             if sweep is None:
                 folder = find_run(text, root)
-                summary(folder)  # one that is damaged from the start is refused
+                if len(references) == 1:
+                    summary(folder)  # there would be nothing to watch; beside others its status says so
                 self._add(folder)
             else:
                 Sweep.read(sweep)
@@ -186,8 +187,9 @@ class Board:
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Env steps done and in all, of the runs that have started."""
-        return sum(run.steps for run in self.runs.values()), sum(run.total for run in self.runs.values())
+        """Env steps done and in all, of the runs that have started and whose manifest could be read."""
+        known = [run for run in self.runs.values() if run.total]
+        return sum(run.steps for run in known), sum(run.total for run in known)
 
     def _add(self, folder: Path, label: str | None = None) -> None:
         known = {path.resolve() for path in self.runs}

@@ -30,12 +30,13 @@ from rlcli.sweeps.launchers.launcher import Cohort
 from rlcli.sweeps.launchers.supervision import Lost, supervise
 from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
-from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task, variable
+from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
+from rlcli.variables import variables
 
 UNLIMITED, ON_SLURM = 60 * 24 * 365, 60
 """Minutes, if no time limit is given."""
 GB = 10**9
-SAFE_PATH = ("PYTHONSAFEPATH", "1")
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """Keeps the interpreters of jobs from importing modules of the current directory."""
 
 Job = submitit.Job[Outcome]
@@ -139,7 +140,7 @@ class Submitted:
     def submit(self, tasks: Sequence[Task]) -> list[Job]:
         """See `Pool`."""
         assert self._executor is not None
-        with variable(*SAFE_PATH), self._executor.batch():
+        with variables(SAFE_PATH, replaced=True), self._executor.batch():
             return [self._executor.submit(CohortTask(), task) for task in tasks]
 
     def wait(self, handles: Sequence[Job], seconds: float) -> list[Job]:

@@ -112,7 +112,7 @@ def test_the_default_is_the_evaluated_return_where_it_is_a_curve() -> None:
     rarely = made("f", {EVALUATED: [np.nan, np.nan, np.nan, np.nan, 5.0], TRAINED: RISING})
     assert choose([evaluated], [], health=False) == [EVALUATED]
     assert choose([evaluated, rarely], [], health=False) == [TRAINED]
-    with pytest.raises(UserError, match="No episode has ended"):
+    with pytest.raises(UserError, match="as where no episode ended"):
         choose([made("g", {"behaviour/ess": RISING})], [], health=False)
     with pytest.raises(UserError, match="no rows yet"):
         choose([made("h", {})], [], health=False)
