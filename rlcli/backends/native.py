@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.actors.vector import ActorVectorEnv
 from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
@@ -23,6 +24,7 @@ from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
+from rlcli.envs.interface import VectorEnv
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
@@ -82,7 +84,11 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         squash = config.network.squash
-        env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
+        env: VectorEnv
+        if config.collect.mode == "process":
+            env = ActorVectorEnv(config, self.spec, len(configs))
+        else:
+            env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
         self._collector = collector(
