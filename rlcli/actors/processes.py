@@ -39,9 +39,9 @@ class ForkServer:
         Raises:
             ActorError: that failed, in the words of its error.
         """
-        text = np.frombuffer(to_yaml(config).encode(), np.uint8)
-        shared = Shared({"config": (text.shape, np.uint8)})
-        shared["config"][:] = text
+        content = np.frombuffer(to_yaml(config).encode(), np.uint8)
+        shared = Shared({"config": (content.shape, np.uint8)})
+        shared["config"][:] = content
         self._control, theirs = pair()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "rlcli.actors.server", str(theirs.fileno())],
@@ -54,10 +54,15 @@ class ForkServer:
         )
         theirs.close()
         try:
-            send(self._control, {"bytes": len(text)}, [shared.descriptor])
+            send(self._control, {"bytes": len(content)}, [shared.descriptor])
             self._answer("ready")
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, ActorError):
+                text = (
+                    f"collect.mode=process makes environments in processes of their own, and there: {error}"
+                )
+                raise ActorError(text, error.exit_code) from error
             raise
         finally:
             shared.close()

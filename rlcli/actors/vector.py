@@ -42,8 +42,7 @@ class ActorVectorEnv:
         self.num_runs = num_runs
         self.num_envs = config.env.num_envs
         self.failures: Failures = {}
-        self.restarts = 0
-        """Actors that took the place of another."""
+        self._restarts = 0
         self._timeout = config.collect.timeout
         self._current = np.zeros((num_runs, self.num_envs, *spec.observation.shape), spec.observation.dtype)
         self._server = ForkServer(config)
@@ -68,6 +67,11 @@ class ActorVectorEnv:
     def actors(self) -> list[int]:
         """Process ids of the actors."""
         return [part.actor.process for part in self._parts]
+
+    def take_restarts(self) -> int:
+        """The number of actors that were replaced since the last call of this."""
+        taken, self._restarts = self._restarts, 0
+        return taken
 
     def reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> Array:
         """Starts an episode where `mask [R, N]`; returns the current observations of all."""
@@ -149,7 +153,7 @@ class ActorVectorEnv:
             if why is None:
                 ask(part)
                 taught = part.answer()
-                self.restarts += 1
+                self._restarts += 1
                 say(f"Warning: actor {number + 1} {lost}; another took its place, and nothing is lost.")
                 return taught
         except (Gone, Hung):

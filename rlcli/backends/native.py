@@ -91,16 +91,20 @@ class NativeSession:
             env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
-        self._collector = collector(
-            self._model,
-            env,
-            [one.seed for one in configs],
-            config.algo.rollout_steps,
-            config.env.replay_limit,
-            config.device,
-            collectors,
-            whole_episodes=config.collect.whole_episodes,
-        )
+        try:
+            self._collector = collector(
+                self._model,
+                env,
+                [one.seed for one in configs],
+                config.algo.rollout_steps,
+                config.env.replay_limit,
+                config.device,
+                collectors,
+                whole_episodes=config.collect.whole_episodes,
+            )
+        except BaseException:
+            env.close()
+            raise
         # Its first episodes, begun by the collector, are no part of an update.
         self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
 
@@ -131,6 +135,8 @@ class NativeSession:
         seconds = result.seconds | {"time/collect": collected - started}
         if self._environment_time is not None:
             seconds["time/environment"] = self._environment_time.take()
+        if isinstance(self._collector.env, ActorVectorEnv):
+            seconds["actors/restarts"] = self._collector.env.take_restarts()
         noted = faults.take()
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}
