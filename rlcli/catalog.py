@@ -454,6 +454,16 @@ def _times() -> Iterator[Metric]:
         yield _metric(f"time/{name}", "s", "", text, "lower")
 
 
+def _actors() -> Iterator[Metric]:
+    yield _metric(
+        "actors/restarts",
+        "processes",
+        "",
+        "Actors that ended during this update and were replaced. Only with collect.mode=process.",
+        "lower",
+    )
+
+
 def _all() -> Iterator[Metric]:
     yield from _position()
     yield from _training()
@@ -480,6 +490,7 @@ def _all() -> Iterator[Metric]:
     yield from _auxiliary()
     yield from _epochs()
     yield from _times()
+    yield from _actors()
 
 
 _METRICS = {metric.name: metric for metric in _all()}

@@ -24,6 +24,7 @@ LAYERS = (
     ("extend",),
     ("collect",),
     ("learner",),
+    ("actors",),
     ("backends", "loggers", "standalone"),
     ("store",),
     ("runs",),

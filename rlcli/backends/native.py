@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.actors.vector import ActorVectorEnv
 from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
 from rlcli.backends.process import prepare
@@ -24,6 +25,7 @@ from rlcli.collect.state import CollectorState
 from rlcli.config.alerts import reduces_rate
 from rlcli.config.schema import RunConfig
 from rlcli.envs import registry
+from rlcli.envs.interface import VectorEnv
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.errors import NonFiniteError, StorageError
@@ -83,19 +85,27 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         squash = config.network.squash
-        env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
+        env: VectorEnv
+        if config.collect.mode == "process":
+            env = ActorVectorEnv(config, self.spec, len(configs))
+        else:
+            env = registry.make(config.env, len(configs), device=config.device, squash=squash, training=True)
         inline = KernelCollector if in_c else Collector
         collector = self._collectors or (DeviceCollector if isinstance(env, TorchEnv) else inline)
-        self._collector = collector(
-            self._model,
-            env,
-            [one.seed for one in configs],
-            config.algo.rollout_steps,
-            config.env.replay_limit,
-            config.device,
-            collectors,
-            whole_episodes=config.collect.whole_episodes,
-        )
+        try:
+            self._collector = collector(
+                self._model,
+                env,
+                [one.seed for one in configs],
+                config.algo.rollout_steps,
+                config.env.replay_limit,
+                config.device,
+                collectors,
+                whole_episodes=config.collect.whole_episodes,
+            )
+        except BaseException:
+            env.close()
+            raise
         # Its first episodes, begun by the collector, are no part of an update.
         self._environment_time = EnvironmentTime(env) if any(one.profile for one in configs) else None
 
@@ -126,6 +136,8 @@ class NativeSession:
         seconds = result.seconds | {"time/collect": collected - started}
         if self._environment_time is not None:
             seconds["time/environment"] = self._environment_time.take()
+        if isinstance(self._collector.env, ActorVectorEnv):
+            seconds["actors/restarts"] = self._collector.env.take_restarts()
         noted = faults.take()
         good = torch.ones(len(rows), dtype=torch.bool)
         outcome: dict[int, Row | Failure] = {}

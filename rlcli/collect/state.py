@@ -76,7 +76,11 @@ def restore(
     steps = max(len(state.history) for state in found)
     ended = np.zeros_like(lost)
     if steps:
-        observations, ended = _replay(env, found, starts, observations, steps)
+        actions = np.zeros((steps, *starts.shape, *found[0].history.shape[2:]), found[0].history.dtype)
+        for row, state in enumerate(found):
+            actions[steps - len(state.history) :, row] = state.history
+        begins = steps - np.stack([state.lengths for state in found])
+        observations, ended = replay(env, actions, begins, starts, observations)
     pairs = zip(observations, states, strict=True)
     other = np.stack([_differ(now, state.observations) for now, state in pairs])
     broken = ~lost & (ended | other)
@@ -138,21 +142,18 @@ def _given_up(state: CollectorState, lost: npt.NDArray[np.bool_]) -> CollectorSt
     )
 
 
-def _replay(
-    env: VectorEnv, states: Sequence[CollectorState], starts: Array, observations: Array, steps: int
+def replay(
+    env: VectorEnv, actions: Array, begins: Array, starts: Array, observations: Array
 ) -> tuple[Array, Array]:
-    """Replays all environments so that they end together; one that has not begun yet plays filler.
+    """Replays `actions` [L, R, N, ...] in all environments, which began at step `begins` [R, N] of them.
 
-    `observations` are those of the first reset. Filler are allowed actions where there are masks.
+    `starts` are the reset seeds [R, N], `observations` those of a first reset of all. An environment that has
+    not begun yet plays filler: allowed actions where there are masks.
 
     Returns the observations then, and which episodes [R, N] ended although they had not when they were
     played: what those show is another episode's.
     """
-    first = states[0].history
-    actions = np.zeros((steps, len(states), *first.shape[1:]), first.dtype)
-    for row, state in enumerate(states):
-        actions[steps - len(state.history) :, row] = state.history
-    begins = steps - np.stack([state.lengths for state in states])
+    steps = len(actions)
     early = np.zeros(begins.shape, bool)
     for t in range(steps):
         beginning = begins == t

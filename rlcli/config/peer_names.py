@@ -13,7 +13,7 @@ SB3, CLEANRL, RLLIB = "Stable-Baselines3", "CleanRL", "RLlib"
 _BATCH = "algo.rollout_steps x env.num_envs"
 _SIZE = f"it is the size of a minibatch, algo.minibatches is their number; algo.minibatches = {_BATCH} / {{}}"
 _TOTAL = "it counts the samples of an update; algo.rollout_steps = {} / env.num_envs"
-_ENVS = "all environments step in one process; env.num_envs = {} x {}"
+_ENVS = "env.num_envs = {} x {}; with collect.mode=process they step in collect.actors processes"
 _FRAGMENT = (
     "an update trains on one fragment of each environment, so there is no separate train_batch_size: it is "
     f"{_BATCH}"
@@ -111,7 +111,7 @@ _OF_SB3 = (
         ("env_id", "env"),
         ("n_envs", "env.num_envs"),
         ("env_kwargs", "env.kwargs"),
-        ("vec_env_cls", "", "all environments step in one process; array environments are batched"),
+        ("vec_env_cls", "", "environments step in one process; collect.mode=process is SubprocVecEnv"),
     ),
     *_settings(
         SB3, "stable_baselines3.common.vec_env.VecNormalize",

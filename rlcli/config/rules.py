@@ -421,6 +421,25 @@ def log_std_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
 
 
+def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """Each actor has an environment, and steps it on the host."""
+    collect, env = config.collect, config.env
+    if collect.mode != "process":
+        return
+    if collect.actors > env.num_envs:
+        yield Fault(
+            f"collect.actors={collect.actors} is more than env.num_envs={env.num_envs}: each actor needs an "
+            f"environment; set collect.actors={env.num_envs} or less.",
+            frozenset({"collect.actors", "env.num_envs"}),
+        )
+    if env.backend == "torch":
+        yield Fault(
+            "collect.mode=process cannot step env.backend=torch, whose environments are on the device with "
+            "the network; use env.backend=array, or collect.mode=inline.",
+            frozenset({"collect.mode", "env.backend"}),
+        )
+
+
 def name_is_a_folder(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """`name` becomes a folder."""
     wrong = None if config.name is None else names.fault(config.name)
@@ -456,6 +475,7 @@ RULES: tuple[Check, ...] = (
     weights_fit,
     reuse_fits,
     log_std_fits,
+    actors_fit,
     name_is_a_folder,
     schedules_follow_each_other,
 )

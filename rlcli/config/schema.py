@@ -475,6 +475,31 @@ class AlgoConfig:
 class CollectConfig:
     """Collection of rollouts."""
 
+    mode: str = key(
+        "inline",
+        "Where environments are stepped: inline, in the process that learns, or process, in others on the "
+        "same machine, the actors.",
+        choices=("inline", "process"),
+        effect="maybe",
+    )
+    actors: int = key(
+        2,
+        "Processes that step environments; each has its share of env.num_envs.",
+        unit="processes",
+        ge=1,
+        le=1_000,
+        effect="maybe",
+        used_by=("mode", ("process",)),
+    )
+    timeout: float | None = key(
+        300.0,
+        "Time that an actor may take for one answer, before it is ended and the run fails; null: unlimited.",
+        unit="s",
+        gt=0,
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("process",)),
+    )
     whole_episodes: bool = key(
         False,
         "Start new episodes with each rollout and train on whole episodes alone: those started early enough "

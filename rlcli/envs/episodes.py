@@ -65,12 +65,13 @@ class EpisodeLog:
         """Environment, step, episode, reset seed and last action, for a message."""
         number, _, seed = self._episodes[run][index]
         step, given = self.length(run, index), f"reset seed {seed}"
+        environment = f"environment {self._spec.first + index}"
         if not step:
-            return f"environment {index}, the reset of its episode {number} ({given})"
+            return f"{environment}, the reset of its episode {number} ({given})"
         if self._sent is not None:
             action = list(split_actions(self._spec.action, self._sent[run]))[index]
             given += f", action {shown(action)}"
-        return f"environment {index}, step {step} of its episode {number} ({given})"
+        return f"{environment}, step {step} of its episode {number} ({given})"
 
     def failure(self, run: int, index: int, error: BaseException, place: str | None = None) -> Exception:
         """A failure of an environment as the exception that ends its run.

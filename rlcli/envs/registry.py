@@ -63,17 +63,18 @@ def module_of(env_id: str) -> str:
         return ""
 
 
-def describe(config: EnvConfig, squash: str = "none") -> EnvSpec:
+def describe(config: EnvConfig, squash: str = "none", replay: Replay | None = None) -> EnvSpec:
     """The environment's spec; makes one instance, checks everything a person may have got wrong, closes it.
 
     An environment that is in neither table above is also probed for exact replay (a few hundred steps).
-    Cached per process for the same id and arguments. `squash` is `network.squash`.
+    Cached per process for the same id and arguments. `squash` is `network.squash`, `replay` the result of the
+    probe where another process has made it.
     """
     backend, reason = backend_of(config)
     own = [config.kwargs, config.wrappers, dataclasses.asdict(config.atari)]
     key = (config.id, json.dumps(own, sort_keys=True, default=repr), config.action_mask)
     if key not in _described:
-        _described[key] = _atari(config) if is_atari(config) else _inspected(config)
+        _described[key] = _atari(config) if is_atari(config) else _inspected(config, replay)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
     if squash != "none":
         spec = dataclasses.replace(spec, action=_squashed(spec, squash))
@@ -102,13 +103,14 @@ def make(
     device: str | None = None,
     squash: str = "none",
     training: bool = False,
+    first: int = 0,
 ) -> VectorEnv:
     """`num_runs` times `num_envs` (default: the config's) environments; none has been reset yet.
 
     `backend=torch` is meant for training on `device`; without one the array version stands in. In `training`
-    steps say what is learnt of them where that is not what happens.
+    steps say what is learnt of them where that is not what happens. Messages number them from `first`.
     """
-    spec = describe(config, squash)
+    spec = dataclasses.replace(describe(config, squash), first=first)
     count = config.num_envs if num_envs is None else num_envs
     if spec.backend == "torch" and device is not None:
         from rlcli.envs.torch.classic import TORCH_ENVS  # torch is heavy, and listing ids needs none of it
@@ -179,7 +181,7 @@ def _atari(config: EnvConfig) -> EnvSpec:
     return dataclasses.replace(spec, observation=settings.observation, max_episode_steps=settings.max_steps)
 
 
-def _inspected(config: EnvConfig) -> EnvSpec:
+def _inspected(config: EnvConfig, replay: Replay | None = None) -> EnvSpec:
     env_id, wrappers = config.id, config.wrappers
     create = functools.partial(make_wrapped, env_id, unwrapped(config), wrappers)
     checked = f"checking that {env_id} repeats its episodes"
@@ -197,6 +199,8 @@ def _inspected(config: EnvConfig) -> EnvSpec:
             ) from error
         finally:
             close(env_id, env)
+        if replay is not None:
+            return dataclasses.replace(spec, **replay._asdict())
         replay = _replay(create, spec, wrappers, line.tick)
         if wrappers and replay.fresh_each_episode:
             bare = dataclasses.replace(config, wrappers=(), action_mask="none")

@@ -248,3 +248,5 @@ class EnvSpec:
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
     unused_mask: str | None = None
     """The `env.action_mask` that would use the masks that it gives, where none are used."""
+    first: int = 0
+    """Number of the first environment, in messages: an actor has a part of a run's."""

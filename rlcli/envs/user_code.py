@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rlcli.text import described, visible
+from rlcli.errors import RlcliError
+from rlcli.text import described, message_of, visible
 
 LIBRARIES = ("rlcli", "gymnasium", "numpy", "torch")
 """Packages that run the user's code; their frames are never the place of its error."""
@@ -41,6 +42,11 @@ def located(error: BaseException) -> str:
         note = error.__notes__[-1]
         text = f"{text.rstrip('.')}. {visible(note)}"
     return text
+
+
+def reported(error: BaseException) -> str:
+    """The message of an error that ends a run: of ours as it is, of another `located`."""
+    return message_of(error) if isinstance(error, RlcliError) else located(error)
 
 
 def prefixed(place: str | None, text: str) -> str:

@@ -61,6 +61,7 @@ LAYOUT: Mapping[str, Charts] = {
         "Steps per second": ("steps_per_second",),
         "Seconds of an update": ("collect", "learn", "health", "evaluate", "log", "save"),
     },
+    "actors": {"Actors replaced": ("restarts",)},
 }
 """Charts by group, in the order in which they are shown."""
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from safetensors.torch import save
 
 from rlcli.backends.session import Failure
-from rlcli.envs.user_code import located
+from rlcli.envs.user_code import reported
 from rlcli.errors import EXIT_CRASH, RlcliError
 from rlcli.store.files import write_atomically
-from rlcli.text import message_of, visible
+from rlcli.text import visible
 
 FILE = "failed_batch.safetensors"
 LONGEST_MESSAGE = 4000
@@ -20,8 +20,7 @@ LONGEST_MESSAGE = 4000
 def outcome(error: Exception) -> tuple[int, str]:
     """The exit code and the message of a run that ended with an exception; with the place in user code."""
     code = error.exit_code if isinstance(error, RlcliError) else EXIT_CRASH
-    message = message_of(error) if isinstance(error, RlcliError) else located(error)
-    return code, visible(message[:LONGEST_MESSAGE])
+    return code, visible(reported(error)[:LONGEST_MESSAGE])
 
 
 def save_batch(run_dir: Path, failure: Failure) -> bool:

@@ -28,7 +28,7 @@ VERSION = 2
 FILE = "digests.txt"
 QUANTITIES = ("parameters", "optimiser", "normaliser", "collector", "metrics")
 HEADER = f"# rlcli digests {VERSION}: update {' '.join(QUANTITIES)} chain"
-LEFT_OUT = ("time/", "eval/", "final")
+LEFT_OUT = ("time/", "actors/", "eval/", "final")
 """Prefixes of figures that may differ between equal updates."""
 
 QUANTITY_OF = {

@@ -27,11 +27,11 @@ BLOCK = 2**20
 """Bytes read at once."""
 TAIL = 2**20
 """Bytes at the end of the file that contain its last row."""
-APART = ("time/", "eval/")
+APART = ("time/", "actors/", "eval/")
 """Prefixes of figures that may differ between two computations of the same update."""
 NUMBER = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 TIMES, EVALUATIONS = (
-    re.compile(rb', "%s[\w/]*": %s(?=[,}])' % (group, NUMBER)) for group in (b"time/", b"eval/")
+    re.compile(rb', "%s[\w/]*": %s(?=[,}])' % (group, NUMBER)) for group in (b"(?:time|actors)/", b"eval/")
 )
 """Patterns of these figures in a written row; a damaged one does not match, and changes the checksum."""
 Row = dict[str, Any]

@@ -84,9 +84,12 @@ class ArrayEnv(ABC):
         truncated = np.greater_equal(self._elapsed, self._time_limit)
         step = Step(self._observe(), rewards, terminated, truncated)
         if self._may_fail and (self.failures or not math.isfinite(np.vdot(rewards, rewards))):
-            check_finite(self.failures, self.spec.id, step.observations, "observation")
+            check_finite(self.failures, self.spec.id, step.observations, "observation", self._named)
             clear_rows(self.failures, *step)
         return step
+
+    def _named(self, _: int, index: int) -> str:
+        return f"{self.spec.id}: environment {self.spec.first + index}"
 
     def rolled(self, steps: Callable[[], None]) -> None:
         """Has them stepped by what acts for the policy as well, in one call."""
