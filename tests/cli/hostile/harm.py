@@ -30,12 +30,15 @@ VERBS: dict[str, tuple[str, ...]] = {
     "reproduce": ("reproduce", "{run}", "--until", "1"),
     "sync": ("sync", "{run}", "--dry-run"),
     "report": ("report", "{run}", "-q"),
+    "audit": ("audit", "{run}"),
+    "rollouts": ("rollouts", "{run}", "--episodes", "1", "--out", "runs/episodes.npz"),
+    "ope": ("ope", "{run}", "--behaviour", "{good}", "--episodes", "2"),
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json", "report", "export", "sync",
+    "compare --json", "report", "export", "sync", "audit", "rollouts", "ope",
 }  # fmt: skip
-BUILDS = {"eval", "export", "reproduce", "resume"}
+BUILDS = {"eval", "export", "reproduce", "resume", "rollouts", "ope"}
 READS_ROWS = {"compare", "compare --json"}
 """Those that refuse a run without a single row."""
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
