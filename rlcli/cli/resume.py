@@ -46,9 +46,9 @@ def resume(
     computed again. Where that is not possible, a message says why.
 
     Overrides may set total_steps (a larger value continues a finished run), schedule_steps, stop_at.*
-    (stop_at.threshold=null continues a run that stopped early), eval.*, checkpoint.*, logger, wandb.mode,
-    tags and notes. All other keys determined the steps already trained and are refused. Each resume is
-    recorded in manifest.json.
+    (stop_at.threshold=null continues a run that stopped early), alerts.RULE.action, eval.*, checkpoint.*,
+    logger, wandb.mode, tags and notes. All other keys determined the steps already trained and are refused.
+    Each resume is recorded in manifest.json.
 
     Schedules keep their original length, so a learning rate that has fallen to 0 stays there, with a warning.
     schedule_steps=N gives them another length from here on; the steps already trained stay as they are.

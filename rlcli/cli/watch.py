@@ -40,9 +40,8 @@ def watch(
 ) -> None:
     """Watch runs that other processes train; q or Ctrl-C ends it.
 
-    Runs that need attention come first: those that failed, then those with alerts. Alerts are an ESS below
-    0.5, a KL above three times its budget, a clip fraction above 0.5, a failed natural step, and a run that
-    is silent. Returns are drawn on one scale.
+    Runs that need attention come first: those that failed, then those with alerts: rules of their own config
+    that hold at the last row (rlcli explain alerts), and silence. Returns are drawn on one scale.
 
     Elsewhere than on a terminal it prints a line per look while a run trains, then a table. --json prints one
     object per run and look.

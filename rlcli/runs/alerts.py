@@ -73,7 +73,7 @@ class Alert(NamedTuple):
         }  # fmt: skip
 
 
-class Standing(NamedTuple):
+class Present(NamedTuple):
     """An alert that holds at the last row."""
 
     alert: Alert
@@ -81,7 +81,7 @@ class Standing(NamedTuple):
     """How far beyond the limit the value is, as a factor of at least 1."""
 
 
-class _Watch:
+class _Observed:
     """One rule over the rows of a run."""
 
     def __init__(self, rule: Rule, dimensions: int) -> None:
@@ -91,7 +91,7 @@ class _Watch:
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._count = 0
 
-    def standing(self, row: Mapping[str, Any]) -> Standing | None:
+    def present(self, row: Mapping[str, Any]) -> Present | None:
         """The alert that holds at this row, whether it was raised before or not; each row is given once."""
         value = row.get(self.rule.metric)
         if value is None or not is_figure(value):
@@ -102,7 +102,7 @@ class _Watch:
         if self._count < self.rule.updates:
             return None
         alert = Alert(self.rule, int(row["update"]), int(row.get("env_steps", 0)), float(value))
-        return Standing(alert, self.rule.severity(measured))
+        return Present(alert, self.rule.severity(measured))
 
     def _measured(self, value: float) -> float:
         """The value; of a drop, how far it is below the highest before, per dimension of the action."""
@@ -118,26 +118,26 @@ class Alerts:
         self, rules: Sequence[Rule], dimensions: int, earlier: Iterable[Mapping[str, Any]] = ()
     ) -> None:
         """`dimensions` are those of the action; `earlier` are the rows of earlier processes."""
-        self._watches = [_Watch(rule, dimensions) for rule in rules]
+        self._observed = [_Observed(rule, dimensions) for rule in rules]
         self.raised: list[Alert] = []
         """In the order in which they were raised."""
-        self.standing: list[Standing] = []
+        self.present: list[Present] = []
         """Those that hold at the last row."""
-        if self._watches:
+        if self._observed:
             for row in earlier:
                 self.add(row)
 
     def add(self, row: Mapping[str, Any]) -> list[Alert]:
         """The alerts that the row of the next update raises."""
-        self.standing, found = [], []
-        for watch in self._watches:
-            standing = watch.standing(row)
-            if standing is None:
+        self.present, found = [], []
+        for observed in self._observed:
+            present = observed.present(row)
+            if present is None:
                 continue
-            self.standing.append(standing)
-            if not watch.raised:
-                watch.raised = True
-                found.append(standing.alert)
+            self.present.append(present)
+            if not observed.raised:
+                observed.raised = True
+                found.append(present.alert)
         self.raised += found
         return found
 

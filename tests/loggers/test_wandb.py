@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -44,6 +45,34 @@ def test_the_offline_file_holds_the_rows(logged):
         assert row["behaviour/ess"] == 0.985
         assert row["behaviour/kl_mu_pi"] == 0.0081
         assert row["epochs/ess"] == 0.99
+
+
+def test_an_alert_is_sent_once_and_not_again_by_a_resumed_run(make_info, make_row, monkeypatch):
+    class Fake:
+        sent: ClassVar[list[dict]] = []
+
+        def alert(self, **given):
+            self.sent.append(given)
+
+        def define_metric(self, *_, **__):
+            pass
+
+    sent_rows = []
+    monkeypatch.setattr(wandb_logger, "_resolve", lambda *_: "online")
+    monkeypatch.setattr(wandb_logger, "_start", lambda *_: (Fake(), False))
+    monkeypatch.setattr(wandb_logger, "through_log", lambda _: sent_rows.extend)
+    logger = WandbLogger(make_info(), pytest.fail)
+    loggers = Loggers({"wandb": lambda: logger}, pytest.fail)
+    loggers.log(make_row(1))
+    loggers.alert("low ESS", "Alert at update 1: ESS 0.3", 1)
+    assert Fake.sent == [
+        {"title": "ppo-CartPole-v1-0: low ESS", "text": "Alert at update 1: ESS 0.3", "level": "WARN"}
+    ]
+    assert [row["update"] for row, _ in sent_rows] == [1]
+    logger._next_step = 3
+    loggers.log(make_row(2))
+    loggers.alert("heavy tail", "Alert at update 2", 2)
+    assert len(Fake.sent) == 1
 
 
 def test_the_offline_file_says_which_run_it_is(logged):

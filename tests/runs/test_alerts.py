@@ -65,8 +65,8 @@ def fold(values: list[float | None], *, dimensions: int = 1, **settings: Any) ->
 @pytest.mark.broken_by(
     "an alert at every update",
     "runs/alerts.py",
-    "watch.raised = True",
-    "watch.raised = False",
+    "observed.raised = True",
+    "observed.raised = False",
     case="kl",
 )
 @pytest.mark.parametrize("name", BEYOND)
@@ -142,7 +142,7 @@ def test_mistakes_are_refused(words: list[str], said: str) -> None:
 
 
 def limits(run_dir: Path, *, at: int, action: str) -> dict[str, Any]:
-    """Settings with which the explained variance of a free run raises an alert at update `at`, and not before."""
+    """Settings with which a free run's explained variance raises an alert at update `at`, not before."""
     values = [row["update/explained_variance"] for row in rows_of(run_dir)]
     before, limit = min(values[: at - 1]), values[at - 1]
     assert before > limit, values

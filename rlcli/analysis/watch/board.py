@@ -114,7 +114,7 @@ class Watched:
         if self.status != TRAINING:
             return
         if self._alerts is not None:
-            yield from (Alert(one.alert.text, one.severity) for one in self._alerts.standing)
+            yield from (Alert(one.alert.text, one.severity) for one in self._alerts.present)
         quiet = silence(self._tail.age(now), self._update_seconds)
         if quiet is not None:
             yield quiet

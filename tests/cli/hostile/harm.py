@@ -30,15 +30,19 @@ VERBS: dict[str, tuple[str, ...]] = {
     "reproduce": ("reproduce", "{run}", "--until", "1"),
     "sync": ("sync", "{run}", "--dry-run"),
     "report": ("report", "{run}", "-q"),
+    "audit": ("audit", "{run}"),
+    "rollouts": ("rollouts", "{run}", "--episodes", "1", "--out", "episodes.npz"),
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json", "report", "export", "sync",
+    "compare --json", "report", "export", "sync", "audit", "rollouts",
 }  # fmt: skip
-BUILDS = {"eval", "export", "reproduce", "resume"}
+BUILDS = {"eval", "export", "reproduce", "resume", "rollouts"}
 READS_ROWS = {"compare", "compare --json"}
 """Those that refuse a run without a single row."""
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
+MADE = ("report.html", "episodes.npz")
+"""Files that verbs write beside the runs."""
 REFUSED = (2, 4)
 
 Harm = Callable[[Path], object]
@@ -57,12 +61,12 @@ def sign(run: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every plain file below a folder, but for runs/, where new runs go, and a report."""
+    """Every plain file below a folder, but for runs/, where new runs go, and what verbs write."""
     return {
         str(path): path.read_bytes()
         for path in folder.rglob("*")
         if path.is_file() and not path.is_symlink() and path.relative_to(folder).parts[0] != "runs"
-        and "__pycache__" not in path.parts and path != folder / "report.html" and path.stat().st_size < 2**22
+        and "__pycache__" not in path.parts and path.name not in MADE and path.stat().st_size < 2**22
     }  # fmt: skip
 
 
