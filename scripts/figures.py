@@ -81,7 +81,7 @@ def rlcli(*words: str) -> str:
 
 
 def trained(cell: Cell, root: Path, jobs: int) -> list[dict[str, Any]]:
-    """All seeds of one cell as one cohort, in which each trains as alone; resumed where it was interrupted."""
+    """All seeds of one cell as one cohort, where each trains as it does alone; an interrupted one resumes."""
     folder = root / cell.folder
     if (folder / "sweep.json").is_file():
         text = rlcli("resume", str(folder), "--quiet", "--json")

@@ -44,6 +44,7 @@ ONLY_IN = {
     # that a module registers
     "gymnasium": ("envs", "config", "backends", "extend"),
     "ale_py": ("envs",),
+    "minari": ("envs",),
     "wandb": ("loggers",),
     "mlflow": ("loggers",),
     "optuna": ("sweeps",),

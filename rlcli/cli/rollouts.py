@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,10 +15,26 @@ from rlcli.cli.options import AsJson, Imports, Run
 from rlcli.cli.output import count, emit, number, result
 from rlcli.errors import UserError
 
+DATASET = re.compile(r"[-_\w]+-v\d+", re.ASCII)
+"""Names that Minari's ids may have."""
+
+
+class Form(StrEnum):
+    """What is written."""
+
+    npz = "npz"
+    minari = "minari"
+
 
 def rollouts(
     run: Run,
-    out: Annotated[str, typer.Option("--out", metavar="FILE.npz", help="File to write.")] = "episodes.npz",
+    out: Annotated[
+        str | None,
+        typer.Option("--out", metavar="FILE.npz", help="File, or folder of a dataset, to write."),
+    ] = None,
+    form: Annotated[
+        Form, typer.Option("--format", help="Plain arrays, or a dataset of Minari in a folder NAME-v0.")
+    ] = Form.npz,
     episodes: Annotated[int, typer.Option("--episodes", "-n", min=1, help="Number of episodes.")] = 100,
     checkpoint: Annotated[
         str, typer.Option("--checkpoint", metavar="last|best|N", help="Checkpoint to load.")
@@ -34,21 +52,27 @@ def rollouts(
 
     Examples:
       rlcli rollouts last --episodes 200 --out behaviour.npz
+      rlcli rollouts last --format minari --out cartpole-v0
     """
     which = which_checkpoint("--checkpoint", checkpoint)
-    path = _target(out)
+    path = _file(out or "episodes.npz") if form is Form.npz else _folder(out or "episodes-v0")
 
     from rlcli.analysis.episode_file import EpisodeFile, write_episodes
-    from rlcli.runs.episodes import record_run
+    from rlcli.runs.episodes import check_minari, record_run, write_minari
 
     found = named_run(run, quiet=as_json)
+    if form is Form.minari:
+        check_minari()
     made = record_run(found, episodes=episodes, checkpoint=which, seed=seed, imports=imports or ())
+    if form is Form.minari:
+        write_minari(path, made, found.name)
     env = made.trained.config.env
     about = {
         "env": env.id, "kwargs": dict(env.kwargs), "run": found.name, "update": made.trained.update,
         "seed": made.seed,
     }  # fmt: skip
-    write_episodes(path, EpisodeFile(made.episodes, made.log_probs, about))
+    if form is Form.npz:
+        write_episodes(path, EpisodeFile(made.episodes, made.log_probs, about))
     returns = made.episodes.rewards.sum(-1)
     steps = int(made.episodes.lengths.sum())
     figures = {
@@ -62,10 +86,23 @@ def rollouts(
     result(f"Saved to {path}")
 
 
-def _target(out: str) -> Path:
+def _file(out: str) -> Path:
     path = Path(out)
     if path.suffix != ".npz":
         raise UserError(f"--out {out}: the name does not end in .npz.")
+    return _in_a_folder(path, out)
+
+
+def _folder(out: str) -> Path:
+    path = Path(out)
+    if DATASET.fullmatch(path.name) is None:
+        raise UserError(f"--out {out}: a dataset's name ends in a version, such as {path.stem}-v0.")
+    if path.exists():
+        raise UserError(f"--out {out}: it exists; choose another name, or remove it.")
+    return _in_a_folder(path, out)
+
+
+def _in_a_folder(path: Path, out: str) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {path.parent}.")
     return path

@@ -12,10 +12,11 @@ import torch
 
 from rlcli.collect.episodes import Episodes, log_probs, record
 from rlcli.collect.evaluation import lanes
-from rlcli.envs import registry
+from rlcli.envs import minari_dataset, registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.envs.user_code import located
 from rlcli.errors import RlcliError, UserError
+from rlcli.extras import extra_command
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.store.checkpoints import Which
 
@@ -62,6 +63,33 @@ def record_run(
     finally:
         env.close()
     return Recording(trained, played, log_probs(*trained.policy, played), chosen)
+
+
+def check_minari() -> None:
+    """Raises `UserError` where packages that write datasets are not installed."""
+    package = minari_dataset.missing()
+    if package is not None:
+        raise UserError(
+            f"--format minari needs the package {package}.", hint=f"Install with: {extra_command('minari')}"
+        )
+
+
+def write_minari(folder: Path, recording: Recording, run: str) -> None:
+    """Writes episodes of the run named `run` as a dataset of Minari into a new folder.
+
+    Raises:
+        UserError: the environment's observations have no place in a dataset.
+        StorageError: it cannot be written.
+    """
+    trained, episodes = recording.trained, recording.episodes
+    reason = minari_dataset.obstacle(trained.spec)
+    if reason is not None:
+        raise UserError(f"{reason}.", hint="Plain arrays have no such limit: --format npz")
+    recorded = minari_dataset.Recorded(
+        episodes.observations, episodes.actions, episodes.rewards, recording.log_probs, episodes.lengths,
+        episodes.terminated,
+    )  # fmt: skip
+    minari_dataset.write_dataset(folder, trained.config.env, trained.spec, recorded, run)
 
 
 def log_probs_under(trained: Trained, episodes: Episodes, origin: str) -> npt.NDArray[np.float64]:

@@ -34,6 +34,7 @@ ADDS: Mapping[str, str] = {
     "plots": "figures",
     "report": "rlcli report",
     "onnx": "rlcli export RUN --format onnx",
+    "minari": "rlcli rollouts RUN --format minari",
     "video": "rlcli eval RUN --video, eval.video_every",
 }
 """What each extra is for."""

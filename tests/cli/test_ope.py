@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rlcli.analysis import fqe
+from rlcli.analysis.episode_file import read_episodes
+from rlcli.envs import minari_dataset
 from tests.cli.conftest import Rlcli
 
 TINY = (
@@ -47,6 +50,7 @@ def test_a_run_may_act(trained: Rlcli) -> None:
     [
         (("rollouts", "first", "--out", "a.txt"), "does not end in .npz"),
         (("rollouts", "first", "--out", "nowhere/a.npz"), "there is no folder nowhere"),
+        (("rollouts", "first", "--format", "minari", "--out", "a"), "ends in a version, such as a-v0"),
         (("ope", "first", "--behaviour", "nothing.npz"), "There is no file nothing.npz"),
         (("ope", "first", "--behaviour", "thrid"), "There is no run 'thrid'"),
         (("ope", "first", "--behaviour", "first", "--gamma", "2"), "gamma"),
@@ -56,3 +60,35 @@ def test_a_mistake_has_one_message(trained: Rlcli, words: tuple[str, ...], messa
     ended = trained(*words)
     assert ended.code == 2
     assert message in ended.err
+
+
+def test_a_dataset_without_its_packages_names_the_extra(
+    trained: Rlcli, monkeypatch: pytest.MonkeyPatch, workplace: Path
+) -> None:
+    monkeypatch.setattr(minari_dataset, "PACKAGES", ("no_such_package",))
+    ended = trained("rollouts", "first", "--format", "minari")
+    assert ended.code == 2
+    assert "--format minari needs the package no_such_package" in ended.err
+    assert "minari" in ended.err.splitlines()[-1]
+    assert not (workplace / "episodes-v0").exists()
+
+
+def test_a_dataset_is_read_back(trained: Rlcli, monkeypatch: pytest.MonkeyPatch, workplace: Path) -> None:
+    """By Minari itself, with the arrays of the plain file of the same episodes."""
+    minari = pytest.importorskip("minari", reason="the extra minari is not installed")
+    pytest.importorskip("h5py", reason="the extra minari is not installed")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(workplace))
+    assert trained("rollouts", "first", "-n", "3", "--out", "a.npz").code == 0
+    assert trained("rollouts", "first", "-n", "3", "--format", "minari", "--out", "mine-v0").code == 0
+    plain, dataset = read_episodes(workplace / "a.npz"), minari.load_dataset("mine-v0")
+    assert dataset.total_episodes == 3
+    assert dataset.env_spec.id == "CartPole-v1"
+    for number, episode in enumerate(dataset.iterate_episodes()):
+        steps = int(plain.episodes.lengths[number])
+        assert np.array_equal(episode.observations, plain.episodes.observations[number, : steps + 1])
+        assert np.array_equal(episode.actions, plain.episodes.actions[number, :steps])
+        assert np.array_equal(episode.rewards, plain.episodes.rewards[number, :steps])
+        assert np.allclose(episode.infos["log_prob"][:-1], plain.log_probs[number, :steps])
+        assert episode.terminations.tolist() == [False] * (steps - 1) + [True]
+        assert not episode.truncations.any()
+    assert trained("rollouts", "first", "--format", "minari", "--out", "mine-v0").code == 2
