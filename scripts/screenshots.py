@@ -36,6 +36,8 @@ SECTION = "#env-0"
 WIDE = 1_400
 COLOURS = 128
 """Colours and width of the README's picture, which keep it small."""
+ABOVE = 28
+"""Pixels above the heading, so that it does not stand on the picture's edge."""
 LARGEST = 100_000
 """Bytes of the README's picture."""
 
@@ -81,7 +83,8 @@ def picture(report: Path, file: Path) -> None:
         section = page.query_selector(SECTION).bounding_box()
         last = page.query_selector_all(f"{SECTION} .charts:not(.wide) figure")[5].bounding_box()
         bottom = last["y"] + last["height"] + 12
-        clip = {"x": 0, "y": section["y"] - 12, "width": WIDE, "height": bottom - section["y"] + 12}
+        top = section["y"] - ABOVE
+        clip = {"x": 0, "y": top, "width": WIDE, "height": bottom - top}
         shot = page.screenshot(full_page=True, clip=clip)
     few = Image.open(io.BytesIO(shot)).convert("RGB").quantize(COLOURS).convert("RGB")
     few.save(file, lossless=True, quality=100, method=6)

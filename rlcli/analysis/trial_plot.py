@@ -12,7 +12,9 @@ from rlcli.theory.trial import Cell, Picture, Table, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DPI = 160
+DPI = 120
+MATHEMATICS = {"text.parse_math": True}
+"""Powers of ten on logarithmic axes are written as such."""
 
 
 def draw(trial: Trial, path: Path) -> None:
@@ -27,7 +29,7 @@ def draw(trial: Trial, path: Path) -> None:
     drawn = [(table, table.picture) for table in trial.tables if table.picture is not None]
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(SETTINGS)
+        mpl.rcParams.update(SETTINGS | MATHEMATICS)
         figure = Figure(figsize=(3.4 * len(drawn), 2.9), layout="constrained")
         axes = figure.subplots(1, len(drawn), squeeze=False)[0]
         for place, (table, picture) in zip(axes, drawn, strict=True):
@@ -41,16 +43,21 @@ def _panel(axes: Axes, table: Table, picture: Picture) -> None:
         look = style(place)
         axes.plot(
             x, _numbers(table.column(name)), linestyle=(0, look.dashes) if look.dashes else "-",
-            color=look.colour, marker=look.marker, markersize=2.5, linewidth=1.2, label=name,
+            color=look.colour, marker=look.marker, markersize=2.5, linewidth=1.2, label=_plain(name),
         )  # fmt: skip
     if picture.log_x:
         axes.set_xscale("log" if min(x) > 0 else "symlog")
     if picture.log_y:
         axes.set_yscale("log")
-    axes.set_xlabel(picture.x)
-    axes.set_title(table.title, wrap=True)
+    axes.set_xlabel(_plain(picture.x))
+    axes.set_title(_plain(table.title), wrap=True)
     axes.legend()
 
 
 def _numbers(cells: list[Cell]) -> list[float]:
     return [float(cell) for cell in cells]
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,16 +224,18 @@ def test_odd_pictures_become_even() -> None:
     "    _load_triton()\n    with _offscreen():",
     "    with _offscreen():",
 )
-def test_triton_is_loaded_before_anything_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[str] = []
+def test_triton_is_loaded_before_anything_is_drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "triton.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    loaded: list[bool] = []
     made = pictures.instance
 
     def instance(config: EnvConfig, rendered: bool = False) -> Any:
-        events.extend(["drawn"] if rendered else [])
+        loaded.extend(["triton" in sys.modules] if rendered else [])
         return made(config, rendered=rendered)
 
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(importlib, "import_module", events.append)
     monkeypatch.setattr(pictures, "instance", instance)
     pictures.close("", pictures._rendered(tiny(env__id=DRAWN).env))
-    assert events[:2] == ["triton", "drawn"]
+    assert loaded == [True]
+    monkeypatch.delitem(sys.modules, "triton")

@@ -16,6 +16,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKDOWN = re.compile(r"([\\`*_\[\]#|~$])")
 LINK = re.compile(r"[&<>@]|:(?=//)|(?<=www)[.]")
 HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", ":": "&#58;", ".": "&#46;"})
+NEGATIVE = re.compile(r"(?<![\w.])-(?=[0-9.])")
+"""The sign of a negative number, not that of an exponent."""
 LATEX = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -68,7 +70,10 @@ def latex(table: Table) -> str:
         r"\hline",
         _line("", " & ", r" \\", [latex_text(cell) for cell in table.headings]),
         r"\hline",
-        *(_line("", " & ", r" \\", [latex_text(cell) for cell in row]) for row in table.rows),
+        *(
+            _line("", " & ", r" \\", [_cell(table, *pair) for pair in zip(table.headings, row, strict=True)])
+            for row in table.rows
+        ),
         r"\hline",
         r"\end{tabular}",
     ]
@@ -93,6 +98,12 @@ def markdown_text(text: str) -> str:
 def latex_text(text: str) -> str:
     """Text in which LaTeX finds no commands."""
     return _one_line(text).translate(LATEX)
+
+
+def _cell(table: Table, heading: str, cell: str) -> str:
+    """A cell of a LaTeX table; negative numbers have a minus sign, which is longer than a hyphen."""
+    text = latex_text(cell)
+    return NEGATIVE.sub("$-$", text) if heading in table.numbers else text
 
 
 def comment(text: str) -> str:

@@ -20,7 +20,7 @@ def test_a_markdown_table() -> None:
 def test_a_latex_table() -> None:
     assert latex(TABLE).splitlines() == [
         r"% a\_title", r"\begin{tabular}{lr}", r"\hline", r"name & value \\", r"\hline",
-        r"x\textbar{}y & 1.5 \\", r"\textless{}b\textgreater{} & -2 \\", r"\hline", r"\end{tabular}",
+        r"x\textbar{}y & 1.5 \\", r"\textless{}b\textgreater{} & $-$2 \\", r"\hline", r"\end{tabular}",
     ]  # fmt: skip
 
 
@@ -38,6 +38,11 @@ def test_a_latex_table() -> None:
 )
 def test_markdown_of_others_is_text(text: str, expected: str) -> None:
     assert markdown_text(text) == expected
+
+
+def test_negative_numbers_have_a_minus_sign_in_latex_and_names_a_hyphen() -> None:
+    table = Table("", ("pair", "mean"), [("ppo - clip=-1", "-1.5 [-2e-09, 0.1]")], ("mean",))
+    assert latex(table).splitlines()[5] == r"ppo - clip=-1 & $-$1.5 [$-$2e-09, 0.1] \\"
 
 
 def test_commands_of_latex_are_text() -> None:
