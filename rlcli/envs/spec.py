@@ -243,3 +243,10 @@ class EnvSpec:
     """Why Gymnasium steps it with `env.backend=auto`, where rlcli has a version of its own."""
     unused_mask: str | None = None
     """The `env.action_mask` that would use the masks that it gives, where none are used."""
+    wrappers: str = ""
+    """`env.wrappers` as they are typed, for messages; empty without one."""
+
+    @property
+    def named(self) -> str:
+        """Its id, and the wrappers it is in, for messages."""
+        return f"{self.id} in env.wrappers={self.wrappers}" if self.wrappers else self.id
