@@ -80,11 +80,11 @@ class EpisodeLog:
         """
         where = self.where(run, index)
         if isinstance(error, InvalidResult):
-            culprit = prefixed(place, f"{self._spec.id}, {where}")
+            culprit = prefixed(place, f"{self._spec.named}, {where}")
             return EnvironmentFault(f"{culprit} returned an invalid result: {error}.")
-        failure = contained(error, f"{self._spec.id}, {where},")
+        failure = contained(error, f"{self._spec.named}, {where},")
         with contextlib.suppress(Exception):
-            failure.add_note(f"In {self._spec.id}, {where}.")
+            failure.add_note(f"In {self._spec.named}, {where}.")
         return failure
 
     def select(self, rows: Sequence[int]) -> None:

@@ -128,7 +128,7 @@ class GymnasiumVectorEnv:
 
     def _culprit(self, run: int, index: int) -> str:
         """The environment that returned an invalid result, after file and line of the user's method."""
-        return prefixed(self._place(run, index), f"{self.spec.id}, {self._log.where(run, index)}")
+        return prefixed(self._place(run, index), f"{self.spec.named}, {self._log.where(run, index)}")
 
     def _place(self, run: int, index: int) -> str | None:
         """`file:line` of the user's method that an environment ran last."""

@@ -76,6 +76,8 @@ def describe(config: EnvConfig, squash: str = "none", replay: Replay | None = No
     if key not in _described:
         _described[key] = _atari(config) if is_atari(config) else _inspected(config, replay)
     spec = dataclasses.replace(_described[key], backend=backend, backend_reason=reason)
+    if config.wrappers:
+        spec = dataclasses.replace(spec, wrappers=display(config.wrappers))
     if squash != "none":
         spec = dataclasses.replace(spec, action=_squashed(spec, squash))
     if not config.normalize_observation:

@@ -250,3 +250,10 @@ class EnvSpec:
     """The `env.action_mask` that would use the masks that it gives, where none are used."""
     first: int = 0
     """Number of the first environment, in messages: an actor has a part of a run's."""
+    wrappers: str = ""
+    """`env.wrappers` as they are typed, for messages; empty without one."""
+
+    @property
+    def named(self) -> str:
+        """Its id, and the wrappers it is in, for messages."""
+        return f"{self.id} in env.wrappers={self.wrappers}" if self.wrappers else self.id

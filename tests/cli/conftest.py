@@ -8,9 +8,9 @@ import os
 import pty
 import re
 import struct
-import subprocess
-import sys
+import tempfile
 import termios
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+import rlcli as package
 from rlcli.cli.app import app
+from tests import forked
 
 ALGORITHMS = [
     "a2c", "cispo", "dppo", "impala", "mdpo", "offpac", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce",
@@ -57,14 +59,38 @@ def rlcli(workplace: Path) -> Rlcli:
     return run
 
 
+def signalled(number: int, ready: Callable[[], bool], *words: str) -> Ended:
+    """How a command ends, in a process of its own, that gets a signal once something is ready."""
+    with (
+        Path(os.devnull).open("rb") as null,
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):
+        sources = {"PYTHONPATH": str(Path(package.__path__[0]).parent)}  # of its own processes
+        streams = (null.fileno(), out.fileno(), err.fileno())
+        process = forked.command(words, streams, os.environ | sources)
+        deadline = time.monotonic() + 60.0
+        while not ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                err.seek(0)
+                pytest.fail(f"it was not ready: {err.read().decode()}")
+            time.sleep(0.005)
+        os.kill(process.pid, number)
+        code = process.wait()
+        texts = []
+        for stream in (out, err):
+            stream.seek(0)
+            texts.append(stream.read().decode())
+    return Ended(code, *texts)
+
+
 def on_a_terminal(*words: str, columns: int) -> str:
     """What a command shows on a terminal of that width."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlcli", *words], stdout=theirs, stderr=theirs, env=env | {"TERM": "xterm"}
-    )
+    process = forked.command(words, (theirs, theirs, theirs), env | {"TERM": "xterm"})
     os.close(theirs)
     shown = b""
     while True:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import os
 import pty
 import shutil
-import subprocess
-import sys
-import termios
 from pathlib import Path
 
 import pytest
 
 from rlcli.errors import StorageError
 from rlcli.store.lock import Lock
+from tests import forked
 from tests.cli.conftest import Rlcli
 
 SMALL = ("total_steps=32", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
@@ -180,17 +177,14 @@ def test_a_folder_that_cannot_be_removed_is_named_and_the_others_go(
 )  # fmt: skip
 def test_the_question_on_a_terminal(runs: Path, keys: bytes, code: int, goes: bool) -> None:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlcli", "runs", "--rm", "child"],
-        stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    with Path(os.devnull).open("w") as results:
+        process = forked.command(("runs", "--rm", "child"), (theirs, results.fileno(), theirs), os.environ)
     os.close(theirs)
     shown = b""
     while b"[y/N] " not in shown:
         shown += os.read(ours, 1000)
     os.write(ours, keys)
-    process.communicate(timeout=60)
+    process.wait()
     shown += os.read(ours, 10_000)
     os.close(ours)
     assert b"runs/child: finished" in shown

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Rlcli, on_a_terminal
+from tests.cli.conftest import Rlcli, on_a_terminal, signalled
 
 SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
          "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]")  # fmt: skip
@@ -112,19 +109,9 @@ def test_a_narrow_terminal(one: Path, rlcli: Rlcli) -> None:
 
 def test_ctrl_c_ends_it_with_what_was_found(rlcli: Rlcli, workplace: Path) -> None:
     assert rlcli("train", *SMALL[1:], "total_steps=4000", "checkpoint.every=0", "name=long").code == 0
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlcli", "reproduce", "long"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
     rows = workplace / "runs" / "long-reproduction" / "metrics.jsonl"
-    while not rows.exists() or not rows.stat().st_size:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted: " in out
-    assert re.search("(is|are) the same before it ended", out)
-    assert "Traceback" not in err
+    ended = signalled(signal.SIGINT, lambda: rows.exists() and rows.stat().st_size > 0, "reproduce", "long")
+    assert ended.code == 130
+    assert "interrupted: " in ended.out
+    assert re.search("(is|are) the same before it ended", ended.out)
+    assert "Traceback" not in ended.err

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import Rlcli, signalled
 
 TINY = (
     "tuned=none", "algo.rollout_steps=16", "env.num_envs=2", "network.hidden=[8]", "eval.episodes=2",
@@ -77,22 +73,12 @@ def test_show_tells_when_a_run_was_resumed(mine: Path, rlcli: Rlcli) -> None:
 
 
 def test_a_stopped_run_names_the_command_that_goes_on(workplace: Path) -> None:
-    command = [sys.executable, "-m", "rlcli"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [*command, "train", *TINY, "total_steps=1000000000"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
-    ) as process:  # fmt: skip
-        metrics = workplace / "runs" / "mine" / "metrics.jsonl"
-        while not metrics.exists():
-            assert process.poll() is None
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    metrics = workplace / "runs" / "mine" / "metrics.jsonl"
+    ended = signalled(signal.SIGINT, metrics.exists, "train", *TINY, "total_steps=1000000000")
+    assert ended.code == 130
     identity = json.loads((workplace / "runs" / "mine" / "manifest.json").read_text())["id"]
-    assert err.endswith(f"Resume with: rlcli resume {identity}\n")
-    assert out == ""
+    assert ended.err.endswith(f"Resume with: rlcli resume {identity}\n")
+    assert ended.out == ""
 
 
 def test_of_a_sweep_only_who_trains_it_can_be_said(rlcli: Rlcli, workplace: Path) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import gymnasium
@@ -20,7 +16,7 @@ from rlcli.config.compose import compose
 from rlcli.config.serialise import from_yaml
 from rlcli.envs import registry
 from rlcli.errors import UserError
-from tests.cli.conftest import Ended, Rlcli, on_a_terminal
+from tests.cli.conftest import Ended, Rlcli, on_a_terminal, signalled
 
 SMALL = ("total_steps=64", "algo.rollout_steps=8", "env.num_envs=2", "algo.epochs=1", "tuned=none",
          "logger=[jsonl]", "eval.episodes=1", "network.hidden=[4]")  # fmt: skip
@@ -202,20 +198,9 @@ def test_the_python_face(workplace: Path) -> None:
 
 def interrupted(words: list[str], number: int, until: str, workplace: Path) -> Ended:
     """The command, sent a signal once a file matching `until` has content."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rlcli", "train", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(package.__path__[0]).parent)},
+    return signalled(
+        number, lambda: any(path.stat().st_size for path in workplace.glob(until)), "train", *words
     )
-    deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in workplace.glob(until)) and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
-    return Ended(process.returncode, out, err)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -31,6 +31,7 @@ from rlcli.cli.complete import candidates
 from rlcli.errors import StorageError
 from rlcli.runs.train import train
 from rlcli.store.lock import Lock
+from tests import forked
 from tests.cli.conftest import Rlcli
 from tests.cli.loaded import loaded_by
 from tests.runs.tiny import manifest_of, tiny
@@ -108,15 +109,11 @@ class Terminal:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self.theirs)
         plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rlcli", "watch", *words, "--every", "0.1"],
-            stdin=self.theirs, stdout=self.theirs, stderr=self.theirs, start_new_session=True,
-            env=plain | {"TERM": "xterm"} | env, preexec_fn=self._control,
-        )  # fmt: skip
+        streams = (self.theirs, self.theirs, self.theirs)
+        self.process = forked.command(
+            ("watch", *words, "--every", "0.1"), streams, plain | {"TERM": "xterm"} | env
+        )
         self.shown = ""
-
-    def _control(self) -> None:
-        fcntl.ioctl(self.theirs, termios.TIOCSCTTY, 0)
 
     def until(self, text: str, seconds: float = 30.0) -> str:
         """What is shown up to a text."""

@@ -96,4 +96,7 @@ def test_a_wrapper_that_breaks_its_promise_fails_with_its_line() -> None:
     env = make(config(f"{MINE}:Short"), 2)
     env.reset(np.zeros((2, 8), np.int64), np.ones((2, 8), np.bool_))
     assert "tests/envs/wrapped.py" in str(env.failures[0])
+    assert f"CartPole-v1 in env.wrappers=[{MINE}:Short], environment 0" in str(env.failures[0]).replace(
+        "'", ""
+    )
     assert "shape (4,)" in str(env.failures[0])

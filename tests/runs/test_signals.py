@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -21,36 +19,34 @@ from rlcli.collect.state import episode_seed
 from rlcli.maths.draws import environment_seed
 from rlcli.runs.train import Result, Verdict, train
 from rlcli.store.checkpoints import Checkpoints
+from tests.forked import Forked
 from tests.runs.continuing import play
 from tests.runs.tiny import BATCH, manifest_of, rows_of, tiny
 
 ROOT = Path(__file__).parents[2]
-LONG = """
-import json, sys
-from pathlib import Path
-from rlcli.runs.train import train
-from tests.runs.tiny import tiny
-[result] = train([tiny(**{"total_steps": 10**9} | json.loads(sys.argv[2]))], [Path(sys.argv[1])])
-sys.exit(result.exit_code)
-"""
 PATIENCE = 60.0
-"""Seconds a process has before a test gives up; it needs two or three."""
+"""Seconds a process has before a test gives up."""
+SAID = "said"
 
 
 @contextmanager
-def long_run(run_dir: Path, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that trains for ever; its stderr is a pipe."""
-    command = [sys.executable, "-c", LONG, str(run_dir), json.dumps(changes)]
-    with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
-    ) as process:
+def long_run(run_dir: Path, **changes: Any) -> Iterator[Forked]:
+    """A process that trains for ever; what it writes to stderr is in a file beside the run."""
+
+    def run() -> NoReturn:
+        [result] = train([tiny(**{"total_steps": 10**9} | changes)], [run_dir])
+        sys.exit(result.exit_code)
+
+    with Path(os.devnull).open("r+b") as null, run_dir.with_name(SAID).open("wb") as said:
+        process = Forked(run, [], (null.fileno(), null.fileno(), said.fileno()), os.environ)
         try:
             yield process
         finally:
             process.kill()
+            process.wait()
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(what: Callable[[], bool], process: Forked) -> None:
     deadline = time.monotonic() + PATIENCE
     while not what():
         assert process.poll() is None, "the process ended"
@@ -64,7 +60,7 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
     metrics = run_dir / "metrics.jsonl"
     with long_run(run_dir) as process:
         wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, process)
-        process.send_signal(number)
+        os.kill(process.pid, number)
         assert process.wait(PATIENCE) == code
     manifest, rows = manifest_of(run_dir), rows_of(run_dir)
     assert (manifest["status"], manifest["exit_code"]) == ("interrupted", code)
@@ -77,13 +73,12 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     stuck = {"env__id": "tests.runs.environments:Stuck-v0", "env__kwargs": {"seed": episode_seed(0, 1, 1)}}
     with long_run(run_dir, **stuck) as process:
         wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") == 3, process)
-        process.send_signal(signal.SIGINT)
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.5)
-        process.send_signal(signal.SIGINT)
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        os.kill(process.pid, signal.SIGINT)
         assert process.wait(PATIENCE) == 130
-        assert process.stderr is not None
-        shown = process.stderr.read().decode()
+    shown = run_dir.with_name(SAID).read_text()
     again = f"Resume it with: rlcli resume {run_dir}\n"
     assert f"Quit run run at once. It has no checkpoint yet, so it starts again.\n{again}" in shown
     manifest = manifest_of(run_dir)

@@ -183,7 +183,7 @@ def test_a_killed_run_is_told_and_goes_on(tmp_path: Path) -> None:
     metrics = run_dir / "metrics.jsonl"
     with long_run(run_dir, checkpoint__every=64, total_steps=20 * 32) as process:
         wait_for(lambda: metrics.exists() and metrics.stat().st_size > 0, process)
-        process.send_signal(signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGSTOP)
         assert summary(run_dir)["status"] == "running"
         with pytest.raises(UserError, match=f"in use by process {process.pid}"):
             resume(run_dir)

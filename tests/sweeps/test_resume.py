@@ -23,6 +23,7 @@ from rlcli.runs.train import Result, train
 from rlcli.store.lock import Lock, holder
 from rlcli.sweeps.multirun import Sweep, resume_sweep, run_sweep
 from rlcli.sweeps.plan import plan
+from tests.forked import program
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.composing import multirun
 from tests.sweeps.conftest import SMALL, Sweeping
@@ -59,9 +60,7 @@ def python(*words: str) -> subprocess.Popen[str]:
 
 
 def killed_with(*overrides: str) -> Path:
-    process = python("-c", KILLED, *overrides)
-    assert process.communicate(timeout=60)[1] == ""
-    assert process.returncode == -signal.SIGKILL
+    assert program(KILLED, *overrides) == (-signal.SIGKILL, "")
     [directory] = Path("runs").iterdir()
     return directory
 

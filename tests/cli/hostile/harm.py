@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,27 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def every(verbs: set[str] | None = None) -> Any:
     return pytest.mark.parametrize("verb", sorted(verbs or VERBS))
+
+
+EACH = 4
+"""Commands that each harm meets in the fast suite."""
+
+
+def in_turn(harms: Mapping[str, Harm], verbs: set[str] | None = None, always: Collection[str] = ()) -> Any:
+    """Cases of `harm` and `verb`: each harm with `EACH` of the commands, by turns, and those of `always`.
+
+    One function reads a file for all commands. The other cases are slow ones.
+    """
+    names = sorted(verbs or VERBS)
+    turns = [name for name in names if name not in always]
+    step = len(turns) // EACH
+    cases = []
+    for number, (about, harm) in enumerate(harms.items()):
+        chosen = {*always, *(turns[(number + step * turn) % len(turns)] for turn in range(EACH))}
+        for name in names:
+            marks = () if name in chosen else pytest.mark.slow
+            cases.append(pytest.param(harm, name, id=f"{about}-{name}", marks=marks))
+    return pytest.mark.parametrize(("harm", "verb"), cases)
 
 
 def line(key: str, value: str) -> Harm:

@@ -11,6 +11,7 @@ from tests.cli.hostile.harm import (
     REFUSED,
     Harm,
     every,
+    in_turn,
     line,
     writes,
 )
@@ -50,8 +51,7 @@ MALFORMED: dict[str, Harm] = {
 }  # fmt: skip
 
 
-@every(READS_CONFIG)
-@pytest.mark.parametrize("harm", MALFORMED.values(), ids=MALFORMED.keys())
+@in_turn(MALFORMED, READS_CONFIG)
 def test_a_config_that_is_no_config(harm: Harm, verb: str, attack: Any) -> None:
     assert attack(harm, verb).code in REFUSED
 

@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.cli.hostile.harm import (
     REFUSED,
     STEERING,
     Harm,
     appends,
     every,
+    in_turn,
     line,
     manifest,
     relink,
@@ -42,8 +41,7 @@ BROKEN: dict[str, Harm] = {
 }  # fmt: skip
 
 
-@every()
-@pytest.mark.parametrize("harm", BROKEN.values(), ids=BROKEN.keys())
+@in_turn(BROKEN)
 def test_a_manifest_that_is_none(harm: Harm, verb: str, attack: Any) -> None:
     ended = attack(harm, verb)
     if verb == "runs":

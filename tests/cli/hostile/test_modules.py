@@ -16,31 +16,35 @@ from tests.cli.hostile.harm import (
     BUILDS,
     EVIL,
     REFUSED,
+    Harm,
     every,
+    in_turn,
     line,
     names_module,
 )
 
+NAMED = [
+    ("evil:Evil-v0", "{}"),
+    ("evil:CartPole-v1", "{}"),
+    ("a:b:CartPole-v1", "{}"),
+    (":evil:CartPole-v1", "{}"),
+    ("antigravity:CartPole-v1", "{}"),
+    ("CartPole-v1", "{env_id: 'evil:Evil-v0'}"),
+    ("CartPole-v1", "{wrappers: [{entry_point: 'evil:Wrapper'}]}"),
+]
+MODULES = {
+    f"{env}-{kwargs}-{place}": names_module(place, env, kwargs)
+    for env, kwargs in NAMED
+    for place in ("here", "run")
+}
 
-@every()
-@pytest.mark.parametrize("place", ["here", "run"])
-@pytest.mark.parametrize(
-    ("env", "kwargs"),
-    [
-        ("evil:Evil-v0", "{}"),
-        ("evil:CartPole-v1", "{}"),
-        ("a:b:CartPole-v1", "{}"),
-        (":evil:CartPole-v1", "{}"),
-        ("antigravity:CartPole-v1", "{}"),
-        ("CartPole-v1", "{env_id: 'evil:Evil-v0'}"),
-        ("CartPole-v1", "{wrappers: [{entry_point: 'evil:Wrapper'}]}"),
-    ],
-)
+
+@in_turn(MODULES, always=BUILDS)
 def test_a_module_is_not_imported_because_a_directory_names_it(
-    place: str, env: str, kwargs: str, verb: str, attack: Any, monkeypatch: pytest.MonkeyPatch
+    harm: Harm, verb: str, attack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    ended = attack(names_module(place, env, kwargs), verb)
+    ended = attack(harm, verb)
     if verb in BUILDS:
         assert ended.code == 2
         assert "no module is imported just because a run directory names it" in ended.err

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,10 @@ from rlcli.sweeps.search.loop import resume_search
 from rlcli.sweeps.search.objectives import objectives
 from rlcli.sweeps.search.study import Study, Trial
 from rlcli.sweeps.status import sweep_status
+from tests.forked import program
 from tests.runs.resuming import assert_same_run
 from tests.sweeps.conftest import SMALL, Sweeping
 
-ROOT = Path(cohort_job.__file__).parents[2]
 TWO = ("sweep.sampler=random", "sweep.trials=3", "sweep.parallel=2", "sweep.replicas=2",
        "algo.clip=interval(0.1,0.4)", "algo.learning_rate=tag(log,interval(1e-3,1e-1))",
        "total_steps=32")  # fmt: skip
@@ -240,11 +238,7 @@ search.run_search(plan_search(multirun(words)), quiet=True)
 
 
 def killed(moment: str, *words: str) -> Path:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, moment, *words, "name=cut"], capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (-signal.SIGKILL, "")
+    assert program(KILLED, moment, *words, "name=cut") == (-signal.SIGKILL, "")
     return Path("runs/cut")
 
 
