@@ -58,8 +58,9 @@ def receive(end: socket.socket) -> tuple[Packet, list[int]]:
     """
     try:
         content, descriptors, _, _ = socket.recv_fds(end, LARGEST, MOST_DESCRIPTORS)
-    except ConnectionResetError as error:
-        raise Gone from error
+    except ConnectionResetError:
+        # It ended without reading all; what it sent before comes after this error.
+        content, descriptors, _, _ = socket.recv_fds(end, LARGEST, MOST_DESCRIPTORS)
     if not content:
         raise Gone
     found: Packet = json.loads(content)
