@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from rlcli.actors.exactness import described
 from rlcli.backends.kernel import check_recorded
 from rlcli.config.amend import amend
 from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
-from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.early_stopping import EarlyStopping, last_values
@@ -144,7 +144,7 @@ class StoppedRun:
 
         `restarted` of its environments could not be restored to where their episodes had been.
         """
-        spec = registry.describe(self.config.env)
+        spec = described(self.config)
         exact = spec.exact_resume and restarted == 0
         pending = self._rows.drop_last() if self._evaluates_again else None
         updates = self._done - (pending is not None)

@@ -22,7 +22,8 @@ from typer.testing import CliRunner
 from rlcli.cli.app import app
 
 ALGORITHMS = [
-    "a2c", "cispo", "dppo", "impala", "mdpo", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce", "spo", "trpo",
+    "a2c", "cispo", "dppo", "impala", "impala_async", "mdpo", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce",
+    "spo", "trpo",
 ]  # fmt: skip
 """Every row there is, and every other name of one."""
 
