@@ -455,13 +455,31 @@ def _times() -> Iterator[Metric]:
 
 
 def _actors() -> Iterator[Metric]:
-    yield _metric(
-        "actors/restarts",
+    def one(
+        name: str, unit: str, text: str, better: Direction, order: str = " and collect.order=free"
+    ) -> Metric:
+        only = f" Only with collect.mode=process{order}."
+        return _metric(f"actors/{name}", unit, "", text + only, better)
+
+    yield one(
+        "restarts",
         "processes",
-        "",
-        "Actors that ended during this update and were replaced. Only with collect.mode=process.",
+        "Actors that ended or hung during this update and were replaced.",
         "lower",
+        "",
     )
+    yield one("lag", "updates", "Updates since the parameters that this rollout was collected with.", "lower")
+    yield one("queue", "rollouts", "Rollouts that waited when this one was taken, without it.", "neither")
+    yield one(
+        "busy",
+        "fraction",
+        "Share of its time that this rollout's actor collected, rather than waited.",
+        "higher",
+    )
+    yield one(
+        "learner_busy", "fraction", "Share of its time that the learner learnt, rather than waited.", "higher"
+    )
+    yield one("dropped", "rollouts", "Rollouts dropped before this one, older than collect.max_lag.", "lower")
 
 
 def _all() -> Iterator[Metric]:

@@ -9,13 +9,14 @@ ended, the server kills its actors and ends; when the server is killed, the syst
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import socket
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -36,7 +37,14 @@ _PDEATHSIG = 1
 Work = Callable[[RunConfig, socket.socket, list[int], Packet], None]
 """(config, socket to the learning process, descriptors, its part of the work) -> until the socket's end."""
 
-WORK: dict[str, Work] = {"steps": step_environments}
+
+def _collect_unrolls(*arguments: Any) -> None:
+    from rlcli.actors.unrolls import collect_unrolls  # torch is heavy, and stepping needs none of it
+
+    collect_unrolls(*arguments)
+
+
+WORK: dict[str, Work] = {"steps": step_environments, "unrolls": _collect_unrolls}
 """What an actor does, by its name in the packet that starts it."""
 
 
@@ -74,6 +82,8 @@ def _config(control: socket.socket) -> RunConfig:
     try:
         config = importing.complete(from_yaml(text["config"].tobytes().decode()))
         construct.registration(config.env.id)
+        if config.collect.order == "free":
+            importlib.import_module("rlcli.actors.unrolls")
     except Exception as error:
         send(control, {"failed": packed(error)})
         raise Gone from error

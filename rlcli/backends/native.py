@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlcli.actors.free import FreeCollector
+from rlcli.actors.packets import ActorError
 from rlcli.actors.vector import ActorVectorEnv
 from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
@@ -52,6 +54,7 @@ RAW_ACTIONS = (torch.int64, torch.float32)
 class NativeSession:
     """A cohort: configs that agree on all but cohort keys, trained as one program."""
 
+    _collector: Collector | FreeCollector
     _collectors: type[Collector] | None = None
     """The collector's class; None: chosen by where the environments are, host or device."""
 
@@ -85,6 +88,18 @@ class NativeSession:
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
         squash = config.network.squash
+        if config.collect.is_free:
+            self._collector = FreeCollector(
+                self._model,
+                self.spec,
+                config,
+                self._state.policy,
+                int(self._state.update[0]),
+                None if collectors is None else collectors[0],
+                in_c=in_c,
+            )
+            self._environment_time = None
+            return
         env: VectorEnv
         if config.collect.mode == "process":
             env = ActorVectorEnv(config, self.spec, len(configs))
@@ -125,7 +140,15 @@ class NativeSession:
         faults.take()
         started = time.perf_counter()
         done = before.update.tolist()
-        rollout, episodes = self._collector.collect(states.behaviour(before), done)
+        figures: dict[str, float] = {}
+        if isinstance(self._collector, FreeCollector):
+            try:
+                rollout, episodes, figures = self._collector.collect(before.policy, done)
+            except ActorError as error:
+                return {run: Failure(error, done[r] + 1) for r, run in enumerate(self._order)}
+            before = states.acted_by(before, self._collector.acting)
+        else:
+            rollout, episodes = self._collector.collect(states.behaviour(before), done)
         collected = time.perf_counter()
         try:
             result = update(self._algorithm, configs, self._collector.seeds, self._model, before, rollout)
@@ -136,6 +159,9 @@ class NativeSession:
         seconds = result.seconds | {"time/collect": collected - started}
         if self._environment_time is not None:
             seconds["time/environment"] = self._environment_time.take()
+        seconds |= figures
+        if figures:
+            rows[0]["update/lag"] = figures["actors/lag"]
         if isinstance(self._collector.env, ActorVectorEnv):
             seconds["actors/restarts"] = self._collector.env.take_restarts()
         noted = faults.take()

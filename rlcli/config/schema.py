@@ -484,12 +484,44 @@ class CollectConfig:
     )
     actors: int = key(
         2,
-        "Processes that step environments; each has its share of env.num_envs.",
+        "Processes that step environments; each has its share of env.num_envs, with order=free as many.",
         unit="processes",
         ge=1,
         le=1_000,
         effect="maybe",
         used_by=("mode", ("process",)),
+    )
+    order: str = key(
+        "fixed",
+        "fixed: actors step in lock step, with the numbers of one process; free: each collects rollouts of "
+        "env.num_envs environments of its own while the learner learns, with the parameters it received "
+        "last, and an update takes the oldest one that is ready.",
+        choices=("fixed", "free"),
+        used_by=("mode", ("process",)),
+    )
+    queue: int = key(
+        1,
+        "Rollouts of each actor that may wait for the learner, before the actor waits.",
+        unit="rollouts",
+        ge=1,
+        le=1_000,
+        used_by=("order", ("free",)),
+    )
+    max_lag: int | None = key(
+        None,
+        "Maximum lag: a rollout that was collected with the parameters of more updates ago is dropped; null: "
+        "unlimited.",
+        unit="updates",
+        ge=1,
+        used_by=("order", ("free",)),
+    )
+    restarts: int = key(
+        0,
+        "Actors whose environment raised that are replaced, before the next one ends the run.",
+        unit="processes",
+        ge=0,
+        resumable=True,
+        used_by=("order", ("free",)),
     )
     timeout: float | None = key(
         300.0,
@@ -506,6 +538,11 @@ class CollectConfig:
         "to end in it within the environment's time limit. For algo.surrogate=weighted, whose weights are "
         "then those of exact trajectories.",
     )
+
+    @property
+    def is_free(self) -> bool:
+        """Whether actors collect while the learner learns, each as fast as it can."""
+        return self.mode == "process" and self.order == "free"
 
 
 @dataclass(frozen=True)

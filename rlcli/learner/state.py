@@ -127,6 +127,11 @@ def behaviour(state: TrainState) -> Snapshot:
     return oldest
 
 
+def acted_by(state: TrainState, policy: Snapshot) -> TrainState:
+    """The state with a policy in the place of the one that acted, where lag is 1."""
+    return state._replace(queue=map_leaves(lambda leaf: leaf[:, None], policy))
+
+
 def pushed(queue: Snapshot, policy: Snapshot) -> Snapshot:
     """The queue after an update that began with `policy`."""
     if queue.parameters.shape[1] == 0:

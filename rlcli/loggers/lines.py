@@ -40,6 +40,13 @@ COLUMNS = (
     Column("ESS", 5, 4, lambda _, row: share(row.get("behaviour/ess"))),
     Column("clip", 5, 5, lambda _, row: share(row.get("behaviour/clip_fraction"))),
 )
+LAG = (
+    Column("lag", 4, 9, lambda _, row: figure(row.get("actors/lag"))),
+    Column("queue", 5, 10, lambda _, row: figure(row.get("actors/queue"))),
+    Column("actor", 5, 11, lambda _, row: share(row.get("actors/busy"))),
+    Column("learner", 7, 12, lambda _, row: share(row.get("actors/learner_busy"))),
+)
+"""Where actors are free: lag in updates, rollouts waiting, share of time that both are busy."""
 """return is train/return_100, KL is KL(mu||pi) in nats, ESS and clip are shares of the batch."""
 
 
@@ -54,7 +61,8 @@ class LineLogger:
         self._clock = clock
         self._progress = Progress(info.start_steps, info.total_steps, clock)
         terminal = self._stream.isatty()
-        self._columns = fitting(shutil.get_terminal_size().columns) if terminal else COLUMNS
+        known = (*COLUMNS, *LAG) if info.config.collect.is_free else COLUMNS
+        self._columns = fitting(shutil.get_terminal_size().columns, known) if terminal else known
         self._lines = 0
         self._tenth = -1
         self._due = clock()
@@ -86,13 +94,13 @@ class LineLogger:
         self._stream.check()
 
 
-def fitting(width: int) -> tuple[Column, ...]:
+def fitting(width: int, known: tuple[Column, ...] = COLUMNS) -> tuple[Column, ...]:
     """Columns that fit in a line of `width` characters, chosen by rank, in their order."""
     kept: list[Column] = []
-    for column in sorted(COLUMNS, key=lambda column: column.rank):
+    for column in sorted(known, key=lambda column: column.rank):
         width -= column.width
         if width < 0:
             break
         kept.append(column)
         width -= len(GAP)
-    return tuple(column for column in COLUMNS if column in kept)
+    return tuple(column for column in known if column in kept)

@@ -75,6 +75,11 @@ def _spread(row: Figures) -> str:
     return f"± {figure(row['eval/return_std'])} over {row['eval/episodes']:.0f} episodes"
 
 
+def _actors(row: Figures) -> str:
+    busy = f"actors {row['actors/busy']:.0%}, learner {row['actors/learner_busy']:.0%} busy"
+    return f"updates; {row['actors/queue']:.0f} waiting; {busy}"
+
+
 def gauges(batch: int) -> tuple[tuple[Gauge, ...], ...]:
     """Lines of the panel in three blocks; `batch` is the number of samples of one update."""
     return (
@@ -99,6 +104,7 @@ def gauges(batch: int) -> tuple[tuple[Gauge, ...], ...]:
                 "Critic", "update/explained_variance", share,
                 note=lambda _: "of target variance explained", maximum=1.0,
             ),
+            Gauge("Lag", "actors/lag", note=_actors, minimum=0.0),
         ),
     )  # fmt: skip
 

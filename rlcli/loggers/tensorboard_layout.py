@@ -61,7 +61,11 @@ LAYOUT: Mapping[str, Charts] = {
         "Steps per second": ("steps_per_second",),
         "Seconds of an update": ("collect", "learn", "health", "evaluate", "log", "save"),
     },
-    "actors": {"Actors replaced": ("restarts",)},
+    "actors": {
+        "Lag and queue": ("lag", "queue"),
+        "Utilisation": ("busy", "learner_busy"),
+        "Dropped and replaced": ("dropped", "restarts"),
+    },
 }
 """Charts by group, in the order in which they are shown."""
 

@@ -90,6 +90,12 @@ def plan(run_dir: Path, until: int | None = None, imports: Sequence[str] = ()) -
     """
     manifest = Manifest.read(run_dir).content
     config = admitted(read_config(run_dir), run_dir, imports)
+    if config.collect.is_free:
+        raise UserError(
+            f"{run_dir} cannot be reproduced: its actors collected while the learner learnt "
+            "(collect.order=free), so its numbers depended on time.",
+            hint="Runs with collect.order=fixed, and those without actors, repeat to the last bit.",
+        )
     check_recorded(run_dir, config, manifest["kernel_version"])
     last = _last_compared(run_dir, until)
     steps = config.total_steps if last == config.updates else last * config.batch_size

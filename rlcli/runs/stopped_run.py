@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
+from rlcli.actors.exactness import described
 from rlcli.backends.kernel import check_recorded
 from rlcli.config.alerts import FACTS
 from rlcli.config.amend import amend
@@ -25,7 +26,6 @@ from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.config.schema import RunConfig
 from rlcli.config.serialise import to_yaml
-from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError
 from rlcli.runs.alerts import Alerts, rules_of
@@ -157,7 +157,7 @@ class StoppedRun:
 
         `restarted` of its environments could not be restored to where their episodes had been.
         """
-        spec = registry.describe(self.config.env)
+        spec = described(self.config)
         exact = spec.exact_resume and restarted == 0
         pending, alerts = None, self._alerts
         if self._evaluates_again:

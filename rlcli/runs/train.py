@@ -9,6 +9,7 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
+from rlcli.actors.exactness import described
 from rlcli.backends.kernel import decided
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure, Initial, Row, Session
@@ -92,7 +93,7 @@ def train(
         StorageError: a run directory cannot be written to from the start, or a checkpoint does not fit.
     """
     check_one_shape(configs)
-    spec = registry.describe(configs[0].env)
+    spec = described(configs[0])
     frozen = [decided(config.resolved(), spec) for config in configs]
     beginnings = [read_beginning(one, config) for one, config in zip(dirs, frozen, strict=True)]
     parents = [None if one is None else one.parent for one in beginnings]

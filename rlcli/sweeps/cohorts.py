@@ -56,7 +56,8 @@ def cohorts(
 
     A shape with many jobs is divided evenly: into parts of at most `cohort.max_size` that fit the memory, and
     into one part per worker if parts stay large enough or the number of workers was asked for.
-    Stable-Baselines3 trains runs one by one anyway. The seeds of a trial (`trials` has the trial of each job)
+    Stable-Baselines3 trains runs one by one
+    anyway, and runs whose actors are free train so. The seeds of a trial (`trials` has the trial of each job)
     stay together if a cohort has room for them, since the pruner compares them together.
     """
     alike: dict[str, list[int]] = {}
@@ -90,7 +91,7 @@ def _blocks(positions: Sequence[int], trials: Sequence[int | None], room: int) -
 
 def largest(config: RunConfig, machine: Machine) -> int:
     """Maximum jobs of this config in one cohort."""
-    if config.backend != "native":
+    if config.backend != "native" or config.collect.is_free:
         return 1
     memory = SHARE * machine.memory / workers(config, machine)
     fitting = max(1, int(memory // footprint(config)))

@@ -24,8 +24,8 @@ from rlcli.cli.app import app
 from tests import forked
 
 ALGORITHMS = [
-    "a2c", "cispo", "dppo", "impala", "mdpo", "offpac", "ppg", "ppo", "ppo_clip", "ppo_kl", "reinforce",
-    "retrace", "spo", "trpo",
+    "a2c", "cispo", "dppo", "impala", "impala_async", "mdpo", "offpac", "ppg", "ppo", "ppo_clip", "ppo_kl",
+    "reinforce", "retrace", "spo", "trpo",
 ]  # fmt: skip
 """Every row there is, and every other name of one."""
 

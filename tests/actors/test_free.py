@@ -1,0 +1,283 @@
+"""Actors that collect while the learner learns: whole unrolls of one policy, in order, never too many."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from rlcli.actors.free import FreeCollector
+from rlcli.actors.memory import Shared
+from rlcli.actors.unrolls import blank_policy, newest, policy_fields, publish
+from rlcli.backends.native import NativeSession
+from rlcli.backends.session import Failure
+from rlcli.collect.state import episode_seed
+from rlcli.config.overrides import parse_command
+from rlcli.config.schema import RunConfig
+from rlcli.envs.registry import describe
+from rlcli.errors import EXIT_CRASH, EXIT_DONE, UserError
+from rlcli.learner import state as states
+from rlcli.learner.model import make_model
+from rlcli.learner.table import algorithm
+from rlcli.learner.update import update
+from rlcli.maths.draws import environment_seed
+from rlcli.nets.network import parameter_count
+from rlcli.nets.policy import Model, Snapshot
+from rlcli.runs.reproduce import plan
+from rlcli.runs.resume import resume
+from tests.actors.environments import ID
+from tests.maths.test_vtrace import corrected
+from tests.runs.test_reproduce import Trained
+from tests.runs.tiny import manifest_of, rows_of, tiny, trained
+
+__all__ = ["trained"]
+
+FREE: dict[str, Any] = {
+    "collect__mode": "process", "collect__order": "free", "lag": 1, "algo__targets": "vtrace",
+    "algo__surrogate": "score", "algo__anchor": "behaviour", "algo__normalize_advantage": "none",
+    "algo__epochs": 1, "algo__minibatches": 1, "algo__gae_lambda": 1.0, "collect__actors": 2,
+}  # fmt: skip
+
+
+def free(**changes: Any) -> RunConfig:
+    return tiny(**FREE | changes)
+
+
+@contextmanager
+def collecting(config: RunConfig, policy: Snapshot | None = None) -> Iterator[FreeCollector]:
+    spec = describe(config.env)
+    model = make_model(config, spec)
+    first = blank_policy(model, parameter_count(model.network)) if policy is None else policy
+    found = FreeCollector(model, spec, config, first, 0, None, in_c=False)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def bias(model: Model) -> int:
+    """The parameter that is the policy's output where all others are 0."""
+    for place, parameters in enumerate(torch.eye(parameter_count(model.network))):
+        blank = blank_policy(model, len(parameters))._replace(parameters=parameters[None])
+        if float(model.outputs(blank, torch.ones(1, 1, 3)).state) == 1.0:
+            return place
+    raise AssertionError
+
+
+@pytest.mark.broken_by(
+    "parameters that were overwritten meanwhile are taken",
+    "actors/unrolls.py",
+    'if int(shared["begun"][place]) == version:',
+    "if version >= 0:",
+)
+def test_parameters_are_read_whole() -> None:
+    model = make_model(free(), describe(free().env))
+    blank = blank_policy(model, 5)
+    shared = Shared(policy_fields(blank))
+    policies = [blank._replace(parameters=torch.full((1, 5), float(version))) for version in range(9)]
+
+    class Overwritten:
+        """Two newer policies are published while one is read, twice."""
+
+        left = 2
+
+        def __getitem__(self, name: str) -> Any:
+            if name == "policy.moments.seen" and self.left:
+                self.left -= 1
+                version = int(shared["version"][0])
+                for newer in (version + 1, version + 2):
+                    publish(shared, policies[newer], newer)
+            return shared[name]
+
+    publish(shared, policies[1], 1)
+    version, found = newest(Overwritten(), blank)  # type: ignore[arg-type]
+    assert version == 5
+    assert found.parameters.tolist() == [[5.0] * 5]
+    shared.close()
+
+
+def test_versions_are_never_mixed_within_an_unroll_and_lag_is_the_difference() -> None:
+    """A policy acts its version; newer ones are published all the time."""
+    config = free(env__id="Pendulum-v1", algo__rollout_steps=64, collect__queue=2)
+    model = make_model(config, describe(config.env))
+    place = bias(model)
+
+    def policy(version: int) -> Snapshot:
+        found = blank_policy(model, parameter_count(model.network))
+        found.parameters[:, place] = version
+        return found
+
+    lags = []
+    with collecting(config, policy(0)) as collector:
+        for update in range(0, 90, 3):
+            for newer in range(max(1, update - 2), update):
+                publish(collector._policies, policy(newer), newer)
+            rollout, _, figures = collector.collect(policy(update), [update])
+            [acted] = set(rollout.outputs.flatten().tolist())
+            assert acted == float(collector.acting.parameters[0, place]) == update - figures["actors/lag"]
+            lags.append(figures["actors/lag"])
+    assert min(lags) >= 0
+    assert max(lags) > 0
+
+
+def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
+    """Espeholt et al. 2018, equation 1, term by term, for the policy that acted."""
+    config = free(algo__learning_rate=0.1, algo__optimiser="sgd", algo__rho_bar=1.05, algo__c_bar=0.95)
+    session = NativeSession([config])
+    try:
+        for _ in range(4):
+            assert not isinstance(session.update()[0], Failure)
+        time.sleep(0.2)
+        state, model = session._state, session._model
+        rollout, _, figures = session._collector.collect(state.policy, [4])  # type: ignore[misc]
+        acting = session._collector.acting  # type: ignore[attr-defined]
+    finally:
+        session.close()
+    state = states.acted_by(state, acting)
+    found = update(algorithm(config), [config], [0], model, state, rollout).batch.targets[0].double()
+
+    def by_time(batch: torch.Tensor) -> torch.Tensor:
+        return batch[0].unflatten(0, (16, 2))[:, None].double()
+
+    def log_prob(policy: Snapshot) -> torch.Tensor:
+        outputs = model.outputs(policy, rollout.acted_on.flatten(0, 2)[None])
+        return model.family.distribution(*outputs).log_prob(rollout.actions.flatten(0, 2)[None])
+
+    def value(observations: torch.Tensor) -> torch.Tensor:
+        inputs = model.encode(state.policy, observations.flatten(0, 2)[None])
+        return by_time(model.value(state.policy.parameters, inputs))
+
+    logs = by_time(log_prob(state.policy) - log_prob(acting))
+    assert figures["actors/lag"] > 0
+    assert logs.abs().max() > 1e-3
+    steps = (rollout.rewards, value(rollout.acted_on), value(rollout.successors()), rollout.terminated,
+             rollout.truncated)  # fmt: skip
+    for env in range(2):
+        wanted, _, _ = corrected(steps, logs, 0.99, 1.0, 1.05, 0.95, (0, env))
+        assert found.unflatten(0, (16, 2))[:, env].tolist() == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.broken_by(
+    "an actor gets a slot more each time",
+    "actors/free.py",
+    "        source.free -= 1\n",
+    "        self._give(source, packet['slot'])\n",
+)
+def test_a_slow_learner_holds_actors_back_and_takes_the_oldest_first() -> None:
+    with collecting(free(env__id=ID, collect__queue=2)) as collector:
+        deadline = time.monotonic() + 20.0
+        while len(collector._ready) < 6 and time.monotonic() < deadline:
+            collector._listen(0.1)
+        collector._listen(0.2)
+        assert len(collector._ready) == 6
+        assert sorted(packet["number"] for _, packet in collector._ready) == [0, 0, 1, 1, 2, 2]
+        ages = []
+        for _ in range(6):
+            oldest = min(packet["at"] for _, packet in collector._ready)
+            source, packet = collector._next()
+            assert packet["at"] == oldest
+            ages.append((source.number, packet["number"]))
+        assert [number for place, number in ages if place == 0] == [0, 1, 2]
+
+
+def test_slow_actors_are_waited_for() -> None:
+    with collecting(free(env__id=ID, env__kwargs={"deed": "slow"}, algo__rollout_steps=4)) as collector:
+        policy = collector.acting
+        figures = [collector.collect(policy, [update])[2] for update in range(4)]
+    assert figures[-1]["actors/learner_busy"] < 0.5
+    assert figures[-1]["actors/busy"] > 0.5
+    assert figures[-1]["actors/lag"] <= 2
+
+
+def test_rollouts_that_are_too_old_are_dropped() -> None:
+    with collecting(free(env__id=ID, collect__max_lag=3)) as collector:
+        collector.collect(collector.acting, [0])
+        time.sleep(0.5)
+        _, _, figures = collector.collect(collector.acting, [9])
+    assert figures["actors/lag"] <= 3
+    assert figures["actors/dropped"] >= 1
+
+
+def first_seed(place: int) -> int:
+    """Of the first episode of an actor's first environment."""
+    return episode_seed(environment_seed(0, "actor", place, 0, 0), 0, 0)
+
+
+@pytest.mark.parametrize(("deed", "words"), [("die", "SIGKILL"), ("hang", "did not answer within 1 s")])
+def test_an_actor_that_ends_or_hangs_is_replaced(
+    deed: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kwargs = {"deed": deed, "seed": first_seed(1)}
+    with collecting(free(env__id=ID, env__kwargs=kwargs, collect__timeout=1.0)) as collector:
+        figures = [collector.collect(collector.acting, [update])[2] for update in range(4)]
+        deadline = time.monotonic() + 20.0
+        while not collector._restarts and time.monotonic() < deadline:
+            collector._listen(collector._patience())
+        found = sum(one["actors/restarts"] for one in figures) + collector._restarts
+    assert found == 1
+    assert words in capfd.readouterr().err
+
+
+def test_an_actor_that_is_killed_is_back_within_two_seconds() -> None:
+    with collecting(free(env__id=ID)) as collector:
+        collector.collect(collector.acting, [0])
+        first = collector.actors
+        begun = time.monotonic()
+        for process in first:
+            os.kill(process, signal.SIGKILL)
+        figures = [collector.collect(collector.acting, [update])[2] for update in range(1, 3)]
+        assert time.monotonic() - begun < 2.0
+        assert sum(one["actors/restarts"] for one in figures) == 2
+        assert set(collector.actors).isdisjoint(first)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_an_environment_that_raises_ends_the_run_unless_it_may(allowed: int, trained: Trained) -> None:
+    faulty = {"env__id": ID, "env__kwargs": {"deed": "raise", "seed": first_seed(0)}, "eval__episodes": 0}
+    result = trained(**FREE | faulty | {"collect__restarts": allowed, "collect__actors": 1})
+    if allowed:
+        assert (result.status, result.updates) == ("finished", 3)
+        assert sum(row["actors/restarts"] for row in rows_of(result.dir)) == 1
+        return
+    assert (result.status, result.exit_code) == ("failed", EXIT_CRASH)
+    assert "tests/actors/environments.py:" in str(result.message)
+    assert "environment 0, step 5 of its episode 1" in str(result.message)
+
+
+def test_a_run_says_what_it_is(trained: Trained) -> None:
+    run = trained(**FREE, env__id=ID, env__normalize_observation=True, network__name="lstm").dir
+    assert {"actors/lag", "actors/queue", "actors/busy", "behaviour/ess"} <= set(rows_of(run)[-1])
+    manifest = manifest_of(run)
+    assert manifest["exact_resume"] is False
+    assert "up to 4 rollouts that nobody learnt from are lost" in manifest["inexact_reason"]
+    with pytest.raises(UserError, match="cannot be reproduced: its actors collected while"):
+        plan(run)
+    result = resume(run, parse_command(["total_steps=160"]))
+    assert (result.exit_code, result.updates) == (EXIT_DONE, 5)
+    assert "up to 4 rollouts that nobody learnt from are lost" in (run / "train.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"env__id": "tests.envs.probes:ProbeDoors-v0", "env__action_mask": "info"},
+        {"env__id": "tests.envs.probes:ProbeFlash-v0", "network__name": "impala_resnet"},
+        {"compute__kernel": "c"},
+    ],
+    ids=["masks", "pixels", "kernels"],
+)
+def test_what_is_collected_elsewhere_is_what_the_update_recomputes(settings: dict[str, Any]) -> None:
+    """Or the update would fail: the policy acted otherwise."""
+    session = NativeSession([free(**settings, collect__actors=1)])
+    try:
+        for _ in range(2):
+            row = session.update()[0]
+            assert not isinstance(row, Failure), row.error
+    finally:
+        session.close()
