@@ -131,10 +131,11 @@ def words(rows: Sequence[dict[str, Any]]) -> list[str]:
     if whole:
         fallen = [level(row, 0, "ess") - level(row, lags(row)[-1], "ess") for row in whole]
         least, most = whole[int(np.argmin(fallen))], whole[int(np.argmax(fallen))]
+        told = ((most, ": the largest fall"), (least, ": the smallest")) if len(whole) > 1 else ((most, ""),)
         lines += [
             f"- From lag 0 to {lags(one)[-1]} the ESS of `{one['algo']}` goes from "
-            f"{level(one, 0, 'ess'):.3f} to {level(one, lags(one)[-1], 'ess'):.3f}: {text}."
-            for one, text in ((most, "the largest fall"), (least, "the smallest"))
+            f"{level(one, 0, 'ess'):.3f} to {level(one, lags(one)[-1], 'ess'):.3f}{text}."
+            for one, text in told
         ]
         over = [
             f"`{row['algo']}` ({level(row, lags(row)[-1], 'budget'):.1f})"
@@ -189,7 +190,9 @@ def missing(known: Rows, order: Sequence[str]) -> list[str]:
     return [
         "## Not measured yet",
         "",
-        f"{len(left)} of {len(order)} rows: {', '.join(f'`{name}`' for name in left)}. They are trained by:",
+        f"{len(left)} of {len(order)} rows, named as `make study ARGS='--only NAME'` takes them:",
+        "",
+        *(f"- `{name}`" for name in left),
         "",
         "```sh",
         "make study",

@@ -93,8 +93,8 @@ REFUSED = {
     "algo=retrace network=nature_cnn": "network.critic=q cannot have network.name=nature_cnn: only a "
     "multilayer perceptron",
     "algo=retrace algo.step_rule=phasic algo.auxiliary_minibatches=1": "cannot have algo.step_rule=phasic",
-    "algo=retrace algo.rho_bar_pg=null algo.surrogate=weighted": "cannot have algo.surrogate=weighted: it "
-    "would weigh each sample twice; use algo.surrogate=score",
+    "algo=retrace tuned=none algo.rho_bar_pg=null algo.surrogate=weighted": "network.critic=q cannot have "
+    "algo.surrogate=weighted: it would weigh each sample twice; use algo.surrogate=score",
     "algo=retrace algo.anchor=update lag=2": "the anchor would weigh each sample again; use "
     "algo.anchor=behaviour",
     "algo=retrace algo.surrogate=clipped": "cannot have algo.rho_bar_pg=10: algo.surrogate=clipped brings",
