@@ -59,7 +59,7 @@ def test_a_cohort_counts_the_steps_of_all_its_runs_and_no_jax_is_said(
     assert result["speed"][bench.IN_C]["times_the_peer"]["median"] == 32.0
     assert result["speed"][bench.JAX] == "not installed"
     assert "| W1x32 | JAX loop | not installed |" in bench.page({"W1x32": result})
-    assert "seed=range(32) cohort.workers=1" in result["command"]
+    assert "'seed=range(32)' cohort.workers=1" in result["command"]
 
 
 @pytest.mark.parametrize("update", [0.001, 0.3, 20.0])

@@ -88,6 +88,7 @@ MAPPED: Mapping[str, str] = {
     "eval.episodes": "as with native",
     "compute.threads": "as with native",
     "compute.kernel": "auto is torch; c is refused",
+    **{name: "as with native; no action reduce_lr" for name in KEYS if name.startswith("alerts.")},
 }
 """Each key that influences results and what becomes of it; any other may only keep its default."""
 

@@ -86,7 +86,7 @@ class _Observed:
 
     def __init__(self, rule: Rule, dimensions: int) -> None:
         self.rule = rule
-        self.raised = False
+        self._raised = False
         self._dimensions = dimensions if rule.metric == "update/entropy" else 1
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._count = 0
@@ -103,6 +103,11 @@ class _Observed:
             return None
         alert = Alert(self.rule, int(row["update"]), int(row.get("env_steps", 0)), float(value))
         return Present(alert, self.rule.severity(measured))
+
+    def is_new(self) -> bool:
+        """Whether the rule is raised for the first time; asked where it holds."""
+        before, self._raised = self._raised, True
+        return not before
 
     def _measured(self, value: float) -> float:
         """The value; of a drop, how far it is below the highest before, per dimension of the action."""
@@ -135,8 +140,7 @@ class Alerts:
             if present is None:
                 continue
             self.present.append(present)
-            if not observed.raised:
-                observed.raised = True
+            if observed.is_new():
                 found.append(present.alert)
         self.raised += found
         return found

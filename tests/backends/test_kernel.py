@@ -59,6 +59,7 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "network.log_std": {"env__id": "Pendulum-v1", "network__log_std": "state"},
     "network.squash": {"env__id": "Pendulum-v1", "network__squash": "tanh"},
     "network.hidden": {"network__hidden": (4,) * 9},
+    "network.critic": {"network__critic": "q", "algo__targets": "retrace"},
     "algo.surrogate": {"algo__surrogate": "weighted"},
     "algo.clip_high": {"algo__clip_high": 0.3},
     "algo.clip_dual": {"algo__clip_dual": 3.0},

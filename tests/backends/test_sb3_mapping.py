@@ -140,3 +140,10 @@ def test_schedules_follow_updates_as_ours_do():
     )
     assert given["learning_rate"](0.7) == pytest.approx(0.007)
     session.close()
+
+
+def test_alerts_are_as_with_native_but_lower_no_rate():
+    assert not refused(build(flatten(like("ppo")) | {"alerts.ess.limit": 0.4, "alerts.kl.action": "stop"}))
+    assert not refused(
+        build(flatten(like("ppo")) | {"alerts.more": {"long": {"metric": "train/length_mean", "above": 9}}})
+    )

@@ -51,7 +51,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 ALGORITHMS = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "conf" / "algo").glob("*.yaml")
-    if path.stem != "impala_async"
+    if path.stem not in ("impala_async", "offpac", "retrace")  # actors; one choice, which has action values
 )
 
 

@@ -106,7 +106,7 @@ CHOICES = [
 def test_flags_with_choices_are_found() -> None:
     assert {(verb, flag) for verb, flag, _ in CHOICES} == {
         ("train", "--cfg"), ("export", "--format"), ("fork", "--cfg"), ("runs", "--sort"), ("plot", "--x"),
-        ("list", ""), ("new", ""),
+        ("rollouts", "--format"), ("list", ""), ("new", ""),
     }  # fmt: skip
 
 
