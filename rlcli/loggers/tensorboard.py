@@ -62,7 +62,7 @@ class TensorboardLogger:
         self._event: Callable[..., Any] = Event
         # TensorBoard reads the files of a directory in the order of their names.
         name = (
-            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files)}"
+            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files):06d}"
         )
         earlier = _own_files(info.dir.absolute())
         self._handle = (info.dir.absolute() / name).open("xb")
