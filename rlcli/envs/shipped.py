@@ -7,11 +7,15 @@ of its class, and this version of Gymnasium was compared bit for bit.
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any, NamedTuple
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec as Registration
 from gymnasium.envs.registration import load_env_creator
+
+from rlcli.envs.mujoco_warnings import warnings_ignored
+from rlcli.envs.untrusted import surroundings_kept
 
 COMPARED = ("1.4.0",)
 """Versions of Gymnasium whose environments were compared bit for bit with rlcli's, oldest first."""
@@ -53,10 +57,13 @@ def _registration(env_id: str, shipped: Shipped) -> Registration:
 def _replaced_method(shipped: Shipped) -> str | None:
     """A method of the environment's class that somebody replaced; None: none, or its package is missing."""
     path = f"{shipped.package}.{shipped.entry_point}"
-    try:
-        found: Any = load_env_creator(path)
-    except Exception:
-        return None  # making the environment says what is missing
+    # Importing an engine may warn, and where a warning is an error Box2D's import crashes.
+    with warnings.catch_warnings(), surroundings_kept(), warnings_ignored():
+        warnings.simplefilter("ignore")
+        try:
+            found: Any = load_env_creator(path)
+        except Exception:
+            return None  # making the environment says what is missing
     if f"{found.__module__}:{found.__name__}" != path:
         return f"{found.__module__}.{found.__name__}"
     for owner in found.__mro__:

@@ -61,9 +61,8 @@ class TensorboardLogger:
         self._summary: Callable[..., Any] = Summary
         self._event: Callable[..., Any] = Event
         # TensorBoard reads the files of a directory in the order of their names.
-        name = (
-            f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_files):06d}"
-        )
+        begun, number = f"{int(time.time()):010d}", f"{next(_files):06d}"
+        name = f"events.out.tfevents.{begun}.{socket.gethostname()}.{os.getpid()}.{number}"
         earlier = _own_files(info.dir.absolute())
         self._handle = (info.dir.absolute() / name).open("xb")
         self._file: Any = RecordWriter(self._handle)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import gymnasium
@@ -183,3 +185,18 @@ def test_pictures_are_gymnasiums() -> None:
     env = instance(EnvConfig(id=ID), rendered=True)
     assert not isinstance(env, Lander)
     env.close()
+
+
+@pytest.mark.broken_by(
+    "warnings of an engine's import are errors where a person made them so",
+    "envs/shipped.py",
+    '        warnings.simplefilter("ignore")\n',
+    "",
+)
+def test_an_import_that_warns_where_warnings_are_errors() -> None:
+    program = (
+        "from rlcli.config.schema import EnvConfig; from rlcli.envs.registry import describe; "
+        f"print(describe(EnvConfig(id={ID!r})).backend)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert done.stdout.split() == ["box2d"], done.stderr

@@ -143,7 +143,7 @@ def test_a_link_in_the_place_of_its_file_is_not_followed(info, monkeypatch, tmp_
     monkeypatch.setattr(tensorboard.socket, "gethostname", lambda: "here")
     monkeypatch.setattr(tensorboard.os, "getpid", lambda: 7)
     elsewhere = tmp_path / "elsewhere"
-    (info.dir / "events.out.tfevents.0000000001.here.7.0").symlink_to(elsewhere)
+    (info.dir / "events.out.tfevents.0000000001.here.7.000000").symlink_to(elsewhere)
     with pytest.raises(FileExistsError):
         TensorboardLogger(info)
     assert not elsewhere.exists()
