@@ -104,12 +104,18 @@ def test_a_sweep_of_worker_processes_killed_as_a_whole(
     workplace: Path, sweep: Sweeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    overrides = ("seed=0,1,2,3", "total_steps=1024", "cohort.workers=2", "cohort.max_size=2")
+    overrides = ("seed=0,1,2,3", "total_steps=8192", "cohort.workers=2", "cohort.max_size=2")
     process = python("-m", "rlcli", "train", "-m", *SMALL, *overrides, "name=cut", "--quiet")
     found = Path("runs/cut")
-    wait_for(lambda: all((found / f"seed={seed}" / "digests.txt").exists() for seed in (1, 3)))
-    members = [held.pid for seed in range(4) if (held := holder(found / f"seed={seed}")) is not None]
-    assert len(set(members)) == 2, "two processes train"
+    members: set[int] = set()
+
+    def two_train() -> bool:
+        holders = [holder(found / f"seed={seed}") for seed in range(4)]
+        members.update(held.pid for held in holders if held is not None)
+        begun = all((found / f"seed={seed}" / "digests.txt").exists() for seed in (1, 3))
+        return begun and len({held.pid for held in holders if held is not None}) == 2
+
+    wait_for(two_train)
     process.kill()
     process.communicate()
     wait_for(lambda: all(gone(pid) for pid in members))
