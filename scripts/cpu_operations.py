@@ -13,8 +13,8 @@ from cpu_results import over_sizes
 from torch import Tensor
 
 from rlcli.kernels import estimators as c_estimators
-from rlcli.kernels import figures as c_figures
 from rlcli.kernels import moments as c_moments
+from rlcli.kernels import steps as c_steps
 from rlcli.kernels import whiten as c_whiten
 from rlcli.learner import statistics, table
 from rlcli.learner.optimisers import OPTIMISERS
@@ -64,7 +64,7 @@ ESTIMATES = (
             name,
             "maths/estimators.py",
             of(results.estimates, name, table.TARGETS),
-            of(results.estimates, name, c_estimators.TARGETS),
+            of(results.estimates, name, c_estimators.TARGETS) if name in c_estimators.TARGETS else None,
         )
         for name in table.TARGETS
     ),
@@ -82,6 +82,15 @@ ESTIMATES = (
     ),
     Operation("weighted surrogates", "maths/importance.py", results.weighted, promised=False),
 )
+
+
+def _summed_in_c(values: Tensor) -> Tensor:
+    """Sums of [R, B] as the predicted gain takes them over parameters."""
+    size = values.shape[1]
+    ones = torch.ones_like(values)
+    return c_steps.first_order(values, slice(0, size), torch.zeros_like(values), ones, None)
+
+
 STEPS = (
     Operation("order of samples", "learner/draws.py", results.orders, results.orders_in_c),
     Operation("network, outputs and gradients", "nets/stacked/", results.networks),
@@ -113,7 +122,7 @@ FIGURES = (
         "sums over parameters",
         "learner/measure.py",
         of(over_sizes, results.total, DOUBLE),
-        of(over_sizes, c_figures.row_sums, DOUBLE),
+        of(over_sizes, _summed_in_c),
     ),
     Operation("sums over gradient steps", "learner/figures.py", results.of_steps),
     Operation(

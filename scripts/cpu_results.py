@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +41,7 @@ from rlcli.nets.stacked.mlp import MLP
 
 def estimates(name: str, entries: Any) -> Iterator[Tensor]:
     """Advantages and targets by one entry of a table of estimators."""
-    algo = SimpleNamespace(n_step=5, surrogate="score")
+    algo = replace(CONFIG.algo, n_step=5, surrogate="score")
     for runs, samples in EVERY_SIZE:
         given = hyper(runs)
         caps = {name: torch.ones(runs, 1) for name in ("rho_bar", "c_bar")}
@@ -115,7 +116,8 @@ def figures(name: str) -> Iterator[Tensor]:
     """Health of one policy against another, with weights and without."""
     for one, other, actions in policies(name, torch.float64):
         log_ratio = one.log_prob(actions) - other.log_prob(actions)
-        advantages, clip = numbers(*log_ratio.shape, dtype=torch.float64), torch.tensor(0.2).double()
+        advantages = numbers(*log_ratio.shape, dtype=torch.float64)
+        clip = torch.full((len(log_ratio), 1), 0.2, dtype=torch.float64)
         for weights in (None, positive(*log_ratio.shape, dtype=torch.float64)):
             yield from health.health(other, one, log_ratio, weights).values()
             yield from health.clip_figures(log_ratio, advantages, clip, weights).values()
