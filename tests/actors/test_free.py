@@ -226,15 +226,15 @@ def test_an_actor_that_ends_or_hangs_is_replaced(
     assert words in capfd.readouterr().err
 
 
-def test_an_actor_that_is_killed_is_replaced_by_another() -> None:
+def test_an_actor_that_is_killed_is_back_within_two_seconds() -> None:
     with collecting(free(env__id=ID)) as collector:
         collector.collect(collector.acting, [0])
         first = collector.actors
-        deadline = time.monotonic() + 20.0
+        begun = time.monotonic()
         for process in first:
             os.kill(process, signal.SIGKILL)
         update = restarts = 0
-        while restarts < 2 and time.monotonic() < deadline:  # what was ready comes first
+        while restarts < 2 and time.monotonic() - begun < 2.0:  # what was ready comes first
             update += 1
             restarts += int(collector.collect(collector.acting, [update])[2]["actors/restarts"])
         assert restarts == 2
