@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 import machine
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.registry import make

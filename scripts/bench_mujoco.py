@@ -26,7 +26,7 @@ import mujoco
 import numpy as np
 
 import machine
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS
 from rlcli.envs.mujoco.vector import MujocoVectorEnv

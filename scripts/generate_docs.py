@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.catalog import METRICS
-from rlcli.config import schema
 from rlcli.config.peer_names import PEER_NAMES
+from rlcli.config.schema.keys import KEYS, Key
+from rlcli.config.schema.run import RunConfig
 
 ROOT = Path(__file__).parents[1]
 RLCLI = str(Path(sys.executable).with_name("rlcli"))
@@ -80,7 +81,7 @@ def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def key_row(key: schema.Key) -> str:
+def key_row(key: Key) -> str:
     """One key as a row of a table."""
     declared = key.declaration
     admitted = ", ".join(declared.written_choices) if declared.written_choices else declared.bounds()
@@ -97,15 +98,15 @@ def key_row(key: schema.Key) -> str:
 
 def keys_page() -> str:
     """Every key by its section."""
-    sections = {"": schema.RunConfig} | {
+    sections = {"": RunConfig} | {
         field.name: field.default_factory
-        for field in dataclasses.fields(schema.RunConfig)
+        for field in dataclasses.fields(RunConfig)
         if dataclasses.is_dataclass(field.default_factory)
     }
     lines = [
         "# Configuration keys",
         "",
-        SOURCE.format("rlcli/config/schema.py"),
+        SOURCE.format("rlcli/config/schema"),
         "",
         "`rlcli explain KEY` shows the same. Defaults are those of the schema; an algorithm's config and",
         "tuned settings may set others, which `rlcli train --cfg job` shows with their origin. Keys marked",
@@ -114,7 +115,7 @@ def keys_page() -> str:
         "",
     ]
     for section, cls in sections.items():
-        keys = [key for name, key in schema.KEYS.items() if name.rpartition(".")[0] == section]
+        keys = [key for name, key in KEYS.items() if name.rpartition(".")[0] == section]
         lines += [
             f"## {section or 'Run'}",
             "",
@@ -192,7 +193,7 @@ def coming_from_page() -> str:
         for ours in entry.ours:
             shown = f"*`{entry.name}`*" if entry.note else f"`{entry.name}`"
             names.setdefault(ours, {}).setdefault(entry.library, []).append(shown)
-    order = [*schema.KEYS, *METRICS]
+    order = [*KEYS, *METRICS]
     for ours in sorted(names, key=lambda name: order.index(name) if name in order else -1):
         cells = (", ".join(dict.fromkeys(names[ours].get(library, ()))) for library in LIBRARIES)
         lines.append(f"| `{ours}` | {' | '.join(cells)} |")

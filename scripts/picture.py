@@ -16,7 +16,7 @@ from rich.terminal_theme import MONOKAI
 
 import rlcli
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.panel import PanelLogger
 

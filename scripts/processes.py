@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, NoReturn
 from rlcli.backends.session import Row
 from rlcli.cli.main import main
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import RlcliError
 from rlcli.runs.resume import resume
 from rlcli.runs.train import Verdict, train

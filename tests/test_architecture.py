@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from rlcli.config.compose import compose
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.runs.train import train
 from tests.test_imports import LAYERS, PACKAGE, ROOT
 
@@ -118,7 +118,8 @@ def test_every_key_on_the_page_exists() -> None:
 
 
 def _sweep_keys() -> set[str]:
-    from rlcli.config.schema import SweepConfig, walk
+    from rlcli.config.schema.keys import walk
+    from rlcli.config.schema.sweep import SweepConfig
 
     return {found.name for found in walk(SweepConfig, "")}
 

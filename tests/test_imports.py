@@ -188,7 +188,7 @@ def test_nobody_writes_into_a_recorder_or_another_object_of_a_run() -> None:
     ("module", "source"),
     [
         ("rlcli.maths.health", "from rlcli.learner import state"),
-        ("rlcli.maths.health", "from rlcli.config.schema import AlgoConfig"),
+        ("rlcli.maths.health", "from rlcli.config.schema.algo import AlgoConfig"),
         ("rlcli.maths.health", "import yaml"),
         ("rlcli.envs.spec", "import rlcli.nets.mlp"),
         ("rlcli.config.schema", "def late():\n    from rlcli.envs import registry"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 

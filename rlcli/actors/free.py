@@ -21,7 +21,7 @@ from rlcli.actors.processes import Actor, ForkServer
 from rlcli.actors.unrolls import blank_policy, policy_fields, publish, read, unroll_fields
 from rlcli.collect.rollout import Episodes, Rollout
 from rlcli.collect.state import RECENT, CollectorState
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.failures import Failures
 from rlcli.envs.spec import EnvSpec
 from rlcli.learner.state import map_leaves

@@ -15,7 +15,7 @@ import numpy as np
 
 from rlcli.actors.memory import Shared
 from rlcli.actors.packets import ActorError, Gone, Packet, pair, receive, send, unpacked
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 
 PATIENCE = 10.0

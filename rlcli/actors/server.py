@@ -23,7 +23,7 @@ import numpy as np
 from rlcli.actors.memory import Shared
 from rlcli.actors.packets import Gone, Packet, packed, receive, send
 from rlcli.actors.stepping import step_environments
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import from_yaml
 from rlcli.envs import construct
 from rlcli.errors import EXIT_CRASH, EXIT_DONE

@@ -11,7 +11,7 @@ import numpy as np
 
 from rlcli.actors.memory import Fields, Shared
 from rlcli.actors.packets import Gone, Packet, packed, send
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.interface import Taught, VectorEnv
 from rlcli.envs.replay_probe import Replay

@@ -22,7 +22,7 @@ from rlcli.actors.memory import Fields, Shared
 from rlcli.actors.packets import Packet, packed, receive, send
 from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes, Finals, Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.replay_probe import Replay
 from rlcli.envs.spec import EnvSpec

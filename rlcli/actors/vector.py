@@ -18,7 +18,7 @@ from rlcli.actors.journal import Journal
 from rlcli.actors.packets import ActorError, Gone
 from rlcli.actors.part import LEARNT, OUTCOMES, Hung, Part
 from rlcli.actors.processes import ForkServer
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.failures import Failures, clear_rows, keep_rows
 from rlcli.envs.interface import Array, Learnt, Step, Taught
 from rlcli.envs.spec import EnvSpec

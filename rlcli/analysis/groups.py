@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlcli.analysis.selection import Run
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.values import display
 from rlcli.errors import UserError, unknown
 

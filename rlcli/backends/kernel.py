@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlcli.config.faults import Fault
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.errors import UserError

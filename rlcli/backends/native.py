@@ -25,7 +25,7 @@ from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes
 from rlcli.collect.state import CollectorState
 from rlcli.config.alerts import reduces_rate
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.spec import EnvSpec

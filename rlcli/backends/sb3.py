@@ -35,7 +35,7 @@ from rlcli.backends.sb3_state import (
     read_parameters,
 )
 from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
 from rlcli.learner.algorithm import Improvement, Losses, Start
 from rlcli.learner.hyperparameters import remaining

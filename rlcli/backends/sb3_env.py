@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.sb3_state import layout_of, load_parameters
 from rlcli.collect.rollout import Collector, Episodes, Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.interface import Step
 from rlcli.envs.spec import ActionSpec
 from rlcli.learner.statistics import scaled_rewards

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlcli.config.faults import Fault
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.envs.spec import ActionSpec, EnvSpec

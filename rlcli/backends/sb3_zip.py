@@ -28,7 +28,7 @@ from rlcli.backends.sb3 import ACTIVATIONS, OPTIMISERS
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.sb3_state import by_name
 from rlcli.backends.session import Policy
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spec import EnvSpec
 from rlcli.nets.module import ModuleNetwork
 from rlcli.nets.observations import CLIP, FLOOR

@@ -17,7 +17,7 @@ from rlcli.cli.shell_words import Candidate, bash_words, line_words, zsh
 from rlcli.config import groups
 from rlcli.config.extensions import ROWS
 from rlcli.config.launchers import CHOICE, LAUNCHERS, SETTING
-from rlcli.config.schema import KEYS, Key
+from rlcli.config.schema.keys import KEYS, Key
 from rlcli.config.values import display
 from rlcli.errors import RlcliError
 from rlcli.store.directory import LISTED, list_runs, runs_root

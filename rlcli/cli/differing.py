@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 
 COSMETIC = ("name", "sweep", "hydra")
 """Keys, and groups of keys, that are no settings of training."""

@@ -60,7 +60,7 @@ def explain(
 
 
 def _keys() -> dict[str, dict[str, Any]]:
-    from rlcli.config.schema import KEYS
+    from rlcli.config.schema.keys import KEYS
 
     return {name: _key_entry(key) for name, key in KEYS.items()}
 

@@ -90,7 +90,7 @@ def _check(part: Part, name: str, files: list[Path]) -> None:
 
 def _taken(part: Part) -> list[str]:
     from rlcli.config.groups import choices
-    from rlcli.config.schema import KEYS
+    from rlcli.config.schema.keys import KEYS
 
     if part is Part.network:
         return [*choices("network"), *(KEYS["network.name"].declaration.choices or ())]

@@ -161,7 +161,7 @@ def _section(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def _changed(directory: Path) -> dict[str, Any]:
-    from rlcli.config.schema import KEYS
+    from rlcli.config.schema.keys import KEYS
     from rlcli.config.serialise import flatten
     from rlcli.store.config_file import read_config
 

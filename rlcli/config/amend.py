@@ -9,8 +9,9 @@ from typing import Any
 from rlcli.config.alerts import REDUCE
 from rlcli.config.command import Command
 from rlcli.config.faults import Check, Fault, texts
-from rlcli.config.rules import RULES
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.rules.table import RULES
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import build, flatten
 from rlcli.config.setting import Setting
 from rlcli.config.values import convert, display

@@ -14,8 +14,9 @@ from rlcli.config.groups import files
 from rlcli.config.launchers import CHOICE, is_of_launcher
 from rlcli.config.overrides import parse_command
 from rlcli.config.peer_values import CONVERTED_BY
-from rlcli.config.rules import RULES
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.rules.table import RULES
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.sequences import fit_minibatches
 from rlcli.config.serialise import build, flatten, from_yaml, leaves, to_dict, to_yaml
 from rlcli.config.values import RejectedValue, convert, display

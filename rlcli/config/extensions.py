@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlcli.config import schema
 from rlcli.config.declaration import Declaration
-from rlcli.config.schema import KEYS, Key
+from rlcli.config.schema.keys import KEYS, Key, declare
 
 CHOSEN_BY: Mapping[str, tuple[str, ...]] = {
     "network": ("network.name",),
@@ -69,9 +68,9 @@ def add(addition: Addition, keys: Mapping[str, tuple[Any, Declaration]], fields:
         choices = found.declaration.choices or ()
         if choices and addition.name not in choices:
             wider = dataclasses.replace(found.declaration, choices=(*choices, addition.name))
-            schema.declare(dataclasses.replace(found, declaration=wider))
+            declare(dataclasses.replace(found, declaration=wider))
     for short, (default, declaration) in keys.items():
-        schema.declare(key(f"{addition.section}.{addition.name}.{short}", default, declaration))
+        declare(key(f"{addition.section}.{addition.name}.{short}", default, declaration))
 
 
 def key(name: str, default: Any, declaration: Declaration) -> Key:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 
 
 @dataclass(frozen=True)

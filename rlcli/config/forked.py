@@ -15,8 +15,9 @@ from rlcli.config.compose import Composed, raise_faults
 from rlcli.config.extensions import ADDITIONS, used
 from rlcli.config.faults import Check, Fault
 from rlcli.config.launchers import CHOICE
-from rlcli.config.rules import RULES
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.rules.table import RULES
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.sequences import fit_minibatches
 from rlcli.config.serialise import build, flatten, leaves
 from rlcli.config.setting import Element, Setting

@@ -31,7 +31,7 @@ from rlcli.config.groups import SYNTHESISED, roots
 from rlcli.config.hydra_grammar import reason
 from rlcli.config.hydra_source import SCHEME, PlainConfigs
 from rlcli.config.interpolation import LARGEST, written_out
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.setting import Element
 from rlcli.config.values import display
 from rlcli.errors import UserError

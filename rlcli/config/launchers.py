@@ -15,7 +15,7 @@ from typing import Any
 
 from rlcli.config.declaration import key
 from rlcli.config.faults import Fault
-from rlcli.config.schema import Key, walk
+from rlcli.config.schema.keys import Key, walk
 from rlcli.config.setting import Setting
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import unknown

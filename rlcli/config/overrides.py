@@ -14,7 +14,7 @@ from rlcli.config.launchers import CHOICE, SETTING, chosen_launcher, is_of_launc
 from rlcli.config.launchers import takes_text as launcher_takes_text
 from rlcli.config.peer import PeerName
 from rlcli.config.quoting import repairs, shell_word, unbalanced
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.setting import Element, Setting
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError, nearest, unknown

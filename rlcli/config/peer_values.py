@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rlcli.config.peer import Convert, Numbers
-from rlcli.config.rules import nearest_divisors
+from rlcli.config.rules.minibatches import nearest_divisors
 
 ROLLOUT, ENVS = "algo.rollout_steps", "env.num_envs"
 CONVERTED_BY = (ROLLOUT, ENVS, "algo.clip")

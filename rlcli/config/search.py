@@ -11,7 +11,8 @@ from rlcli.config.command import Command
 from rlcli.config.compose import MOST_FAULTS, Composed, compose_job, with_tuned
 from rlcli.config.faults import Check, texts
 from rlcli.config.launchers import CHOICE, ONE_BY_ONE
-from rlcli.config.schema import RunConfig, SweepConfig
+from rlcli.config.schema.run import RunConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.config.setting import Element, Setting
 from rlcli.config.space import Dimension, dimensions
 from rlcli.errors import UserError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlcli.config.rules import set_on_purpose
+from rlcli.config.rules.effect import set_on_purpose
 
 COUNT, ENVS = "algo.minibatches", "env.num_envs"
 

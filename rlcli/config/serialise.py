@@ -14,7 +14,8 @@ import yaml
 from rlcli.config.declaration import DEFAULT
 from rlcli.config.extensions import OPEN, is_chosen, owner
 from rlcli.config.plain_yaml import FLOAT, LARGEST, load, read_mapping
-from rlcli.config.schema import FIELDS, KEYS, OWN, RunConfig
+from rlcli.config.schema.keys import FIELDS, KEYS, OWN
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.errors import StorageError, UserError, unknown
 

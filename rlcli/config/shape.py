@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rlcli.config.command import Command, of_sweep
 from rlcli.config.faults import Fault
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.setting import Element, Setting
 from rlcli.config.values import display
 

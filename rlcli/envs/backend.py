@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.config.values import display
 from rlcli.envs import construct
 from rlcli.envs.array.acrobot import ArrayAcrobot

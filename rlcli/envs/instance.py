@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.gymnasium import Env
 from rlcli.envs.registry import unwrapped
 from rlcli.envs.wrappers import make_wrapped

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.episodes import split_actions
 from rlcli.envs.gymnasium import Env
 from rlcli.envs.instance import RENDERED, instance

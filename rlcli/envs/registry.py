@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 from gymnasium.spaces import Dict
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.config.values import display
 from rlcli.config.wrappers import Wrapper
 from rlcli.envs import construct

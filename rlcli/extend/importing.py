@@ -19,7 +19,8 @@ from gymnasium.envs.registration import EnvSpec
 
 from rlcli.config import extensions
 from rlcli.config.extensions import ADDITIONS, GROUP, VARIABLE, Addition, is_chosen, owner
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import build, flatten
 from rlcli.config.values import RejectedValue, convert, display
 from rlcli.envs.construct import import_for

@@ -17,7 +17,7 @@ from rlcli.catalog import Metric
 from rlcli.config import extensions, groups
 from rlcli.config.extensions import ADDITIONS, ROWS, Addition, Row
 from rlcli.config.plain_yaml import read_yaml
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.envs.user_code import place_of_definition
 from rlcli.errors import UserError, unknown
 from rlcli.extend import importing, tables

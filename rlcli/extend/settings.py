@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rlcli.config.declaration import Declaration
 from rlcli.config.extensions import key
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.values import RejectedValue, convert
 from rlcli.errors import UserError
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.batch import Batch, Transitions
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.mask import Mask, MaskTerm

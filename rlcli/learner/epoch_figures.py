@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.algorithm import Algorithm
 from rlcli.learner.comparison import Measured
 from rlcli.learner.figures import Reference, epoch_figures

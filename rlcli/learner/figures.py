@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.algorithm import Algorithm, Improvement, Losses
 from rlcli.learner.comparison import TORCH, Comparison, Measured
 from rlcli.learner.hyperparameters import Hyperparameters

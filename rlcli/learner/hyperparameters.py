@@ -14,7 +14,8 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import FIELDS, KEYS, RunConfig
+from rlcli.config.schema.keys import FIELDS, KEYS
+from rlcli.config.schema.run import RunConfig
 
 SECTION = "algo."
 NAMES = tuple(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spec import EnvSpec
 from rlcli.nets.network import ALL
 from rlcli.nets.observations import Moments

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import BEFORE, RECURRENT, NetworkConfig, RunConfig, kinds_of_network
+from rlcli.config.schema.network import BEFORE, RECURRENT, NetworkConfig, kinds_of_network
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spec import ActionSpec, EnvSpec, ObservationSpec
 from rlcli.errors import UserError
 from rlcli.extend.tables import NETWORKS

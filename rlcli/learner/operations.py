@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.batch import Batch
 from rlcli.learner.comparison import Comparison
 from rlcli.learner.state import OptimiserState

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.user_code import located, place_of_definition
 from rlcli.errors import RlcliError, UserError
 from rlcli.extend import faults

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.user_code import located
 from rlcli.extend import faults
 from rlcli.extend.tables import METRICS, OwnMetric

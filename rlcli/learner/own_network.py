@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spec import EnvSpec
 from rlcli.envs.user_code import located
 from rlcli.errors import UserError

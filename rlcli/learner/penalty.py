@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import Family

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spec import ObservationSpec
 from rlcli.learner.algorithm import Improvement, Losses, PhaseInputs, Start
 from rlcli.learner.draws import shuffle

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, Transitions, by_run, by_time, memory_of
 from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.batch import by_run
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.learner.operations import Operations

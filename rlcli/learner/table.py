@@ -12,7 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.config.schema.algo import AlgoConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.extend.tables import ALGORITHMS
 from rlcli.learner import comparison
 from rlcli.learner.algorithm import Algorithm, Budget, ClipRange, StepRule, Surrogate

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.extend.tables import METRICS
 from rlcli.learner.algorithm import Algorithm, Improvement
 from rlcli.learner.batch import Batch

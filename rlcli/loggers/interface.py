@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 
 Row = Mapping[str, Any]
 TimedRow = tuple[Row, float]

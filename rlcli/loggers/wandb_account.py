@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from rlcli.config.schema import WandbConfig
+from rlcli.config.schema.record import WandbConfig
 from rlcli.loggers.wandb import MODES, Mode, asked_mode
 from rlcli.loggers.wandb_process import in_the_root_folder
 from rlcli.text import message_of

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets.module import FREE, HOST, ModuleNetwork, zeros
 from rlcli.nets.network import ACTOR, ALL, CRITIC, Array, OnHost
 from rlcli.nets.observations import Encoder

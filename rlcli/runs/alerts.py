@@ -26,7 +26,7 @@ from rlcli.config.alerts import (
     rules,
 )
 from rlcli.config.faults import Fault
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.errors import unknown
 from rlcli.loggers.progress import figure

@@ -7,7 +7,7 @@ may wait (`runs/saving_time.py`).
 
 from __future__ import annotations
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 
 AT_THE_END_ONLY = "Evaluated at the end only"
 """Beginning of the line that says that eval.every=null was decided against evaluations before the end."""

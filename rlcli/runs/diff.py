@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlcli.config.declaration import Effect
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.serialise import flatten
 from rlcli.store import digests
 from rlcli.store.config_file import read_config

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.catalog import METRICS
 from rlcli.config.faults import Fault
-from rlcli.config.schema import RunConfig, StopAtConfig
+from rlcli.config.schema.evaluation import StopAtConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import unknown
 

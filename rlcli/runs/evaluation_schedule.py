@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlcli.collect.evaluation import lanes
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers.progress import duration
 from rlcli.runs.cadence import AT_THE_END_ONLY
 from rlcli.runs.early_stopping import by_evaluations

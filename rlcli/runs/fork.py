@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from rlcli.backends.session import Checkpoint
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import display
 from rlcli.envs import registry

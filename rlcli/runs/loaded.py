@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.maths.draws import generator
 from rlcli.nets.actor import Acted, Actor
 from rlcli.runs import html

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rlcli.backends.native import policy_in
 from rlcli.backends.session import Policy
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.spec import EnvSpec
 from rlcli.store.admission import admitted

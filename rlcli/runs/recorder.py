@@ -14,7 +14,7 @@ from rlcli import streams
 from rlcli.backends.session import Array, Checkpoint, Failure, Row
 from rlcli.collect.evaluation import Evaluation
 from rlcli.collect.tape import Tape
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_dict
 from rlcli.envs.spec import ActionSpec, EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.store import own_runs
 from rlcli.store.directory import runs_root
 from rlcli.store.manifest import Manifest

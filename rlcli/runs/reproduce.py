@@ -14,7 +14,8 @@ from typing import Any
 from rlcli.backends.kernel import check_recorded
 from rlcli.backends.session import Row
 from rlcli.config.alerts import without_stops
-from rlcli.config.schema import RunConfig, StopAtConfig
+from rlcli.config.schema.evaluation import StopAtConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.values import display
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.diff import Differing, provenance, provenance_changes

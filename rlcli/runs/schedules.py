@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 
 
 def ending_schedules(config: RunConfig) -> list[str]:

@@ -24,7 +24,7 @@ from rlcli.config.alerts import FACTS
 from rlcli.config.amend import amend
 from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_DONE, StorageError, UserError

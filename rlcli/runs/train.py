@@ -16,7 +16,7 @@ from rlcli.backends.session import Checkpoint, Failure, Initial, Row, Session
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
 from rlcli.collect.rollout import REPORT_EVERY
 from rlcli.collect.tape import Tape
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv

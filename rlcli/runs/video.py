@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from rlcli.collect.tape import OTHER, Tape, Taped
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.pictures import Frame, check_drawn, replay
 from rlcli.envs.spec import ActionSpec
 from rlcli.errors import RlcliError, UserError

@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 
 from rlcli.config.extensions import VARIABLE
-from rlcli.config.schema import RunConfig, kinds_of_network
+from rlcli.config.schema.network import kinds_of_network
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.backend import is_array

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from rlcli.backends.session import Checkpoint
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.errors import StorageError
 from rlcli.learner.model import make_model

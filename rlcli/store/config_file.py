@@ -8,7 +8,7 @@ from typing import Any
 
 from rlcli.config import schema
 from rlcli.config.plain_yaml import read_mapping
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten, from_yaml, leaves
 from rlcli.errors import StorageError
 from rlcli.store.files import read_text

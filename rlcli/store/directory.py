@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.config import names
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError, UserError, nearest
 from rlcli.store.files import read_json, storage_error
 from rlcli.store.lock import holder

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.backends.kernel import TORCH, C, choose
 from rlcli.config import schema
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.errors import StorageError
 from rlcli.kernels import library

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlcli.config.extensions import used
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.wrappers import modules_named
 from rlcli.store import modules

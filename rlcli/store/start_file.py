@@ -15,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rlcli.backends.session import Initial
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError
 from rlcli.store.checkpoint_file import checked, largest_checkpoint, signed
 from rlcli.store.files import is_there, read_bytes, write_atomically

@@ -13,7 +13,7 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Row
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.shape import shape
 from rlcli.errors import EXIT_CRASH, RlcliError
 from rlcli.extend.importing import complete

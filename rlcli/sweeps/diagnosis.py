@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from rlcli.config.schema import WandbConfig
+from rlcli.config.schema.record import WandbConfig
 from rlcli.store.installation import core_packages, extras
 from rlcli.store.provenance import checkout, code
 from rlcli.sweeps import machine_checks

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rlcli.config.command import Command
 from rlcli.config.compose import Composed
 from rlcli.config.launchers import Launching, Ray
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.search import Search
 from rlcli.config.shape import shape
 from rlcli.envs import registry

@@ -10,7 +10,7 @@ from rlcli.config.command import Command
 from rlcli.config.compose import Composed
 from rlcli.config.faults import Fault
 from rlcli.config.forked import fork_jobs
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.fork import Source, beginning, spaces_fit
 from rlcli.store.start_file import Beginning

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rlcli.backends.session import Failure, Session
 from rlcli.collect.evaluation import evaluate, lanes
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.untrusted import folder_kept
 from rlcli.runs.train import BACKENDS

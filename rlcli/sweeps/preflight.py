@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rlcli.config.faults import Check, Fault
-from rlcli.config.rules import RULES, set_on_purpose
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.rules.effect import set_on_purpose
+from rlcli.config.rules.table import RULES
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.alerts import alerts_fit
 from rlcli.runs.early_stopping import stop_at_fits

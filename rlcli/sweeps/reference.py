@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.reference import Reference, import_flags, sweep_reference
 from rlcli.sweeps.sweep import Sweep

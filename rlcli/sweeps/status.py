@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlcli.config.schema import SweepConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.errors import StorageError
 from rlcli.store.files import read_json
 from rlcli.store.lock import holder

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.backends.kernel import decided
 from rlcli.config.compose import Composed
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, StorageError
 from rlcli.store import own_runs

@@ -19,7 +19,7 @@ from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.collect.state import episode_seed
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.registry import describe
 from rlcli.errors import EXIT_CRASH, EXIT_DONE, UserError
 from rlcli.learner import state as states

@@ -15,7 +15,7 @@ import pytest
 
 from rlcli.actors.vector import ActorVectorEnv, shares
 from rlcli.collect.state import episode_seed
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.interface import Taught
 from rlcli.envs.registry import describe, make
 from rlcli.errors import EXIT_CRASH, RlcliError

@@ -11,7 +11,7 @@ import torch
 
 from rlcli.backends import sb3
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner import state as states
 from rlcli.learner import table
 from rlcli.learner import update as learner

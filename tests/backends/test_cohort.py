@@ -12,7 +12,7 @@ from rlcli.backends.kernel import with_kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.collect.evaluation import evaluate
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.nets.network import in_order
 from tests.learner.setting import PROBES, ROWS, same, small

@@ -9,7 +9,8 @@ import pytest
 
 from rlcli.backends.native import NativeSession
 from rlcli.collect.evaluation import evaluate
-from rlcli.config.schema import HealthConfig, RunConfig
+from rlcli.config.schema.record import HealthConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.learner.batch import memory_of
 from rlcli.maths.draws import environment_seed

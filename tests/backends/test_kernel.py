@@ -14,7 +14,8 @@ from rlcli.backends import kernel
 from rlcli.backends.kernel import COVERED, Choice, choose, covers, decided
 from rlcli.backends.sb3_mapping import refusals
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.shape import shape
 from rlcli.envs import registry
 from rlcli.errors import UserError
@@ -166,7 +167,7 @@ def older(finished: Path, trained: Callable[..., Result]) -> Path:
 
 @pytest.mark.broken_by(
     "a run from before there were kernels resumed with them",
-    "config/schema.py",
+    "config/schema/compute.py",
     'choices=("auto", "c", "torch"), absent="torch"',
     'choices=("auto", "c", "torch")',
 )

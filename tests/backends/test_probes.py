@@ -8,7 +8,8 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Policy
 from rlcli.collect.evaluation import evaluate
-from rlcli.config.schema import EnvConfig, HealthConfig
+from rlcli.config.schema.env import EnvConfig
+from rlcli.config.schema.record import HealthConfig
 from rlcli.envs import registry
 from tests.learner.setting import PROBES, ROWS, small
 

@@ -17,7 +17,7 @@ from rlcli.backends.sb3_random import seeded
 from rlcli.backends.session import Failure
 from rlcli.catalog import METRICS
 from rlcli.collect.state import episode_seed
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import NonFiniteError
 from rlcli.maths.draws import derive
 from rlcli.runs.api import load

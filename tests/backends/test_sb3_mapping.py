@@ -10,7 +10,8 @@ import pytest
 from rlcli.backends import sb3_mapping as mapping
 from rlcli.backends.sb3 import Sb3Session
 from rlcli.config.compose import compose
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import build, flatten
 from rlcli.envs.registry import describe
 from rlcli.errors import UserError

@@ -12,7 +12,7 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure, Policy
 from rlcli.config.compose import compose
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.registry import describe
 from tests.backends.test_cohort import assert_same_state, members, rows
 from tests.envs.probes import Levers, Riddle, Switches

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.extras import extra_command
 from rlcli.store import installation
 from rlcli.sweeps import cohort_job, diagnosis, machine_checks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlcli.catalog import METRICS
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from tests.cli.conftest import Rlcli
 
 

@@ -9,7 +9,7 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.rollout import Collector
-from rlcli.config.schema import ComputeConfig
+from rlcli.config.schema.compute import ComputeConfig
 from tests.learner.setting import small
 
 ENVS = {

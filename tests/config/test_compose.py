@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from rlcli.config import hydra_bridge
 from rlcli.config.compose import compose, from_yaml, to_dict, to_yaml
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.errors import UserError
 from tests.sweeps.composing import compose_multirun, multirun
 

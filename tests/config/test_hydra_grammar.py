@@ -12,7 +12,8 @@ from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.config.hydra_grammar import parse, spelled
 from rlcli.config.launchers import takes_text
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import KEYS, RunConfig
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.errors import UserError
 from tests.sweeps.composing import compose_multirun, multirun

@@ -13,7 +13,7 @@ from rlcli.config.compose import compose
 from rlcli.config.groups import GROUPS
 from rlcli.config.overrides import sections
 from rlcli.config.peer_names import PEER_NAMES
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.errors import UserError
 
 

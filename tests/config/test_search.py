@@ -8,7 +8,7 @@ import pytest
 
 from rlcli.config.compose import compose
 from rlcli.config.groups import files
-from rlcli.config.schema import SweepConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.errors import UserError
 from tests.sweeps.composing import compose_multirun, multirun

@@ -8,15 +8,12 @@ import pytest
 import yaml
 
 from rlcli.config.plain_yaml import LARGEST
-from rlcli.config.schema import (
-    AlgoConfig,
-    CheckpointConfig,
-    ComputeConfig,
-    EnvConfig,
-    EvalConfig,
-    HealthConfig,
-    RunConfig,
-)
+from rlcli.config.schema.algo import AlgoConfig
+from rlcli.config.schema.compute import ComputeConfig
+from rlcli.config.schema.env import EnvConfig
+from rlcli.config.schema.evaluation import EvalConfig
+from rlcli.config.schema.record import CheckpointConfig, HealthConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import from_yaml, to_dict, to_yaml
 from rlcli.errors import StorageError, UserError
 

@@ -8,8 +8,8 @@ import pytest
 
 from rlcli.config.compose import Composed, compose
 from rlcli.config.groups import files
-from rlcli.config.rules import keys_have_effect
-from rlcli.config.schema import kinds_of_network
+from rlcli.config.rules.effect import keys_have_effect
+from rlcli.config.schema.network import kinds_of_network
 from rlcli.config.serialise import flatten
 
 TUNED = files("tuned")

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.array.pendulum import _power_of_two
 from rlcli.envs.backend import ARRAY_ENVS

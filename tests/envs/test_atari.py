@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ale_py.vector_env import AtariVectorEnv
 
-from rlcli.config.schema import AtariConfig, EnvConfig
+from rlcli.config.schema.env import AtariConfig, EnvConfig
 from rlcli.config.values import display
 from rlcli.envs import registry
 from rlcli.envs.atari.area import resized

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlcli.config.schema import AtariConfig, EnvConfig
+from rlcli.config.schema.env import AtariConfig, EnvConfig
 from rlcli.envs import registry
 
 CONFIG = EnvConfig(id="ALE/Breakout-v5", num_envs=2, atari=AtariConfig(noop_max=5, frame_skip=8))

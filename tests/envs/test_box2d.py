@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.box2d.choice import BOX2D_ENVS, obstacle
 from rlcli.envs.box2d.lander import Lander
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
@@ -195,7 +195,7 @@ def test_pictures_are_gymnasiums() -> None:
 )
 def test_an_import_that_warns_where_warnings_are_errors() -> None:
     program = (
-        "from rlcli.config.schema import EnvConfig; from rlcli.envs.registry import describe; "
+        "from rlcli.config.schema.env import EnvConfig; from rlcli.envs.registry import describe; "
         f"print(describe(EnvConfig(id={ID!r})).backend)"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.registry import make

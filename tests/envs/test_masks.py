@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.boundary import read_reset, read_step, read_steps
 from rlcli.envs.masks import ActionMask
 from rlcli.envs.registry import describe, make

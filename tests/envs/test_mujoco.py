@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.interface import VectorEnv
 from rlcli.envs.mujoco.choice import MUJOCO_ENVS
 from rlcli.envs.mujoco.vector import MujocoVectorEnv

@@ -11,7 +11,7 @@ import gymnasium
 import pytest
 from gymnasium.envs.registration import WrapperSpec
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import construct, shipped
 from rlcli.envs.gymnasium import GymnasiumVectorEnv
 from rlcli.envs.mujoco import choice

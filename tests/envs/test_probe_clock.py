@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import probe_clock, registry
 from rlcli.envs.probe_clock import ERASE, StatusLine, shown
 from rlcli.streams import Writer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import construct
 from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.gymnasium import GymnasiumVectorEnv

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.registry import describe, make
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces.utils import flatten
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.registry import describe, make
 from rlcli.errors import UserError
 from tests.envs.probes import Spaces

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.registry import make

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.registry import describe, make
 from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
 from rlcli.errors import EnvironmentFault, RlcliError, StorageError, UserError

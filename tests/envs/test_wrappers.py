@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.construct import create
 from rlcli.envs.registry import describe, make
 from rlcli.envs.wrappers import make_wrapped

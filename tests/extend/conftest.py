@@ -11,7 +11,8 @@ import gymnasium
 import pytest
 
 from rlcli import catalog
-from rlcli.config import extensions, schema
+from rlcli.config import extensions
+from rlcli.config.schema import keys
 from rlcli.extend import faults, importing, tables
 from tests.cli.conftest import rlcli
 
@@ -75,7 +76,7 @@ def forget(
     monkeypatch.setenv(importing.VARIABLE, "")  # a sweep sets it, and must not for the tests after this one
     monkeypatch.delenv(importing.VARIABLE)
     registries: list[dict[Any, Any]] = [
-        schema._KEYS, catalog._METRICS, extensions.ADDITIONS, extensions.ROWS, tables.NETWORKS,
+        keys._KEYS, catalog._METRICS, extensions.ADDITIONS, extensions.ROWS, tables.NETWORKS,
         tables.ALGORITHMS, tables.METRICS,
     ]  # fmt: skip
     before = [dict(one) for one in registries]

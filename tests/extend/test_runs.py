@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import from_yaml
 from rlcli.errors import UserError
 from rlcli.extend import importing

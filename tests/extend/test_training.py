@@ -13,7 +13,7 @@ from rlcli.backends import kernel
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import build
 from rlcli.envs import registry
 from rlcli.errors import RlcliError

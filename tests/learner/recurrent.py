@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from tests.learner.setting import ROWS, small
 
 SHORT = {"kwargs": {"max_episode_steps": 7}}

@@ -10,7 +10,10 @@ import numpy as np
 import torch
 
 from rlcli.collect.rollout import Collector, Finals, Rollout
-from rlcli.config.schema import AlgoConfig, EnvConfig, NetworkConfig, RunConfig
+from rlcli.config.schema.algo import AlgoConfig
+from rlcli.config.schema.env import EnvConfig
+from rlcli.config.schema.network import NetworkConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.learner.kept import blank
 from rlcli.learner.model import initial_parameters, make_model

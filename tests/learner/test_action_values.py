@@ -10,7 +10,7 @@ from rlcli.backends.kernel import choose
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.learner.state import behaviour
 from tests.learner.setting import PROBES, Stage, same, small, stage

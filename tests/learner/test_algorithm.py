@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import rlcli.learner
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 
 FOLDER = Path(rlcli.learner.__file__).parent
 CHOICES = {

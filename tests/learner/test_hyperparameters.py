@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from rlcli.config.schema import KEYS, AlgoConfig
+from rlcli.config.schema.algo import AlgoConfig
+from rlcli.config.schema.keys import KEYS
 from rlcli.learner.hyperparameters import NAMES, SCHEDULED, hyperparameters, remaining, stops_early
 from rlcli.learner.table import algorithm
 from tests.learner.setting import small

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from rlcli.config.schema import HealthConfig
+from rlcli.config.schema.record import HealthConfig
 from rlcli.learner.state import behaviour
 from rlcli.maths.pareto import khat
 from tests.learner.setting import Stage, hold, same, small, stage

@@ -11,7 +11,7 @@ import torch
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint
 from rlcli.collect.state import restore
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import registry
 from tests.collect.environments import HERE
 from tests.learner.setting import ROWS, Stage, hold, same, small, stage

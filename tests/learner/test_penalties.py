@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.update import Update
 from tests.learner.setting import ROWS, Stage, hold, small, stage
 

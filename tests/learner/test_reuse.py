@@ -12,7 +12,8 @@ from torch import Tensor
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import CollectConfig, RunConfig
+from rlcli.config.schema.collect import CollectConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.kept import nothing_kept
 from rlcli.learner.prepare import prepare
 from rlcli.learner.state import named_leaves, select, stack, take

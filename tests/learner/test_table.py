@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import AlgoConfig, RunConfig
+from rlcli.config.schema.algo import AlgoConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
 from rlcli.learner.table import SURROGATES, with_slope
 from rlcli.maths.differentiate import derivative, outside

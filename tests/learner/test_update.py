@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rlcli.collect.rollout import Rollout
-from rlcli.config.schema import HealthConfig
+from rlcli.config.schema.record import HealthConfig
 from rlcli.learner import table
 from rlcli.learner.comparison import TorchPolicy
 from rlcli.learner.draws import permutation

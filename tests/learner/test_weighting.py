@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlcli.config.schema import CollectConfig
+from rlcli.config.schema.collect import CollectConfig
 from rlcli.learner.state import behaviour
 from rlcli.nets.network import from_order
 from tests.learner.setting import ROWS, Stage, same, small, stage

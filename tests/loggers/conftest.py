@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import RunConfig, WandbConfig
+from rlcli.config.schema.record import WandbConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers.interface import RunInfo
 
 

@@ -130,7 +130,7 @@ def test_quiet_prints_nothing(make_info, make_row, capsys):
 
 
 def test_every_choice_of_the_schema_has_a_maker():
-    from rlcli.config.schema import KEYS
+    from rlcli.config.schema.keys import KEYS
 
     assert set(MAKERS) == set(KEYS["logger"].declaration.choices)
     assert next(iter(MAKERS)) == "jsonl"

@@ -171,7 +171,7 @@ SKINNY = """
 import pathlib, sys
 for name in ("alembic", "flask", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "sqlalchemy"):
     sys.modules[name] = None
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers.interface import RunInfo
 from rlcli.loggers.mlflow import MlflowLogger
 info = RunInfo(

@@ -422,7 +422,7 @@ def test_waiting_is_bounded_and_what_costs_time_is_off():
 
 LOGGED_IN = """
 import pathlib, sys
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers import wandb, wandb_process
 from rlcli.loggers.interface import RunInfo
 wandb_process.INIT_TIMEOUT = 1.0

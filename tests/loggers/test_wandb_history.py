@@ -93,7 +93,8 @@ def test_superseded_are_segments_of_the_same_run_and_nothing_else(tmp_path):
 
 RESUMED = """
 import pathlib, sys
-from rlcli.config.schema import RunConfig, WandbConfig
+from rlcli.config.schema.record import WandbConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers import wandb
 from rlcli.loggers.interface import RunInfo
 

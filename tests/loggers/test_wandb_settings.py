@@ -19,7 +19,8 @@ KEY = "k" * 40
 
 START = """
 import os, pathlib, sys
-from rlcli.config.schema import RunConfig, WandbConfig
+from rlcli.config.schema.record import WandbConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers import wandb, wandb_process
 from rlcli.loggers.interface import RunInfo
 wandb_process.INIT_TIMEOUT = 2.0

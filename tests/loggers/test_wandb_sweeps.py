@@ -41,7 +41,7 @@ def test_the_command_line_of_an_agent_is_one_of_rlcli():
 
 def test_the_metric_is_one_of_ours_and_the_parameters_are_keys():
     from rlcli.catalog import METRICS
-    from rlcli.config.schema import KEYS
+    from rlcli.config.schema.keys import KEYS
 
     found = recipe()
     assert found["metric"]["name"] in METRICS
@@ -51,7 +51,8 @@ def test_the_metric_is_one_of_ours_and_the_parameters_are_keys():
 
 AGENT = """
 import pathlib, sys
-from rlcli.config.schema import RunConfig, WandbConfig
+from rlcli.config.schema.record import WandbConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.loggers import wandb
 from rlcli.loggers.interface import RunInfo
 info = RunInfo(

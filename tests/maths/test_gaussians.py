@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlcli.config.rules import HIGHEST_LOG_STD
+from rlcli.config.rules.networks import HIGHEST_LOG_STD
 from rlcli.envs.spec import ActionSpec
 from rlcli.maths.distribution import Distribution
 from rlcli.maths.distributions import DiagonalGaussian, GaussianFamily

@@ -12,7 +12,8 @@ import torch
 
 from rlcli.config.compose import compose
 from rlcli.config.groups import files
-from rlcli.config.schema import KEYS, kinds_of_network
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.network import kinds_of_network
 from rlcli.errors import UserError
 from rlcli.nets.kinds import make_network, obstacle, smallest
 from rlcli.nets.memory import Memory

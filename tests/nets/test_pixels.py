@@ -9,7 +9,9 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from rlcli.config.schema import EnvConfig, NetworkConfig, RunConfig
+from rlcli.config.schema.env import EnvConfig
+from rlcli.config.schema.network import NetworkConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import UserError

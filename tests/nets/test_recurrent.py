@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets.cnn import Gains, PixelTrunk
 from rlcli.nets.kinds import impala_resnet, make_network
 from rlcli.nets.memory import Memory

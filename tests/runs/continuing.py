@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint, Failure
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.store.checkpoints import Checkpoints
 from rlcli.store.config_file import read_config
 

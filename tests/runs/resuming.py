@@ -10,7 +10,7 @@ from typing import Any
 
 from rlcli.backends.session import Row
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import EXIT_DONE
 from rlcli.runs.resume import resume
 from rlcli.runs.train import Result, Verdict, train

@@ -14,7 +14,7 @@ from rlcli.config.compose import compose
 from rlcli.config.groups import conf_root
 from rlcli.config.overrides import parse_command
 from rlcli.config.plain_yaml import read_yaml
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.errors import UserError
 from rlcli.runs.alerts import Alerts, alerts_fit
 from rlcli.runs.reproduce import plan, reproduce

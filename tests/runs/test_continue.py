@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rlcli.backends.session import Checkpoint
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.store.checkpoints import Checkpoints
 from tests.runs.continuing import play

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.runs.diff import Differences, differences
 from rlcli.runs.train import Result
 from rlcli.store.provenance import PACKAGES, packages

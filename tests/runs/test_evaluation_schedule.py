@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import EXIT_DONE, EXIT_SIGINT
 from rlcli.maths.draws import environment_seed
 from rlcli.runs import evaluation_schedule

@@ -13,8 +13,8 @@ import torch
 
 import rlcli
 from rlcli.backends.sb3_mapping import refusals
-from rlcli.config.rules import RULES
-from rlcli.config.schema import EnvConfig
+from rlcli.config.rules.table import RULES
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import registry
 from rlcli.maths.gaussians import LOWEST
 from rlcli.runs.evaluate import evaluate_run

@@ -9,7 +9,7 @@ import pytest
 
 from rlcli.config.amend import amend
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
 from rlcli.runs.reproduce import plan, reproduce
 from rlcli.runs.schedules import schedule_warnings
@@ -56,7 +56,7 @@ def test_a_longer_schedule_holds_from_the_resume_on(backend: str, tmp_path: Path
 
 @pytest.mark.broken_by(
     "a longer schedule that begins an update late",
-    "config/schema.py",
+    "config/schema/run.py",
     "if update < until)",
     "if update <= until)",
 )
@@ -97,7 +97,7 @@ def test_what_a_kill_left_undone_keeps_the_schedule_it_had(killed_after: int, tm
 
 @pytest.mark.broken_by(
     "a longer schedule that changes what was trained before",
-    "config/schema.py",
+    "config/schema/run.py",
     "if update < until)",
     "if False)",
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rlcli
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
 from rlcli.maths.draws import environment_seed
 from rlcli.runs.evaluate import evaluate_run

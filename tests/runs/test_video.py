@@ -13,7 +13,7 @@ import pytest
 
 from rlcli.collect.tape import Tape
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs import pictures
 from rlcli.envs.pictures import check_drawn
 from rlcli.errors import RlcliError, UserError

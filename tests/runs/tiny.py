@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import build
 from rlcli.errors import EXIT_DONE
 from rlcli.runs.train import Result, train

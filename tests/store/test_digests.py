@@ -13,7 +13,7 @@ from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3 import Sb3Session
 from rlcli.backends.session import Array, Failure, Row, Session
 from rlcli.config.compose import compose
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result
 from rlcli.store.digests import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.errors import UserError
 from rlcli.store import own_runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.sweeps import cohorts as module
 from rlcli.sweeps.cohorts import SHARE, Machine, cohorts, footprint
 from tests.sweeps.composing import compose_multirun

@@ -14,7 +14,7 @@ import pytest
 
 import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.collect.state import episode_seed
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError
 from rlcli.runs.train import Result, train
 from rlcli.sweeps.cohort_job import CohortJob

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.serialise import to_yaml
 from rlcli.runs.reference import import_flags, reference
 from rlcli.store import own_runs

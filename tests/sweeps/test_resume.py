@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import rlcli.sweeps.cohort_job as cohort_job
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.train import Result, train
 from rlcli.store.lock import Lock, holder

@@ -17,7 +17,7 @@ from rlcli.analysis.plots.metrics import EVALUATED, TRAINED, better
 from rlcli.analysis.plots.plot import OTHERS, Bars, Mark, Panel, Plot
 from rlcli.analysis.selection import Run
 from rlcli.analysis.statistics import iqm
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.values import display
 from rlcli.errors import UserError
 

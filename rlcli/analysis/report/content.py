@@ -32,7 +32,7 @@ from rlcli.analysis.selection import Run, Selection
 from rlcli.analysis.statistics import bands, iqm
 from rlcli.catalog import METRICS as CATALOG
 from rlcli.config.alerts import rules
-from rlcli.config.schema import KEYS
+from rlcli.config.schema.keys import KEYS
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcli.config.schema import EnvConfig
+from rlcli.config.schema.env import EnvConfig
 from rlcli.envs.construct import known_registration, module_of
 from rlcli.envs.spec import ObservationSpec
 from rlcli.errors import UserError

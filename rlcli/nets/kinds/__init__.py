@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    from rlcli.config.schema import NetworkConfig
+    from rlcli.config.schema.network import NetworkConfig
     from rlcli.nets.network import Network
     from rlcli.nets.observations import Encoder
 

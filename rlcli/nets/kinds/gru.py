@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets.network import Network
 from rlcli.nets.observations import Encoder
 from rlcli.nets.recurrent import before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets import cnn
 from rlcli.nets.convolution import PixelConv2d
 from rlcli.nets.network import Network

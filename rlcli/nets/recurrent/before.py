@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets import kinds
 from rlcli.nets.cnn import Convolutions, Gains, PixelTrunk
 from rlcli.nets.kinds import impala_resnet, nature_cnn

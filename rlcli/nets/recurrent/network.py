@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlcli.config.schema import NetworkConfig
+from rlcli.config.schema.network import NetworkConfig
 from rlcli.nets.module import FREE, ModuleNetwork
 from rlcli.nets.network import OnHost
 from rlcli.nets.observations import Encoder

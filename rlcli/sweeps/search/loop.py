@@ -19,7 +19,7 @@ from rlcli.config.compose import Composed
 from rlcli.config.faults import Check, Fault
 from rlcli.config.launchers import HERE, Launching
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import RunConfig
+from rlcli.config.schema.run import RunConfig
 from rlcli.config.search import Search, compose_search
 from rlcli.config.serialise import flatten
 from rlcli.config.space import Value

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rlcli.catalog import METRICS
 from rlcli.config.faults import Fault
-from rlcli.config.schema import RunConfig, SweepConfig
+from rlcli.config.schema.run import RunConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.config.serialise import from_yaml, to_yaml
 from rlcli.errors import StorageError, UserError, unknown
 from rlcli.maths.location import interquartile_mean

@@ -14,7 +14,8 @@ import pytest
 
 import rlcli.sweeps.cohort_job as cohort_job
 from rlcli.config.compose import with_tuned
-from rlcli.config.schema import RunConfig, SweepConfig
+from rlcli.config.schema.run import RunConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.errors import StorageError, UserError
 from rlcli.runs.train import Result, train
 from rlcli.store.rows import last_row

@@ -6,7 +6,7 @@ import pytest
 
 from rlcli.config.compose import compose
 from rlcli.config.overrides import parse_command
-from rlcli.config.schema import SweepConfig
+from rlcli.config.schema.sweep import SweepConfig
 from rlcli.config.search import compose_search
 from rlcli.errors import UserError
 from rlcli.sweeps.plan import plan, plan_search

@@ -1,0 +1,1 @@
+"""Rules between keys, on a composed configuration. Pure: nothing of the machine is looked at."""
