@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.peer_names import PEER_NAMES
 from rlcli.config.schema.keys import KEYS, Key
 from rlcli.config.schema.run import RunConfig
@@ -134,7 +134,7 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        SOURCE.format("rlcli/catalog.py"),
+        SOURCE.format("rlcli/catalog"),
         "",
         "`rlcli explain METRIC` shows the same. A metric undefined for an update is absent from its row.",
         "",

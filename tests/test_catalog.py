@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 
 COMPARED = (
     "ratio_mean ratio_min ratio_max ratio_p01 ratio_p50 ratio_p99 clip_fraction clip_fraction_own "

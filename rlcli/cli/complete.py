@@ -241,7 +241,7 @@ def _swept(words: Sequence[str], current: str) -> Iterator[Candidate]:  # noqa: 
 
 
 def _metrics() -> Iterator[Candidate]:
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
 
     yield from ((name, metric.definition) for name, metric in METRICS.items())
 

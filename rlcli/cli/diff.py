@@ -80,7 +80,7 @@ def _outcome(found: Differences) -> str:
 
 
 def _figures(left: dict[str, float], right: dict[str, float]) -> Sequence[Sequence[str]]:
-    from rlcli.catalog import HEADLINES
+    from rlcli.catalog.table import HEADLINES
 
     return [
         (name, _number(left.get(name)), _number(right.get(name)), _number(_minus(right, left, name)))

@@ -111,7 +111,7 @@ def _type_name(key: Any) -> str:
 
 
 def _metrics() -> dict[str, dict[str, Any]]:
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
 
     found: Mapping[str, Any] = METRICS
     return {name: {"kind": "metric", **dataclasses.asdict(metric)} for name, metric in found.items()}

@@ -55,7 +55,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
         emit({**about, "health": health, "settings": settings, "alerts": alerts, **shown})
         return
 
-    from rlcli.catalog import HEADLINES
+    from rlcli.catalog.table import HEADLINES
     from rlcli.config.values import display
 
     for name, text in _facts(about):
@@ -71,7 +71,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
 
 def _rounded(name: str, value: float) -> str:
     """A metric rounded as the live panel rounds it."""
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
     from rlcli.loggers.progress import figure, share
 
     return share(value) if METRICS[name].unit == "fraction" else figure(value)

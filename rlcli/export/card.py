@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlcli.catalog import HEADLINES, METRICS
+from rlcli.catalog.table import HEADLINES, METRICS
 from rlcli.config.serialise import to_yaml
 from rlcli.export.markdown import block, inline, table
 from rlcli.runs.policy import Trained

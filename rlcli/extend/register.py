@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from rlcli import catalog
-from rlcli.catalog import Metric
+from rlcli.catalog import table as catalog
+from rlcli.catalog.metric import Metric
 from rlcli.config import extensions, groups
 from rlcli.config.extensions import ADDITIONS, ROWS, Addition, Row
 from rlcli.config.plain_yaml import read_yaml

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.alerts import (
     ACTIONS,
     FACTOR,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.faults import Fault
 from rlcli.config.schema.evaluation import StopAtConfig
 from rlcli.config.schema.run import RunConfig

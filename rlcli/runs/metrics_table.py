@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.errors import UserError, unknown
 
 Table = Any

@@ -15,7 +15,7 @@ from rlcli.backends.native import NativeSession
 from rlcli.backends.sb3 import Sb3Session
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.session import Failure
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.collect.state import episode_seed
 from rlcli.config.schema.run import RunConfig
 from rlcli.errors import NonFiniteError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.schema.keys import KEYS
 from tests.cli.conftest import Rlcli
 

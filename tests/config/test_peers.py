@@ -8,7 +8,7 @@ import pytest
 from sb3_contrib import TRPO
 from stable_baselines3 import A2C, PPO
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.compose import compose
 from rlcli.config.groups import GROUPS
 from rlcli.config.overrides import sections

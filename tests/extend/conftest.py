@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import pytest
 
-from rlcli import catalog
+from rlcli.catalog import table as catalog
 from rlcli.config import extensions
 from rlcli.config.schema import keys
 from rlcli.extend import faults, importing, tables

@@ -89,7 +89,7 @@ def test_the_layout_groups_metrics_by_health(info, make_row):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
 
     logger = TensorboardLogger(info)
     logger.close("finished")

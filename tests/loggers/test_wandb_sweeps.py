@@ -40,7 +40,7 @@ def test_the_command_line_of_an_agent_is_one_of_rlcli():
 
 
 def test_the_metric_is_one_of_ours_and_the_parameters_are_keys():
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
     from rlcli.config.schema.keys import KEYS
 
     found = recipe()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.alerts import FACTS, Rule, rules
 from rlcli.config.compose import compose
 from rlcli.config.groups import conf_root

@@ -31,7 +31,7 @@ def test_rows_count_updates_from_one(trained: Trained) -> None:
 
 
 def test_rows_hold_numbers_of_known_names_only(finished: Path) -> None:
-    from rlcli.catalog import METRICS
+    from rlcli.catalog.table import METRICS
 
     for row in rows_of(finished, without="none"):
         assert set(row) <= set(METRICS)

@@ -15,7 +15,7 @@ from rlcli.analysis.compare.place import Place, place
 from rlcli.analysis.compare.profiles import RangeScaling, Scaling
 from rlcli.analysis.groups import Group, by_environment, methods, mixed
 from rlcli.analysis.selection import Run
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.store.manifest import Manifest
 
 Thresholds = Callable[[str, str], float | None]

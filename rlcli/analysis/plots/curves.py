@@ -12,7 +12,7 @@ from rlcli.analysis.history import Axis
 from rlcli.analysis.plots.metrics import better
 from rlcli.analysis.plots.plot import OTHERS, Level, Mark, Panel, Plot
 from rlcli.analysis.selection import Run
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.values import display
 
 STYLES = 8

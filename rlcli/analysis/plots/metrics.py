@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rlcli.analysis.history import POSITION, names_of, why_no_return
 from rlcli.analysis.selection import Run
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.errors import UserError, nearest, unknown
 
 EVALUATED, TRAINED = "eval/return_mean", "train/return_100"

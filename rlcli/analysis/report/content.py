@@ -30,7 +30,7 @@ from rlcli.analysis.report.slices import slices
 from rlcli.analysis.report.videos import Video, videos
 from rlcli.analysis.selection import Run, Selection
 from rlcli.analysis.statistics import bands, iqm
-from rlcli.catalog import METRICS as CATALOG
+from rlcli.catalog.table import METRICS as CATALOG
 from rlcli.config.alerts import rules
 from rlcli.config.schema.keys import KEYS
 from rlcli.config.values import display

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.config.faults import Fault
 from rlcli.config.schema.run import RunConfig
 from rlcli.config.schema.sweep import SweepConfig

@@ -16,7 +16,7 @@ from rlcli.analysis.compare.references import (
     names,
     read,
 )
-from rlcli.catalog import METRICS
+from rlcli.catalog.table import METRICS
 from rlcli.errors import UserError
 
 
