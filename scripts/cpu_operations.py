@@ -50,7 +50,7 @@ COLLECTING = (
     Operation("whitened observations (numpy)", "nets/observations.py", results.encoded_on_host),
     Operation("sin, cos (numpy)", "envs/array/", of(results.on_host, np.sin, np.cos)),
     Operation("tanh, exp (numpy)", "nets/stacked/mlp.py", of(results.on_host, np.tanh, np.exp)),
-    Operation("mean returns (numpy)", "backends/native.py", of(results.on_host, np.mean)),
+    Operation("mean returns (numpy)", "backends/rows.py", of(results.on_host, np.mean)),
 )
 ESTIMATES = (
     Operation(
@@ -80,7 +80,7 @@ ESTIMATES = (
         of(over_sizes, results.lagged),
         of(over_sizes, results.lagged_in_c),
     ),
-    Operation("weighted surrogates", "maths/importance.py", results.weighted, promised=False),
+    Operation("weighted surrogates", "maths/importance_gradients.py", results.weighted, promised=False),
 )
 
 

@@ -17,38 +17,26 @@ from rlcli.actors.packets import ActorError
 from rlcli.actors.vector import ActorVectorEnv
 from rlcli.backends import kernel
 from rlcli.backends.kernel import decided
+from rlcli.backends.native_state import MEMORY, begun, blank_states, unpacked
 from rlcli.backends.process import prepare
+from rlcli.backends.rows import metric_rows
 from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.kernel import KernelCollector
-from rlcli.collect.rollout import Collector, Episodes
-from rlcli.collect.state import CollectorState
-from rlcli.config.alerts import reduces_rate
+from rlcli.collect.rollout import Collector
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv
-from rlcli.envs.spec import EnvSpec
 from rlcli.envs.torch.base import TorchEnv
-from rlcli.errors import NonFiniteError, StorageError
+from rlcli.errors import NonFiniteError
 from rlcli.extend import faults
-from rlcli.kernels import library
 from rlcli.learner import state as states
-from rlcli.learner.algorithm import Algorithm
-from rlcli.learner.declared import from_declared, to_declared
-from rlcli.learner.kept import blank as blank_kept
-from rlcli.learner.model import check_network, initial_parameters, make_model
-from rlcli.learner.ppg import initial_phases
-from rlcli.learner.state import TrainState, no_phases
+from rlcli.learner.declared import to_declared
+from rlcli.learner.model import make_model
+from rlcli.learner.state import TrainState
 from rlcli.learner.table import algorithm
 from rlcli.learner.update import Update, update
-from rlcli.nets.policy import Model, Snapshot
-
-REMEMBERED, WIDENED = "phases.observations", (torch.float32, torch.float64)
-"""An earlier rlcli kept fewer digits of observations that are whitened."""
-MEMORY = "memory"
-RAW_ACTIONS = (torch.int64, torch.float32)
-"""Types that actions are kept in."""
 
 
 class NativeSession:
@@ -74,16 +62,16 @@ class NativeSession:
         in_c = config.compute.kernel == kernel.C
         self._model = make_model(config, self.spec, in_c=in_c)
         self._algorithm = algorithm(config, in_c=in_c)
-        blank = _blank(configs, self._algorithm, self._model, self.spec)
+        blank = blank_states(configs, self._algorithm, self._model, self.spec)
         collectors = None
         if checkpoints is not None:
             trained, collectors = zip(
-                *(_unpack(blank, self._model, saved) for saved in checkpoints), strict=True
+                *(unpacked(blank, self._model, saved) for saved in checkpoints), strict=True
             )
             blank = states.stack(trained)
         elif starts is not None:
             blank = states.stack(
-                [_begun(states.take(blank, run), self._model, start) for run, start in enumerate(starts)]
+                [begun(states.take(blank, run), self._model, start) for run, start in enumerate(starts)]
             )
         self._hosted: tuple[TrainState, dict[str, Array]] | None = None
         self._state: TrainState = states.map_leaves(lambda leaf: leaf.to(config.device), blank)
@@ -155,7 +143,7 @@ class NativeSession:
         except Exception:
             self._collector.states = collected_before
             raise
-        rows = _rows(configs, done, result, episodes, self._collector.states)
+        rows = metric_rows(configs, done, result, episodes, self._collector.states)
         seconds = result.seconds | {"time/collect": collected - started}
         if self._environment_time is not None:
             seconds["time/environment"] = self._environment_time.take()
@@ -247,164 +235,3 @@ class NativeSession:
             error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
             batch = {name: field[row].cpu() for name, field in result.batch.tensors().items()}
         return None if error is None else Failure(error, number, batch)
-
-
-def policy_in(config: RunConfig, spec: EnvSpec, checkpoint: Checkpoint) -> Policy:
-    """The policy in a checkpoint of a run of this config."""
-    # Without a library torch and numpy stand in: actions alone are asked for, no bits.
-    in_c = config.compute.kernel == kernel.C and library.problem() is None
-    model = make_model(config, spec, in_c=in_c)
-    trained, _ = _unpack(_blank([config], algorithm(config), model, spec), model, checkpoint)
-    snapshot: Snapshot = states.stack([trained]).policy
-    return Policy(model, snapshot)
-
-
-def _blank(configs: Sequence[RunConfig], row: Algorithm, model: Model, spec: EnvSpec) -> TrainState:
-    """The states before the first update."""
-    config = configs[0]
-    check_network(model.network, row, config.network.name)
-    phases = no_phases(len(configs))
-    if row.has_phases:
-        phases = initial_phases(configs, model, spec.observation, row.optimiser)
-    return states.fresh(
-        initial_parameters(configs, model),
-        model.network.encoder.width,
-        config.env.num_envs,
-        config.lag,
-        phases,
-        blank_kept(config, len(configs), model, spec),
-        row.optimiser.initial_second,
-        adapts_rate=row.adapts_rate or reduces_rate(config.alerts),
-    )
-
-
-def _unpack(blank: TrainState, model: Model, checkpoint: Checkpoint) -> tuple[TrainState, CollectorState]:
-    """One run's saved tensors as states; `blank` has the expected names and shapes."""
-    expected = states.named_leaves(states.take(blank, 0))
-    trained = {}
-    for name, leaf in expected.items():
-        saved = checkpoint.tensors.get(f"train.{name}")
-        if saved is None and not leaf.numel():
-            saved = leaf  # of a row that does not use it, by an rlcli that had none
-        if name == REMEMBERED and saved is not None and (saved.dtype, leaf.dtype) == WIDENED:
-            saved = saved.double()
-        trained[name] = _fitting(name, saved, leaf)
-    fields = {}
-    num_envs = expected["discounted"].shape[0]
-    for name, saved in _collected(checkpoint, num_envs, model.network.memory_width).items():
-        fields[name] = saved.numpy()
-    state: TrainState = from_declared(states.with_leaves(states.take(blank, 0), trained), model.network)
-    return state, CollectorState(**fields)
-
-
-def _begun(blank: TrainState, model: Model, start: Initial | None) -> TrainState:
-    """One run's state before its first update, `blank`, with the tensors of `start` in their places.
-
-    The policies of a queue are those it begins with.
-
-    Raises:
-        StorageError: a tensor has no place, or does not fit it.
-    """
-    if start is None:
-        return blank
-    declared = to_declared(blank, model.network)
-    leaves = states.named_leaves(declared, "train.")
-    unknown = [name for name in start if name not in leaves]
-    if unknown:
-        raise StorageError(f"A run does not begin from {', '.join(unknown)}.")
-    fitting = {name: _fitting(name, saved, leaves[name]) for name, saved in start.items()}
-    state: TrainState = from_declared(states.with_leaves(declared, leaves | fitting, "train."), model.network)
-    queue = states.map_leaves(lambda old, new: new.expand(old.shape).clone(), state.queue, state.policy)
-    return state._replace(queue=queue)
-
-
-def _fitting(name: str, saved: Tensor | None, leaf: Tensor) -> Tensor:
-    """A saved tensor that has the place of `leaf`.
-
-    Raises:
-        StorageError: it is missing, of another shape or type, or not finite.
-    """
-    if saved is None or saved.shape != leaf.shape or saved.dtype != leaf.dtype:
-        found = "missing" if saved is None else f"{tuple(saved.shape)} {saved.dtype}"
-        raise StorageError(
-            f"The checkpoint does not fit this run's config: {name} is {found}, "
-            f"expected {tuple(leaf.shape)} {leaf.dtype}."
-        )
-    if saved.is_floating_point() and not bool(saved.isfinite().all()):
-        raise StorageError(f"The checkpoint is not one of rlcli: {name} has values that are not finite.")
-    return saved
-
-
-def _collected(checkpoint: Checkpoint, num_envs: int, memory_width: int) -> dict[str, Tensor]:
-    """The saved tensors of a collector of N environments; memory of no width is not saved.
-
-    Raises:
-        StorageError: one is missing or of another shape or type.
-    """
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("episodes", "lengths", "returns"), (num_envs,))
-    shapes[MEMORY] = (num_envs, memory_width)
-    types = {
-        "episodes": torch.int64,
-        "lengths": torch.int64,
-        "returns": torch.float64,
-        "recent": torch.float64,
-        MEMORY: torch.float32,
-    }
-    found = {}
-    for name in CollectorState._fields:
-        saved = checkpoint.tensors.get(f"collector.{name}")
-        if name == MEMORY and not memory_width:
-            saved = torch.zeros(num_envs, 0)
-        if saved is None:
-            raise StorageError(f"The checkpoint lacks the collector's {name}.")
-        fits = saved.dtype is types.get(name, saved.dtype) and saved.shape == shapes.get(name, saved.shape)
-        if name == "recent":
-            fits = fits and saved.ndim == 1
-        if name == "history":
-            fits = saved.dtype in RAW_ACTIONS and saved.ndim >= 2 and saved.shape[1] == num_envs
-        if not fits:
-            raise StorageError(
-                f"The checkpoint does not fit this run's config: the collector's {name} is "
-                f"{tuple(saved.shape)} {saved.dtype}."
-            )
-        found[name] = saved
-    return found
-
-
-def _rows(
-    configs: Sequence[RunConfig],
-    done: Sequence[int],
-    result: Update,
-    episodes: Sequence[Episodes],
-    collectors: Sequence[CollectorState],
-) -> list[Row]:
-    """Every run's metrics: all figures in one table, copied to the host once; undefined ones left out."""
-    per_epoch = [(name, value) for name, values in result.epochs.items() for value in values]
-    table = torch.stack([*result.figures.values(), *(value for _, value in per_epoch)]).cpu().numpy()
-    rows: list[Row] = []
-    for r, config in enumerate(configs):
-        row: Row = {"update": done[r] + 1, "env_steps": (done[r] + 1) * config.batch_size}
-        row |= _episode_figures(episodes[r], collectors[r])
-        values = table[:, r].tolist()
-        figures = zip(result.figures, values[: len(result.figures)], strict=True)
-        row |= {name: value for name, value in figures if value == value}
-        for (name, _), value in zip(per_epoch, values[len(result.figures) :], strict=True):
-            if value == value:
-                row.setdefault(name, []).append(value)
-        rows.append(row)
-    return rows
-
-
-def _episode_figures(ended: Episodes, collector: CollectorState) -> Row:
-    figures: Row = {"train/episodes": len(ended.returns)}
-    if ended.returns:
-        figures["train/return_mean"] = _mean(ended.returns)
-        figures["train/length_mean"] = _mean(ended.lengths)
-    if len(collector.recent):
-        figures["train/return_100"] = _mean(collector.recent)
-    return figures
-
-
-def _mean(values: Sequence[float] | Array) -> float:
-    """As `np.mean`, which takes several times as long on a few numbers."""
-    return float(np.add.reduce(np.asarray(values, np.float64))) / len(values)

@@ -18,7 +18,7 @@ from torch import Tensor
 from rlcli.collect.state import RECENT, CollectorState, episode_seed, restore
 from rlcli.envs.interface import Step, VectorEnv
 from rlcli.maths.draws import generator
-from rlcli.maths.importance import segments
+from rlcli.maths.segments import segments
 from rlcli.nets.actor import Actor
 from rlcli.nets.policy import Model, Snapshot
 

@@ -13,7 +13,7 @@ from rlcli.learner.algorithm import Start
 from rlcli.nets.network import ACTOR, Heads, Linearised, vjp_by_blocks
 
 if TYPE_CHECKING:
-    from rlcli.learner.prepare import SampledPolicy
+    from rlcli.learner.learnt import SampledPolicy
 
 
 def objective_gradient(start: Start, initial: SampledPolicy, linear: Linearised | None) -> Tensor:

@@ -19,7 +19,7 @@ from rlcli.nets.observations import Moments
 
 if TYPE_CHECKING:
     from rlcli.learner.algorithm import Improvement, Start
-    from rlcli.learner.prepare import SampledPolicy
+    from rlcli.learner.learnt import SampledPolicy
 
 
 class Descent(Protocol):

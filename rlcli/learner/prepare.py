@@ -14,53 +14,20 @@ from torch import Tensor
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
-from rlcli.learner.batch import Batch, Transitions, by_run, by_time, memory_of
+from rlcli.learner.batch import Batch, by_run, memory_of
 from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured
 from rlcli.learner.draws import PERMUTATION, sequences
 from rlcli.learner.epoch_figures import EpochFigures, OnSamples
+from rlcli.learner.estimator import Estimator
 from rlcli.learner.figures import Reference, reference
 from rlcli.learner.hyperparameters import Hyperparameters, hyperparameters
+from rlcli.learner.learnt import Learnt, SampledPolicy, reused, sampled
 from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.rate import adapted_rate
-from rlcli.learner.reuse import Joined, join, log_behaviour
 from rlcli.learner.state import TrainState, behaviour
-from rlcli.learner.successors import successors
 from rlcli.learner.weighting import Weighting
-from rlcli.maths.distribution import Distribution
 from rlcli.nets.policy import Model, Outputs
-
-
-class SampledPolicy(NamedTuple):
-    """A policy on the states and actions of a rollout."""
-
-    outputs: Outputs
-    distribution: Distribution
-    measured: Measured
-
-    @property
-    def log_prob(self) -> Tensor:
-        """[R, B]: of the actions taken."""
-        return self.measured.kept
-
-
-class Learnt(NamedTuple):
-    """What an update learns from: its rollout, or also earlier ones (`learner/reuse.py`)."""
-
-    rollout: Rollout
-    inputs: Tensor
-    """[R, B, ...]: encoded observations."""
-    values: Tensor
-    """[R, B]: V at the start of the update."""
-    predictions: Tensor
-    """[R, B]: what the critic predicts of the samples then; V, or Q of the actions taken."""
-    initial: SampledPolicy
-    """The policy at the start of the update, on the batch."""
-    log_acting: Tensor
-    """[R, B]: log μ of the actions taken, or of the mixture of several μ."""
-    on_batch: OnSamples
-    joined: Joined | None = None
-    """Where rollouts are reused."""
 
 
 class Prepared(NamedTuple):
@@ -134,7 +101,7 @@ def prepare(
     values, predictions = model.criticised(head, initial.distribution, actions)
     learnt = Learnt(rollout, inputs, values, predictions, initial, acting.log_prob, on_rollout)
     if config.algo.reuse > 1:
-        learnt = _reused(comparison, model, state, rollout)
+        learnt = reused(comparison, model, state, rollout)
     estimator = Estimator(algorithm, config, hyper, model, state, learnt)
     transitions = estimator.transitions(
         state.policy.parameters, learnt.values, learnt.predictions, learnt.initial.log_prob
@@ -173,78 +140,6 @@ def prepare(
         recorded = linear if learnt.joined is None else None
         gradient = algorithm.operations.objective_gradient(start, learnt.initial, recorded)
     return Prepared(start, learnt, mu, anchor, on_rollout, gradient, epochs, sound)
-
-
-def _reused(comparison: Comparison, model: Model, state: TrainState, rollout: Rollout) -> Learnt:
-    """The rollout and the kept ones as one, acted in by the mixture of their policies."""
-    joined = join(state, rollout)
-    actions = by_run(joined.rollout.actions)
-    inputs = model.encode(state.policy, by_run(joined.rollout.acted_on))
-    outputs, head = model.both_heads(state.policy.parameters, inputs)
-    initial = sampled(comparison, model, outputs, actions)
-    critic = model.criticised(head, initial.distribution, actions)
-    log_acting = log_behaviour(comparison, model, state, joined, initial.log_prob)
-    on_batch = OnSamples(model, inputs, actions, None, comparison.measured)
-    return Learnt(joined.rollout, inputs, *critic, initial, log_acting, on_batch, joined)
-
-
-def sampled(comparison: Comparison, model: Model, outputs: Outputs, actions: Tensor) -> SampledPolicy:
-    """The policy of these outputs on the actions [R, B, ...] taken."""
-    distribution = model.family.distribution(*outputs)
-    return SampledPolicy(outputs, distribution, comparison.measured(distribution, actions))
-
-
-class Estimator:
-    """Advantages and value targets of a rollout under the critic and policy of any moment of its update."""
-
-    def __init__(
-        self,
-        algorithm: Algorithm,
-        config: RunConfig,
-        hyper: Hyperparameters,
-        model: Model,
-        state: TrainState,
-        learnt: Learnt,
-    ) -> None:
-        rollout, inputs = learnt.rollout, learnt.inputs
-        self._targets, self._hyper, self._model, self._rollout = algorithm.targets, hyper, model, rollout
-        self._inputs, self._actions = inputs, by_run(rollout.actions)
-        self._memory = memory_of(rollout)
-        exact = algorithm.operations.exact_rows
-        self._next_values = successors(model, state.policy, rollout, inputs, self._memory, exact)
-        self._rewards = algorithm.operations.scaled_rewards(config, state.reward_moments, rollout.rewards)
-        self._log_acting = learnt.log_acting
-        self._measured = algorithm.operations.comparison.measured
-
-    def transitions(
-        self, parameters: Tensor, values: Tensor, predictions: Tensor, log_prob: Tensor
-    ) -> Transitions:
-        """What is known with V, predictions and log-probabilities [R, B] under `parameters` [R, P]."""
-        rollout, by_time = self._rollout, self._by_time(values)
-        return Transitions(
-            self._rewards,
-            by_time,
-            self._next_values(parameters, values),
-            rollout.terminated,
-            rollout.truncated,
-            self._by_time(log_prob - self._log_acting),
-            by_time if predictions is values else self._by_time(predictions),
-        )
-
-    def __call__(self, transitions: Transitions) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets, both [R, B]."""
-        advantages, targets = self._targets(self._hyper, transitions)
-        return by_run(advantages), by_run(targets)
-
-    def under(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """Advantages and value targets under `parameters` [R, P]."""
-        outputs, head = self._model.both_heads(parameters, self._inputs, self._memory)
-        policy = self._model.family.distribution(*outputs)
-        critic = self._model.criticised(head, policy, self._actions)
-        return self(self.transitions(parameters, *critic, self._measured(policy, self._actions).kept))
-
-    def _by_time(self, batch: Tensor) -> Tensor:
-        return by_time(batch, len(self._rewards))
 
 
 def _batch(

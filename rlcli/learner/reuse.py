@@ -21,8 +21,9 @@ from rlcli.learner.batch import by_run, by_time
 from rlcli.learner.comparison import Comparison
 from rlcli.learner.kept import Steps, steps_of
 from rlcli.learner.state import TrainState
-from rlcli.maths.importance import Weights, segments, weight_figures
+from rlcli.maths.importance import Weights, weight_figures
 from rlcli.maths.mixture import log_mixture
+from rlcli.maths.segments import segments
 from rlcli.nets.observations import Moments
 from rlcli.nets.policy import Model, Snapshot
 

@@ -14,19 +14,17 @@ from rlcli.learner.batch import Transitions, by_run, by_time
 from rlcli.learner.hyperparameters import Hyperparameters
 from rlcli.maths.estimators import bootstrapped_rewards
 from rlcli.maths.importance import (
-    Segments,
     Weights,
     capped_log,
-    gradient_coefficients,
     importance_weights,
     log_weights,
-    outcomes,
-    segments,
     sqrt_cap,
     weight_figures,
 )
+from rlcli.maths.importance_gradients import gradient_coefficients, outcomes
 from rlcli.maths.path import NODES, mean_log_weights
 from rlcli.maths.products import times
+from rlcli.maths.segments import Segments, segments
 
 
 class WeightingChoices(NamedTuple):
@@ -45,8 +43,8 @@ class WeightingChoices(NamedTuple):
 class Weighting:
     """Coefficients of ∇ log π(a|s) that estimate the policy gradient from what an older policy did.
 
-    Their mean over the B steps is the estimate of `maths/importance.py` times S / B, S the segments.
-    Everything is in float64, as products over a horizon need.
+    Their mean over the B steps is the estimate of `maths/importance_gradients.py` times S / B, S the
+    segments. Everything is in float64, as products over a horizon need.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Importance weights of whole trajectories, and the policy gradients estimated with them.
+"""Importance weights of whole trajectories.
 
 Shapes: [T, ..., N], time-major; N environments of one run, the axes between (none, or R) are runs. What
 there is one of for a run is [R, 1] as an argument and [R] as a result. A segment is what one environment did
@@ -16,47 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlcli.maths.estimators import discounted_returns, returns_to_go
+from rlcli.maths.estimators import discounted_returns
 from rlcli.maths.health import effective_sample_size
-from rlcli.maths.products import times
+from rlcli.maths.segments import Segments, at_age, per_run, spread
 
 KINDS = ("trajectory", "per_decision", "prefix", "per_step", "none")
 """ρ_{0:end} for all steps of a segment; ρ_{0:t} for reward t; ρ_{0:t} for step t; ρ_t for step t; 1."""
 BY_SEGMENT = ("trajectory", "per_decision")
 """Kinds of which a segment, not a step, is one sample."""
-
-
-class Segments(NamedTuple):
-    """How a rollout divides; each [T, ..., N]."""
-
-    last: Tensor
-    """Whether the step is its segment's last."""
-    age: Tensor
-    """int64: steps since the segment's first."""
-    counted: Tensor
-    """Whether the step's segment counts; what does not count has no part in any sum, mean or figure."""
-
-    @property
-    def total(self) -> Tensor:
-        """S, [...] int64."""
-        return _by_run(self.last & self.counted).sum(-1)
-
-
-def segments(ended: Tensor, longest: int | None = None) -> Segments:
-    """The segments of a rollout from its ends of either kind.
-
-    With `longest`, the most steps a segment can have, only those count that began early enough to end within
-    the rollout however long they become. Which these are does not depend on what comes after: to take all
-    that did end would prefer the short.
-    """
-    last = ended.clone()
-    last[-1] = True
-    first = torch.ones_like(last)
-    first[1:] = last[:-1]
-    clock = torch.arange(len(ended), device=ended.device).view(-1, *[1] * (ended.dim() - 1))
-    begun = torch.where(first, clock, 0).cummax(0).values
-    counted = torch.ones_like(last) if longest is None else begun <= len(ended) - longest
-    return Segments(last, clock - begun, counted)
 
 
 class Weights(NamedTuple):
@@ -84,7 +51,7 @@ def log_weights(kind: str, log_ratios: Tensor, parts: Segments) -> Tensor:
         return log_ratios
     one = torch.ones_like(log_ratios[0])
     prefixes, _ = discounted_returns(log_ratios, parts.last, one, torch.zeros_like(one))
-    return _spread(prefixes, parts.last) if kind == "trajectory" else prefixes
+    return spread(prefixes, parts.last) if kind == "trajectory" else prefixes
 
 
 def sqrt_cap(kind: str, parts: Segments) -> Tensor:
@@ -92,7 +59,7 @@ def sqrt_cap(kind: str, parts: Segments) -> Tensor:
 
     Source: Ionides 2008, 'Truncated Importance Sampling', section 2: the cap that balances bias and variance.
     """
-    return _by_run(_counted(kind, parts)).double().sum(-1, keepdim=True).sqrt()
+    return per_run(sample_steps(kind, parts)).double().sum(-1, keepdim=True).sqrt()
 
 
 def importance_weights(
@@ -107,10 +74,10 @@ def importance_weights(
     log_scale = None
     if self_normalise and kind == "per_decision":
         log_scale = _log_means_by_age(log, parts)
-        log = log - _at_age(log_scale, parts.age)
+        log = log - at_age(log_scale, parts.age)
     elif self_normalise:
-        counted = _by_run(_counted(kind, parts))
-        alive = torch.where(counted, _by_run(log), -math.inf)
+        counted = per_run(sample_steps(kind, parts))
+        alive = torch.where(counted, per_run(log), -math.inf)
         log = log - (_log_sum(alive) - counted.to(log.dtype).sum(-1, keepdim=True).log())
     return Weights(kind, log, log_scale, self_normalise, parts)
 
@@ -141,8 +108,8 @@ def weight_figures(weights: Weights) -> dict[str, Tensor]:
 
     ess = (Σw)² / (n Σw²), in (0, 1]; the variance is the population's.
     """
-    counted = _by_run(_counted(weights.kind, weights.segments))
-    log = torch.where(counted, _by_run(weights.log).double(), -math.inf)
+    counted = per_run(sample_steps(weights.kind, weights.segments))
+    log = torch.where(counted, per_run(weights.log).double(), -math.inf)
     count = counted.double().sum(-1, keepdim=True)
     weight = log.exp()
     centred = torch.where(counted, weight - weight.sum(-1, keepdim=True) / count, 0.0)
@@ -154,167 +121,9 @@ def weight_figures(weights: Weights) -> dict[str, Tensor]:
     }
 
 
-def gradient_coefficients(
-    weights: Weights,
-    rewards: Tensor,
-    advantages: Tensor,
-    gamma: Tensor,
-    baseline: Tensor | None,
-    *,
-    discount_states: bool,
-) -> Tensor:
-    """What each step's ∇ log π(a_t|s_t) is multiplied by, [T, ..., N]; constants of the objective's gradient.
-
-    The estimate of ∇J is the sum over all steps divided by S. t counts from the segment's start, w are the
-    weights, b the baseline V(s) (0 without one); `rewards` include the value of a segment's future
-    (`bootstrapped_rewards`); `advantages` are G_t - b, or any A_t, and are read by the last three alone:
-
-    - trajectory: w (Σ_t' γ^t' r_t' - b(s_0)). Unbiased.
-    - per_decision: Σ_{t' ≥ t} γ^t' w_t' r_t' - γ^t w_t b(s_t). Unbiased.
-    - prefix: γ^t w_t A_t. Biased: A_t has the returns of μ.
-    - per_step: γ^t w_t A_t. Biased by those and by the states μ visits.
-    - none: γ^t A_t. Biased by all of it, and by the baseline too.
-
-    A baseline adds no bias to the first four, for E_μ[ρ_{0:t} ∇ log π_t | s_t] = 0; behind a cap it does, as
-    the cap itself does. `discount_states=False` leaves γ^t out and discounts rewards from t on, as most
-    implementations do (biased unless γ = 1); it changes nothing for `trajectory`, which has no rewards-to-go.
-
-    Self-normalised, they are the gradient of Σ w x / Σ w, the normaliser moving with π: a weighted mean over
-    the batch is subtracted as a baseline, of returns or advantages, or of the rewards of each age
-    (`per_decision`; with a `baseline` its normaliser is held constant, as it would be a second one). Capped
-    weights are constants: a cap stops no gradient. At π = μ all kinds are score functions.
-    """
-    weight, parts = weights.log.exp(), weights.segments
-    discounts = None
-    if discount_states or weights.kind == "trajectory":
-        discounts = _discounts(gamma, weight, parts)
-    if weights.kind == "per_decision":
-        return _per_decision(weights, rewards, gamma, baseline, discounts)
-    if discounts is not None and weights.kind == "trajectory":
-        totals, _ = discounted_returns(
-            discounts * rewards, parts.last, torch.ones_like(weight[0]), torch.zeros_like(weight[0])
-        )
-        returns = _spread(totals, parts.last)
-        outcome = returns if baseline is None else returns - _at_start(baseline, parts)
-    else:
-        outcome = advantages
-    if weights.normalised:
-        counted = _by_run(_counted(weights.kind, parts))
-        total = torch.where(counted, _by_run(times(weight, outcome)), 0.0).sum(-1, keepdim=True)
-        outcome = outcome - total / counted.to(weight.dtype).sum(-1, keepdim=True)
-    coefficients = times(weight, outcome)
-    if discounts is not None and weights.kind != "trajectory":
-        coefficients = times(coefficients, discounts)
-    return torch.where(parts.counted, coefficients, 0.0)
-
-
-def outcomes(
-    kind: str,
-    rewards: Tensor,
-    advantages: Tensor,
-    gamma: Tensor,
-    baseline: Tensor | None,
-    parts: Segments,
-    *,
-    discount_states: bool,
-) -> Tensor:
-    """What the objective sums up at π = μ, step by step, [T, ..., N]; arguments as `gradient_coefficients`.
-
-    Of a segment G - b(s_0), as its discounted rewards and, at its first step, -b; else A_t, times γ^t where
-    states are discounted.
-    """
-    discounts = _discounts(gamma, rewards, parts)
-    if kind in BY_SEGMENT:
-        found = discounts * rewards
-        if baseline is not None:
-            found = found - torch.where(parts.age == 0, baseline, 0.0)
-    else:
-        found = discounts * advantages if discount_states else advantages
-    return torch.where(parts.counted, found, 0.0)
-
-
-def _per_decision(
-    weights: Weights,
-    rewards: Tensor,
-    gamma: Tensor,
-    baseline: Tensor | None,
-    discounts: Tensor | None,
-) -> Tensor:
-    """The coefficients of `per_decision`, with whichever baseline it takes; times `discounts` if given."""
-    parts, weight = weights.segments, weights.log.exp()
-    earned = times(weight, rewards)
-    if weights.log_scale is not None and baseline is None:
-        means = _means_by_age(earned, parts)
-        earned = earned - weight * _at_age(means, parts.age)
-        # An ended segment still weighs in the mean of later ages, where its own reward is 0.
-        later = _later_means(means, weights.log_scale, gamma)
-        earned = earned - torch.where(parts.last, gamma * weight * _at_age(later, parts.age), 0.0)
-    coefficients = returns_to_go(earned, parts.last, gamma)
-    if baseline is not None:
-        coefficients = coefficients - times(weight, baseline)
-    if discounts is not None:
-        coefficients = times(coefficients, discounts)
-    return torch.where(parts.counted, coefficients, 0.0)
-
-
-def _later_means(means: Tensor, log_scale: Tensor, gamma: Tensor) -> Tensor:
-    """M_a = Σ_{k>a} γ^{k-a-1} r̄_k W_a / W_k, [..., T]: `means` r̄ and the scales W of each age, [..., T]."""
-    shrunk = torch.where(log_scale.isfinite(), log_scale, 0.0)
-    fading = (shrunk[..., :-1] - shrunk[..., 1:]).exp().unbind(-1)
-    total = torch.zeros_like(means[..., 0])
-    found = [total]
-    for fade, mean in zip(reversed(fading), reversed(means[..., 1:].unbind(-1)), strict=True):
-        total = fade * (mean + gamma.squeeze(-1) * total)
-        found.append(total)
-    return torch.stack(found[::-1], -1)
-
-
-def _counted(kind: str, parts: Segments) -> Tensor:
+def sample_steps(kind: str, parts: Segments) -> Tensor:
     """Which steps' weights are the samples: the last of each segment that counts, or all its steps."""
     return parts.last & parts.counted if kind in BY_SEGMENT else parts.counted
-
-
-def _by_run(values: Tensor) -> Tensor:
-    """[T, ..., N] -> contiguous [..., T N]."""
-    return values.movedim(0, -2).flatten(-2).contiguous()
-
-
-def _spread(values: Tensor, last: Tensor) -> Tensor:
-    """Each segment's value at its last step, at all its steps."""
-    held = torch.zeros_like(values[0])
-    found = []
-    for value, end in zip(reversed(values.unbind(0)), reversed(last.unbind(0)), strict=True):
-        held = torch.where(end, value, held)
-        found.append(held)
-    return torch.stack(found[::-1])
-
-
-def _at_start(values: Tensor, parts: Segments) -> Tensor:
-    """Each segment's value at its first step, at all its steps."""
-    clock = torch.arange(len(values), device=values.device).view(-1, *[1] * (values.dim() - 1))
-    return values.gather(0, clock - parts.age)
-
-
-def _discounts(gamma: Tensor, like: Tensor, parts: Segments) -> Tensor:
-    """γ^age, by products: elementwise, and γ = 0 gives 1 at age 0."""
-    discount = torch.ones_like(like[0])
-    found = []
-    for end in parts.last.unbind(0):
-        found.append(discount)
-        discount = torch.where(end, 1.0, gamma * discount)
-    return torch.stack(found)
-
-
-def _at_age(by_age: Tensor, age: Tensor) -> Tensor:
-    """Entries of [..., T] at the ages [T, ..., N]."""
-    return by_age.gather(-1, _by_run(age)).view(*age.shape[1:-1], len(age), -1).movedim(-2, 0)
-
-
-def _means_by_age(values: Tensor, parts: Segments) -> Tensor:
-    """Sums of [T, ..., N] over the segments that reach each age, divided by all S: [..., T]."""
-    by_run, age = _by_run(torch.where(parts.counted, values, 0.0)), _by_run(parts.age)
-    sums = by_run.new_zeros(*by_run.shape[:-1], len(values)).scatter_add(-1, age, by_run)
-    return sums / parts.total.to(values.dtype).unsqueeze(-1)
 
 
 def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
@@ -322,8 +131,8 @@ def _log_means_by_age(log: Tensor, parts: Segments) -> Tensor:
 
     -inf at no age: a segment counts at every age, ended or not.
     """
-    by_run, age = _by_run(torch.where(parts.counted, log, -math.inf)), _by_run(parts.age)
-    last, steps = _by_run(parts.last), len(log)
+    by_run, age = per_run(torch.where(parts.counted, log, -math.inf)), per_run(parts.age)
+    last, steps = per_run(parts.last), len(log)
     going = _log_sums(by_run, age, steps)
     # A segment that ends at age a counts as ended from a + 1 on; the last bin takes what is no end.
     since = torch.where(last, age + 1, steps)

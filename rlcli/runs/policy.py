@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from rlcli.backends.native import policy_in
+from rlcli.backends.native_state import policy_in
 from rlcli.backends.session import Policy
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry

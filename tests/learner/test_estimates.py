@@ -30,7 +30,7 @@ def rows(field: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.broken_by(
     "V-trace to the behaviour policy's own ratio",
-    "learner/prepare.py",
+    "learner/estimator.py",
     "self._by_time(log_prob - self._log_acting),",
     "self._by_time(self._log_acting - log_prob),",
 )

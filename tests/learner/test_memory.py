@@ -158,7 +158,7 @@ def test_every_algorithm_learns_with_memory_and_together_as_alone(row, cell):
 
 @pytest.mark.broken_by(
     "estimates of later epochs from no memory",
-    "learner/prepare.py",
+    "learner/estimator.py",
     "self._model.both_heads(parameters, self._inputs, self._memory)",
     "self._model.both_heads(parameters, self._inputs, self._memory._replace(begins=None))",
     case="lstm",

@@ -88,7 +88,7 @@ def test_runs_of_a_cohort_have_their_own_rate_and_go_on_from_their_own_checkpoin
 
 @pytest.mark.broken_by(
     "checkpoints of an earlier rlcli refused",
-    "backends/native.py",
+    "backends/native_state.py",
     "if saved is None and not leaf.numel():",
     "if saved is None and leaf.ndim > 9:",
 )

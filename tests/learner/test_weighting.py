@@ -235,9 +235,9 @@ def test_a_cap_and_normalisation_show_in_the_figures():
 
 @pytest.mark.broken_by(
     "episodes that end in time preferred to those that had the time",
-    "maths/importance.py",
+    "maths/segments.py",
     "begun <= len(ended) - longest",
-    "_spread(clock.expand_as(last), last) < len(ended) - 1",
+    "spread(clock.expand_as(last), last) < len(ended) - 1",
 )
 def test_whole_episodes_begin_with_the_rollout_and_end_in_it():
     now = whole_episodes(weighted("FrozenLake-v1", rollout_steps=16))
@@ -259,7 +259,7 @@ def test_whole_episodes_begin_with_the_rollout_and_end_in_it():
 
 @pytest.mark.broken_by(
     "what does not count is weighed all the same",
-    "maths/importance.py",
+    "maths/importance_gradients.py",
     "if discounts is not None:\n"
     "        coefficients = times(coefficients, discounts)\n"
     "    return torch.where(parts.counted, coefficients, 0.0)",

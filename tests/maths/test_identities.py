@@ -16,7 +16,9 @@ from torch import Tensor
 
 from rlcli.maths.distributions import Categorical
 from rlcli.maths.estimators import returns_to_go, whiten
-from rlcli.maths.importance import KINDS, gradient_coefficients, importance_weights, segments, sqrt_cap
+from rlcli.maths.importance import KINDS, importance_weights, sqrt_cap
+from rlcli.maths.importance_gradients import gradient_coefficients
+from rlcli.maths.segments import segments
 from rlcli.maths.surrogates import Objective, clipped, importance_ratio, score
 
 GAMMA = 0.8

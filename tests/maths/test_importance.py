@@ -14,13 +14,13 @@ from rlcli.maths.importance import (
     BY_SEGMENT,
     KINDS,
     estimator_variance,
-    gradient_coefficients,
     importance_weights,
     log_weights,
-    segments,
     sqrt_cap,
     weight_figures,
 )
+from rlcli.maths.importance_gradients import gradient_coefficients
+from rlcli.maths.segments import segments
 from tests.maths.rollouts import SHAPES, alone, log_ratios, per_run, rollout
 
 CAPS = [None, 0.5, 2.0, "sqrt_n"]

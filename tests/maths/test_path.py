@@ -9,16 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlcli.maths.importance import (
-    KINDS,
-    Segments,
-    Weights,
-    gradient_coefficients,
-    importance_weights,
-    log_weights,
-    segments,
-)
+from rlcli.maths.importance import KINDS, Weights, importance_weights, log_weights
+from rlcli.maths.importance_gradients import gradient_coefficients
 from rlcli.maths.path import NODES, mean_log_weights
+from rlcli.maths.segments import Segments, segments
 from tests.maths.rollouts import log_ratios, per_run, rollout
 
 STEPS, RUNS, ENVS = 13, 3, 4

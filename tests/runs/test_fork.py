@@ -117,7 +117,7 @@ def test_the_optimiser_is_left_where_that_is_asked_for(trained: Trained, tmp_pat
 
 @pytest.mark.broken_by(
     "the older policies are fresh ones",
-    "backends/native.py",
+    "backends/native_state.py",
     "new.expand(old.shape).clone(), state.queue",
     "old, state.queue",
 )

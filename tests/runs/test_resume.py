@@ -222,14 +222,14 @@ def test_schedules_are_frozen_at_the_first_start(tmp_path: Path) -> None:
 )
 @pytest.mark.broken_by(
     "a queue entry dropped on the way into a checkpoint",
-    "backends/native.py",
+    "backends/native_state.py",
     "    return state, CollectorState(**fields)\n",
     "    queue = states.map_leaves(lambda leaf: torch.cat((leaf[1:], leaf[-1:])), state.queue)\n"
     "    return state._replace(queue=queue), CollectorState(**fields)\n",
 )
 @pytest.mark.broken_by(
     "the optimiser's step count from 0",
-    "backends/native.py",
+    "backends/native_state.py",
     "    return state, CollectorState(**fields)\n",
     "    optimiser = state.optimiser._replace(steps=torch.zeros(()))\n"
     "    return state._replace(optimiser=optimiser), CollectorState(**fields)\n",
