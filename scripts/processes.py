@@ -96,18 +96,30 @@ def log(run_dir: Path) -> Path:
 def forked(call: Callable[[], int], run_dir: Path) -> int:
     """Starts a process that makes the call; its id."""
     run_dir.parent.mkdir(parents=True, exist_ok=True)
-    process = os.fork()
-    if process:
-        return process
-    code = 70
-    try:
+
+    def logged() -> int:
         with log(run_dir).open("a") as said:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
-        code = call()
-    except RlcliError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        code = error.exit_code
+        try:
+            return call()
+        except RlcliError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            return error.exit_code
+
+    process = os.fork()
+    if process == 0:
+        exit_after(logged)
+    return process
+
+
+def exit_after(call: Callable[[], int | None]) -> NoReturn:
+    """Ends this process, a fork, with what the call returns or exits with; None is 0, an exception 70."""
+    code = 70
+    try:
+        code = call() or 0
+    except SystemExit as end:
+        code = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -129,7 +141,7 @@ def command(
         sys.stderr.flush()
         process = os.fork()
         if process == 0:
-            _becomes_command(words, folder, variables, streams)
+            exit_after(functools.partial(_as_command, words, folder, variables, streams))
         code = ended(process, patience)
         out, err = (path.read_text(errors="replace") for path in streams)
     return Said(code, out, err)
@@ -143,27 +155,17 @@ class Said(NamedTuple):
     err: str
 
 
-def _becomes_command(
+def _as_command(
     words: Sequence[str], folder: Path, variables: Mapping[str, str], streams: Sequence[Path]
-) -> NoReturn:
-    code = 70
-    try:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, path in enumerate(streams, start=1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
-        os.chdir(folder)
-        os.environ.clear()
-        os.environ.update(variables)
-        sys.argv = ["rlcli", *words]
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+) -> None:
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number, path in enumerate(streams, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = ["rlcli", *words]
+    main()
 
 
 def ended(process: int, after: float | None = None) -> int:

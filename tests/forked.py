@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import io
 import os
 import signal
@@ -10,13 +11,12 @@ import sys
 import tempfile
 import termios
 import time
-import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from rlcli.cli.main import main
+from scripts.processes import exit_after
 
 Streams = tuple[int, int, int]
 """Descriptors of stdin, stdout and stderr."""
@@ -32,7 +32,7 @@ class Forked:
             warnings.simplefilter("ignore", DeprecationWarning)  # of threads, which Python 3.12 minds
             self.pid = os.fork()
         if self.pid == 0:
-            _become(call, argv, streams, variables)
+            exit_after(functools.partial(_become, call, argv, streams, variables))
         self.returncode: int | None = None
 
     def poll(self) -> int | None:
@@ -78,32 +78,21 @@ def program(text: str, *arguments: str) -> tuple[int, str]:
 
 def _become(
     call: Callable[[], object], argv: Sequence[str], streams: Streams, variables: Mapping[str, str]
-) -> NoReturn:
-    code = 70
-    try:
-        os.setsid()
-        for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number)
-        if os.isatty(0):
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the process's own)
-        sys.stdout, sys.stderr = (
-            io.TextIOWrapper(
-                io.BufferedWriter(io.FileIO(number, "wb", closefd=False)), "utf-8", line_buffering=True
-            )
-            for number in (1, 2)
+) -> None:
+    os.setsid()
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the process's own)
+    sys.stdout, sys.stderr = (
+        io.TextIOWrapper(
+            io.BufferedWriter(io.FileIO(number, "wb", closefd=False)), "utf-8", line_buffering=True
         )
-        values = dict(variables)
-        os.environ.clear()
-        os.environ.update(values)
-        sys.argv = list(argv)
-        call()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        for number in (1, 2)
+    )
+    values = dict(variables)
+    os.environ.clear()
+    os.environ.update(values)
+    sys.argv = list(argv)
+    call()

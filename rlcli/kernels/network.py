@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rlcli.kernels.arguments import optional, pointer, rows
-from rlcli.kernels.library import Function, function
+from rlcli.kernels.library import function
 
 DEPTH = 8
 """Most hidden layers that C takes: MAX_DEPTH of network.h."""
@@ -120,14 +120,11 @@ def heads(
 ) -> None:
     """Fills outputs [R, B, D] and values [R, B] at inputs [R, B, I] for parameters [R, P >= Q]."""
     runs, samples, dtype = *inputs.shape[:2], inputs.dtype
-    place, stride = _parameters(net, parameters, runs, dtype)
-    _call("heads", 4, dtype)(
-        net.address,
-        runs,
-        samples,
-        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
-        place,
-        stride,
+    _call(
+        "heads",
+        net,
+        parameters,
+        inputs,
         optional("outputs", outputs, dtype, (runs, samples, net.outputs)),
         optional("values", values, dtype, (runs, samples)),
     )
@@ -143,15 +140,12 @@ def vjp(
 ) -> Tensor:
     """The gradient [R, Q] by the parameters, from those by outputs, values and free parameters [R, 1, F]."""
     runs, samples, dtype = *inputs.shape[:2], inputs.dtype
-    place, stride = _parameters(net, parameters, runs, dtype)
     gradient = parameters.new_empty(runs, net.size)
-    _call("vjp", 6, dtype)(
-        net.address,
-        runs,
-        samples,
-        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
-        place,
-        stride,
+    _call(
+        "vjp",
+        net,
+        parameters,
+        inputs,
         optional("by_outputs", by_outputs, dtype, (runs, samples, net.outputs)),
         optional("by_values", by_values, dtype, (runs, samples)),
         optional("by_free", by_free, dtype, (runs, 1, net.free_width)),
@@ -170,14 +164,11 @@ def jvp(
 ) -> None:
     """Fills the tangents of outputs [R, B, D] and values [R, B] along a tangent [R, Q] of the parameters."""
     runs, samples, dtype = *inputs.shape[:2], inputs.dtype
-    place, stride = _parameters(net, parameters, runs, dtype)
-    _call("jvp", 5, dtype)(
-        net.address,
-        runs,
-        samples,
-        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
-        place,
-        stride,
+    _call(
+        "jvp",
+        net,
+        parameters,
+        inputs,
         pointer("tangent", tangent, dtype, (runs, net.size)),
         optional("outputs", outputs, dtype, (runs, samples, net.outputs)),
         optional("values", values, dtype, (runs, samples)),
@@ -186,18 +177,8 @@ def jvp(
 
 def features(net: Description, parameters: Tensor, inputs: Tensor) -> Tensor:
     """The last hidden layer [R, B, H] of the first tower at inputs [R, B, I]."""
-    runs, samples, dtype = *inputs.shape[:2], inputs.dtype
-    place, stride = _parameters(net, parameters, runs, dtype)
-    found = inputs.new_empty(runs, samples, net.towers[0].widths[-1])
-    _call("features", 3, dtype)(
-        net.address,
-        runs,
-        samples,
-        pointer("inputs", inputs, dtype, (runs, samples, net.inputs)),
-        place,
-        stride,
-        pointer("features", found, dtype, tuple(found.shape)),
-    )
+    found = inputs.new_empty(*inputs.shape[:2], net.towers[0].widths[-1])
+    _call("features", net, parameters, inputs, pointer("features", found, inputs.dtype, tuple(found.shape)))
     return found
 
 
@@ -207,7 +188,12 @@ def _parameters(net: Description, parameters: Tensor, runs: int, dtype: torch.dt
     return rows("parameters", parameters, dtype, (runs, parameters.shape[1]))
 
 
-def _call(name: str, pointers: int, dtype: torch.dtype) -> Function:
-    """The function for this precision: a description, R, B, inputs, parameters and step, then pointers."""
-    types = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64, *(c_void_p,) * (pointers - 2))
-    return function(f"{name}_{SUFFIXES[dtype]}", *types, result=c_int)
+def _call(name: str, net: Description, parameters: Tensor, inputs: Tensor, *places: int | None) -> None:
+    """Calls the function of the inputs' precision: description, R, B, inputs, parameters, then `places`."""
+    runs, samples, dtype = *inputs.shape[:2], inputs.dtype
+    at, stride = _parameters(net, parameters, runs, dtype)
+    types = (c_void_p, c_int64, c_int64, c_void_p, c_void_p, c_int64, *(c_void_p,) * len(places))
+    function(f"{name}_{SUFFIXES[dtype]}", *types, result=c_int)(
+        net.address, runs, samples, pointer("inputs", inputs, dtype, (runs, samples, net.inputs)), at, stride,
+        *places,
+    )  # fmt: skip

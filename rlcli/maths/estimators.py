@@ -37,12 +37,16 @@ def gae(
     """
     deltas = td_errors(rewards, values, next_values, terminated, gamma)
     decays = torch.where(terminated | truncated, 0.0, gamma * trace_decay)
-    advantage = torch.zeros_like(deltas[0])
-    reversed_advantages = []
-    for delta, decay in zip(reversed(deltas.unbind(0)), reversed(decays.unbind(0)), strict=True):
-        advantage = torch.addcmul(delta, decay, advantage)
-        reversed_advantages.append(advantage)
-    return torch.stack(reversed_advantages[::-1])
+    return decayed_sums(deltas, decays, torch.zeros_like(deltas[0]))
+
+
+def decayed_sums(terms: Tensor, decays: Tensor, following: Tensor) -> Tensor:
+    """x_t = terms_t + decays_t x_{t+1}, [T, ...]; x_T is `following`."""
+    reversed_sums = []
+    for term, decay in zip(reversed(terms.unbind(0)), reversed(decays.unbind(0)), strict=True):
+        following = torch.addcmul(term, decay, following)
+        reversed_sums.append(following)
+    return torch.stack(reversed_sums[::-1])
 
 
 def bootstrapped_rewards(
@@ -155,12 +159,7 @@ def vtrace(
     ratios = capped(rhos, rho_bar)
     decays = torch.where(terminated | truncated, 0.0, gamma * trace_decay * capped(rhos, c_bar))
     deltas = td_errors(rewards, values, next_values, terminated, gamma)
-    correction = torch.zeros_like(deltas[0])
-    reversed_corrections = []
-    for delta, decay in zip(reversed((ratios * deltas).unbind(0)), reversed(decays.unbind(0)), strict=True):
-        correction = torch.addcmul(delta, decay, correction)
-        reversed_corrections.append(correction)
-    corrections = torch.stack(reversed_corrections[::-1])
+    corrections = decayed_sums(ratios * deltas, decays, torch.zeros_like(deltas[0]))
     share = gamma * trace_decay if mixes else gamma
     following = torch.where((terminated | truncated)[:-1], 0.0, share * corrections[1:])
     advantages = deltas + torch.cat((following, torch.zeros_like(deltas[:1])))
