@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Rlcli, rlcli
+from tests.cli.conftest import Rlcli, quick_ope, rlcli
 from tests.extend.conftest import forget
 from tests.sweeps.conftest import SMALL
 
-__all__ = ["forget", "rlcli"]
+__all__ = ["forget", "quick_ope", "rlcli"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -205,7 +205,7 @@ def tiny(words: list[str], run: str, steps: int) -> list[str]:
     return words
 
 
-def test_every_example_runs(rlcli: Rlcli) -> None:
+def test_every_example_runs(rlcli: Rlcli, quick_ope: None) -> None:
     """In order, with runs of the names they use; launchers and checkouts are left out."""
     run = prepared(rlcli)
     failed: list[str] = []

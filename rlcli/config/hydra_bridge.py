@@ -174,18 +174,16 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
     Raises:
         UserError: a file is missing or malformed.
     """
-    loader = _loader(config_dir)
+    loader = _Loader(config_dir)
     try:
         composed = loader.load_configuration(PRIMARY, list(groups), run_mode=RunMode.RUN)
         chosen = dict(composed.hydra.runtime.choices)
-        defaults = loader.compute_defaults_list(PRIMARY, list(groups), run_mode=RunMode.RUN).defaults
-        contents = list(_contents(loader, defaults))
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
-    faults = [fault for label, content in contents for fault in _not_text(label, content)]
+    faults = [fault for label, content in loader.contents for fault in _not_text(label, content)]
     if faults:
         raise UserError(*faults)
-    labels = {name: label for label, content in contents for name, _ in _leaves(content, "")}
+    labels = {name: label for label, content in loader.contents for name, _ in _leaves(content, "")}
     OmegaConf.set_struct(composed, False)
     del composed["hydra"]
     OmegaConf.set_struct(composed, True)
@@ -202,9 +200,22 @@ def prepare() -> None:
     JobRuntime.instance().set("name", "rlcli")
 
 
-def _loader(config_dir: str | None) -> ConfigLoaderImpl:
-    prepare()
-    return ConfigLoaderImpl(search_path(config_dir))
+class _Loader(ConfigLoaderImpl):
+    """Hydra's loader, which keeps what each file contains while it merges them."""
+
+    def __init__(self, config_dir: str | None) -> None:
+        prepare()
+        super().__init__(search_path(config_dir))
+        self.contents: list[tuple[str, Any]] = []
+        """The content of each file, with its label; the later wins."""
+
+    def _load_single_config(self, default: Any, repo: Any) -> Any:
+        loaded = super()._load_single_config(default, repo)
+        path = default.config_path
+        if path is not None and not path.startswith("hydra/"):
+            label = "default" if path in ("schema", PRIMARY) else path
+            self.contents.append((label, OmegaConf.to_container(loaded.config, resolve=False)))
+        return loaded
 
 
 def search_path(config_dir: str | None) -> ConfigSearchPathImpl:
@@ -216,17 +227,6 @@ def search_path(config_dir: str | None) -> ConfigSearchPathImpl:
     path.append("rlcli", "rlcli://")
     path.append("schema", "structured://")  # Hydra wants it last
     return path
-
-
-def _contents(loader: ConfigLoaderImpl, defaults: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """The content of each file of the defaults list, with its label; the later wins."""
-    for default in defaults:
-        path = default.config_path
-        if path is None or path.startswith("hydra/"):
-            continue
-        loaded = loader._load_single_config(default=default, repo=loader.repository)
-        label = "default" if path in ("schema", PRIMARY) else path
-        yield label, OmegaConf.to_container(loaded.config, resolve=False)
 
 
 def _leaves(content: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer.testing
 from typer.testing import CliRunner
 
 import rlcli as package
+from rlcli.analysis import fqe, ope
 from rlcli.cli.app import app
 from tests import forked
 
@@ -28,6 +31,10 @@ ALGORITHMS = [
     "reinforce", "retrace", "spo", "trpo",
 ]  # fmt: skip
 """Every row there is, and every other name of one."""
+
+
+# Typer makes its commands of the functions at every call, which takes longer than most of them run.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,14 @@ def rlcli(workplace: Path) -> Rlcli:
         return Ended(ended.exit_code, ended.stdout, ended.stderr)
 
     return run
+
+
+@pytest.fixture
+def quick_ope(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rlcli ope` with few fits and few resamples."""
+    for name, value in {"FEWEST": 2, "MOST": 2, "FIRST": 20}.items():
+        monkeypatch.setattr(fqe, name, value)
+    monkeypatch.setattr(ope, "RESAMPLES", 20)
 
 
 def signalled(number: int, ready: Callable[[], bool], *words: str) -> Ended:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlcli.analysis import fqe
 from rlcli.analysis.episode_file import read_episodes
 from rlcli.envs import minari_dataset
 from tests.cli.conftest import Rlcli
@@ -19,9 +18,7 @@ TINY = (
 
 
 @pytest.fixture
-def trained(rlcli: Rlcli, monkeypatch: pytest.MonkeyPatch) -> Rlcli:
-    for name, value in {"FEWEST": 2, "MOST": 2, "FIRST": 20}.items():
-        monkeypatch.setattr(fqe, name, value)
+def trained(rlcli: Rlcli, quick_ope: None) -> Rlcli:
     for name in ("first", "second"):
         assert rlcli("train", "-q", f"name={name}", "algo.learning_rate=0.01", *TINY).code == 0
     return rlcli

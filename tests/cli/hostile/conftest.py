@@ -37,7 +37,9 @@ def secret(workplace: Path) -> Path:
 
 
 @pytest.fixture
-def attack(honest: Path, workplace: Path, secret: Path, rlcli: Rlcli) -> Callable[[Harm, str], Ended]:
+def attack(
+    honest: Path, workplace: Path, secret: Path, rlcli: Rlcli, quick_ope: None
+) -> Callable[[Harm, str], Ended]:
     """Runs a verb on a copy of an honest run that was harmed; checks what holds for every ending."""
 
     def run(harm: Harm, verb: str) -> Ended:

@@ -32,12 +32,15 @@ VERBS: dict[str, tuple[str, ...]] = {
     "report": ("report", "{run}", "-q"),
     "audit": ("audit", "{run}"),
     "rollouts": ("rollouts", "{run}", "--episodes", "1", "--out", "episodes.npz"),
+    "ope": ("ope", "{run}", "--behaviour", "{good}", "--episodes", "2"),
+    "ope from": ("ope", "{good}", "--behaviour", "{run}", "--episodes", "2"),
 }
 READS_CONFIG = {
     "eval", "show", "show --json", "plot", "plot --health", "diff", "diff from", "reproduce", "compare",
-    "compare --json", "report", "export", "sync", "audit", "rollouts",
+    "compare --json", "report", "export", "sync", "audit", "rollouts", "ope",
+    "ope from",
 }  # fmt: skip
-BUILDS = {"eval", "export", "reproduce", "resume", "rollouts"}
+BUILDS = {"eval", "export", "reproduce", "resume", "rollouts", "ope", "ope from"}
 READS_ROWS = {"compare", "compare --json"}
 """Those that refuse a run without a single row."""
 READS_DIGESTS = {"diff", "diff from", "reproduce"}
