@@ -22,7 +22,7 @@ def faults(*overrides: str, multirun: bool = False) -> tuple[str, ...]:
         ("network=cnn", "Unknown network 'cnn'. Choose from: gru, impala_resnet, lstm, mlp, nature_cnn."),
         (
             "+experiment=nothing",
-            "Unknown experiment 'nothing'. Choose from: none, benchmark_shape, cartpole_memory.",
+            "Unknown experiment 'nothing'. Choose from: none, benchmark_shape, cartpole_memory, pong.",
         ),
         ("network=cnn", "One of your own needs its module: --import MODULE, or RLCLI_IMPORT."),
         ("algo=quadratic", "One of your own needs its module: --import MODULE"),
