@@ -87,7 +87,7 @@ test: $(DEV) $(KERNELS) ## add what tests use to .venv, and run the whole fast s
 smoke: $(DEV) $(KERNELS) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py
 
-mutations: $(DEV) $(KERNELS) ## break the code as every test says that it would notice; make test tries one of forty
+mutations: $(DEV) $(KERNELS) ## break the code as every test says that it would notice; make test tries one of eighty
 	$(QUIET) $(BIN)/python -m pytest tests/mutations -m '' $(ARGS)
 
 check: lint types test ## format, lint, types and tests
