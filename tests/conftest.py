@@ -81,11 +81,12 @@ class Stopwatch:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Where tests were chosen one by one, or the run was cut short, files seem shorter than they are."""
         config = session.config
+        cache = getattr(config, "cache", None)
         some = config.option.keyword or any("::" in word for word in config.args)
         other = config.option.markexpr != "not slow"
-        if config.cache is not None and not (some or other or session.shouldstop or session.shouldfail):
-            known = config.cache.get(SECONDS, {})
-            config.cache.set(SECONDS, known | {file: round(took, 1) for file, took in self.seconds.items()})
+        if cache is not None and not (some or other or session.shouldstop or session.shouldfail):
+            took = {file: round(seconds, 1) for file, seconds in self.seconds.items()}
+            cache.set(SECONDS, cache.get(SECONDS, {}) | took)
 
 
 def file_of(path: Path) -> str:

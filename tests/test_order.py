@@ -25,7 +25,7 @@ class Cache(dict[str, Any]):
     set = dict.__setitem__
 
 
-def session(cache: Cache, **changed: Any) -> Any:
+def session(cache: Cache | None, **changed: Any) -> Any:
     given: dict[str, Any] = {
         "keyword": "",
         "markexpr": "not slow",
@@ -53,5 +53,6 @@ def test_times_of_whole_runs_alone_are_kept() -> None:
     ):
         watch.pytest_sessionfinish(session(cache, **changed))
     assert cache == before
+    watch.pytest_sessionfinish(session(None))
     watch.pytest_sessionfinish(session(cache))
     assert cache[SECONDS] == {"old.py": 5.0, "cli/a.py": 3.0, "b.py": 0.5}
