@@ -37,7 +37,7 @@ EXTRAS_EXIST := import sys, tomllib; \
 
 # Nothing is uploaded by a test, whoever is logged in; one thread is what results are promised for.
 QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-# Tests of one file stay together, so that what they share is made once; tests/conftest.py has their order.
+# Tests of one file stay together, so that what they share is made once; the longest come first, as timed last (tests/conftest.py).
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
@@ -87,7 +87,7 @@ test: $(DEV) $(KERNELS) ## add what tests use to .venv, and run the whole fast s
 smoke: $(DEV) $(KERNELS) ## every algorithm for a few hundred steps, in a temporary directory
 	$(QUIET) $(BIN)/python scripts/smoke.py
 
-mutations: $(DEV) $(KERNELS) ## break the code as every test says that it would notice; make test tries one of eight
+mutations: $(DEV) $(KERNELS) ## break the code as every test says that it would notice; make test tries one of eighty
 	$(QUIET) $(BIN)/python -m pytest tests/mutations -m '' $(ARGS)
 
 check: lint types test ## format, lint, types and tests

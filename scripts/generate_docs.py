@@ -7,10 +7,12 @@ of metrics, docs/coming_from.md the names in other libraries.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import functools
+import io
 import json
 import os
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -23,29 +25,33 @@ from rlcli.config.schema.keys import KEYS, Key
 from rlcli.config.schema.run import RunConfig
 
 ROOT = Path(__file__).parents[1]
-RLCLI = str(Path(sys.executable).with_name("rlcli"))
 PLAIN = {"COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "TERM": "dumb"}
 SOURCE = "<!-- Written by scripts/generate_docs.py from {}: change that, then `make docs`. -->"
 
 
-def help_of(*verb: str) -> str:
-    """The help text of one verb, 100 columns wide, without colours."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("_RLCLI")}
-    done = subprocess.run(
-        [RLCLI, *verb, "--help"], env=environment | PLAIN, capture_output=True, text=True, check=True
-    )
-    return "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines()).strip("\n")
-
-
-def verbs() -> list[str]:
-    """The verbs of the command line, in the order its help gives them."""
+@functools.cache
+def command() -> Any:
+    """What `rlcli` calls."""
     import typer
 
     from rlcli.cli.app import app
 
+    return typer.main.get_command(app)
+
+
+def help_of(*verb: str) -> str:
+    """The help text of one verb, 100 columns wide, without colours."""
+    os.environ |= PLAIN
+    with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+        command()([*verb, "--help"], prog_name="rlcli")
+    return "\n".join(line.rstrip() for line in shown.getvalue().strip("\n").splitlines()).strip("\n")
+
+
+def verbs() -> list[str]:
+    """The verbs of the command line, in the order its help gives them."""
     found: list[str] = []
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        found += [name, *(f"{name} {inner}" for inner in getattr(command, "commands", ()))]
+    for name, verb in command().commands.items():
+        found += [name, *(f"{name} {inner}" for inner in getattr(verb, "commands", ()))]
     return found
 
 

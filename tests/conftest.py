@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import socket
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,9 @@ LONGEST = (
     "envs/test_array.py", "test_packaging.py", "cli/hostile/test_configs.py", "cli/hostile/test_searches.py",
     "cli/hostile/test_modules.py", "cli/test_reproduce.py", "test_same_numbers.py",
 )  # fmt: skip
-"""Files that take longest, the longest first."""
+"""Files that take longest, the longest first: the order before a run of all tests here was timed."""
+SECONDS = "rlcli/seconds"
+"""Where pytest's cache has how long the tests of each file took, in the last run of all of them."""
 
 
 def in_memory() -> bool:
@@ -65,10 +68,49 @@ if "PYTEST_DEBUG_TEMPROOT" not in os.environ and in_memory():
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class Stopwatch:
+    """Adds up how long the tests of each file take, and leaves it for the order of the next run."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Of a setup, a call or a teardown."""
+        self.seconds[file_of(ROOT.parent / report.nodeid.partition("::")[0])] += report.duration
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Where tests were chosen one by one, or the run was cut short, files seem shorter than they are."""
+        config = session.config
+        cache = getattr(config, "cache", None)
+        some = config.option.keyword or any("::" in word for word in config.args)
+        other = config.option.markexpr != "not slow"
+        if cache is not None and not (some or other or session.shouldstop or session.shouldfail):
+            took = {file: round(seconds, 1) for file, seconds in self.seconds.items()}
+            cache.set(SECONDS, cache.get(SECONDS, {}) | took)
+
+
+def file_of(path: Path) -> str:
+    """A file of tests as LONGEST names it."""
+    return Path(os.path.relpath(path, ROOT)).as_posix()
+
+
+def estimate(file: str, seconds: dict[str, float]) -> float:
+    """How long a file takes: as last measured, else by LONGEST, of which each takes longer than any other."""
+    unmeasured = 1e6 - LONGEST.index(file) if file in LONGEST else 0.0
+    return seconds.get(file, unmeasured)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that hears of every test measures."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Stopwatch())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest files come first: begun last, one would keep a worker when the others are done."""
-    places = {ROOT / file: place for place, file in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(LONGEST)))
+    cache = getattr(config, "cache", None)
+    seconds = {} if cache is None else cache.get(SECONDS, {})
+    items.sort(key=lambda item: -estimate(file_of(item.path), seconds))
 
 
 @pytest.fixture(autouse=True, scope="session")

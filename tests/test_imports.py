@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,9 +67,15 @@ PURE = {"maths": {"torch", "numpy"}, "theory": {"torch"}}
 """Folders of pure functions: besides rlcli and the standard library they know these alone."""
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Everything in a module, which several tests look through."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imports(source: str) -> Iterator[str]:
     """The dotted name of everything a module imports, in functions too; `from a import b` gives 'a.b'."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -167,7 +174,7 @@ def test_hydra_is_imported_by_the_modules_named_after_it() -> None:
 
 def assignments(source: str) -> Iterator[str]:
     """Attributes of other objects than `self` that a module assigns."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
             text = ast.unparse(node)
             if not text.startswith("self.") or text.count(".") > 1:

@@ -17,6 +17,7 @@ import yaml
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobRuntime, setup_globals
@@ -176,17 +177,13 @@ def layers(groups: tuple[str, ...], config_dir: str | None) -> Layers:
     """
     loader = _Loader(config_dir)
     try:
-        composed = loader.load_configuration(PRIMARY, list(groups), run_mode=RunMode.RUN)
-        chosen = dict(composed.hydra.runtime.choices)
+        composed, chosen = loader.compose(groups)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
     faults = [fault for label, content in loader.contents for fault in _not_text(label, content)]
     if faults:
         raise UserError(*faults)
     labels = {name: label for label, content in loader.contents for name, _ in _leaves(content, "")}
-    OmegaConf.set_struct(composed, False)
-    del composed["hydra"]
-    OmegaConf.set_struct(composed, True)
     return Layers(composed, labels, chosen)
 
 
@@ -201,7 +198,7 @@ def prepare() -> None:
 
 
 class _Loader(ConfigLoaderImpl):
-    """Hydra's loader, which keeps what each file contains while it merges them."""
+    """Hydra's loader without Hydra's own settings; it keeps what each file contains while it merges them."""
 
     def __init__(self, config_dir: str | None) -> None:
         prepare()
@@ -209,10 +206,23 @@ class _Loader(ConfigLoaderImpl):
         self.contents: list[tuple[str, Any]] = []
         """The content of each file, with its label; the later wins."""
 
+    def compose(self, groups: Sequence[str]) -> tuple[DictConfig, dict[str, Any]]:
+        """The files of these group choices as one config, and the choice of every group."""
+        self.ensure_main_config_source_available()
+        overrides, repo = self._parse_overrides_and_create_caching_repo(PRIMARY, list(groups))
+        self.validate_sweep_overrides_legal(overrides=overrides, run_mode=RunMode.RUN, from_shell=True)
+        found = create_defaults_list(
+            repo=repo, config_name=PRIMARY, overrides_list=overrides, prepend_hydra=False, skip_missing=False
+        )
+        composed = self._compose_config_from_defaults_list(found.defaults, repo)
+        OmegaConf.set_struct(composed, True)
+        self._apply_overrides_to_config(found.config_overrides, composed)
+        return composed, dict(found.overrides.known_choices)
+
     def _load_single_config(self, default: Any, repo: Any) -> Any:
         loaded = super()._load_single_config(default, repo)
         path = default.config_path
-        if path is not None and not path.startswith("hydra/"):
+        if path is not None:
             label = "default" if path in ("schema", PRIMARY) else path
             self.contents.append((label, OmegaConf.to_container(loaded.config, resolve=False)))
         return loaded

@@ -24,7 +24,7 @@ OTHERS = (
 )  # fmt: skip
 """Files beside them that the trials need."""
 PASSED, FAILED = 0, 1
-EVERY = 40
+EVERY = 80
 """Of so many mutations one is tried in the fast suite; `make mutations` tries all, in CI too."""
 TRIALS = [
     pytest.param(mutation, id=mutation.name, marks=() if number % EVERY == 0 else pytest.mark.slow)

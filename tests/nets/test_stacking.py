@@ -21,6 +21,8 @@ from tests.nets.mlps import mlp
 
 WIDTHS = [(), (1,), (5,), (1, 5), (5, 1), (64, 64), (256,)]
 ROWS = [1, 2, 8, 10, 33, 256, 1000]
+FEW = [1, 10, 33]
+"""Rows for the other activations, which change no product: enough for each end of a vector of numbers."""
 
 
 KINDS = {
@@ -62,7 +64,7 @@ def test_networks(activation, hidden, kind):
         sizes = [(1, 1), (2, 2), (4, 6), (17, 2)]
     else:
         sizes = list(itertools.product((1, 2, 4, 17), (1, 2, 6)))
-    for (inputs, outputs), rows in itertools.product(sizes, ROWS):
+    for (inputs, outputs), rows in itertools.product(sizes, ROWS if activation == "tanh" else FEW):
         network = mlp(inputs, hidden, outputs, outputs, activation, shared)
         parameters = 0.5 * torch.randn(5, network.layout.size)
         x = torch.randn(5, rows, inputs)
