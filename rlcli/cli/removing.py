@@ -189,7 +189,7 @@ def _orphans(one: Doomed, doomed: Sequence[Doomed], found: Sequence[Run]) -> lis
     return [
         f"{folder} is the parent of forks: {forks[name][0]}"
         + (f" and {len(forks[name]) - 1} more" if len(forks[name]) > 1 else "")
-        + " that stay; --force removes it all the same, since forks need nothing of their parent."
+        + " that stay; --force removes it anyway: forks need nothing of their parent."
         for folder, name in going.items()
         if name in forks and any(Path(run["dir"]).resolve() == folder for run in one.members)
     ]

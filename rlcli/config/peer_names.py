@@ -158,7 +158,7 @@ _OF_CLEANRL = (
          to.switch("wandb.mode", "online", "disabled")),
         ("wandb_project_name", "wandb.project"),
         ("wandb_entity", "wandb.entity"),
-        ("capture_video", "", "videos are not recorded"),
+        ("capture_video", "eval.video_every", "it films training; eval.video_every films evaluations"),
         ("env_id", "env"),
         ("total_timesteps", "total_steps"),
         ("learning_rate", "algo.learning_rate"),

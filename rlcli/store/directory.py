@@ -94,7 +94,7 @@ def find_run(
             f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
         )
     sweeps = {directory.parent.name for directory in runs if _has(directory.parent, SWEEP)}
-    known = sorted({*sweeps, *(directory.name for directory in runs)})
+    known = sorted({names.LAST, *sweeps, *(directory.name for directory in runs)})
     begun = [name for name in known if reference and name.startswith(reference)]
     similar = begun[:3] or nearest(reference, known)
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
@@ -146,7 +146,7 @@ def require_sweep(reference: str, root: Path) -> Path:
     if begun:
         several = ", ".join(folder.name for folder in begun[:8])
         raise UserError(f"{reference!r} means several sweeps: {several}.", hint="Give more of the name.")
-    similar = nearest(reference, [folder.name for folder in sweeps])
+    similar = nearest(reference, [names.LAST, *(folder.name for folder in sweeps)])
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     raise UserError(
         f"There is no sweep {reference!r} in {root}.{suggestion}",

@@ -138,6 +138,8 @@ class Tally:
 
     def row(self, name: str, figures: Figures) -> None:
         """See `Display`."""
+        if not self.latest:
+            self.progress.restart()
         self.latest[name] = {**self.latest.get(name, {}), **figures}
         self._reach(name, int(figures["env_steps"]))
 

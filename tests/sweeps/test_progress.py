@@ -78,6 +78,26 @@ def test_the_speed_is_that_of_this_process(clock: Clock) -> None:
     assert speed == pytest.approx(200.0, rel=0.3)
 
 
+@pytest.mark.broken_by(
+    "the start of the next cohort slows the speed shown",
+    "sweeps/progress.py",
+    "            self.progress.restart()\n",
+    "            pass\n",
+)
+def test_the_speed_excludes_the_start_of_the_next_runs(clock: Clock) -> None:
+    members, stream = jobs(2), io.StringIO()
+    lines = Lines(members, totals(members), stream, clock)
+    for steps in range(100, 1001, 100):
+        clock.now += 1.0
+        lines.row(members[0].name, row(steps))
+    members[0].status = "finished"
+    lines.ended(members[0])
+    for steps in (100, 200):
+        clock.now += 30.0 if steps == 100 else 1.0
+        lines.row(members[1].name, row(steps))
+        assert ", 100 steps/s, " in stream.getvalue().splitlines()[-1]
+
+
 def test_only_endings_worth_a_line_have_one(clock: Clock) -> None:
     for status, said in (("finished", 0), ("interrupted", 0), ("failed", 1), ("pruned", 1)):
         members, stream = jobs(1), io.StringIO()
