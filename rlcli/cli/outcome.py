@@ -95,7 +95,7 @@ def _next_steps(outcome: Result, words: str) -> list[str]:
             f"Its last figures: rlcli show {words.partition(' ')[0]}",
         ]
     return [
-        "A resume takes the same steps and fails in the same way, until its cause is corrected.",
+        "Resuming repeats the same steps and fails again until the cause is fixed.",
         f"After that: rlcli resume {words}",
     ]
 
@@ -128,7 +128,7 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         if not statuses <= set(OVER):
             say(f"Resume with: rlcli resume {again}")
         if "failed" in statuses:
-            say("Jobs that failed fail again until the cause is corrected.")
+            say("Jobs that failed will fail again until the cause is fixed.")
             say(f"After that: rlcli resume {again} --retry")
     return sweep.exit_code
 

@@ -65,7 +65,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("alerts", [(one["alert"], f"update {count(one['update'])}: {one['text']}") for one in alerts])
-    _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+    _section("changed settings", [(name, display(value)) for name, value in settings.items()])
     if profile is not None:
         result()
         print_profile(profile)

@@ -156,7 +156,7 @@ def beginning(source: Source, config: RunConfig, *, fresh_optimiser: bool = Fals
     unfinished = "" if source.status == "finished" else f", which is {source.status},"
     text = (
         f"Fork of {source.id}{unfinished} at update {source.checkpoint.update:,}: takes its "
-        f"{_and(carried)}; anew begin {_and(anew)}."
+        f"{_and(carried)}; starts with new {_and(anew)}."
     )
     return Beginning(tensors, parent), " ".join([text, *notes])
 
