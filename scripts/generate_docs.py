@@ -192,9 +192,10 @@ model.save("first")
 The same settings, then an evaluation, and a file that `PPO.load` of Stable-Baselines3 reads:
 
 ```sh
-rlcli train env=CartPole-v1 tuned=none env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16 algo.epochs=4 \\
-    algo.gamma=0.98 algo.gae_lambda=0.9 algo.entropy_coef=0.01 algo.clip=0.1 algo.learning_rate=1e-3 \\
-    algo.learning_rate_schedule=constant 'network.hidden=[32,32]' seed=1 total_steps=20000 name=ported
+rlcli train env=CartPole-v1 tuned=none env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16 \\
+    algo.epochs=4 algo.gamma=0.98 algo.gae_lambda=0.9 algo.entropy_coef=0.01 algo.clip=0.1 \\
+    algo.learning_rate=1e-3 algo.learning_rate_schedule=constant \\
+    'network.hidden=[32,32]' seed=1 total_steps=20000 name=ported
 rlcli eval ported --episodes 20
 rlcli export ported --format sb3
 ```
@@ -207,7 +208,7 @@ Other parts of a script:
 | `PPO.load`, `model.predict` | `rlcli.load(RUN)` and its `act(observation)`: [python.md](python.md) |
 | `evaluate_policy`, `EvalCallback` | `rlcli eval RUN`; during training, `eval.every` and `eval.episodes` |
 | `BaseCallback` | `rlcli.train(..., on_row=f)`: [python.md](python.md) |
-| `StopTrainingOnRewardThreshold` | `stop_at.metric` and `stop_at.threshold`: [early_stopping.md](early_stopping.md) |
+| `StopTrainingOnRewardThreshold` | `stop_at.threshold`: [early_stopping.md](early_stopping.md) |
 | `VecNormalize` | `env.normalize_observation`, `env.normalize_reward` |
 | `SubprocVecEnv` | `collect.mode=process`: [actors.md](actors.md) |
 | `Monitor` | nothing: returns and lengths of episodes are always recorded |

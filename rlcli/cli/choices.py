@@ -77,7 +77,8 @@ def _no_value(error: Any, command: Any) -> None:
     for option in command.params:
         if flag in option.opts:
             valid = choices(command).get(option.name)
-            takes = f"Choose from: {', '.join(valid)}" if valid else f"Write {flag} {option.metavar or 'VALUE'}"
+            written = f"Write {flag} {option.metavar or 'VALUE'}"
+            takes = f"Choose from: {', '.join(valid)}" if valid else written
             error.message = f"Option '{flag}' needs a value. {takes}."
 
 
@@ -98,6 +99,6 @@ def _missing(error: Any, command: Any) -> None:
         return
     valid = choices(command).get(param.name)
     example = EXAMPLE.search(command.help or "")
-    texts = [f"Choose from: {', '.join(valid)}." if valid else "", f"Example: {example[1]}" if example else ""]
-    error.message = " ".join(text for text in texts if text)
+    texts = [f"Choose from: {', '.join(valid)}."] if valid else []
+    error.message = " ".join([*texts, f"Example: {example[1]}"] if example else texts)
     error.param_hint, error.param_type, error.param = param.get_error_hint(), param.param_type_name, None

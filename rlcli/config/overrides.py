@@ -58,7 +58,8 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
             continue
         if apart:
             spaced = "".join(apart) == text
-            cause = "leave out the spaces around =" if spaced else "the shell split this setting at its spaces"
+            cause = "the shell split this setting at its spaces"
+            cause = "leave out the spaces around =" if spaced else cause
             text = f"{' '.join(apart)}: {cause}; write {shell_word(text)}."
             faults.append(Fault(text, frozenset({parsed.key})))
             continue

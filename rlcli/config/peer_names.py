@@ -121,7 +121,7 @@ _OF_SB3 = (
     *_settings(
         SB3, "stable_baselines3.common",
         ("EvalCallback", "eval.every eval.episodes", "evaluations are made during training by default"),
-        ("CheckpointCallback", "checkpoint.every", "runs are always saved, and resumed with rlcli resume RUN"),
+        ("CheckpointCallback", "checkpoint.every", "runs are always saved; rlcli resume RUN resumes one"),
         ("StopTrainingOnRewardThreshold", "stop_at.metric stop_at.threshold",
          "stop_at.threshold=475 ends a run at this evaluation return"),
         ("evaluate_policy", "", "rlcli eval RUN evaluates a trained run"),

@@ -17,6 +17,7 @@ from rlcli.store.files import read_json, storage_error
 from rlcli.store.lock import holder
 from rlcli.store.manifest import FIELDS, FILE, STATUSES, Manifest
 from rlcli.store.unstarted import is_unstarted, take_over
+from rlcli.text import as_typed
 
 DEFAULT_ROOT = "runs"
 SWEEP = "sweep.json"
@@ -91,7 +92,8 @@ def find_run(
         raise UserError(f"{reference!r} means several runs: {ids}.", hint="Give more of the id, or a path.")
     if any(_has(folder, SWEEP) for folder in (path, root / reference)):
         raise UserError(
-            f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
+            f"{reference} is a sweep, not a run.",
+            hint=f"Its runs: rlcli runs {as_typed(reference)}; name one of them.",
         )
     sweeps = {directory.parent.name for directory in runs if _has(directory.parent, SWEEP)}
     known = sorted({names.LAST, *sweeps, *(directory.name for directory in runs)})

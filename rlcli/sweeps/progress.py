@@ -34,7 +34,7 @@ AROUND = 7
 """Lines of the panel besides those of runs."""
 
 NAME, COLUMN = 24, 9
-"""Width up to which a job's name is shown whole, and that of each figure: a narrow panel has fewer figures."""
+"""Width up to which a job's name is shown whole, and width of each figure: a narrow panel has fewer."""
 SHOWN = ("failed", "pruned")
 """Endings that are shown at once; the table at the end has them all."""
 

@@ -263,7 +263,7 @@ def test_runs_that_were_evaluated_at_their_end_alone(rlcli: Rlcli, make: Maker) 
     make.run("a", (None, None, 7.0))
     ended = compared(rlcli, make)
     assert "All runs have one value only" in ended.err
-    assert "--metric train/return_100 has." in ended.err
+    assert "--metric train/return_100 for these." in ended.err
     assert re.search(r"ppo +- +- +- +- +-\n", ended.out)
 
 

@@ -120,7 +120,8 @@ def test_the_page_has_the_defaults_of_stable_baselines3() -> None:
     assert made.env.num_envs * made.algo.rollout_steps // made.algo.minibatches == theirs["batch_size"]
     assert made.algo.learning_rate_schedule == "constant"
     for ours, name in (
-        ("epochs", "n_epochs"), ("learning_rate", "learning_rate"), ("gamma", "gamma"), ("clip", "clip_range"),
+        ("epochs", "n_epochs"), ("learning_rate", "learning_rate"), ("gamma", "gamma"),
+        ("clip", "clip_range"),
         ("gae_lambda", "gae_lambda"), ("entropy_coef", "ent_coef"), ("value_coef", "vf_coef"),
         ("max_grad_norm", "max_grad_norm"), ("target_kl", "target_kl"), ("value_clip", "clip_range_vf"),
     ):  # fmt: skip
