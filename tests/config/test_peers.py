@@ -81,7 +81,7 @@ def test_sizes_of_minibatches_are_converted_with_the_numbers_of_the_command() ->
 
 
 def test_what_has_no_counterpart_says_so() -> None:
-    assert "vf_clip_param of RLlib has no counterpart here" in faults("vf_clip_param=10")[0]
+    assert "vf_clip_param of RLlib is not a setting here" in faults("vf_clip_param=10")[0]
 
 
 @pytest.mark.broken_by(
