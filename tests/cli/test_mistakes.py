@@ -125,3 +125,25 @@ def test_the_command_itself_ends_the_same_way(workplace: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("Error: ") == 2
     assert made(workplace) == []
+
+
+@pytest.mark.broken_by(
+    "Ctrl-C while modules are imported shows a traceback",
+    "cli/main.py",
+    "except KeyboardInterrupt:",
+    "except ZeroDivisionError:",
+)
+@pytest.mark.parametrize("module", ["typer", "rlcli.streams", "hydra"])
+def test_ctrl_c_during_start_up_shows_no_traceback(module: str, workplace: Path) -> None:
+    program = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from rlcli.cli.main import main\n"
+        "main()\n"
+    )
+    words = [sys.executable, "-c", program, "train", "algo.clip=0.1", "total_steps=16"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
