@@ -163,7 +163,9 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         first, *others = zip(headings, row, strict=True)
         result(first[1])
         pairs = [
-            cell if heading in ("", cell) else f"{heading}{TOGETHER}{cell}" for heading, cell in others if cell
+            cell if heading in ("", cell) else f"{heading}{TOGETHER}{cell}"
+            for heading, cell in others
+            if cell
         ]
         if pairs:
             paragraph(", ".join(pairs), BETWEEN)
