@@ -58,7 +58,7 @@ def _refused(error: Any, command: Any) -> None:
 
 def _number(error: Any, command: Any) -> None:  # noqa: ARG001 (one signature for all)
     """A value that is not a number, or out of range: names the value and what is expected."""
-    found = getattr(error.__cause__, "errors", list)()
+    found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if len(found) != 1:
         return
     kind, value, limits = (found[0].get(field) for field in ("type", "input", "ctx"))
