@@ -318,7 +318,8 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
                 return candidate
             if once:
                 raise UserError(
-                    f"name={base} is taken: {candidate} exists.", hint="Choose another name, or leave name= out."
+                    f"name={base} is taken: {candidate} exists.",
+                    hint="Choose another name, or leave name= out.",
                 ) from None
         except OSError as error:
             raise _unwritable(root, error) from error
