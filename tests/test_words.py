@@ -6,6 +6,7 @@ Texts for people (messages, README, docs) are plain English: none has a phrase t
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,10 +34,13 @@ PHRASES = {
 }
 """Phrases that are not plain English, as regular expressions, with what to write instead."""
 
+parsed = functools.cache(ast.parse)
+"""The tree of a source, which two tests read."""
+
 
 def identifiers(source: str) -> Iterator[tuple[int, str]]:
     """Names that a module defines (variables, fields, arguments, functions, classes), with their lines."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.lineno, node.name
         elif isinstance(node, ast.arg):
@@ -77,7 +81,7 @@ def test_every_kind_of_definition_is_read() -> None:
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
     """String literals of a module other than docstrings, with their lines."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     bodies = [body for node in ast.walk(tree) if isinstance(body := getattr(node, "body", None), list)]
     described = {id(one.value) for body in bodies for one in body if isinstance(one, ast.Expr)}
     for node in ast.walk(tree):
