@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import traceback
 import unicodedata
 from typing import Any
@@ -25,6 +26,11 @@ def visible(text: str) -> str:
 def shortened(text: str, longest: int = LONGEST) -> str:
     """The text cut to `longest` characters, with the number of those left out."""
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} more characters)"
+
+
+def as_typed(value: object) -> str:
+    """A path or name as it is typed in a shell: in quotes where it has spaces or other special characters."""
+    return shlex.quote(str(value))
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:

@@ -174,13 +174,53 @@ Error: Unknown key 'n_envs'. n_envs of Stable-Baselines3 is env.num_envs here. W
 $ rlcli train env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16
 ```
 
-Three differences matter most:
+Four differences matter most:
 
 - Sizes of batches are not set but follow: an update trains on `algo.rollout_steps` x `env.num_envs` samples,
   divided into `algo.minibatches` minibatches.
 - Settings tuned for an algorithm and an environment are applied where they exist; `tuned=none` starts from
   the algorithm's own defaults, and `rlcli train --cfg job` shows each value with its origin.
+- Defaults differ. What `PPO` of Stable-Baselines3 takes without arguments is here `tuned=none env.num_envs=1
+  algo.rollout_steps=2048 algo.minibatches=32 algo.epochs=10 algo.learning_rate=3e-4
+  algo.learning_rate_schedule=constant`; the default learning rate here falls linearly to 0.
 - `backend=sb3` trains PPO, A2C and TRPO with Stable-Baselines3 from the same keys, for comparison.
+
+## A script of Stable-Baselines3, translated
+
+```python
+env = make_vec_env("CartPole-v1", n_envs=4)
+model = PPO("MlpPolicy", env, n_steps=256, batch_size=64, n_epochs=4, gamma=0.98, gae_lambda=0.9,
+            ent_coef=0.01, clip_range=0.1, learning_rate=1e-3, policy_kwargs=dict(net_arch=[32, 32]), seed=1)
+model.learn(total_timesteps=20_000)
+print(evaluate_policy(model, env, n_eval_episodes=20))
+model.save("first")
+```
+
+The same settings, then an evaluation, and a file that `PPO.load` of Stable-Baselines3 reads:
+
+```sh
+rlcli train env=CartPole-v1 tuned=none env.num_envs=4 algo.rollout_steps=256 algo.minibatches=16 \\
+    algo.epochs=4 algo.gamma=0.98 algo.gae_lambda=0.9 algo.entropy_coef=0.01 algo.clip=0.1 \\
+    algo.learning_rate=1e-3 algo.learning_rate_schedule=constant \\
+    'network.hidden=[32,32]' seed=1 total_steps=20000 name=ported
+rlcli eval ported --episodes 20
+rlcli export ported --format sb3
+```
+
+Other parts of a script:
+
+| Stable-Baselines3 | here |
+|---|---|
+| `model.save`, `CheckpointCallback` | every run is saved, and resumed with `rlcli resume RUN` |
+| `PPO.load`, `model.predict` | `rlcli.load(RUN)` and its `act(observation)`: [python.md](python.md) |
+| `evaluate_policy`, `EvalCallback` | `rlcli eval RUN`; during training, `eval.every` and `eval.episodes` |
+| `BaseCallback` | `rlcli.train(..., on_row=f)`: [python.md](python.md) |
+| `StopTrainingOnRewardThreshold` | `stop_at.threshold`: [early_stopping.md](early_stopping.md) |
+| `VecNormalize` | `env.normalize_observation`, `env.normalize_reward` |
+| `SubprocVecEnv` | `collect.mode=process`: [actors.md](actors.md) |
+| `Monitor` | nothing: returns and lengths of episodes are always recorded |
+| `VecFrameStack`, `AtariWrapper` | `env.atari.frame_stack` and other keys: [pixels.md](pixels.md) |
+| `tensorboard_log` | the logger `tensorboard`: [loggers.md](loggers.md) |
 """
 LIBRARIES = ("Stable-Baselines3", "CleanRL", "RLlib")
 

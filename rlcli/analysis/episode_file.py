@@ -72,11 +72,11 @@ def read_episodes(path: Path) -> EpisodeFile:
         with np.load(path, allow_pickle=False) as archive:
             missing = [name for name in ("format", *ARRAYS) if name not in archive.files]
             if missing:
-                raise StorageError(f"{path} is no file of episodes: it lacks {', '.join(missing)}.")
+                raise StorageError(f"{path} is not a file of episodes: it lacks {', '.join(missing)}.")
             about = json.loads(str(archive["format"]))
             arrays = {name: archive[name] for name in ARRAYS}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, RecursionError) as error:
-        raise StorageError(f"{path} is no file of episodes, or it is damaged: {error}.") from error
+        raise StorageError(f"{path} is not a file of episodes, or it is damaged: {error}.") from error
     _check(path, about, arrays)
     log_probs = arrays.pop("log_probs")
     return EpisodeFile(Episodes(**arrays), log_probs, about)

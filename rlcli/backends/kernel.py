@@ -18,6 +18,7 @@ from rlcli.config.values import display
 from rlcli.errors import UserError
 from rlcli.extend.tables import ALGORITHMS
 from rlcli.kernels import library
+from rlcli.text import as_typed
 
 if TYPE_CHECKING:
     from rlcli.envs.spec import EnvSpec
@@ -138,7 +139,7 @@ def check_recorded(run_dir: Path, config: RunConfig, version: int | None) -> Non
             f"{run_dir} was trained with version {version} of the kernels in C; this rlcli has version "
             f"{library.version()}, which gives other numbers.",
             hint="Use the rlcli of the commit in its manifest.json; "
-            f"to train it again with that: rlcli reproduce {run_dir} --checkout",
+            f"to train it again with that: rlcli reproduce {as_typed(run_dir)} --checkout",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlcli.cli.output import emit, result, say
-from rlcli.errors import UserError
+from rlcli.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from rlcli.analysis.compare.comparison import Comparison
@@ -170,8 +170,8 @@ def _scaling(normalise: str | None) -> Scaling:
         return PublishedScaling(normalise)
     path = Path(normalise)
     if not path.is_file():
-        known = ", ".join([RANGE, *references.names()])
-        raise UserError(f"--normalise {normalise}: there is no such file, and it is none of {known}.")
+        names = unknown("name", normalise, [RANGE, *references.names()])
+        raise UserError(f"--normalise {normalise}: there is no such file. {names}")
     return FileScaling(path)
 
 

@@ -10,12 +10,20 @@ from typer.core import TyperGroup
 from rlcli.cli.help import FittingHelp
 
 JSON = "--json"
+WHOLE = 1000
+"""Characters of a verb's description: more than any has."""
 SHARED = ("-q", "--quiet", JSON)
 """Flags of the root that apply to every verb."""
 
 
 class Verbs(FittingHelp, TyperGroup):
     """A group that takes flags of a verb before it, and its own flags after the verb."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of verbs; descriptions wrap where Typer would cut them off."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(WHOLE)) for name, one in found if one])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments, each flag in its place; from a `#` on they are a comment, which zsh passes."""

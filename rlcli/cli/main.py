@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
-
-from rlcli.cli.app import app
-from rlcli.cli.output import exit_code, reason, say
-from rlcli.errors import EXIT_STORAGE
-from rlcli.streams import prepare
 
 COMPLETE = "_RLCLI_COMPLETE"
 """The variable a shell sets when it asks for completions."""
@@ -18,8 +11,29 @@ COLLECT_EVERY = 100_000
 
 
 def main() -> None:
-    """Run the command line in `sys.argv`; ends the process."""
+    """Run the command line in `sys.argv`; ends the process.
+
+    Ctrl-C ends it without a traceback at any time, also while modules are imported.
+    """
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)  # rlcli.errors.EXIT_SIGINT, which may not be imported yet
+
+
+def _main() -> None:
+    """See `main`."""
+    import gc
+    import os
+
     gc.set_threshold(COLLECT_EVERY)
+
+    from rlcli.cli.app import app
+    from rlcli.cli.output import exit_code, reason, say
+    from rlcli.errors import EXIT_STORAGE
+    from rlcli.streams import prepare
+
     prepare()
     asked = os.environ.get(COMPLETE, "")
     if asked.startswith("complete_"):

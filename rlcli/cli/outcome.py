@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
 from rlcli.errors import EXIT_STORAGE, StorageError, UserError
+from rlcli.text import as_typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,8 @@ def conclude(outcome: Result, title: str, reference: object, as_json: bool, prof
 
     `profiled`: its config asks for a profile, which is printed too.
     """
-    words = " ".join((str(reference), *_import_flags(outcome.dir)))
+    named = as_typed(reference)
+    words = " ".join((named, *_import_flags(outcome.dir)))
     result_is_kept()
     if as_json:
         emit(outcome_row(outcome))
@@ -41,7 +43,7 @@ def conclude(outcome: Result, title: str, reference: object, as_json: bool, prof
         if outcome.message is not None:
             result(f"Stopped early: {outcome.message}")
         result(f"Saved to {outcome.dir}")
-        result(f"Next: rlcli eval {words}, or rlcli show {reference}")
+        result(f"Next: rlcli eval {words}, or rlcli show {named}")
     if profiled and not as_json:
         _print_profile(outcome)
     if outcome.exit_code != 0:
@@ -92,10 +94,10 @@ def _next_steps(outcome: Result, words: str) -> list[str]:
         return [
             "A resume would end in the same way: train it again with other settings, such as a smaller "
             "learning rate.",
-            f"Its last figures: rlcli show {words.partition(' ')[0]}",
+            f"Its last figures: rlcli show {words.partition(' --import ')[0]}",
         ]
     return [
-        "A resume takes the same steps and fails in the same way, until its cause is corrected.",
+        "Resuming repeats the same steps and fails again until the cause is fixed.",
         f"After that: rlcli resume {words}",
     ]
 
@@ -109,12 +111,12 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
     print_sweep(sweep)
     result(f"Saved to {sweep.dir}")
     if sweep.exit_code == 0 and sweep.searches:
-        result(f"Next: rlcli sweep best {sweep.dir}, or rlcli show {sweep.dir}")
+        result(f"Next: rlcli sweep best {as_typed(sweep.dir)}, or rlcli show {as_typed(sweep.dir)}")
     elif sweep.exit_code == 0:
-        result(f"Next: rlcli show {sweep.dir}, or rlcli runs {sweep.dir}")
+        result(f"Next: rlcli show {as_typed(sweep.dir)}, or rlcli runs {as_typed(sweep.dir)}")
     profiled = [job.name for job in sweep.jobs if (sweep.dir / job.name / "profile.json").is_file()]
     if profiled:  # of a cohort, the one that ends last has all of its time
-        result(f"Where the time went: rlcli show {sweep.dir / profiled[-1]}")
+        result(f"Where the time went: rlcli show {as_typed(sweep.dir / profiled[-1])}")
     else:
         gone = [job.name for job in sweep.jobs if not (sweep.dir / job.name).is_dir()]
         if gone:
@@ -128,7 +130,7 @@ def conclude_sweep(sweep: Sweep, as_json: bool) -> int:
         if not statuses <= set(OVER):
             say(f"Resume with: rlcli resume {again}")
         if "failed" in statuses:
-            say("Jobs that failed fail again until the cause is corrected.")
+            say("Jobs that failed will fail again until the cause is fixed.")
             say(f"After that: rlcli resume {again} --retry")
     return sweep.exit_code
 

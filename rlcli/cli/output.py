@@ -162,8 +162,13 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         first, *others = zip(headings, row, strict=True)
         result(first[1])
-        pairs = (f"{heading}{TOGETHER}{cell}" if heading else cell for heading, cell in others if cell)
-        paragraph(", ".join(pairs), BETWEEN)
+        pairs = [
+            cell if heading in ("", cell) else f"{heading}{TOGETHER}{cell}"
+            for heading, cell in others
+            if cell
+        ]
+        if pairs:
+            paragraph(", ".join(pairs), BETWEEN)
 
 
 def _rich_table(

@@ -11,6 +11,7 @@ from typing import Any
 from rlcli.cli.output import count, emit, result, say
 from rlcli.errors import EXIT_CRASH, StorageError, UserError
 from rlcli.streams import err
+from rlcli.text import as_typed
 
 Run = Mapping[str, Any]
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
@@ -105,7 +106,7 @@ def doomed_by_name(references: Sequence[str], root: Path) -> list[Doomed]:
         if (folder.parent / SWEEP).is_file():
             faults.append(
                 f"{folder} is a run of the sweep {folder.parent}, which needs the folders of all its runs: "
-                f"remove it whole, rlcli runs --rm {folder.parent}"
+                f"remove it whole, rlcli runs --rm {as_typed(folder.parent)}"
             )
         folders.setdefault(folder.absolute() if folder.is_symlink() else folder.resolve(), folder)
     if faults:
@@ -125,7 +126,7 @@ def doomed_by_filter(
     whole = [folder for folder in wanted if all(run["dir"] in dirs for run in members[folder])]
     parts = [
         f"{folder} stays: {sum(run['dir'] in dirs for run in members[folder])} of its {len(members[folder])} "
-        f"runs match, and a sweep is removed whole: rlcli runs --rm {folder}"
+        f"runs match, and a sweep is removed whole: rlcli runs --rm {as_typed(folder)}"
         for folder in wanted
         if folder not in whole
     ]
@@ -189,7 +190,7 @@ def _orphans(one: Doomed, doomed: Sequence[Doomed], found: Sequence[Run]) -> lis
     return [
         f"{folder} is the parent of forks: {forks[name][0]}"
         + (f" and {len(forks[name]) - 1} more" if len(forks[name]) > 1 else "")
-        + " that stay; --force removes it all the same, since forks need nothing of their parent."
+        + " that stay; --force removes it anyway: forks need nothing of their parent."
         for folder, name in going.items()
         if name in forks and any(Path(run["dir"]).resolve() == folder for run in one.members)
     ]

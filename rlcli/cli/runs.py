@@ -13,7 +13,7 @@ from rlcli.cli.options import AsJson
 from rlcli.cli.output import emit, result, say
 from rlcli.cli.run_lines import Sort, lines, matching, seconds_of
 from rlcli.cli.run_lines import older as older_than
-from rlcli.errors import UserError, unknown
+from rlcli.errors import UserError, nearest, unknown
 
 EXPLAINED = 5
 """Maximum number of damaged folders that are explained."""
@@ -195,7 +195,8 @@ def _folder(given: str | None, root: Path) -> Path:
             f"The latest in {root} is a run, not a sweep.", hint="Show it: rlcli show last; all: rlcli runs"
         )
     raise UserError(
-        f"There is no folder {given}, nor a sweep of that name in {root}.", hint="All runs: rlcli runs"
+        f"There is no folder {given}, nor a sweep of that name in {root}.{_alike(given, _sweeps(root))}",
+        hint="All runs: rlcli runs",
     )
 
 
@@ -205,21 +206,43 @@ def _nothing_matches(root: Path, found: Sequence[Mapping[str, Any]], wanted: Map
     texts = ", ".join(
         f"an age above {text}" if field == "older" else f"{field} {text}" for field, text in asked.items()
     )
-    there = [
-        f"{field} {', '.join(sorted({str(run[field]) for run in found if run[field] is not None}))}"
-        for field in asked
-        if field != "older"
-    ]
-    known = f" There are: {'; '.join(there)}" if there else ""
-    return f"No run in {root} has {texts}.{known}"
+    known = {field: _values(field, found) for field in asked if field != "older"}
+    there = "; ".join(f"{field} {', '.join(values)}" for field, values in known.items())
+    alike = "".join(
+        _alike(one, values)
+        for field, values in known.items()
+        for one in asked[field].split(",")
+        if one not in values
+    )
+    return f"No run in {root} has {texts}.{alike}{f' There are: {there}.' if there else ''}"
+
+
+def _values(field: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The values of a field that runs have."""
+    return sorted({str(run[field]) for run in found if run[field] is not None})
+
+
+def _alike(word: str, known: Sequence[str]) -> str:
+    """Question whether a known name was meant; empty where none is similar."""
+    similar = nearest(word, known)
+    return f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+
+
+def _sweeps(root: Path) -> list[str]:
+    """What `rlcli runs` takes besides folders elsewhere: `last`, and the names of sweeps."""
+    from rlcli.config.names import LAST
+    from rlcli.store.directory import SWEEP
+
+    return [LAST, *(path.parent.name for path in sorted(root.glob(f"*/{SWEEP}")))]
 
 
 def _name_unmatched(field: str, wanted: str | None, found: Sequence[Mapping[str, Any]]) -> None:
     """Say which of several wanted values no run has: the others' runs are listed without a sign of it."""
     missing = [one for one in (wanted or "").split(",") if one and not matching(found, **{field: one})]
     if missing:
-        there = ", ".join(sorted({str(run[field]) for run in found if run[field] is not None}))
-        say(f"No run has {field} {', '.join(missing)}. There are: {there}.")
+        values = _values(field, found)
+        alike = "".join(_alike(one, values) for one in missing)
+        say(f"No run has {field} {', '.join(missing)}.{alike} There are: {', '.join(values)}.")
 
 
 def _explain_faults(members: Sequence[Mapping[str, Any]]) -> None:

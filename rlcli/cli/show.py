@@ -11,7 +11,7 @@ import typer
 
 from rlcli.cli.options import AsJson
 from rlcli.cli.outcome import emit_sweep, print_sweep
-from rlcli.cli.output import count, emit, result, table
+from rlcli.cli.output import count, emit, paragraph, result, table
 from rlcli.cli.profile_table import print_profile
 from rlcli.cli.times import between, readable
 
@@ -37,6 +37,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     """
     from rlcli.store.alert_rows import read_alerts
     from rlcli.store.directory import find_run, find_sweep, runs_root, summary
+    from rlcli.store.manifest import Manifest
     from rlcli.store.profile import read_profile
     from rlcli.store.rows import last_row
 
@@ -46,6 +47,7 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
         return
     directory = find_run(run, runs_root())
     about = dict(summary(directory))
+    inexact = Manifest.read(directory).content.get("inexact_reason")
     health = last_row(directory)
     settings = _changed(directory)
     profile = read_profile(directory)
@@ -58,12 +60,12 @@ def show(run: RunOrSweep, as_json: AsJson = False) -> None:
     from rlcli.catalog.table import HEADLINES
     from rlcli.config.values import display
 
-    for name, text in _facts(about):
-        result(f"{name}: {text}")
+    for name, text in _facts(about | {"inexact_reason": inexact}):
+        paragraph(f"{name}: {text}")
     figures = [(name, _rounded(name, health[name])) for name in HEADLINES if name in health]
     _section("health at the last update", figures)
     _section("alerts", [(one["alert"], f"update {count(one['update'])}: {one['text']}") for one in alerts])
-    _section("settings not default", [(name, display(value)) for name, value in settings.items()])
+    _section("changed settings", [(name, display(value)) for name, value in settings.items()])
     if profile is not None:
         result()
         print_profile(profile)
@@ -99,7 +101,7 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         better = "" if best is None else f", best {figure(best)}"
         yield "return", f"{figure(about['eval_return_mean'])}{better}"
     if about["eval_every_reason"]:
-        yield "evaluated", "at the end only; manifest.json has the reason"
+        yield "evaluated", str(about["eval_every_reason"]).removeprefix("Evaluated ")
     yield "steps", _steps(about)
     yield from _times(about)
     for name in ("backend", "kernel", "sweep", "reproduces", "notes"):
@@ -109,7 +111,7 @@ def _facts(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if about["tags"]:
         yield "tags", ", ".join(about["tags"])
     if not about["exact_resume"]:
-        yield "exact resume", "no; manifest.json has the reason"
+        yield "exact resume", f"no: {about['inexact_reason']}" if about["inexact_reason"] else "no"
 
 
 def _env_backend(about: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ import typer
 
 from rlcli.cli.options import AsJson
 from rlcli.cli.output import count, emit, number, result, table
+from rlcli.text import as_typed
 
 if TYPE_CHECKING:
     from rlcli.sweeps.status import SweepStatus, TrialStatus
@@ -73,7 +74,9 @@ def best(sweep: Directory, as_json: AsJson = False) -> None:
             emit(one.row(state.wanted, state.sweep.config_dir))
         return
     if not found:
-        result(f"No trial of {state.sweep.dir} has finished yet: rlcli sweep status {state.sweep.dir}")
+        result(
+            f"No trial of {state.sweep.dir} has finished yet: rlcli sweep status {as_typed(state.sweep.dir)}"
+        )
         return
     if len(state.wanted) > 1:
         result(f"{len(found)} trials that no other is better than in every objective:")

@@ -11,6 +11,7 @@ import typer
 from rlcli.cli.options import AsJson
 from rlcli.cli.output import emit, paragraph, result, say, table
 from rlcli.errors import StorageError, UserError, unknown
+from rlcli.text import as_typed
 
 if TYPE_CHECKING:
     from rlcli.theory.trial import Cell, Table, Trial
@@ -96,7 +97,7 @@ def _target(out: str, name: str | None) -> Path:
     """
     path = Path(out)
     if name is None:
-        raise UserError("--out draws one trial: name it.", hint=f"rlcli theory drift --out {out}")
+        raise UserError("--out draws one trial: name it.", hint=f"rlcli theory drift --out {as_typed(out)}")
     if path.suffix not in FORMATS:
         raise UserError(f"--out {out}: the name ends in none of {', '.join(FORMATS)}.")
     if not path.parent.is_dir():

@@ -142,4 +142,5 @@ def _announce_tuned(jobs: Sequence[Composed], config_dir: str | None) -> None:
     chosen = dict.fromkeys(job.config.tuned for job in jobs)
     applied = dict.fromkeys(name for choice in chosen for name in tuned_files(choice, config_dir))
     if applied:
-        say(f"Using tuned settings of {', '.join(applied)} (tuned=none: without; see --cfg job).")
+        names = ", ".join(applied)
+        say(f"Using tuned settings of {names} (tuned=none leaves them out; --cfg job shows them).")

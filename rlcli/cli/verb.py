@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from rlcli.cli.choices import name_nearest
+from rlcli.cli.choices import explain
 from rlcli.cli.help import FittingHelp
 from rlcli.cli.output import say
 from rlcli.envs import probe_clock
@@ -28,7 +28,7 @@ class Verb(FittingHelp, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the arguments; a setting written as a flag is named as the setting it is.
 
-        For a mistyped value of a flag that has choices, the nearest one is named.
+        What is mistyped is named with the nearest match, and a missing value with what is expected.
         """
         args = self._completed(args)
         typed = tuple(args)  # parsing empties the list
@@ -40,7 +40,7 @@ class Verb(FittingHelp, TyperCommand):
             unclear = getattr(error, "possibilities", None)
             if flag.startswith("--") and not unclear and takes_settings and hasattr(error, "message"):
                 error.message += _as_setting(flag, typed)
-            name_nearest(error, self)
+            explain(error, self)
             raise
 
     def _completed(self, args: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlcli.analysis.watch.board import Board
 
 LIVE, PIPED = 1.0, 10.0
-"""Seconds between two looks, on a terminal and elsewhere."""
+"""Seconds between refreshes, on a terminal and elsewhere."""
 
 
 def watch(
@@ -33,7 +33,7 @@ def watch(
             "--every",
             min=0.1,
             metavar="SECONDS",
-            help="Seconds between two looks; default: 1, elsewhere than on a terminal 10.",
+            help="Seconds between refreshes; default: 1, and 10 where there is no terminal.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -116,7 +116,7 @@ def _watch_live(board: Board, seconds: float) -> bool:
     console = Console(file=cast(TextIO, out()), highlight=False)
     if console.is_dumb_terminal:
         return False
-    hint = f"q leaves; looks every {seconds:g} s"
+    hint = f"q quits; refreshes every {seconds:g} s"
 
     def stop(*_: object) -> None:
         sys.exit(EXIT_SIGTERM)  # not typer.Exit, a RuntimeError, which a write in progress would drop

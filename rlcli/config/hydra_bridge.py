@@ -150,7 +150,7 @@ class Layers:
         except OmegaConfBaseException as error:
             raise UserError(f"Cannot compose the configuration: {reason(error)}") from None
         if not isinstance(plain, dict):
-            raise UserError("The composed configuration is no mapping.")
+            raise UserError("The composed configuration is not a mapping.")
         return {str(name): value for name, value in plain.items()}
 
 

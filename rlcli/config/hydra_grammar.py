@@ -231,7 +231,7 @@ def _interval(override: Override) -> Interval | None:
 def _unreadable(text: str, error: Exception) -> str:
     key, separator, value = text.partition("=")
     if not separator:
-        return f"{text!r} is no setting: write key=value, such as algo.clip=0.1."
+        return f"{text!r} is not a setting: write key=value, such as algo.clip=0.1."
     cause = _cause(key, value, error)
     return f"Cannot read the override {text!r}: {cause}{'' if cause.endswith('?') else '.'}"
 
@@ -255,7 +255,7 @@ def _cause(key: str, value: str, error: Exception) -> str:
     if re.search(r"(^|[,\[({])\s*,|,\s*($|[\])}])", value):
         return "there is nothing beside a comma"
     if not re.fullmatch(r"[\w@:./-]+", key.lstrip("+~")):
-        return f"{key!r} is no key: rlcli explain lists all keys"
+        return f"{key!r} is not a key: rlcli explain lists all keys"
     if character:
         return f"the character {character[1] or character[2]} needs quotes here"
     return "its value has no form that is known" if message in ("", "None") else message

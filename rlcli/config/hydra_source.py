@@ -156,7 +156,7 @@ def _wrong_defaults(entries: Any) -> Iterator[str]:
         [(key, value)] = entry.items() if isinstance(entry, dict) and len(entry) == 1 else [(entry, None)]
         values = value if isinstance(value, list) else [value]
         if not isinstance(key, str) or not all(one is None or isinstance(one, str) for one in values):
-            yield f"{str(entry)[:60]!r} in 'defaults' is no config and no 'group: config'"
+            yield f"{str(entry)[:60]!r} in 'defaults' is neither a config nor 'group: config'"
         elif "hydra" in WORD.split(f"{key} {' '.join(filter(None, values))}"):
             yield f"{key[:60]!r} in 'defaults': settings of Hydra's own are given on the command line"
 

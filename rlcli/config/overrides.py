@@ -57,7 +57,10 @@ def parse_command(typed: Sequence[str], *, multirun: bool = False, config_dir: s
             faults.append(Fault(error.faults[0] + advice, frozenset({key_of(text)})))
             continue
         if apart:
-            text = f"{' '.join(apart)}: the shell split this setting at its spaces; write {shell_word(text)}."
+            spaced = "".join(apart) == text
+            cause = "the shell split this setting at its spaces"
+            cause = "leave out the spaces around =" if spaced else cause
+            text = f"{' '.join(apart)}: {cause}; write {shell_word(text)}."
             faults.append(Fault(text, frozenset({parsed.key})))
             continue
         for found in checker.check(parsed):
@@ -85,10 +88,14 @@ def _rejoined(typed: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """Each override; one that the shell split at spaces is joined again, and comes with its words."""
     words = list(typed)
     while words:
+        taken = _spaced(words)
+        if taken > 1:
+            yield "".join(words[:taken]), words[:taken]
+            del words[:taken]
+            continue
         first = words[0]
         stops = (n for n, word in enumerate(words) if n and (not word or "=" in word or word in KEYS))
         parts = words[: next(stops, len(words))]
-        taken = 1
         if "=" in first and unbalanced(first.partition("=")[2]) is not None:
             sizes = range(2, len(parts) + 1)
             taken = next((n for n in sizes if unbalanced(" ".join(parts[:n]).partition("=")[2]) is None), 1)
@@ -96,6 +103,16 @@ def _rejoined(typed: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
             taken = len(parts)
         yield " ".join(words[:taken]), words[:taken] if taken > 1 else ()
         del words[:taken]
+
+
+def _spaced(words: Sequence[str]) -> int:
+    """Number of words of a setting with spaces around its =, such as `seed = 1`; 1 for any other word."""
+    first, second, third = (*words, "", "")[:3]
+    if not key_of(first):
+        return 1
+    if "=" not in first and second.startswith("="):
+        return 3 if second == "=" and third and "=" not in third else 2
+    return 2 if first.endswith("=") and second and "=" not in second and key_of(first) not in FREE_TEXT else 1
 
 
 def _hydra_faults(settings: Sequence[Setting]) -> Iterator[Fault]:

@@ -45,7 +45,7 @@ def meanings(entries: Iterable[PeerName]) -> Iterator[tuple[str, Sequence[PeerNa
     for entry in entries:
         alike.setdefault((entry.name, entry.ours, entry.note), []).append(entry)
     for (name, ours, note), group in alike.items():
-        here = f"is {_listed(ours)} here" if ours else "has no counterpart here"
+        here = f"is {_listed(ours)} here" if ours else "is not a setting here"
         libraries = _listed(dict.fromkeys(one.library for one in group))
         yield f"{name} of {libraries} {here}{': ' + note if note else ''}.", group
 

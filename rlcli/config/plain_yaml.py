@@ -119,7 +119,7 @@ def read_mapping(text: str, source: str, *, aliases: bool = False) -> dict[str, 
 def load(text: str, source: str, *, aliases: bool = False) -> Any:
     """The plain data in a YAML document; see `read_mapping`."""
     if len(text) > LARGEST:
-        raise StorageError(f"{source}: more than {LARGEST} characters is no configuration.")
+        raise StorageError(f"{source}: more than {LARGEST} characters is not a configuration.")
     try:
         return yaml.load(text, Loader=BoundedLoader if aliases else PlainLoader)  # noqa: S506 (a SafeLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -141,5 +141,5 @@ def read_yaml(path: Path) -> tuple[str, Any]:
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror or error}.") from error
     except UnicodeDecodeError:
-        raise StorageError(f"{path}: this is no UTF-8 text.") from None
+        raise StorageError(f"{path}: this is not UTF-8 text.") from None
     return text, load(text, str(path), aliases=True)

@@ -101,7 +101,7 @@ def dimensions(command: Command, space: dict[str, Any]) -> tuple[list[Dimension]
 def _entry(key: str, text: Any, config_dir: str | None) -> tuple[Sequence[Setting], list[Fault]]:
     """The setting of an entry of a space."""
     if not isinstance(text, str):
-        return (), [Fault(f"sweep.space: {key}: {display(text)} is no text such as {WRITTEN}.")]
+        return (), [Fault(f"sweep.space: {key}: {display(text)} is not text such as {WRITTEN}.")]
     found = parse_command([f"{key}={text}"], multirun=True, config_dir=config_dir)
     faults = [Fault(f"sweep.space: {fault.text}", fault.keys) for fault in found.faults]
     if not faults and any(setting.sweep == "single" for setting in found.settings):

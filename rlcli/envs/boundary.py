@@ -215,7 +215,7 @@ def _leaf(leaf: Member, value: Any) -> Array:
         values = np.asarray(value)
     except Exception as error:
         raise InvalidResult(
-            f"{whose} should be {_expected(leaf)}; it is no array ({described(error)})"
+            f"{whose} should be {_expected(leaf)}; it is not an array ({described(error)})"
         ) from error
     if not _fits(leaf, values[None]):
         raise InvalidResult(f"{whose} should be {_expected(leaf)}; it is {_with_type(value)}")

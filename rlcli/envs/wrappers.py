@@ -163,7 +163,7 @@ def _check_arguments(env_id: str, name: str, found: Callable[..., Any], argument
     if faults:
         functions = [one.name for one in missing if "Callable" in str(one.annotation)]
         named_so = ", ".join(functions)
-        hint = f"A setting is no function: write {named_so} in a wrapper of your own, module:Class."
+        hint = f"A setting cannot be a function: write {named_so} in a wrapper of your own, module:Class."
         raise UserError(*faults, hint=hint if functions else None)
 
 

@@ -67,7 +67,7 @@ def of_sb3(kind: str, whitened: bool, arguments: bool, shared: bool) -> str:
         )
     if kind == "PPO" and not arguments:
         notes.append(
-            "The algorithm that trained it is none of Stable-Baselines3's: the policy acts the same, and "
+            "Stable-Baselines3 does not have the algorithm that trained it: the policy acts the same, and "
             "further training is PPO's with its own settings."
         )
     if shared:

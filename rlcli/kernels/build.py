@@ -100,7 +100,7 @@ def build(target: Path = LIBRARY) -> None:
     """
     if given := os.environ.get(PREBUILT):
         if not is_current(Path(given)):
-            raise BuildError(f"{PREBUILT}={given} is no library that was built from these sources")
+            raise BuildError(f"{PREBUILT}={given} is not a library built from these sources")
         _replace(target, Path(given))
         return
     reasons = []

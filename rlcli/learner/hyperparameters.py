@@ -147,4 +147,4 @@ def _number(value: float | str | None) -> float:
 
 
 def _unknown(name: str) -> NoReturn:
-    raise AttributeError(f"{name} is no hyperparameter: algo.{name} is not declared with cohort=True.")
+    raise AttributeError(f"{name} is not a hyperparameter: algo.{name} is not declared with cohort=True.")

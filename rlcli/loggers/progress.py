@@ -22,8 +22,9 @@ class Progress:
         self.total = total
         self._clock = clock
         self._started = clock()
-        # Starting up is no part of the speed: it is measured from the first row on.
+        # The speed excludes starting up: it is measured from the first row on.
         self._marks: deque[tuple[float, int]] = deque()
+        self._earlier: float | None = None
 
     def reach(self, steps: int) -> None:
         """Sets the position to `steps`."""
@@ -32,6 +33,11 @@ class Progress:
         self._marks.append((now, steps))
         while len(self._marks) > 2 and self._marks[1][0] < now - WINDOW:
             self._marks.popleft()
+
+    def restart(self) -> None:
+        """Leaves the time since the last row out of the speed: the next runs started in it."""
+        self._earlier = self.speed
+        self._marks.clear()
 
     @property
     def fraction(self) -> float:
@@ -45,11 +51,12 @@ class Progress:
 
     @property
     def speed(self) -> float | None:
-        """Recent env steps per second; None before it can be measured."""
+        """Recent env steps per second, after a restart those before it at first; None if never measured."""
         if len(self._marks) < 2:
-            return None
+            return self._earlier
         (since, before), (now, steps) = self._marks[0], self._marks[-1]
-        return (steps - before) / (now - since) if now - since >= SHORTEST and steps > before else None
+        measured = now - since >= SHORTEST and steps > before
+        return (steps - before) / (now - since) if measured else self._earlier
 
     @property
     def left(self) -> float | None:

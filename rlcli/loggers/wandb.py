@@ -31,6 +31,7 @@ from rlcli.loggers.wandb_history import (
 )
 from rlcli.loggers.wandb_process import INIT_TIMEOUT, begin, check_links, contained
 from rlcli.loggers.wandb_rows import sender, through_log
+from rlcli.text import as_typed
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -237,7 +238,7 @@ def _other(info: RunInfo, run: Any, what: str) -> str:
     """Warning that W&B's server holds rows that are not the record's."""
     return (
         f"W&B: the run {run.id} on its server holds {what}. These stay; to upload the record as another W&B "
-        f"run: rlcli sync {info.dir} --id {info.id}-2"
+        f"run: rlcli sync {as_typed(info.dir)} --id {info.id}-2"
     )
 
 

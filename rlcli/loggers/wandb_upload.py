@@ -22,7 +22,7 @@ from rlcli.loggers.wandb import EXIT_CODES
 from rlcli.loggers.wandb_history import OtherHistory, batches, known
 from rlcli.loggers.wandb_process import FINISH_TIMEOUT, begin, contained
 from rlcli.loggers.wandb_rows import sender
-from rlcli.text import message_of
+from rlcli.text import as_typed, message_of
 
 SECONDS_PER_ROW = 0.02
 """Added to the seconds that an upload may take to end, for each row."""
@@ -87,7 +87,7 @@ def upload(
         _end(run, code)
         raise UserError(
             f"{info.dir}: the W&B run {run.url} holds other rows than the record: {other}.",
-            hint=f"Upload it as another W&B run: rlcli sync {info.dir} --id {info.id}-2; "
+            hint=f"Upload it as another W&B run: rlcli sync {as_typed(info.dir)} --id {info.id}-2; "
             "the other can be deleted on W&B's site.",
         ) from None
     url, last = str(run.url), _send(run, info, there, len(updates), progress)

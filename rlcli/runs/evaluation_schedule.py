@@ -111,6 +111,6 @@ def decision(config: RunConfig, seconds: float, training: float) -> Decision:
     share = seconds / max(training, 1e-9)
     return Decision(
         f"{AT_THE_END_ONLY}: one evaluation could take {share:.0%} of the training time (about "
-        f"{duration(max(1.0, training))}), and the default allows {SHARE:.0%}. To be evaluated on the way "
-        f"all the same: eval.every={config.tenth}."
+        f"{duration(max(1.0, training))}), and the default allows {SHARE:.0%}. To evaluate during training "
+        f"anyway: eval.every={config.tenth}."
     )

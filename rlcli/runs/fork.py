@@ -28,6 +28,7 @@ from rlcli.store.config_file import read_config
 from rlcli.store.directory import summary
 from rlcli.store.parent import Parent
 from rlcli.store.start_file import Beginning, digest_of
+from rlcli.text import as_typed
 
 PARAMETERS = "train.policy.parameters"
 NEAREST = 3
@@ -101,7 +102,7 @@ def read_source(run_dir: Path, at: Which = "last", imports: Sequence[str] = ()) 
     if not kept:
         raise UserError(
             f"{run_dir} has no checkpoint to fork from: it is {about['status']}, and has none.",
-            hint=f"Train it further first: rlcli resume {run_dir}",
+            hint=f"Train it further first: rlcli resume {as_typed(run_dir)}",
         )
     if isinstance(at, int) and at not in kept:
         near = sorted(sorted(kept, key=lambda update: abs(update - at))[:NEAREST])
@@ -156,7 +157,7 @@ def beginning(source: Source, config: RunConfig, *, fresh_optimiser: bool = Fals
     unfinished = "" if source.status == "finished" else f", which is {source.status},"
     text = (
         f"Fork of {source.id}{unfinished} at update {source.checkpoint.update:,}: takes its "
-        f"{_and(carried)}; anew begin {_and(anew)}."
+        f"{_and(carried)}; starts with new {_and(anew)}."
     )
     return Beginning(tensors, parent), " ".join([text, *notes])
 

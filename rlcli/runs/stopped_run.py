@@ -50,6 +50,7 @@ from rlcli.store.manifest import Manifest, fingerprint, now
 from rlcli.store.provenance import packages
 from rlcli.store.rows import RECORD
 from rlcli.store.start_file import recorded_beginning
+from rlcli.text import as_typed
 
 Notify = Callable[[str], None]
 Changed = dict[str, list[str | None]]
@@ -278,7 +279,7 @@ def _check_not_lost(run_dir: Path, manifest: Manifest, config: RunConfig, last_u
     raise StorageError(
         f"{folder} {what}, but the run saved its state after update {after:,}. Starting again would lose "
         "what it has recorded; nothing was changed. Restore the folder, or train the run again beside "
-        f"this one: rlcli reproduce {run_dir}"
+        f"this one: rlcli reproduce {as_typed(run_dir)}"
     )
 
 

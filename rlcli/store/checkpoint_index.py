@@ -128,7 +128,7 @@ def checksum(content: dict[str, Any]) -> str:
 def _kept(about: dict[str, Any]) -> Kept:
     digest, due = about["sha256"], about["due"]
     if not isinstance(digest, str):
-        raise TypeError(f"{digest!r} is no checksum")
+        raise TypeError(f"{digest!r} is not a checksum")
     if type(due) is not bool:
         raise TypeError(f"{due!r} is neither true nor false")
     return Kept(_whole(about["number"]), due, _whole(about["env_steps"]), _whole(about["bytes"]), digest)
@@ -142,13 +142,13 @@ def _update(name: str) -> int:
 
 def _whole(value: Any) -> int:
     if type(value) is not int or value < 0:
-        raise TypeError(f"{value!r} is no count")
+        raise TypeError(f"{value!r} is not a count")
     return value
 
 
 def _number(value: Any) -> float:
     if type(value) not in (int, float):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return float(value)
 
 

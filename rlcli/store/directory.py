@@ -17,6 +17,7 @@ from rlcli.store.files import read_json, storage_error
 from rlcli.store.lock import holder
 from rlcli.store.manifest import FIELDS, FILE, STATUSES, Manifest
 from rlcli.store.unstarted import is_unstarted, take_over
+from rlcli.text import as_typed
 
 DEFAULT_ROOT = "runs"
 SWEEP = "sweep.json"
@@ -91,10 +92,11 @@ def find_run(
         raise UserError(f"{reference!r} means several runs: {ids}.", hint="Give more of the id, or a path.")
     if any(_has(folder, SWEEP) for folder in (path, root / reference)):
         raise UserError(
-            f"{reference} is a sweep, not a run.", hint=f"Its runs: rlcli runs {reference}; name one of them."
+            f"{reference} is a sweep, not a run.",
+            hint=f"Its runs: rlcli runs {as_typed(reference)}; name one of them.",
         )
     sweeps = {directory.parent.name for directory in runs if _has(directory.parent, SWEEP)}
-    known = sorted({*sweeps, *(directory.name for directory in runs)})
+    known = sorted({names.LAST, *sweeps, *(directory.name for directory in runs)})
     begun = [name for name in known if reference and name.startswith(reference)]
     similar = begun[:3] or nearest(reference, known)
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
@@ -146,7 +148,7 @@ def require_sweep(reference: str, root: Path) -> Path:
     if begun:
         several = ", ".join(folder.name for folder in begun[:8])
         raise UserError(f"{reference!r} means several sweeps: {several}.", hint="Give more of the name.")
-    similar = nearest(reference, [folder.name for folder in sweeps])
+    similar = nearest(reference, [names.LAST, *(folder.name for folder in sweeps)])
     suggestion = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
     raise UserError(
         f"There is no sweep {reference!r} in {root}.{suggestion}",
@@ -316,7 +318,8 @@ def _numbered(root: Path, base: str, *, once: bool = False) -> Path:
                 return candidate
             if once:
                 raise UserError(
-                    f"name={base} is taken: {candidate} exists.", hint="Choose another name, or none."
+                    f"name={base} is taken: {candidate} exists.",
+                    hint="Choose another name, or leave name= out.",
                 ) from None
         except OSError as error:
             raise _unwritable(root, error) from error

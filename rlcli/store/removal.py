@@ -61,11 +61,11 @@ def obstacles(folder: Path, *, force: bool = False) -> Iterator[str]:
             yield from obstacles(job, force=force)
     elif not (folder / MANIFEST).is_file():
         if not is_unstarted(folder):
-            yield f"{folder} is no run: it has no {MANIFEST}."
+            yield f"{folder} is not a run: it has no {MANIFEST}."
     else:
         yield from _foreign(folder, sweep=False)
         if holder(folder) is not None and not force:
-            yield f"{folder} is running; stop it first, or remove it all the same with --force."
+            yield f"{folder} is running; stop it first, or remove it anyway with --force."
         if not force:
             try:
                 Manifest.read(folder)

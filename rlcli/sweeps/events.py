@@ -146,7 +146,7 @@ def _ended(name: str, fields: dict[str, Any]) -> RunEnded | None:
 
 
 def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 class Sender:

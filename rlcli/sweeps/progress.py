@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TextIO, cast
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -33,7 +34,7 @@ AROUND = 7
 """Lines of the panel besides those of runs."""
 
 NAME, COLUMN = 24, 9
-"""Width of a job's name with its progress, and of each figure: a narrow panel has fewer figures."""
+"""Width up to which a job's name is shown whole, and width of each figure: a narrow panel has fewer."""
 SHOWN = ("failed", "pruned")
 """Endings that are shown at once; the table at the end has them all."""
 
@@ -138,6 +139,8 @@ class Tally:
 
     def row(self, name: str, figures: Figures) -> None:
         """See `Display`."""
+        if not self.latest:
+            self.progress.restart()
         self.latest[name] = {**self.latest.get(name, {}), **figures}
         self._reach(name, int(figures["env_steps"]))
 
@@ -308,7 +311,8 @@ class Panel(Counted):
             return Group(total)
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         width = self._console.width
-        columns = COLUMNS[: max(1, (width - NAME) // COLUMN)]
+        name_width = min(NAME, max(cell_len(visible(name)) for name, _ in shown))
+        columns = COLUMNS[: max(1, (width - name_width - COLUMN) // COLUMN)]
         longest = max(1, width - COLUMN * (1 + len(columns)))
         table.add_column("job", no_wrap=True, overflow="ellipsis", max_width=longest)
         for title in ("done", *(title for title, _ in columns)):

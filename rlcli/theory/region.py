@@ -18,7 +18,7 @@ from rlcli.theory.trial import Picture, Statement, Table, Trial
 CLAIM = "A step is small if its parameters move little."
 FINDING = (
     "The same step of 1 in the mean costs a KL of 5.56 at std 0.3 and 0.056 at std 3: a ball in parameters "
-    "is no ball in policies. The Fisher matrix measures it to second order, and conjugate gradients apply "
+    "is not a ball in policies. The Fisher matrix measures it to second order, and conjugate gradients apply "
     "its inverse without ever holding it."
 )
 

@@ -262,8 +262,8 @@ def test_one_seed_has_no_interval_and_says_so(rlcli: Rlcli, make: Maker) -> None
 def test_runs_that_were_evaluated_at_their_end_alone(rlcli: Rlcli, make: Maker) -> None:
     make.run("a", (None, None, 7.0))
     ended = compared(rlcli, make)
-    assert "Runs have one value each" in ended.err
-    assert "--metric train/return_100 has." in ended.err
+    assert "All runs have one value only" in ended.err
+    assert "--metric train/return_100 for these." in ended.err
     assert re.search(r"ppo +- +- +- +- +-\n", ended.out)
 
 

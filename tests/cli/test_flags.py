@@ -113,7 +113,7 @@ def test_flags_with_choices_are_found() -> None:
 @pytest.mark.broken_by(
     "mistyped choices without the nearest",
     "cli/verb.py",
-    "            name_nearest(error, self)\n",
+    "            explain(error, self)\n",
     "",
 )
 @pytest.mark.parametrize(("verb", "flag", "valid"), CHOICES, ids=[f"{one[0]} {one[1]}" for one in CHOICES])

@@ -26,7 +26,7 @@ def test_a_fork_and_what_is_told_of_it(rlcli: Rlcli, workplace: Path) -> None:
     assert (differing.code, f"{parent['id']} at update 4" in differing.out) == (1, True)
     assert rlcli("reproduce", "child").out.startswith("identical: 4 updates")
     anew = rlcli("fork", "parent", "--fresh-optimiser", "name=fresh")
-    assert "takes its parameters; anew begin episodes, schedules and optimiser" in anew.err
+    assert "takes its parameters; starts with new episodes, schedules and optimiser" in anew.err
     assert rlcli("reproduce", "fresh").out.startswith("identical: 4 updates")
     [again] = rlcli("fork", "last", "--at", "best", "--json", "name=grandchild").rows()
     assert again["status"] == "finished"

@@ -18,6 +18,9 @@ MISTAKES = {
     "algo.clip=abc": "expected a number",
     "total_steps=-5": "must be >= 1",
     "algo.gamma=1.5": "must be >= 0, <= 1",
+    "seed = 1": "seed = 1: leave out the spaces around =; write seed=1.",
+    "seed= 1 total_steps = 9": "total_steps = 9: leave out the spaces around =; write total_steps=9.",
+    "algo.clip": "'algo.clip' is not a setting",
     "~algo": "cannot be removed",
     "+experiment=nothing": "benchmark_shape",
     "env=tests.envs.probes:ProbeSpaces-v0 env.kwargs.action=text": "Text(",
@@ -90,7 +93,15 @@ def test_runs_dir_may_not_be_a_file(rlcli: Rlcli, workplace: Path) -> None:
     [
         (("trian",), "Did you mean 'train'"),
         (("list", "algorithms"), "algos"),
-        (("list",), "Missing argument"),
+        (("list",), "Missing argument 'kind'. Choose from: algos, envs"),
+        (("resume",), "Missing argument 'RUN'. Example: rlcli resume last"),
+        (("runs", "--sotr", "return"), "No such option: --sotr. Did you mean '--sort'"),
+        (("export", "last", "--formt", "onnx"), "No such option: --formt. Did you mean '--format'?"),
+        (("runs", "--sort"), "Option '--sort' needs a value. Choose from: started, name"),
+        (("runs", "--last"), "Option '--last' needs a value. Write --last N."),
+        (("runs", "--last", "two"), "'two' is not a whole number."),
+        (("runs", "--last", "0"), "must be >= 1, not 0."),
+        (("watch", "last", "--every", "often"), "'often' is not a number."),
         (("explain", "algo.clipp"), "Did you mean 'algo.clip'"),
         (("explain", "behavior/ess"), "'behaviour/ess'"),
         (("eval", "last"), "rlcli train"),
@@ -114,3 +125,25 @@ def test_the_command_itself_ends_the_same_way(workplace: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("Error: ") == 2
     assert made(workplace) == []
+
+
+@pytest.mark.broken_by(
+    "Ctrl-C while modules are imported shows a traceback",
+    "cli/main.py",
+    "except KeyboardInterrupt:",
+    "except ZeroDivisionError:",
+)
+@pytest.mark.parametrize("module", ["typer", "rlcli.streams", "hydra"])
+def test_ctrl_c_during_start_up_shows_no_traceback(module: str, workplace: Path) -> None:
+    program = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from rlcli.cli.main import main\n"
+        "main()\n"
+    )
+    words = [sys.executable, "-c", program, "train", "algo.clip=0.1", "total_steps=16"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")

@@ -49,6 +49,19 @@ def test_tables_break_no_word(words: str, columns: int, grid: Path) -> None:
     assert set(shown.replace(",", " ").split()) <= whole
 
 
+@pytest.mark.broken_by(
+    "a mark stands behind a heading of the same word",
+    "cli/output.py",
+    'heading in ("", cell)',
+    'heading == ""',
+)
+def test_narrow_lists_show_marks_once_and_no_empty_lines() -> None:
+    lines = on_a_terminal("list", "envs", columns=50).splitlines()
+    assert "  array" in lines
+    assert not any("array array" in line for line in lines)
+    assert all(line.strip() for line in lines)
+
+
 @pytest.mark.parametrize(
     ("columns", "figures"), [(72, ["KL"]), (80, ["KL", "ESS"]), (92, ["KL", "ESS", "clip"])]
 )

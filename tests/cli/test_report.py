@@ -119,9 +119,9 @@ def test_no_run_left_is_an_error_and_writes_nothing(rlcli: Rlcli) -> None:
     [
         ("no/such/x.html", "There is no folder no/such for x.html."),
         ("runs", "runs is a folder."),
-        ("notes.txt", "notes.txt exists and is no report: it is not replaced."),
+        ("notes.txt", "notes.txt exists and is not a report: it stays."),
         ("page.pdf", "the name of a report has to end in .html or .htm"),
-        ("runs/a/metrics.jsonl", "exists and is no report"),
+        ("runs/a/metrics.jsonl", "exists and is not a report"),
     ],
 )
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_read(

@@ -104,12 +104,12 @@ def test_lines_are_filtered_and_sorted(
 def test_a_wanted_value_that_no_run_has_is_named(runs: Path, rlcli: Rlcli) -> None:
     ended = rlcli("runs", "--algo", "trpo,trop")
     assert [line.split()[0] for line in ended.out.splitlines()[1:]] == ["wide"]
-    assert ended.err == "No run has algo trop. There are: ppo, trpo.\n"
+    assert ended.err == "No run has algo trop. Did you mean 'trpo'? There are: ppo, trpo.\n"
 
 
 def test_filters_that_match_nothing_name_what_there_is(runs: Path, rlcli: Rlcli) -> None:
     ended = rlcli("runs", "--algo", "a2c")
-    assert (ended.code, ended.out) == (0, "No run in runs has algo a2c. There are: algo ppo, trpo\n")
+    assert (ended.code, ended.out) == (0, "No run in runs has algo a2c. There are: algo ppo, trpo.\n")
     assert rlcli("runs", "--algo", "a2c", "--json").out == ""
     ended = rlcli("runs", "--status", "finnished")
     assert ended.code == 2

@@ -121,7 +121,9 @@ def test_tuned_settings_of_a_family_are_announced_and_listed(rlcli: Rlcli, workp
     gymnasium.register("gym/Probe-v0", entry_point="gymnasium.envs.classic_control:CartPoleEnv")
     try:
         words = ("--config-dir", "own", "algo=a2c", "env=gym/Probe-v0", "eval.episodes=0", "logger=[jsonl]")
-        assert "settings of a2c/gym, a2c/gym/Probe-v0 (tuned=none: without" in rlcli("train", *words).err
+        assert (
+            "settings of a2c/gym, a2c/gym/Probe-v0 (tuned=none leaves them out" in rlcli("train", *words).err
+        )
         listed = rlcli("list", "envs", "--config-dir", "own", "--json").rows()
         assert [row["tuned"] for row in listed if row["name"] == "gym/Probe-v0"] == [["a2c"]]
     finally:

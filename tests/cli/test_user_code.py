@@ -126,9 +126,7 @@ def test_a_failed_run_names_the_line_and_the_value(
 def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module: Path) -> None:
     ended = rlcli("train", ENV, "env.kwargs.fault=raise", "name=one", *SHORT)
     *_, warning, suggestion = ended.err.splitlines()
-    assert warning == (
-        "A resume takes the same steps and fails in the same way, until its cause is corrected."
-    )
+    assert warning == "Resuming repeats the same steps and fails again until the cause is fixed."
     assert suggestion.startswith("After that: rlcli resume ")
     my_module.write_text(SOURCE.replace('{}["speed"]  # raise', "pass"))
     sys.modules.pop("my_faulty_env")
@@ -139,7 +137,7 @@ def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module:
 def test_the_failure_of_a_sweep_is_not_met_again_without_a_warning(rlcli: Rlcli, my_module: Path) -> None:
     ended = rlcli("train", "-m", "seed=0,1", ENV, "env.kwargs.fault=raise", "name=two", *SHORT)
     assert ended.err.count(f"failed: {FILE}:{line_of('raise')}: KeyError: 'speed'.") == 2
-    assert "Jobs that failed fail again until the cause is corrected." in ended.err
+    assert "Jobs that failed will fail again until the cause is fixed." in ended.err
     assert "Resume with" not in ended.err
 
 

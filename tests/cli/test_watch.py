@@ -174,7 +174,7 @@ def test_ctrl_c_leaves_a_clean_terminal(how: str, code: int, make: Make) -> None
     make("live", "running")
     terminal = Terminal("live", NO_COLOR="1")
     try:
-        shown = terminal.until("q leaves")
+        shown = terminal.until("q quits")
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown), "no colour"
         if how == "keys":
             terminal.press("\x03")

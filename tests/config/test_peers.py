@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 from sb3_contrib import TRPO
@@ -77,4 +81,57 @@ def test_sizes_of_minibatches_are_converted_with_the_numbers_of_the_command() ->
 
 
 def test_what_has_no_counterpart_says_so() -> None:
-    assert "vf_clip_param of RLlib has no counterpart here" in faults("vf_clip_param=10")[0]
+    assert "vf_clip_param of RLlib is not a setting here" in faults("vf_clip_param=10")[0]
+
+
+@pytest.mark.broken_by(
+    "n_steps of Stable-Baselines3 is called the number of minibatches",
+    "config/peer_names.py",
+    '("n_steps", "algo.rollout_steps"),',
+    '("n_steps", "algo.minibatches"),',
+)
+def test_the_translated_script_is_what_the_messages_say_to_write() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "coming_from.md").read_text(encoding="utf-8")
+    script, command = re.findall(r"## A script.*?```python\n(.*?)```.*?```sh\n(.*?)```", page, re.DOTALL)[0]
+    words = set(shlex.split(command.replace("\\\n", " ")))
+    given = {
+        one.arg: ast.unparse(one.value).replace(" ", "")
+        for call in ast.walk(ast.parse(script))
+        if isinstance(call, ast.Call) and not (isinstance(call.func, ast.Name) and "evaluate" in call.func.id)
+        for one in call.keywords
+        if one.arg and not isinstance(one.value, ast.Call)
+    }
+    assert len(given) == 12
+    for fault in faults("seed=1", *(f"{name}={value}" for name, value in given.items() if name != "seed")):
+        ours = re.findall(r"of Stable-Baselines3.*? Write ([\w.]+=[^ ]+)\.", fault)
+        if ours:
+            assert _same(ours[0], words), fault
+        else:
+            name = re.findall(r"Unknown key '(\w+)'. Did you mean 'algo", fault)[0]
+            assert _same(f"algo.{name}={given[name]}", words), fault
+
+
+def test_the_page_has_the_defaults_of_stable_baselines3() -> None:
+    page = " ".join((Path(__file__).parents[2] / "docs" / "coming_from.md").read_text().split())
+    words = re.findall(r"takes without arguments is here `(.*?)`", page)[0].split()
+    made = compose(words).config
+    theirs = {name: one.default for name, one in inspect.signature(PPO).parameters.items()}
+    assert made.env.num_envs * made.algo.rollout_steps == theirs["n_steps"]
+    assert made.env.num_envs * made.algo.rollout_steps // made.algo.minibatches == theirs["batch_size"]
+    assert made.algo.learning_rate_schedule == "constant"
+    for ours, name in (
+        ("epochs", "n_epochs"), ("learning_rate", "learning_rate"), ("gamma", "gamma"),
+        ("clip", "clip_range"),
+        ("gae_lambda", "gae_lambda"), ("entropy_coef", "ent_coef"), ("value_coef", "vf_coef"),
+        ("max_grad_norm", "max_grad_norm"), ("target_kl", "target_kl"), ("value_clip", "clip_range_vf"),
+    ):  # fmt: skip
+        assert getattr(made.algo, ours) == theirs[name], name
+
+
+def _same(written: str, words: set[str]) -> bool:
+    """Whether an override is among the words, with the same value."""
+    key, _, value = written.partition("=")
+    return any(
+        one.startswith(f"{key}=") and ast.literal_eval(one.partition("=")[2]) == ast.literal_eval(value)
+        for one in words
+    )

@@ -120,7 +120,7 @@ def test_mistakes(overrides: tuple[str, ...], said: str) -> None:
     [
         ("algo.clipp: choice(0.1)", "sweep.space: Unknown key 'algo.clipp'. Did you mean 'algo.clip'"),
         ("algo.clip: interval(0.1, 2)", "sweep.space: algo.clip=2.0: must be > 0, < 1"),
-        ("algo.clip: 0.1", "algo.clip: 0.1 is no text such as choice(2,4,8)"),
+        ("algo.clip: 0.1", "algo.clip: 0.1 is not text such as choice(2,4,8)"),
         ("algo.clip: '0.1'", "algo.clip: 0.1 is one value"),
         ("seed: range(5)", "seed is not searched over"),
         ("algo.clip: 'interval(0.1'", "Cannot read the override"),

@@ -180,7 +180,7 @@ def test_the_smallest_repeated_actions_come_from_the_id_or_the_key():
         (config(kwargs={"max_num_frames_per_episode": 0}), "give a number from 1 on"),
         (config(backend="ale", kwargs={"difficulty": 1}), "has no argument difficulty"),
         (config(backend="array"), "no array version of ALE/Breakout-v5"),
-        (config("CartPole-v1", backend="ale"), "CartPole-v1 is no Atari game"),
+        (config("CartPole-v1", backend="ale"), "CartPole-v1 is not an Atari game"),
         (replace(config(backend="ale"), wrappers=("OrderEnforcing",)),
          "env.backend=ale cannot step ALE/Breakout-v5 with env.wrappers=.OrderEnforcing.: wrappers are"),
         (config(backend="ale", kwargs={"obs_type": "ram"}), "obs_type asks for the game without"),

@@ -149,7 +149,7 @@ def test_a_trial_that_takes_too_long_is_given_up() -> None:
 def test_the_reason_is_one_plain_line() -> None:
     assert decision(left_open(), 10.0, 50.0).reason == (
         f"{AT_THE_END_ONLY}: one evaluation could take 20% of the training time (about 50 s), and the "
-        "default allows 5%. To be evaluated on the way all the same: eval.every=64."
+        "default allows 5%. To evaluate during training anyway: eval.every=64."
     )
 
 

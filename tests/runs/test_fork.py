@@ -41,7 +41,7 @@ def test_a_fork_learns_from_no_rollout_of_its_parent(trained: Trained) -> None:
     parent = trained("parent", algo__reuse=2).dir
     found, text = beginning(read_source(parent), read_config(parent))
     assert not [name for name in found.tensors if name.startswith("train.kept.")]
-    assert "anew begin episodes, schedules and kept rollouts" in text
+    assert "starts with new episodes, schedules and kept rollouts" in text
 
 
 def test_a_fork_is_a_run_that_was_put_at_its_parents_parameters(trained: Trained, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_optimiser_is_left_where_that_is_asked_for(trained: Trained, tmp_pat
     [taken] = planned.beginnings
     assert taken.parent.carried == ("parameters",)
     assert set(taken.tensors) == {"train.policy.parameters"}
-    assert "anew begin episodes, schedules and optimiser (--fresh-optimiser)." in planned.notes[0]
+    assert "starts with new episodes, schedules and optimiser (--fresh-optimiser)." in planned.notes[0]
     session = NativeSession([planned.jobs[0].config], None, [taken.tensors])
     tensors = session.state(0).tensors
     session.close()

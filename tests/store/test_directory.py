@@ -181,6 +181,8 @@ def test_what_means_none_says_what_there_is(root: Path, finished: Path) -> None:
     for begun in ("gri", "grdi"):
         with pytest.raises(UserError, match="Did you mean 'grid'"):
             find_run(begun, root)
+    with pytest.raises(UserError, match="Did you mean 'last'"):
+        find_run("lst", root)
     with pytest.raises(UserError, match="is a sweep, not a run"):
         find_run("grid", root)
     for odd in ("", "x" * 5000, "a\0b", "~nobody-of-that-name"):

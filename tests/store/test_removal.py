@@ -54,7 +54,7 @@ def test_everything_is_removed(make: Callable[[Path], Path], tmp_path: Path) -> 
     [
         (lambda run: (run / "notes.md").touch(), "holds notes.md, which rlcli did not write"),
         (lambda run: (run / "inner").mkdir(), "holds inner"),
-        (lambda run: (run / "manifest.json").unlink(), "is no run: it has no manifest.json"),
+        (lambda run: (run / "manifest.json").unlink(), "is not a run: it has no manifest.json"),
         (lambda run: made(run / "run in a run"), "holds run in a run"),
     ],
 )
@@ -73,7 +73,7 @@ def test_a_sweep_with_a_folder_that_is_no_job(tmp_path: Path) -> None:
     sweep = swept(tmp_path / "sweep")
     (sweep / "thesis").mkdir()
     (sweep / "thesis" / "chapter.tex").touch()
-    assert "thesis is no run" in " ".join(obstacles(sweep, force=True))
+    assert "thesis is not a run" in " ".join(obstacles(sweep, force=True))
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:

@@ -78,6 +78,26 @@ def test_the_speed_is_that_of_this_process(clock: Clock) -> None:
     assert speed == pytest.approx(200.0, rel=0.3)
 
 
+@pytest.mark.broken_by(
+    "the start of the next cohort slows the speed shown",
+    "sweeps/progress.py",
+    "            self.progress.restart()\n",
+    "            pass\n",
+)
+def test_the_speed_excludes_the_start_of_the_next_runs(clock: Clock) -> None:
+    members, stream = jobs(2), io.StringIO()
+    lines = Lines(members, totals(members), stream, clock)
+    for steps in range(100, 1001, 100):
+        clock.now += 1.0
+        lines.row(members[0].name, row(steps))
+    members[0].status = "finished"
+    lines.ended(members[0])
+    for steps in (100, 200):
+        clock.now += 30.0 if steps == 100 else 1.0
+        lines.row(members[1].name, row(steps))
+        assert ", 100 steps/s, " in stream.getvalue().splitlines()[-1]
+
+
 def test_only_endings_worth_a_line_have_one(clock: Clock) -> None:
     for status, said in (("finished", 0), ("interrupted", 0), ("failed", 1), ("pruned", 1)):
         members, stream = jobs(1), io.StringIO()
@@ -102,6 +122,26 @@ def test_nothing_is_left_to_do(clock: Clock) -> None:
     members = jobs(2, status="finished", env_steps=1000)
     panel = Panel(members, {}, Console(file=io.StringIO(), force_terminal=True), clock)
     panel.close(interrupted=False)
+
+
+@pytest.mark.broken_by(
+    "names of jobs are cut off beside figures",
+    "sweeps/progress.py",
+    "(width - name_width - COLUMN) // COLUMN",
+    "(width - COLUMN) // COLUMN",
+    case="60",
+)
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_panel_shows_names_whole_and_then_figures(width: int, clock: Clock) -> None:
+    members = [Job(f"algo={name},seed={seed}", ()) for name in ("ppo", "trpo") for seed in range(2)]
+    console = Console(file=io.StringIO(), width=width, height=20, color_system=None)
+    panel = Panel(members, totals(members), console, clock)
+    for job in members:
+        panel.row(job.name, row(500))
+    shown = Console(file=(file := io.StringIO()), width=width, color_system=None)
+    shown.print(panel.render())
+    panel.close(interrupted=False)
+    assert all(f"{job.name} " in file.getvalue() for job in members)
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -211,4 +211,4 @@ def _hint(kept: Sequence[Entrant]) -> str:
     """What to do about runs that do not agree."""
     budgets = {one.budget for one in kept}
     cut = f" At equal env steps: --until {min(budgets):.0f}." if len(budgets) > 1 else ""
-    return f"Compare them all the same: --force.{cut}"
+    return f"Compare them anyway: --force.{cut}"

@@ -99,6 +99,6 @@ def _notes_on_groups(groups: Sequence[Group], places: Sequence[Place], metric: s
         yield "Seconds of runs that trained together, in a cohort, are those of the whole cohort."
     single = [math.isnan(one.best) for cell in cells for one in cell.scores]
     if any(single):
-        which = "Runs have one value each:" if all(single) else "Groups with runs of one value have"
-        more = f"; --metric {TRAINING} has." if metric == EVALUATION else "."
-        yield f"{which} no best value, area or time to a threshold{more}"
+        which = "All runs" if all(single) else "Some runs"
+        more = f"; compare with --metric {TRAINING} for these." if metric == EVALUATION else "."
+        yield f"{which} have one value only, so no best value, area or time to a threshold{more}"

@@ -74,7 +74,7 @@ def _way(place: Place, names: Names) -> Table:
         ]
         for cell in place.cells
     ]
-    return _table(f"{place.env}: on the way (IQM over seeds; times are medians)", headings, rows)
+    return _table(f"{place.env}: during training (IQM over seeds; times are medians)", headings, rows)
 
 
 def _times(cell: Cell) -> tuple[str, str, str]:

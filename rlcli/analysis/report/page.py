@@ -55,7 +55,7 @@ def check_target(path: Path) -> None:
             f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another."
         )
     if path.exists() and _beginning(path) != MARK:
-        raise UserError(f"{path} exists and is no report: it is not replaced.", hint="Choose another --out.")
+        raise UserError(f"{path} exists and is not a report: it stays.", hint="Choose another --out.")
     if path.suffix.lower() not in ENDINGS:
         name = path.with_suffix(".html") if path.name else "report.html"
         raise UserError(

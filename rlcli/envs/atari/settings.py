@@ -69,7 +69,7 @@ def raw_reason(config: EnvConfig) -> str:
     found = known_registration(config.id)
     if found is not None and module_of(found).startswith(MODULE):
         return f"env.kwargs.{_raw(config.kwargs)[0]} asks for the game without preprocessing"
-    return f"{config.id} is no Atari game (ALE/...)"
+    return f"{config.id} is not an Atari game (ALE/...)"
 
 
 def preprocessing(config: EnvConfig) -> Preprocessing:
