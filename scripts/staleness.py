@@ -55,7 +55,7 @@ class Row(Protocol):
         """What the results file has of it besides figures."""
 
     def age(self, settings: dict[str, str], run: Path) -> dict[str, Any]:
-        """Figures of the lag of one run, from the settings that it varied or its record."""
+        """Figures of the lag of one run, from its settings or its record."""
 
 
 def quoted(word: str) -> str:
@@ -81,7 +81,7 @@ def measured(row: Row, run: dict[str, Any]) -> dict[str, Any]:
     """Figures of one run, from its record."""
     folder = Path(run["dir"])
     history = read_history(folder)
-    settings = dict(word.split("=", 1) for word in run["varied"])
+    settings = dict(word.split("=", 1) for word in run["overrides"])
     found: dict[str, Any] = row.age(settings, folder) | {
         "seed": int(settings["seed"]), "env_steps": run["env_steps"],
         "first": float(history.points("train/return_mean")[1][0]),

@@ -147,22 +147,24 @@ def words(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def mark(row: dict[str, Any], label: str, place: int, name: str) -> Mark:
+    """A figure of a row over its lags, of the return with an interval."""
+    known = lags(row)
+    samples = [np.array(of_lag(row, lag, name), dtype=float) for lag in known]
+    band = None
+    if name == "return" and all(len(each) > 1 for each in samples):
+        ends = [interval(pooled_iqm, each) for each in samples]
+        low, high = (np.array([float(end[side]) for end in ends]) for side in (0, 1))
+        band = low, high
+    line = np.array(known, dtype=float) + 1.0, np.array([level(row, lag, name) for lag in known])
+    return Mark(label, place, len(samples[0]), line, band)
+
+
 def plot(env: str, rows: Sequence[dict[str, Any]]) -> Plot:
     """Return, ESS, KL and budget against the lag."""
     panels = []
     for name, title, levels in PANELS:
-        marks = []
-        for place, row in enumerate(rows):
-            known = lags(row)
-            x = np.array(known, dtype=float) + 1.0
-            samples = [np.array(of_lag(row, lag, name), dtype=float) for lag in known]
-            band = None
-            if name == "return" and all(len(each) > 1 for each in samples):
-                ends = [interval(pooled_iqm, each) for each in samples]
-                low, high = (np.array([float(end[side]) for end in ends]) for side in (0, 1))
-                band = low, high
-            line = x, np.array([interquartile_mean(each.tolist()) for each in samples])
-            marks.append(Mark(row["algo"], place, len(samples[0]), line, band))
+        marks = [mark(row, row["algo"], place, name) for place, row in enumerate(rows)]
         panels.append(Panel(title, "lag + 1", title, tuple(marks), levels, log_x=True, where=env))
     caption = "IQM over seeds; of the return with its 95% bootstrap interval."
     return Plot(tuple(panels), caption, columns=2)
@@ -182,7 +184,7 @@ def section(env: str, rows: Sequence[dict[str, Any]], pictures: Path) -> list[st
     return lines
 
 
-def missing(known: Rows, order: Sequence[str]) -> list[str]:
+def missing(known: Rows, order: Sequence[str], target: str) -> list[str]:
     """Which rows there are no figures of."""
     left = [name for name in order if name not in known]
     if not left:
@@ -190,15 +192,24 @@ def missing(known: Rows, order: Sequence[str]) -> list[str]:
     return [
         "## Not measured yet",
         "",
-        f"{len(left)} of {len(order)} rows, named as `make study ARGS='--only NAME'` takes them:",
+        f"{len(left)} of {len(order)} rows, named as `make {target} ARGS='--only NAME'` takes them:",
         "",
         *(f"- `{name}`" for name in left),
         "",
         "```sh",
-        "make study",
+        f"make {target}",
         "```",
         "",
     ]
+
+
+def sources(rows: Sequence[dict[str, Any]], script: str) -> list[str]:
+    """Commands of the rows, and what they were measured on."""
+    if not rows:
+        return []
+    commands = ["## Commands", "", "```text", *(row["command"] for row in rows), "```", ""]
+    described = machine.table(*(row["with"] for row in rows))
+    return [*commands, f"`{script}`, {figures.period(list(rows))}.", "", *described]
 
 
 def page(known: Rows, order: Sequence[str], pictures: Path) -> str:
@@ -207,14 +218,8 @@ def page(known: Rows, order: Sequence[str], pictures: Path) -> str:
     rows = [known[name] for name in order if name in known and known[name]["runs"]]
     for env in dict.fromkeys(row["env"] for row in rows):
         lines += section(env, [row for row in rows if row["env"] == env], pictures)
-    lines += missing(known, order)
-    if rows:
-        lines += ["## Commands", "", "```text", *(row["command"] for row in rows), "```", ""]
-        lines += [
-            f"`scripts/study.py`, {figures.period(rows)}.",
-            "",
-            *machine.table(*(row["with"] for row in rows)),
-        ]
+    lines += missing(known, order, "study")
+    lines += sources(rows, "scripts/study.py")
     return "\n".join(lines).rstrip() + "\n"
 
 
