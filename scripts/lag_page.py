@@ -22,12 +22,17 @@ Rows = Mapping[str, Row]
 WITH, WITHOUT, ACTORS = "impala", "uncorrected", "impala_async"
 """Labels of the rows that the page compares."""
 PANELS = (
+    ("late", "return in training, last fifth", ()),
     ("return", "return of the last policy", ()),
     ("ess", "ESS", (Level(0.5, "half of the samples"),)),
     ("kl", "KL(μ‖π), nats", ()),
-    ("low_ess", "share of updates with ESS < 0.5", ()),
 )
-FIGURES = (("return", "Return", "{:,.0f}"), ("ess", "ESS", "{:.3f}"), ("kl", "KL(μ‖π)", "{:.2g}"))
+FIGURES = (
+    ("late", "return in training", "{:,.0f}"),
+    ("return", "return of the last policy", "{:,.0f}"),
+    ("ess", "ESS", "{:.3f}"),
+    ("kl", "KL(μ‖π)", "{:.2g}"),
+)
 HEAD = """# Why V-trace
 
 Where actors collect while the learner learns, the policy μ that acted is some updates older than the policy
@@ -51,12 +56,15 @@ call resumes it.
 A lag is counted in updates. One of `impala` is 80 env steps here, one of `a2c` 40, one of `ppo` and `trpo`
 hundreds or thousands: at equal lags their policies are not equally far apart. KL says how far.
 
-- return: 20 deterministic episodes of the last policy; IQM over seeds, the mean of the middle half.
+- return in training: mean over the updates of the last fifth of the env steps, of the policy that acted; IQM
+  over seeds, the mean of the middle half. It varies less than the return of the last policy.
+- return of the last policy: 20 deterministic episodes after training, IQM over seeds.
 - ESS, KL(μ‖π): `behaviour/ess` and `behaviour/kl_mu_pi`, means over all updates of a run, IQM over seeds.
   [update_health.md](update_health.md) says what they are.
-- V-trace is called better or worse where the 95% bootstrap intervals of both returns do not overlap.
-- gain: that return less the mean return of the first episodes that ended in training. A row *survives* a
-  lag if there and at all smaller lags it keeps half of its gain at lag 0.
+- V-trace is called better or worse where the 95% bootstrap intervals of both returns in training do not
+  overlap.
+- gain: the return in training less that of the first episodes that ended. A row *survives* a lag if there and
+  at all smaller lags it keeps half of its gain at lag 0.
 """
 
 
@@ -83,7 +91,7 @@ def compared(ours: Row, bare: Row) -> list[str]:
     """What V-trace changes at each lag."""
     outcome: dict[str, list[float]] = {}
     for lag in study_page.lags(ours):
-        pair = [study_page.of_lag(row, lag, "return") for row in (ours, bare)]
+        pair = [study_page.of_lag(row, lag, "late") for row in (ours, bare)]
         if not all(pair):
             continue
         (low, high), (bare_low, bare_high) = map(bounds, pair)
@@ -107,7 +115,7 @@ def words(rows: Sequence[Row]) -> list[str]:
         lines += compared(by_label[WITH], by_label[WITHOUT])
     groups: dict[str, list[str]] = {}
     for row in lagged(rows):
-        groups.setdefault(study_page.verdict(row), []).append(f"`{row['label']}`")
+        groups.setdefault(study_page.verdict(row, "late"), []).append(f"`{row['label']}`")
     lines += [f"- Survives: {verdict}: {', '.join(names)}." for verdict, names in sorted(groups.items())]
     if ACTORS in by_label:
         lags = [run["lag"] for run in by_label[ACTORS]["runs"]]
@@ -118,7 +126,7 @@ def words(rows: Sequence[Row]) -> list[str]:
 def table(rows: Sequence[Row], name: str, title: str, form: str) -> list[str]:
     """One figure of each row and lag."""
     known = sorted({lag for row in rows for lag in study_page.lags(row)})
-    last = " survives |" if name == "return" else ""
+    last = " survives |" if name == "late" else ""
     lines = [
         f"| {title} | {' | '.join(f'lag {lag}' for lag in known)} |{last}",
         "|---|" + "---:|" * len(known) + ("---|" if last else ""),
@@ -126,7 +134,7 @@ def table(rows: Sequence[Row], name: str, title: str, form: str) -> list[str]:
     for row in rows:
         here = study_page.lags(row)
         cells = [form.format(study_page.level(row, lag, name)) if lag in here else "" for lag in known]
-        end = f" {study_page.verdict(row)} |" if last else ""
+        end = f" {study_page.verdict(row, 'late')} |" if last else ""
         lines.append(f"| `{row['label']}` | {' | '.join(cells)} |{end}")
     return lines
 
@@ -144,10 +152,11 @@ def of_setting(row: Row, setting: tuple[int, int], name: str) -> list[float]:
 
 def beside(row: Row, inline: Row | None) -> list[str]:
     """Asynchronous runs, each beside the nearest lag of `impala` inline."""
-    near = "" if inline is None else " `impala` at the nearest lag | its return | its ESS | its KL |"
+    titles = [title for _, title, _ in FIGURES]
+    near = "" if inline is None else f" nearest lag of `{WITH}` | {' | '.join(titles)} |"
     lines = [
-        f"| actors | queue | measured lag | return | ESS | KL(μ‖π) |{near}",
-        "|" + "---:|" * (6 if inline is None else 10),
+        f"| actors | queue | measured lag | {' | '.join(titles)} |{near}",
+        "|" + "---:|" * (3 + len(titles) + (0 if inline is None else 1 + len(titles))),
     ]
     for setting in settings(row):
         lag = interquartile_mean(of_setting(row, setting, "lag"))

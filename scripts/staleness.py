@@ -31,6 +31,8 @@ UNWATCHED = (
 MEANS = {"ess": "behaviour/ess", "kl": "behaviour/kl_mu_pi", "budget": "update/budget_used"}
 """Figures of a run that are means over its updates, and their metrics."""
 LOW_ESS = 0.5
+LATE = 0.8
+"""From this share of the env steps on, returns in training count as late."""
 Rows = dict[str, dict[str, Any]]
 """Measured rows by name."""
 
@@ -82,10 +84,11 @@ def measured(row: Row, run: dict[str, Any]) -> dict[str, Any]:
     folder = Path(run["dir"])
     history = read_history(folder)
     settings = dict(word.split("=", 1) for word in run["overrides"])
+    steps, returns = history.points("train/return_mean")
     found: dict[str, Any] = row.age(settings, folder) | {
-        "seed": int(settings["seed"]), "env_steps": run["env_steps"],
-        "first": float(history.points("train/return_mean")[1][0]),
+        "seed": int(settings["seed"]), "env_steps": run["env_steps"], "first": float(returns[0]),
         "return": history.last("eval/return_mean"),
+        "late": float(returns[steps >= min(LATE * run["env_steps"], steps[-1])].mean()),
     }  # fmt: skip
     for name, metric in MEANS.items():
         found[name] = float(history.points(metric)[1].mean())

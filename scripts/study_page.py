@@ -21,6 +21,8 @@ from rlcli.maths.location import interquartile_mean
 Rows = Mapping[str, dict[str, Any]]
 KEPT = 0.5
 """Share of lag 0's gain that an algorithm keeps where it survives."""
+BANDS = ("return", "late")
+"""Figures that are drawn with an interval."""
 AT_ONCE = 8
 """Algorithms that one picture tells apart."""
 PANELS = (
@@ -62,19 +64,19 @@ def level(row: dict[str, Any], lag: int, name: str) -> float:
     return interquartile_mean(of_lag(row, lag, name))
 
 
-def gain(row: dict[str, Any], lag: int) -> float:
+def gain(row: dict[str, Any], lag: int, name: str) -> float:
     """What training added to the first rollout's return."""
-    return level(row, lag, "return") - level(row, lag, "first")
+    return level(row, lag, name) - level(row, lag, "first")
 
 
-def survived(row: dict[str, Any]) -> int | None:
-    """The largest lag that a row survives; None: it learns nothing at lag 0."""
+def survived(row: dict[str, Any], name: str = "return") -> int | None:
+    """The largest lag that a row survives by a kind of return; None: it learns nothing at lag 0."""
     known = lags(row)
-    if not known or known[0] != 0 or gain(row, 0) <= 0.0:
+    if not known or known[0] != 0 or gain(row, 0, name) <= 0.0:
         return None
     found = 0
     for lag in known:
-        if gain(row, lag) < KEPT * gain(row, 0):
+        if gain(row, lag, name) < KEPT * gain(row, 0, name):
             break
         found = lag
     return found
@@ -103,9 +105,9 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def verdict(row: dict[str, Any]) -> str:
+def verdict(row: dict[str, Any], name: str = "return") -> str:
     """The last cell of a row."""
-    found = survived(row)
+    found = survived(row, name)
     if found is None:
         return "learns nothing"
     return "none" if found == 0 and lags(row)[-1] > 0 else f"lag {found}"
@@ -148,11 +150,11 @@ def words(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def mark(row: dict[str, Any], label: str, place: int, name: str) -> Mark:
-    """A figure of a row over its lags, of the return with an interval."""
+    """A figure of a row over its lags, of returns with an interval."""
     known = lags(row)
     samples = [np.array(of_lag(row, lag, name), dtype=float) for lag in known]
     band = None
-    if name == "return" and all(len(each) > 1 for each in samples):
+    if name in BANDS and all(len(each) > 1 for each in samples):
         ends = [interval(pooled_iqm, each) for each in samples]
         low, high = (np.array([float(end[side]) for end in ends]) for side in (0, 1))
         band = low, high

@@ -53,6 +53,7 @@ def test_a_small_one_is_trained_with_actors_and_written(
     assert 0.0 <= run_with_actors["lag"] <= 3.0
     assert (run_with_actors["actors"], run_with_actors["queue"]) == (1, 2)
     assert [run["lag"] for run in known["impala-CartPole-v1"]["runs"]] == [0, 2]
+    assert all(0.0 < run["late"] <= 6.0 for run in known["impala-CartPole-v1"]["runs"])
     page = given.page.read_text()
     assert "1 of 3 rows, named as `make lag ARGS='--only NAME'` takes them:\n\n- `uncorrected-C" in page
     assert (workplace / "docs" / "pictures" / "lag" / "CartPole-v1.svg").read_text().startswith("<?xml")
@@ -62,7 +63,9 @@ def made(label: str, *returns: tuple[float, float], **more: float) -> dict[str, 
     """A row with two seeds per lag, which reach these returns at lag 0, 1, 4."""
     figures = {"first": 20.0, "low_ess": 0.0, "worst_kl": 0.1, "env_steps": 100, "budget": 0.1}
     runs = [
-        figures | {"lag": lag, "seed": seed, "return": value, "ess": 1.0 - 0.05 * lag, "kl": 0.1 * lag} | more
+        figures
+        | {"lag": lag, "seed": seed, "late": value, "return": value, "ess": 1.0 - 0.05 * lag, "kl": 0.1 * lag}
+        | more
         for lag, values in zip((0, 1, 4), returns, strict=True)
         for seed, value in enumerate(values)
     ]
@@ -90,7 +93,7 @@ def test_the_page_compares_with_and_without_correction(lag: Any, tmp_path: Path)
         "- At lag 4: the intervals with and without V-trace overlap.",
         "| `uncorrected` | 495 | 95 | 175 | none |",
         "- Measured lags with actors: from 3.0 to 3.5.",
-        "| 2 | 16 | 3.2 | 35 | 0.900 | 0.2 | 4 | 250 | 0.800 | 0.4 |",
+        "| 2 | 16 | 3.2 | 35 | 35 | 0.900 | 0.2 | 4 | 250 | 250 | 0.800 | 0.4 |",
     ):
         assert line in text
     assert "Not measured yet" not in text
