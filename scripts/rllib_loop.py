@@ -18,7 +18,6 @@ from typing import Any
 
 NUM_ENVS, STEPS = 8, 20
 HIDDEN = (64, 64)
-SAMPLED = "num_env_steps_sampled_lifetime"
 
 
 def algorithm(runners: int, updates_between: float) -> Any:
@@ -46,6 +45,11 @@ def algorithm(runners: int, updates_between: float) -> Any:
     return config.build_algo()
 
 
+def sampled(result: dict[str, Any]) -> int:
+    """Env steps that runners have made so far, as the algorithm knows."""
+    return int(result.get("env_runners", {}).get("num_env_steps_sampled_lifetime", 0))
+
+
 def trained(result: dict[str, Any]) -> int:
     """Env steps that were learnt from so far."""
     learner = result.get("learners", {}).get("__all_modules__", {})
@@ -67,19 +71,19 @@ def main() -> None:
     )  # fmt: skip
     built = algorithm(options.runners, options.seconds / 8)
     try:
-        while trained(first := built.train()) == 0:
-            pass
-        first = built.train()
+        begun, first = time.perf_counter(), built.train()
+        while time.perf_counter() - begun < options.seconds / 4 or sampled(first) == 0:
+            first = built.train()
         begun = time.perf_counter()
-        while (spent := time.perf_counter() - begun) < options.seconds:
+        while time.perf_counter() - begun < options.seconds:
             last = built.train()
         spent = time.perf_counter() - begun
     finally:
         built.stop()
-    sampled = [result["env_runners"][SAMPLED] for result in (first, last)]
+    steps = [sampled(result) for result in (first, last)]
     learnt = [trained(result) for result in (first, last)]
     found = {
-        "sampled": (sampled[1] - sampled[0]) / spent, "learnt": (learnt[1] - learnt[0]) / spent,
+        "sampled": (steps[1] - steps[0]) / spent, "learnt": (learnt[1] - learnt[0]) / spent,
         "seconds": spent, "ray": ray.__version__,
     }  # fmt: skip
     print(json.dumps(found))
