@@ -187,10 +187,11 @@ def plot(env: str, rows: Sequence[Row]) -> Plot:
             for place, row in enumerate(rows)
         ]
         panels.append(Panel(title, "lag + 1", title, tuple(marks), levels, log_x=True, where=env))
-    text = "Lines: IQM over seeds at a lag that is set, of the return with its 95% bootstrap interval."
-    return Plot(
-        tuple(panels), f"{text} Dots: single runs with actors, at their mean measured lag.", columns=2
+    caption = (
+        "Lines: IQM over seeds at a lag that is set, of returns with 95% bootstrap intervals. "
+        "Dots: single runs with actors, at their mean measured lag."
     )
+    return Plot(tuple(panels), caption, columns=2)
 
 
 def section(env: str, rows: Sequence[Row], pictures: Path) -> list[str]:
