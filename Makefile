@@ -41,7 +41,7 @@ QUIET := WANDB_MODE=offline WANDB_SILENT=true WANDB_API_KEY= OMP_NUM_THREADS=1 M
 WORKERS ?= auto
 RUFF_PATHS := rlcli tests scripts buildtools
 
-.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning study bounds parity elementary faults picture plots screenshots report-picture report-speed theory docs clean
+.PHONY: help install train test smoke mutations check sanitize lint format types same-numbers same-speed bench cohorts envs mujoco mujoco-bits figures learning study lag soak actors-speed bounds parity elementary faults picture plots screenshots report-picture report-speed theory docs clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 21
@@ -137,6 +137,15 @@ learning: $(DEV) $(KERNELS) ## returns on MuJoCo with the tuned settings, 5 seed
 
 study: $(DEV) $(KERNELS) ## staleness and health of all algorithms, docs/health.md: hours; a second call resumes
 	$(QUIET) $(BIN)/python scripts/study.py $(ARGS)
+
+lag: $(DEV) $(KERNELS) ## V-trace with and without lag, and actors, docs/lag.md: an hour; a second call resumes
+	$(QUIET) $(BIN)/python scripts/lag.py $(ARGS)
+
+soak: $(DEV) $(KERNELS) ## ten minutes of asynchronous training with actors killed all the time: docs/results/soak.md
+	$(QUIET) $(BIN)/python scripts/soak.py $(ARGS)
+
+actors-speed: $(DEV) $(KERNELS) ## speed of asynchronous actors compared with inline, their bound and RLlib: an hour
+	$(QUIET) $(BIN)/python scripts/actors_speed.py $(ARGS)
 
 bounds: $(DEV) $(KERNELS) ## effect of the minimum of an adaptive penalty: a quarter of an hour
 	$(QUIET) $(BIN)/python scripts/beta_bounds.py $(ARGS)

@@ -21,6 +21,8 @@ from rlcli.maths.location import interquartile_mean
 Rows = Mapping[str, dict[str, Any]]
 KEPT = 0.5
 """Share of lag 0's gain that an algorithm keeps where it survives."""
+BANDS = ("return", "late")
+"""Figures that are drawn with an interval."""
 AT_ONCE = 8
 """Algorithms that one picture tells apart."""
 PANELS = (
@@ -62,19 +64,19 @@ def level(row: dict[str, Any], lag: int, name: str) -> float:
     return interquartile_mean(of_lag(row, lag, name))
 
 
-def gain(row: dict[str, Any], lag: int) -> float:
+def gain(row: dict[str, Any], lag: int, name: str) -> float:
     """What training added to the first rollout's return."""
-    return level(row, lag, "return") - level(row, lag, "first")
+    return level(row, lag, name) - level(row, lag, "first")
 
 
-def survived(row: dict[str, Any]) -> int | None:
-    """The largest lag that a row survives; None: it learns nothing at lag 0."""
+def survived(row: dict[str, Any], name: str = "return") -> int | None:
+    """The largest lag that a row survives by a kind of return; None: it learns nothing at lag 0."""
     known = lags(row)
-    if not known or known[0] != 0 or gain(row, 0) <= 0.0:
+    if not known or known[0] != 0 or gain(row, 0, name) <= 0.0:
         return None
     found = 0
     for lag in known:
-        if gain(row, lag) < KEPT * gain(row, 0):
+        if gain(row, lag, name) < KEPT * gain(row, 0, name):
             break
         found = lag
     return found
@@ -103,9 +105,9 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def verdict(row: dict[str, Any]) -> str:
+def verdict(row: dict[str, Any], name: str = "return") -> str:
     """The last cell of a row."""
-    found = survived(row)
+    found = survived(row, name)
     if found is None:
         return "learns nothing"
     return "none" if found == 0 and lags(row)[-1] > 0 else f"lag {found}"
@@ -147,22 +149,24 @@ def words(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def mark(row: dict[str, Any], label: str, place: int, name: str) -> Mark:
+    """A figure of a row over its lags, of returns with an interval."""
+    known = lags(row)
+    samples = [np.array(of_lag(row, lag, name), dtype=float) for lag in known]
+    band = None
+    if name in BANDS and all(len(each) > 1 for each in samples):
+        ends = [interval(pooled_iqm, each) for each in samples]
+        low, high = (np.array([float(end[side]) for end in ends]) for side in (0, 1))
+        band = low, high
+    line = np.array(known, dtype=float) + 1.0, np.array([level(row, lag, name) for lag in known])
+    return Mark(label, place, len(samples[0]), line, band)
+
+
 def plot(env: str, rows: Sequence[dict[str, Any]]) -> Plot:
     """Return, ESS, KL and budget against the lag."""
     panels = []
     for name, title, levels in PANELS:
-        marks = []
-        for place, row in enumerate(rows):
-            known = lags(row)
-            x = np.array(known, dtype=float) + 1.0
-            samples = [np.array(of_lag(row, lag, name), dtype=float) for lag in known]
-            band = None
-            if name == "return" and all(len(each) > 1 for each in samples):
-                ends = [interval(pooled_iqm, each) for each in samples]
-                low, high = (np.array([float(end[side]) for end in ends]) for side in (0, 1))
-                band = low, high
-            line = x, np.array([interquartile_mean(each.tolist()) for each in samples])
-            marks.append(Mark(row["algo"], place, len(samples[0]), line, band))
+        marks = [mark(row, row["algo"], place, name) for place, row in enumerate(rows)]
         panels.append(Panel(title, "lag + 1", title, tuple(marks), levels, log_x=True, where=env))
     caption = "IQM over seeds; of the return with its 95% bootstrap interval."
     return Plot(tuple(panels), caption, columns=2)
@@ -182,7 +186,7 @@ def section(env: str, rows: Sequence[dict[str, Any]], pictures: Path) -> list[st
     return lines
 
 
-def missing(known: Rows, order: Sequence[str]) -> list[str]:
+def missing(known: Rows, order: Sequence[str], target: str) -> list[str]:
     """Which rows there are no figures of."""
     left = [name for name in order if name not in known]
     if not left:
@@ -190,15 +194,24 @@ def missing(known: Rows, order: Sequence[str]) -> list[str]:
     return [
         "## Not measured yet",
         "",
-        f"{len(left)} of {len(order)} rows, named as `make study ARGS='--only NAME'` takes them:",
+        f"{len(left)} of {len(order)} rows, named as `make {target} ARGS='--only NAME'` takes them:",
         "",
         *(f"- `{name}`" for name in left),
         "",
         "```sh",
-        "make study",
+        f"make {target}",
         "```",
         "",
     ]
+
+
+def sources(rows: Sequence[dict[str, Any]], script: str) -> list[str]:
+    """Commands of the rows, and what they were measured on."""
+    if not rows:
+        return []
+    commands = ["## Commands", "", "```text", *(row["command"] for row in rows), "```", ""]
+    described = machine.table(*(row["with"] for row in rows))
+    return [*commands, f"`{script}`, {figures.period(list(rows))}.", "", *described]
 
 
 def page(known: Rows, order: Sequence[str], pictures: Path) -> str:
@@ -207,14 +220,8 @@ def page(known: Rows, order: Sequence[str], pictures: Path) -> str:
     rows = [known[name] for name in order if name in known and known[name]["runs"]]
     for env in dict.fromkeys(row["env"] for row in rows):
         lines += section(env, [row for row in rows if row["env"] == env], pictures)
-    lines += missing(known, order)
-    if rows:
-        lines += ["## Commands", "", "```text", *(row["command"] for row in rows), "```", ""]
-        lines += [
-            f"`scripts/study.py`, {figures.period(rows)}.",
-            "",
-            *machine.table(*(row["with"] for row in rows)),
-        ]
+    lines += missing(known, order, "study")
+    lines += sources(rows, "scripts/study.py")
     return "\n".join(lines).rstrip() + "\n"
 
 

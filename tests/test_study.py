@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def study(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(SCRIPTS)
     import study
 
-    monkeypatch.setattr(study.machine, "description", lambda: {"machine": "a test's"})
+    monkeypatch.setattr(study.staleness.machine, "description", lambda: {"machine": "a test's"})
     return study
 
 
@@ -45,12 +46,13 @@ def test_a_small_study_is_trained_resumed_and_written(
         assert ended.code == 0, ended.err
         return ended.out
 
-    monkeypatch.setattr(study.figures, "rlcli", run)
-    monkeypatch.setattr(study, "UNWATCHED", (*study.UNWATCHED, *TINY))
+    monkeypatch.setattr(study.staleness.figures, "rlcli", run)
     # Episodes are short, so that there is a return in so few steps.
-    monkeypatch.setattr(study, "UNWATCHED", (*study.UNWATCHED, "env.kwargs={max_episode_steps: 6}"))
+    words = (*study.staleness.UNWATCHED, *TINY, "env.kwargs={max_episode_steps: 6}")
+    monkeypatch.setattr(study.staleness, "UNWATCHED", words)
+    campaign = partial(study.staleness.campaign, "study", write=study.study_page.write)
     rows = [study.Row(algo, "CartPole-v1", lags=(0, 2), seeds=2, steps=96) for algo in ("a2c", "ppo")]
-    study.campaign(rows, options(workplace, "a2c-CartPole-v1"))
+    campaign(rows, options(workplace, "a2c-CartPole-v1"))
     page = workplace / "docs" / "health.md"
     assert called == ["train"]
     assert "1 of 2 rows" in page.read_text()
@@ -60,10 +62,10 @@ def test_a_small_study_is_trained_resumed_and_written(
     runs = known["a2c-CartPole-v1"]["runs"]
     assert {(run["lag"], run["seed"]) for run in runs} == {(0, 0), (0, 1), (2, 0), (2, 1)}
     assert all(0.0 < run["ess"] <= 1.0 and 0.0 < run["return"] <= 6.0 for run in runs)
-    study.campaign(rows, options(workplace, minutes=0.0))
+    campaign(rows, options(workplace, minutes=0.0))
     assert called == ["train"]  # there is no time for the other
     written.unlink()  # as if the script had been killed behind the training
-    study.campaign(rows, options(workplace, "a2c-CartPole-v1"))
+    campaign(rows, options(workplace, "a2c-CartPole-v1"))
     assert called == ["train", "resume"]
     again = json.loads(written.read_text())["rows"]
     assert again["a2c-CartPole-v1"]["runs"] == runs
