@@ -437,6 +437,11 @@ def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
             "collect.order=free collects no whole episodes; set collect.whole_episodes=false.",
             frozenset({"collect.order", "collect.whole_episodes"}),
         )
+    if collect.is_free and collect.too_old == "wait" and collect.max_lag is None:
+        yield Fault(
+            "collect.too_old=wait needs a limit to wait for, such as collect.max_lag=2.",
+            frozenset({"collect.too_old", "collect.max_lag"}),
+        )
     if collect.order == "fixed" and collect.actors > env.num_envs:
         yield Fault(
             f"collect.actors={collect.actors} is more than env.num_envs={env.num_envs}: each actor needs an "

@@ -509,10 +509,16 @@ class CollectConfig:
     )
     max_lag: int | None = key(
         None,
-        "Maximum lag: a rollout that was collected with the parameters of more updates ago is dropped; null: "
-        "unlimited.",
+        "Maximum lag: updates since the parameters that a rollout was collected with; null: unlimited.",
         unit="updates",
-        ge=1,
+        ge=0,
+        used_by=("order", ("free",)),
+    )
+    too_old: str = key(
+        "drop",
+        "What collect.max_lag does. drop: rollouts of a larger lag are dropped; wait: an actor begins none "
+        "that would have one, but waits for newer parameters, so that nothing is dropped.",
+        choices=("drop", "wait"),
         used_by=("order", ("free",)),
     )
     restarts: int = key(
