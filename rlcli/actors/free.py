@@ -110,7 +110,7 @@ class FreeCollector:
         self._changed = threading.Condition()
         """Held by whoever reads or changes anything of this object."""
         self._watcher = threading.Thread(target=self._watch, name="rlcli actors", daemon=True)
-        self._transport: Transport = LocalTransport(config, spec, model, part, slots)
+        self._transport = _transport(config.collect.mode)(config, spec, model, part, slots)
         try:
             self._transport.publish(policy, update)
             for source in self._sources:
@@ -294,6 +294,8 @@ class FreeCollector:
         if timeout is None:
             return
         late = time.monotonic() - timeout
+        if all(not source.here and source.since <= late for source in self._sources):
+            raise ActorError(f"No actor could be started within collect.timeout={timeout:g} s.")
         for source in self._sources:
             if source.given and source.since <= late:
                 self._replace(source, f"did not answer within {timeout:g} s")
@@ -338,6 +340,14 @@ def in_time(versions: Iterable[int], update: int, taken: int, limit: int) -> boo
     `update` updates are done, and the next has `taken` of its unrolls, each update taking one.
     """
     return all(update + taken + place <= version + limit for place, version in enumerate(sorted(versions)))
+
+
+def _transport(mode: str) -> Callable[..., Transport]:
+    if mode == "process":
+        return LocalTransport
+    from rlcli.actors.ray_transport import RayTransport  # an extra
+
+    return RayTransport
 
 
 def _blank_state(

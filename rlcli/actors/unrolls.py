@@ -44,12 +44,23 @@ def blank_policy(model: Model, parameters: int) -> Snapshot:
     return Snapshot(torch.zeros(1, parameters), no_moments(1, model.network.encoder.width))
 
 
+def policy_arrays(policy: Snapshot) -> dict[str, Array]:
+    """A policy as plain arrays."""
+    return {name: leaf.cpu().numpy() for name, leaf in named_leaves(policy, POLICY).items()}
+
+
+def policy_of(arrays: Mapping[str, Array], blank: Snapshot) -> Snapshot:
+    """The policy that `policy_arrays` made arrays of, copied."""
+    found: Snapshot = with_leaves(
+        blank, {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, POLICY
+    )
+    return found
+
+
 def policy_fields(blank: Snapshot) -> Fields:
     """The policies that are published: two, written in turn, with their versions before and after."""
-    leaves = named_leaves(blank, POLICY)
-    found: dict[str, Any] = {
-        name: ((BUFFERS, *leaf.shape), leaf.numpy().dtype) for name, leaf in leaves.items()
-    }
+    leaves = policy_arrays(blank)
+    found: dict[str, Any] = {name: ((BUFFERS, *leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
     return found | {"begun": ((BUFFERS,), np.int64), "version": ((1,), np.int64)}
 
 
@@ -57,8 +68,8 @@ def publish(shared: Shared, policy: Snapshot, version: int) -> None:
     """Writes a policy into the older of both places; its version, larger than any before, comes last."""
     place = version % BUFFERS
     shared["begun"][place] = version
-    for name, leaf in named_leaves(policy, POLICY).items():
-        shared[name][place] = leaf.cpu().numpy()
+    for name, leaf in policy_arrays(policy).items():
+        shared[name][place] = leaf
     shared["version"][0] = version
 
 
@@ -92,8 +103,8 @@ def unroll_fields(config: RunConfig, spec: EnvSpec, model: Model, blank: Snapsho
         "returns": ((slots, time_steps * envs), np.float64),
         "lengths": ((slots, time_steps * envs), np.int64),
     }
-    leaves = named_leaves(blank, POLICY)
-    return found | {name: ((slots, *leaf.shape), leaf.numpy().dtype) for name, leaf in leaves.items()}
+    leaves = policy_arrays(blank)
+    return found | {name: ((slots, *leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
 
 
 def arrays_of(rollout: Rollout, episodes: Episodes, policy: Snapshot) -> dict[str, Array]:
@@ -106,7 +117,7 @@ def arrays_of(rollout: Rollout, episodes: Episodes, policy: Snapshot) -> dict[st
         "finals": rollout.finals.observations.numpy(),
         "returns": np.array(episodes.returns, np.float64),
         "lengths": np.array(episodes.lengths, np.int64),
-        **{name: leaf.numpy() for name, leaf in named_leaves(policy, POLICY).items()},
+        **policy_arrays(policy),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from rlcli.config import names
 from rlcli.config.extensions import ADDITIONS, CHOSEN_BY, is_chosen, owner
 from rlcli.config.faults import Check, Fault
-from rlcli.config.schema import KEYS, RECURRENT, RunConfig
+from rlcli.config.schema import KEYS, RECURRENT, CollectConfig, RunConfig
 from rlcli.config.serialise import flatten
 from rlcli.config.values import LARGEST, SMALLEST, display
 
@@ -424,8 +424,10 @@ def log_std_fits(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
 def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """Each actor has an environment, and steps it on the host."""
     collect, env = config.collect, config.env
-    if collect.mode != "process":
+    if collect.mode == "inline":
         return
+    if collect.mode == "ray":
+        yield from _ray_fits(collect)
     if collect.order == "free" and config.lag != 1:
         yield Fault(
             f"collect.order=free needs lag=1, not lag={config.lag}: rollouts are of an earlier policy, "
@@ -450,9 +452,24 @@ def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
         )
     if env.backend == "torch":
         yield Fault(
-            "collect.mode=process cannot step env.backend=torch, whose environments are on the device with "
-            "the network; use env.backend=array, or collect.mode=inline.",
+            f"collect.mode={collect.mode} cannot step env.backend=torch, whose environments are on the "
+            "device with the network; use env.backend=array, or collect.mode=inline.",
             frozenset({"collect.mode", "env.backend"}),
+        )
+
+
+def _ray_fits(collect: CollectConfig) -> Iterator[Fault]:
+    """Actors on a cluster do not step in lock step, and the learner is part of the cluster."""
+    if collect.order == "fixed":
+        yield Fault(
+            "collect.mode=ray has no lock step, in which each time step would wait for the network; set "
+            "collect.order=free and lag=1, as algo=impala_async does, or collect.mode=process.",
+            frozenset({"collect.mode", "collect.order"}),
+        )
+    if collect.address is not None and "://" in collect.address:
+        yield Fault(
+            f"collect.address={collect.address}: give auto or HOST:PORT; the learner is part of the cluster.",
+            frozenset({"collect.address"}),
         )
 
 

@@ -477,9 +477,9 @@ class CollectConfig:
 
     mode: str = key(
         "inline",
-        "Where environments are stepped: inline, in the process that learns, or process, in others on the "
-        "same machine, the actors.",
-        choices=("inline", "process"),
+        "Where environments are stepped: inline, in the process that learns; process, in others on the same "
+        "machine, the actors; ray, in actors on a Ray cluster, with collect.order=free.",
+        choices=("inline", "process", "ray"),
         effect="maybe",
     )
     actors: int = key(
@@ -489,7 +489,7 @@ class CollectConfig:
         ge=1,
         le=1_000,
         effect="maybe",
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
     )
     order: str = key(
         "fixed",
@@ -497,7 +497,29 @@ class CollectConfig:
         "env.num_envs environments of its own while the learner learns, with the parameters it received "
         "last, and an update takes the oldest one that is ready.",
         choices=("fixed", "free"),
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
+    )
+    address: str | None = key(
+        None,
+        "A running Ray cluster: auto or HOST:PORT; null: one of this machine is started for the run.",
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
+    )
+    cpus: float = key(
+        1.0,
+        "CPUs of the Ray cluster per actor.",
+        gt=0,
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
+    )
+    resources: dict[str, Any] = key(  # noqa: RUF009
+        {},
+        "Other resources of the Ray cluster per actor, such as {simulator:1}.",
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
     )
     queue: int = key(
         1,
@@ -536,7 +558,7 @@ class CollectConfig:
         gt=0,
         effect="nothing",
         resumable=True,
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
     )
     whole_episodes: bool = key(
         False,
@@ -548,7 +570,7 @@ class CollectConfig:
     @property
     def is_free(self) -> bool:
         """Whether actors collect while the learner learns, each as fast as it can."""
-        return self.mode == "process" and self.order == "free"
+        return self.mode != "inline" and self.order == "free"
 
 
 @dataclass(frozen=True)
