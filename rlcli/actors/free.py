@@ -15,9 +15,11 @@ Shapes: N environments of one actor.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -59,6 +61,18 @@ class _Source:
         """Whether this actor has delivered an unroll."""
 
 
+class _Taken(NamedTuple):
+    """An unroll that the learner has taken."""
+
+    packet: Packet
+    arrays: Mapping[str, Array]
+    lag: int
+    waiting: int
+    """Unrolls that are ready."""
+    dropped: int
+    """Unrolls that were dropped before it."""
+
+
 class FreeCollector:
     """Unrolls of one run from actors; stands for `Collector` where order is free."""
 
@@ -79,13 +93,16 @@ class FreeCollector:
             ActorError: they cannot be started.
         """
         self._config = config
+        self._unrolls = config.collect.unrolls
+        each = config.env.num_envs // self._unrolls
+        own = dataclasses.replace(config, env=dataclasses.replace(config.env, num_envs=each))
         self.seeds = [config.seed]
         self.env = _Elsewhere(self.close)
         self.states = [_blank_state(spec, config, model, state)]
-        resumed = config.env.num_envs * config.collect.actors if state is not None else 0
+        resumed = each * config.collect.actors if state is not None else 0
         self.given_up = np.ones((1, resumed), np.bool_)
-        self.acting = policy
-        """The policy that collected the last unroll."""
+        self.acting = [policy]
+        """The policies that collected the unrolls of the last rollout."""
         self._blank = blank_policy(model, policy.parameters.shape[1])
         slots = config.collect.queue + 1
         part = {
@@ -110,7 +127,7 @@ class FreeCollector:
         self._changed = threading.Condition()
         """Held by whoever reads or changes anything of this object."""
         self._watcher = threading.Thread(target=self._watch, name="rlcli actors", daemon=True)
-        self._transport = _transport(config.collect.mode)(config, spec, model, part, slots)
+        self._transport = _transport(config.collect.mode)(own, spec, model, part, slots)
         try:
             self._transport.publish(policy, update)
             for source in self._sources:
@@ -136,26 +153,44 @@ class FreeCollector:
     def collect(
         self, policy: Snapshot, updates: Sequence[int]
     ) -> tuple[Rollout, list[Episodes], dict[str, float]]:
-        """Publishes the policy, and takes the next unroll; with figures about it.
+        """Publishes the policy, and takes the next unrolls as one rollout; with figures about them.
 
         Raises:
             ActorError: an environment raised, or an actor cannot be replaced.
         """
         begun = time.monotonic()
         self.publish(policy, updates[0])
-        rollout, episodes, packet, figures = self._take()
+        taken = [self._take() for _ in range(self._unrolls)]
+        unrolls = [unroll_of(one.arrays, self._blank) for one in taken]
+        episodes = Episodes(
+            [found for _, one, _ in unrolls for found in one.returns],
+            [found for _, one, _ in unrolls for found in one.lengths],
+        )
+        self._remember(episodes)
+        device = self._config.device
+        self.acting = [map_leaves(lambda leaf: leaf.to(device), acted) for _, _, acted in unrolls]
+        rollout = Rollout.joined([one for one, _, _ in unrolls]).to(device)
+        self._on_steps(self._config.batch_size)
+        return rollout, [episodes], self._figures(taken, begun)
+
+    def _figures(self, taken: Sequence[_Taken], begun: float) -> dict[str, float]:
+        """What is known of an update's unrolls, which it has waited for since `begun`."""
         now = time.monotonic()
-        spent, waited = packet["collected"] + packet["waited"], now - begun
-        figures |= {
-            "actors/busy": packet["collected"] / max(spent, 1e-9),
-            "actors/learner_busy": 1.0 - waited / max(now - self._returned, waited, 1e-9),
+        lags = [one.lag for one in taken]
+        collected = sum(one.packet["collected"] for one in taken)
+        spent = collected + sum(one.packet["waited"] for one in taken)
+        figures = {
+            "actors/lag": sum(lags) / len(lags),
+            "actors/lag_min": float(min(lags)),
+            "actors/lag_max": float(max(lags)),
+            "actors/queue": float(taken[-1].waiting),
+            "actors/busy": collected / max(spent, 1e-9),
+            "actors/learner_busy": 1.0 - (now - begun) / max(now - self._returned, now - begun, 1e-9),
+            "actors/dropped": float(sum(one.dropped for one in taken)),
+            "actors/restarts": float(self._take_restarts()),
         }
         self._returned = now
-        self._remember(episodes)
-        self._on_steps(self._config.batch_size)
-        device = self._config.device
-        self.acting = map_leaves(lambda leaf: leaf.to(device), self.acting)
-        return rollout.to(device), [episodes], figures
+        return figures
 
     def publish(self, policy: Snapshot, update: int) -> None:
         """Makes a policy the one of the unrolls that begin from now on, after `update` updates."""
@@ -176,8 +211,8 @@ class FreeCollector:
 
     # What the learner does.
 
-    def _take(self) -> tuple[Rollout, Episodes, Packet, dict[str, float]]:
-        """The next unroll, what is known of it, and figures; waits for it."""
+    def _take(self) -> _Taken:
+        """The next unroll; waits for it."""
         dropped = 0
         while True:
             with self._changed:
@@ -191,22 +226,14 @@ class FreeCollector:
                 source.spare.append(packet["slot"])
                 self._taken -= arrays is None and not late
                 self._give_slots()
-                if arrays is None:
-                    dropped += 1
-                    continue
-                restarts, self._restarts = self._restarts, 0
-            rollout, episodes, self.acting = unroll_of(arrays, self._blank)
-            return (
-                rollout,
-                episodes,
-                packet,
-                {
-                    "actors/lag": float(lag),
-                    "actors/queue": float(waiting),
-                    "actors/dropped": float(dropped),
-                    "actors/restarts": float(restarts),
-                },
-            )
+            if arrays is not None:
+                return _Taken(packet, arrays, lag, waiting, dropped)
+            dropped += 1
+
+    def _take_restarts(self) -> int:
+        with self._changed:
+            restarts, self._restarts = self._restarts, 0
+            return restarts
 
     def _chosen(self) -> tuple[_Source, Packet]:
         """The oldest unroll that may be taken, which is ready no more; waits for it."""
@@ -253,7 +280,7 @@ class FreeCollector:
         assert self._limit is not None
         versions = [version for source in self._sources for version in source.given.values()]
         versions += [one[1]["version"] for one in self._ready if one is not left_out]
-        return in_time([*versions, *more], self._published, taken, self._limit)
+        return in_time([*versions, *more], self._published, taken, self._limit, self._unrolls)
 
     # What the thread does.
 
@@ -334,12 +361,13 @@ class _Elsewhere:
         self.close = close
 
 
-def in_time(versions: Iterable[int], update: int, taken: int, limit: int) -> bool:
+def in_time(versions: Iterable[int], update: int, taken: int, limit: int, unrolls: int = 1) -> bool:
     """Whether unrolls of these versions can all be taken with a lag of `limit` updates at most.
 
-    `update` updates are done, and the next has `taken` of its unrolls, each update taking one.
+    `update` updates are done, and the next has `taken` of its unrolls; each update takes `unrolls`.
     """
-    return all(update + taken + place <= version + limit for place, version in enumerate(sorted(versions)))
+    due = enumerate(sorted(versions), start=taken)
+    return all(update + place // unrolls <= version + limit for place, version in due)
 
 
 def _transport(mode: str) -> Callable[..., Transport]:

@@ -439,6 +439,20 @@ def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
             "collect.order=free collects no whole episodes; set collect.whole_episodes=false.",
             frozenset({"collect.order", "collect.whole_episodes"}),
         )
+    if collect.is_free and env.num_envs % collect.unrolls:
+        near = " or ".join(str(value) for value in nearest_divisors(env.num_envs, collect.unrolls))
+        yield Fault(
+            f"collect.unrolls={collect.unrolls} does not divide env.num_envs={env.num_envs}; nearest: "
+            f"{near}.",
+            frozenset({"collect.unrolls", "env.num_envs"}),
+        )
+    algo = config.algo
+    if collect.is_free and collect.unrolls > 1 and algo.anchor == "behaviour" and algo.penalty != "none":
+        yield Fault(
+            f"collect.unrolls={collect.unrolls} gives an update as many behaviour policies, and algo.penalty="
+            f"{algo.penalty} takes one as its anchor; use algo.anchor=update, or collect.unrolls=1.",
+            frozenset({"collect.unrolls", "algo.penalty", "algo.anchor"}),
+        )
     if collect.is_free and collect.too_old == "wait" and collect.max_lag is None:
         yield Fault(
             "collect.too_old=wait needs a limit to wait for, such as collect.max_lag=2.",

@@ -529,6 +529,14 @@ class CollectConfig:
         le=1_000,
         used_by=("order", ("free",)),
     )
+    unrolls: int = key(
+        1,
+        "Rollouts per update, each of env.num_envs / unrolls environments and with the policy that acted in "
+        "it; with more than 1 an actor steps so many environments.",
+        unit="rollouts",
+        ge=1,
+        used_by=("order", ("free",)),
+    )
     max_lag: int | None = key(
         None,
         "Maximum lag: updates since the parameters that a rollout was collected with; null: unlimited.",
