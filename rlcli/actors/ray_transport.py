@@ -30,11 +30,14 @@ from rlcli.envs.interface import Array
 from rlcli.envs.spec import EnvSpec
 from rlcli.errors import EXIT_USER, UserError
 from rlcli.nets.policy import Model, Snapshot
+from rlcli.text import shortened
 
 ASKED = 1.0
 """Seconds after which an actor that does nothing is asked whether it is there."""
 SMALLEST_STORE = 10**8
 """Bytes."""
+LONGEST_REASON = 300
+"""Characters of Ray's reason why an actor did not start."""
 LONGEST_WAY = 60.0
 """Seconds that the arrays of an unroll may take from their node."""
 
@@ -218,6 +221,8 @@ class RayTransport:
         error = answer.future.exception()
         if error is not None:
             life.how = f"was lost by Ray ({type(error).__name__})"
+            if not life.process:
+                life.how += f" before it ran: {shortened(str(error).strip().splitlines()[-1], LONGEST_REASON)}"
             yield place, None
             return
         packet: Packet = answer.future.result()

@@ -28,7 +28,7 @@ from tests.runs.tiny import manifest_of, rows_of, trained
 __all__ = ["trained"]
 
 ROOT = Path(__file__).parents[2]
-LONG = 60.0
+LONG = 120.0
 """Seconds that Ray may take where a machine has other things to do."""
 
 
@@ -38,6 +38,9 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # where the machine has other things to do
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # the cluster knows no token that this machine may have
+        ray._raylet.Config.initialize("")  # which reads both
         node = {"num_cpus": 2, "object_store_memory": 10**8, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=node)
         try:
@@ -47,8 +50,8 @@ def cluster() -> Iterator[Cluster]:
             found.shutdown()
 
 
-def on(cluster: Cluster, **changes: Any) -> dict[str, Any]:
-    return {**FREE, "env__id": ID, "collect__mode": "ray", "collect__address": cluster.address, **changes}
+def on_ray(**changes: Any) -> dict[str, Any]:
+    return {**FREE, "env__id": ID, "collect__mode": "ray", "collect__address": "auto", **changes}
 
 
 def actors() -> dict[int, str]:
@@ -58,7 +61,7 @@ def actors() -> dict[int, str]:
 
 
 def test_a_run_trains_and_leaves_nothing(cluster: Cluster, trained: Trained) -> None:
-    run = trained(**on(cluster, collect__max_lag=2, collect__too_old="wait")).dir
+    run = trained(**on_ray(collect__max_lag=2, collect__too_old="wait")).dir
     rows = rows_of(run)
     assert max(row["actors/lag"] for row in rows) <= 2
     assert sum(row["actors/dropped"] + row["actors/restarts"] for row in rows) == 0
@@ -69,7 +72,7 @@ def test_a_run_trains_and_leaves_nothing(cluster: Cluster, trained: Trained) -> 
 def test_versions_are_never_mixed_and_lost_actors_and_nodes_are_replaced(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config = free(**on(cluster, env__id="Pendulum-v1", algo__rollout_steps=16))
+    config = free(**on_ray(env__id="Pendulum-v1", algo__rollout_steps=16))
     model = make_model(config, describe(config.env))
     place = bias(model)
     with collecting(config, versioned(model, place, 0)) as collector:
@@ -109,21 +112,22 @@ def test_versions_are_never_mixed_and_lost_actors_and_nodes_are_replaced(
 
 def test_an_environment_that_raises_ends_the_run_with_its_words(cluster: Cluster, trained: Trained) -> None:
     kwargs = {"deed": "raise", "seed": first_seed(0)}
-    result = trained(**on(cluster, env__kwargs=kwargs, collect__actors=1, eval__episodes=0))
+    result = trained(**on_ray(env__kwargs=kwargs, collect__actors=1, eval__episodes=0))
     assert (result.status, result.exit_code) == ("failed", EXIT_CRASH)
     assert "tests/actors/environments.py:" in str(result.message)
 
 
 def test_a_learner_that_is_killed_leaves_no_actor(cluster: Cluster, tmp_path: Path) -> None:
-    words = ["algo=impala_async", f"env={ID}", "collect.mode=ray", f"collect.address={cluster.address}",
+    words = ["algo=impala_async", f"env={ID}", "collect.mode=ray", "collect.address=auto",
              "collect.cpus=0.5", "total_steps=1e9", "eval.episodes=0", f"runs_dir={tmp_path}", "name=run",
              "algo.rollout_steps=8", "logger=[jsonl]"]  # fmt: skip
     command = [sys.executable, "-m", "rlcli", "train", *words]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as learner:
+    said, rows = tmp_path / "said", tmp_path / "run" / "metrics.jsonl"
+    with said.open("wb") as to, subprocess.Popen(command, cwd=ROOT, stdout=to, stderr=to) as learner:
         try:
-            rows = tmp_path / "run" / "metrics.jsonl"
-            wait_for(lambda: rows.exists() and rows.stat().st_size > 0, LONG)
-            ray.init(address=cluster.address, log_to_driver=False)
+            wait_for(lambda: learner.poll() is not None or (rows.exists() and rows.stat().st_size > 0), LONG)
+            assert learner.poll() is None, said.read_text()
+            ray.init(log_to_driver=False)
             started = set(actors())
         finally:
             learner.kill()
@@ -135,8 +139,8 @@ def test_a_learner_that_is_killed_leaves_no_actor(cluster: Cluster, tmp_path: Pa
 
 
 def test_more_than_the_cluster_has_is_refused_and_nothing_is_made(cluster: Cluster, tmp_path: Path) -> None:
-    config = free(**on(cluster, collect__resources={"simulator": 1}))
-    with pytest.raises(UserError, match="ask for 2 simulator; the Ray cluster has 2 CPU, 0 simulator"):
+    config = free(**on_ray(collect__resources={"simulator": 1}))
+    with pytest.raises(UserError, match="ask for 2 simulator; the Ray cluster has 4 CPU, 0 simulator"):
         NativeSession([config])
     assert not ray.is_initialized()
 
