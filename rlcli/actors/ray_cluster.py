@@ -21,6 +21,9 @@ from rlcli.errors import UserError
 CONNECT_TIMEOUT = 10
 """Seconds a cluster may take to answer at all."""
 
+PATIENCE = 120_000
+"""Milliseconds that a process of a cluster started here may take to start, on a busy machine."""
+
 
 def connect(address: str | None, key: str, *, cores: int, store: int) -> bool:
     """Connects to the cluster at `address`, unless this process is connected to one; whether it did.
@@ -36,6 +39,7 @@ def connect(address: str | None, key: str, *, cores: int, store: int) -> bool:
     given: Mapping[str, Any] = {"address": address}
     if address is None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports of a cluster started here
+        os.environ.setdefault("RAY_agent_register_timeout_ms", str(PATIENCE))
         given = {
             "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": store,
         }  # fmt: skip

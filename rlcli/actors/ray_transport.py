@@ -222,7 +222,9 @@ class RayTransport:
         if error is not None:
             life.how = f"was lost by Ray ({type(error).__name__})"
             if not life.process:
-                life.how += f" before it ran: {shortened(str(error).strip().splitlines()[-1], LONGEST_REASON)}"
+                life.how += (
+                    f" before it ran: {shortened(str(error).strip().splitlines()[-1], LONGEST_REASON)}"
+                )
             yield place, None
             return
         packet: Packet = answer.future.result()

@@ -38,9 +38,10 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # where the machine has other things to do
+        for name, patience in (("raylet_start_wait_time_s", 120), ("agent_register_timeout_ms", 120_000)):
+            patch.setenv(f"RAY_{name}", str(patience))  # where the machine has other things to do
         patch.setenv("RAY_AUTH_MODE", "disabled")  # the cluster knows no token that this machine may have
-        ray._raylet.Config.initialize("")  # which reads both
+        ray._raylet.Config.initialize("")  # which reads them
         node = {"num_cpus": 2, "object_store_memory": 10**8, "include_dashboard": False}
         found = Cluster(initialize_head=True, head_node_args=node)
         try:
