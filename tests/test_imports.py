@@ -53,7 +53,7 @@ ONLY_IN = {
     "sb3_contrib": ("backends",),
     "joblib": ("sweeps",),
     "submitit": ("sweeps",),
-    "ray": ("sweeps",),
+    "ray": ("actors", "sweeps"),
     "scipy": ("analysis",),
     "matplotlib": ("analysis",),
     "imageio_ffmpeg": ("runs",),

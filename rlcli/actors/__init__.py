@@ -1,1 +1,1 @@
-"""Actors: processes on this machine that step environments for the one that learns."""
+"""Actors: processes of this machine or of a Ray cluster that step environments for the one that learns."""

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rlcli.actors.memory import Fields, Shared
-from rlcli.actors.packets import Packet, packed, receive, send
+from rlcli.actors.packets import Packet, receive, send
 from rlcli.collect.kernel import KernelCollector
 from rlcli.collect.rollout import Collector, Episodes, Finals, Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
+from rlcli.envs.interface import Array
 from rlcli.envs.replay_probe import Replay
 from rlcli.envs.spec import EnvSpec
 from rlcli.learner.model import make_model
@@ -35,6 +35,8 @@ POLICY = "policy."
 """Prefix of the arrays of a policy."""
 BUFFERS = 2
 TENSORS = ("observations", "actions", "rewards", "terminated", "truncated", "outputs", "counted")
+VARYING = ("places", "finals", "returns", "lengths")
+"""Arrays with one row for each episode that ended."""
 
 
 def blank_policy(model: Model, parameters: int) -> Snapshot:
@@ -42,12 +44,23 @@ def blank_policy(model: Model, parameters: int) -> Snapshot:
     return Snapshot(torch.zeros(1, parameters), no_moments(1, model.network.encoder.width))
 
 
+def policy_arrays(policy: Snapshot) -> dict[str, Array]:
+    """A policy as plain arrays."""
+    return {name: leaf.cpu().numpy() for name, leaf in named_leaves(policy, POLICY).items()}
+
+
+def policy_of(arrays: Mapping[str, Array], blank: Snapshot) -> Snapshot:
+    """The policy that `policy_arrays` made arrays of, copied."""
+    found: Snapshot = with_leaves(
+        blank, {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}, POLICY
+    )
+    return found
+
+
 def policy_fields(blank: Snapshot) -> Fields:
     """The policies that are published: two, written in turn, with their versions before and after."""
-    leaves = named_leaves(blank, POLICY)
-    found: dict[str, Any] = {
-        name: ((BUFFERS, *leaf.shape), leaf.numpy().dtype) for name, leaf in leaves.items()
-    }
+    leaves = policy_arrays(blank)
+    found: dict[str, Any] = {name: ((BUFFERS, *leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
     return found | {"begun": ((BUFFERS,), np.int64), "version": ((1,), np.int64)}
 
 
@@ -55,8 +68,8 @@ def publish(shared: Shared, policy: Snapshot, version: int) -> None:
     """Writes a policy into the older of both places; its version, larger than any before, comes last."""
     place = version % BUFFERS
     shared["begun"][place] = version
-    for name, leaf in named_leaves(policy, POLICY).items():
-        shared[name][place] = leaf.cpu().numpy()
+    for name, leaf in policy_arrays(policy).items():
+        shared[name][place] = leaf
     shared["version"][0] = version
 
 
@@ -90,72 +103,105 @@ def unroll_fields(config: RunConfig, spec: EnvSpec, model: Model, blank: Snapsho
         "returns": ((slots, time_steps * envs), np.float64),
         "lengths": ((slots, time_steps * envs), np.int64),
     }
-    leaves = named_leaves(blank, POLICY)
-    return found | {name: ((slots, *leaf.shape), leaf.numpy().dtype) for name, leaf in leaves.items()}
+    leaves = policy_arrays(blank)
+    return found | {name: ((slots, *leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
 
 
-def write(
-    shared: Shared, slot: int, rollout: Rollout, episodes: Episodes, policy: Snapshot
-) -> dict[str, int]:
-    """Writes an unroll into a slot; the numbers of final observations and of episodes."""
-    for name in TENSORS:
-        shared[name][slot] = getattr(rollout, name).numpy()
-    if rollout.memory is not None:
-        shared["memory"][slot] = rollout.memory.numpy()
-    finals, ended = len(rollout.finals.places), len(episodes.returns)
-    shared["places"][slot, :finals] = rollout.finals.places.numpy()
-    shared["finals"][slot, :finals] = rollout.finals.observations.numpy()
-    shared["returns"][slot, :ended] = episodes.returns
-    shared["lengths"][slot, :ended] = episodes.lengths
-    for name, leaf in named_leaves(policy, POLICY).items():
-        shared[name][slot] = leaf.numpy()
-    return {"finals": finals, "ended": ended}
+def arrays_of(rollout: Rollout, episodes: Episodes, policy: Snapshot) -> dict[str, Array]:
+    """An unroll as plain arrays; what is as long as its episodes are many has that length."""
+    memory = {} if rollout.memory is None else {"memory": rollout.memory.numpy()}
+    return {
+        **{name: getattr(rollout, name).numpy() for name in TENSORS},
+        **memory,
+        "places": rollout.finals.places.numpy(),
+        "finals": rollout.finals.observations.numpy(),
+        "returns": np.array(episodes.returns, np.float64),
+        "lengths": np.array(episodes.lengths, np.int64),
+        **policy_arrays(policy),
+    }
 
 
-def read(
-    shared: Shared, slot: int, counts: Mapping[str, int], blank: Snapshot
-) -> tuple[Rollout, Episodes, Snapshot]:
-    """The unroll in a slot, copied."""
+def unroll_of(arrays: Mapping[str, Array], blank: Snapshot) -> tuple[Rollout, Episodes, Snapshot]:
+    """The unroll that `arrays_of` made arrays of; it shares their memory."""
+    found = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    finals, memory = Finals(found["places"], found["finals"]), found.get("memory")
+    if memory is not None and not memory.shape[-1]:
+        memory = None
+    rollout = Rollout(**{name: found[name] for name in TENSORS}, finals=finals, memory=memory)
+    policy = with_leaves(blank, {name: found[name] for name in named_leaves(blank, POLICY)}, POLICY)
+    return rollout, Episodes(arrays["returns"].tolist(), arrays["lengths"].tolist()), policy
 
-    def copy(name: str, count: int | None = None) -> Tensor:
-        return torch.from_numpy(shared[name][slot][:count].copy())
 
-    tensors = {name: copy(name) for name in TENSORS}
-    finals = Finals(copy("places", counts["finals"]), copy("finals", counts["finals"]))
-    memory = copy("memory")
-    rollout = Rollout(**tensors, finals=finals, memory=memory if memory.shape[-1] else None)
-    returns, lengths = (shared[name][slot][: counts["ended"]].tolist() for name in ("returns", "lengths"))
-    policy = with_leaves(blank, {name: copy(name) for name in named_leaves(blank, POLICY)}, POLICY)
-    return rollout, Episodes(returns, lengths), policy
+def write(shared: Shared, slot: int, arrays: Mapping[str, Array]) -> dict[str, int]:
+    """Writes an unroll's arrays into a slot; the lengths that a reader does not know."""
+    for name, array in arrays.items():
+        if name in VARYING:
+            shared[name][slot, : len(array)] = array
+        else:
+            shared[name][slot] = array
+    return {name: len(arrays[name]) for name in VARYING}
+
+
+def read(shared: Shared, slot: int, counts: Mapping[str, int]) -> dict[str, Array]:
+    """The arrays of the unroll in a slot, copied."""
+    return {name: array[slot][: counts.get(name)].copy() for name, array in shared.arrays.items()}
+
+
+class UnrollActor:
+    """Environments and collector of one actor: what it does, however policies and unrolls travel."""
+
+    def __init__(self, config: RunConfig, part: Packet) -> None:
+        """Makes the environments; `part` is this actor's part of the work, as plain data."""
+        torch.set_num_threads(1)
+        spec = registry.describe(config.env, config.network.squash, Replay(*part["replay"]))
+        model = make_model(config, spec, in_c=part["in_c"])
+        self.config, self.spec, self.model = config, spec, model
+        self.blank = blank_policy(model, part["parameters"])
+        self._env = registry.make(config.env, 1, squash=config.network.squash, training=True)
+        kind = KernelCollector if part["in_c"] else Collector
+        steps = config.algo.rollout_steps
+        self._collector = kind(model, self._env, [part["seed"]], steps, 0, "cpu")
+        self._number = 0
+        self._ended = time.monotonic()
+
+    def collect(self, version: int, policy: Snapshot) -> tuple[Packet, dict[str, Array]]:
+        """One unroll under a policy of that version: what is to be known of it, and its arrays.
+
+        Raises:
+            Exception: what a failing environment raised.
+        """
+        begun = time.monotonic()
+        with torch.inference_mode():
+            rollout, [episodes] = self._collector.collect(policy, [self._number])
+        if self._env.failures:
+            raise self._env.failures[0]
+        arrays = arrays_of(rollout, episodes, policy)
+        ended = time.monotonic()
+        packet = {
+            "version": version,
+            "number": self._number,
+            "waited": begun - self._ended,
+            "collected": ended - begun,
+            "at": ended,
+        }
+        self._number, self._ended = self._number + 1, ended
+        return packet, arrays
+
+    def close(self) -> None:
+        """Closes the environments."""
+        self._env.close()
 
 
 def collect_unrolls(config: RunConfig, end: socket.socket, descriptors: list[int], part: Packet) -> None:
     """Collects an unroll into each slot that the learner gives, until the socket's end."""
-    torch.set_num_threads(1)
-    spec = registry.describe(config.env, config.network.squash, Replay(*part["replay"]))
-    model = make_model(config, spec, in_c=part["in_c"])
-    env = registry.make(config.env, 1, squash=config.network.squash, training=True)
-    blank = blank_policy(model, part["parameters"])
+    actor = UnrollActor(config, part)
+    blank = actor.blank
     policies = Shared(policy_fields(blank), descriptors[0])
-    slots = Shared(unroll_fields(config, spec, model, blank, part["slots"]), descriptors[1])
-    kind = KernelCollector if part["in_c"] else Collector
-    collector = kind(model, env, [part["seed"]], config.algo.rollout_steps, 0, "cpu")
-    number = 0
+    slots = Shared(unroll_fields(config, actor.spec, actor.model, blank, part["slots"]), descriptors[1])
     try:
-        while not env.failures:
-            begun = time.monotonic()
+        while True:
             slot = receive(end)[0]["slot"]
-            given = time.monotonic()
-            version, policy = newest(policies, blank)
-            with torch.inference_mode():
-                rollout, [episodes] = collector.collect(policy, [number])
-            if env.failures:
-                break
-            counts = write(slots, slot, rollout, episodes, policy)
-            ended = time.monotonic()
-            figures = {"waited": given - begun, "collected": ended - given, "at": ended}
-            send(end, {"slot": slot, "version": version, "number": number, **counts, **figures})
-            number += 1
-        send(end, {"failed": packed(env.failures[0])})
+            packet, arrays = actor.collect(*newest(policies, blank))
+            send(end, {"slot": slot, **packet, **write(slots, slot, arrays)})
     finally:
-        env.close()
+        actor.close()

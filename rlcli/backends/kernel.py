@@ -51,6 +51,11 @@ COVERED = (
     Limit("network.squash", lambda c, _: c.network.squash == "none", "none"),
     Limit("network.critic", lambda c, _: c.network.critic == "v", "v"),
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
+    Limit(
+        "collect.unrolls",
+        lambda c, spec: c.collect.unrolls == 1 or spec.action.kind == "discrete",
+        "1, or any number with Discrete actions",
+    ),
     Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),
     Limit("algo.clip_dual", lambda c, _: c.algo.clip_dual is None, "null"),
     Limit("algo.rho_bar_pg", lambda c, _: c.algo.rho_bar_pg is None, "null"),

@@ -128,18 +128,18 @@ class NativeSession:
         faults.take()
         started = time.perf_counter()
         done = before.update.tolist()
-        figures: dict[str, float] = {}
+        acted, figures = before, dict[str, float]()
         if isinstance(self._collector, FreeCollector):
             try:
                 rollout, episodes, figures = self._collector.collect(before.policy, done)
+                acted = states.acted_by(before, self._collector.acting)
             except ActorError as error:
                 return {run: Failure(error, done[r] + 1) for r, run in enumerate(self._order)}
-            before = states.acted_by(before, self._collector.acting)
         else:
             rollout, episodes = self._collector.collect(states.behaviour(before), done)
         collected = time.perf_counter()
         try:
-            result = update(self._algorithm, configs, self._collector.seeds, self._model, before, rollout)
+            result = update(self._algorithm, configs, self._collector.seeds, self._model, acted, rollout)
         except Exception:
             self._collector.states = collected_before
             raise

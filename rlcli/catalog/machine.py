@@ -49,15 +49,29 @@ def actors() -> Iterator[Metric]:
         "lower",
         "",
     )
-    yield one("lag", "updates", "Updates since the parameters that this rollout was collected with.", "lower")
-    yield one("queue", "rollouts", "Rollouts that waited when this one was taken, without it.", "neither")
+    for name, which in (("lag", "mean over"), ("lag_min", "minimum of"), ("lag_max", "maximum of")):
+        text = (
+            f"Updates since the parameters that a rollout was collected with, {which} those of this update."
+        )
+        yield one(name, "updates", text, "lower")
+    yield one(
+        "queue",
+        "rollouts",
+        "Rollouts that waited when this update's last one was taken, without it.",
+        "neither",
+    )
     yield one(
         "busy",
         "fraction",
-        "Share of its time that this rollout's actor collected, rather than waited.",
+        "Share of their time that the actors of this update's rollouts collected, rather than waited.",
         "higher",
     )
     yield one(
         "learner_busy", "fraction", "Share of its time that the learner learnt, rather than waited.", "higher"
     )
-    yield one("dropped", "rollouts", "Rollouts dropped before this one, older than collect.max_lag.", "lower")
+    yield one(
+        "dropped",
+        "rollouts",
+        "Rollouts dropped before those of this update, older than collect.max_lag or lost.",
+        "lower",
+    )

@@ -78,6 +78,34 @@ class Rollout(NamedTuple):
         found[self.finals.places.unbind(1)] = self.finals.observations
         return found
 
+    def part(self, places: slice) -> Rollout:
+        """Of these environments alone, without final observations."""
+        parts = {
+            name: part[:, :, places]
+            for name, part in self._asdict().items()
+            if isinstance(part, Tensor) and name != "memory"
+        }
+        finals = Finals(*(part[:0] for part in self.finals))
+        memory = None if self.memory is None else self.memory[:, places].contiguous()
+        return self._replace(finals=finals, memory=memory, **parts)
+
+    @classmethod
+    def joined(cls, rollouts: Sequence[Rollout]) -> Rollout:
+        """Rollouts side by side: the environments of the first come first."""
+        if len(rollouts) == 1:
+            return rollouts[0]
+        first = rollouts[0]
+        parts = {
+            name: torch.cat([one._asdict()[name] for one in rollouts], 1 if name == "memory" else 2)
+            for name, part in first._asdict().items()
+            if isinstance(part, Tensor)
+        }
+        width = first.actions.shape[2]
+        shift = torch.tensor([0, 0, width])
+        places = [one.finals.places + shift * number for number, one in enumerate(rollouts)]
+        finals = Finals(torch.cat(places), torch.cat([one.finals.observations for one in rollouts]))
+        return first._replace(finals=finals, **parts)
+
     def to(self, device: str) -> Rollout:
         """The rollout on a device."""
         finals = Finals(*(part.to(device) for part in self.finals))

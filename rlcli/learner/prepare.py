@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema.run import RunConfig
+from rlcli.learner.acting import acting_outputs
 from rlcli.learner.algorithm import Algorithm, PhaseInputs, Start
 from rlcli.learner.batch import Batch, by_run, memory_of
 from rlcli.learner.comparison import ACTING_TOLERANCE, Comparison, Measured
@@ -25,7 +26,7 @@ from rlcli.learner.learnt import Learnt, SampledPolicy, reused, sampled
 from rlcli.learner.mask import MaskTerm
 from rlcli.learner.penalty import PenaltyTerm
 from rlcli.learner.rate import adapted_rate
-from rlcli.learner.state import TrainState, behaviour
+from rlcli.learner.state import TrainState
 from rlcli.learner.weighting import Weighting
 from rlcli.nets.policy import Model, Outputs
 
@@ -91,7 +92,7 @@ def prepare(
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
-        shown = recomputed = model.outputs(behaviour(state), observations, memory)
+        shown = recomputed = acting_outputs(model, state, rollout, config.collect.unrolls)
     else:  # what they should have been is computed already: the policy at the start
         shown = recomputed = initial.outputs
         if exact:

@@ -127,16 +127,19 @@ def behaviour(state: TrainState) -> Snapshot:
     return oldest
 
 
-def acted_by(state: TrainState, policy: Snapshot) -> TrainState:
-    """The state with a policy in the place of the one that acted, where lag is 1."""
-    return state._replace(queue=map_leaves(lambda leaf: leaf[:, None], policy))
+def acted_by(state: TrainState, policies: Sequence[Snapshot]) -> TrainState:
+    """The state with the policies of U unrolls in the place of the one that acted, where lag is 1."""
+    first, *others = policies
+    return state._replace(queue=map_leaves(lambda *leaves: torch.stack(leaves, 1), first, *others))
 
 
-def pushed(queue: Snapshot, policy: Snapshot) -> Snapshot:
-    """The queue after an update that began with `policy`."""
+def pushed(queue: Snapshot, policy: Snapshot, lag: int) -> Snapshot:
+    """The queue of `lag` policies after an update that began with `policy`."""
     if queue.parameters.shape[1] == 0:
         return queue
-    longer: Snapshot = map_leaves(lambda old, new: torch.cat((old[:, 1:], new[:, None]), 1), queue, policy)
+    longer: Snapshot = map_leaves(
+        lambda old, new: torch.cat((old[:, old.shape[1] - lag + 1 :], new[:, None]), 1), queue, policy
+    )
     return longer
 
 

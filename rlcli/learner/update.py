@@ -113,7 +113,7 @@ def _after(
         discounted=carried,
         coefficient=coefficient,
         rate=rate,
-        queue=pushed(state.queue, state.policy),
+        queue=pushed(state.queue, state.policy, config.lag),
         phases=state.phases if improvement.phases is None else improvement.phases,
         kept=pushed_rollout(state.kept, rollout, state.policy),
         update=state.update + 1,

@@ -41,13 +41,19 @@ COLUMNS = (
     Column("clip", 5, 5, lambda _, row: share(row.get("behaviour/clip_fraction"))),
 )
 LAG = (
-    Column("lag", 4, 9, lambda _, row: figure(row.get("actors/lag"))),
+    Column("lag", 7, 9, lambda _, row: _lag(row)),
     Column("queue", 5, 10, lambda _, row: figure(row.get("actors/queue"))),
     Column("actor", 5, 11, lambda _, row: share(row.get("actors/busy"))),
     Column("learner", 7, 12, lambda _, row: share(row.get("actors/learner_busy"))),
 )
 """Where actors are free: lag in updates, rollouts waiting, share of time that both are busy."""
 """return is train/return_100, KL is KL(mu||pi) in nats, ESS and clip are shares of the batch."""
+
+
+def _lag(row: Mapping[str, Any]) -> str:
+    """Mean lag of an update's rollouts, or their range where they differ."""
+    low, high = row.get("actors/lag_min"), row.get("actors/lag_max")
+    return figure(row.get("actors/lag")) if low == high else f"{figure(low)}-{figure(high)}"
 
 
 class LineLogger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from rlcli.config.rules.table import RULES
 from rlcli.config.schema.keys import KEYS
 from rlcli.config.schema.run import RunConfig
 from rlcli.errors import UserError
+from rlcli.extras import extra_command
 from rlcli.runs.alerts import alerts_fit
 from rlcli.runs.early_stopping import stop_at_fits
 from rlcli.sweeps.search.objectives import search_fits
@@ -169,6 +171,15 @@ def loggers_are_installed(config: RunConfig, _: Mapping[str, str]) -> Iterator[F
             yield Fault(f"{reason}; or leave it out: logger=[{others}].", frozenset({"logger"}))
 
 
+def actors_can_start(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
+    """The package of actors on a cluster is installed."""
+    if config.collect.mode == "ray" and importlib.util.find_spec("ray") is None:
+        yield Fault(
+            f"collect.mode=ray needs ray, which is not installed: {extra_command('ray')}",
+            frozenset({"collect.mode"}),
+        )
+
+
 def videos_can_be_made(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     """With eval.video_every there are evaluations, and their environment can be drawn."""
     from rlcli.runs.video import check_filmed
@@ -252,6 +263,7 @@ CHECKS: tuple[Check, ...] = (
     divergence_is_closed,
     actions_can_be_valued,
     loggers_are_installed,
+    actors_can_start,
     videos_can_be_made,
     device_exists,
     backend_takes_it,

@@ -16,13 +16,14 @@ class Deadly(gymnasium.Env[Any, Any]):
     """At step 5 of the episode of reset seed `seed` it does its deed; it observes its own past.
 
     die: it kills its process. hang: it never returns. raise: it raises.
-    slow: each step takes 20 ms, in all episodes.
+    slow: each step takes 20 ms from that episode on, without `seed` always.
     """
 
     def __init__(self, deed: str = "none", seed: int | None = None) -> None:
         self.observation_space = spaces.Box(-1e6, 1e6, (2,), np.float32)
         self.action_space = spaces.Discrete(2)
         self.deed, self.chosen = deed, seed
+        self.slow = deed == "slow" and seed is None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
@@ -32,7 +33,8 @@ class Deadly(gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> Any:
         self.elapsed += 1
         self.total = 0.5 * self.total + float(action)
-        if self.deed == "slow":
+        self.slow |= self.due and self.deed == "slow"
+        if self.slow:
             time.sleep(0.02)
         if self.due and self.elapsed == 5:
             self._do()

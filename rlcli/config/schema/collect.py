@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from rlcli.config.declaration import key
 
@@ -13,9 +14,9 @@ class CollectConfig:
 
     mode: str = key(
         "inline",
-        "Where environments are stepped: inline, in the process that learns, or process, in others on the "
-        "same machine, the actors.",
-        choices=("inline", "process"),
+        "Where environments are stepped: inline, in the process that learns; process, in others on the same "
+        "machine, the actors; ray, in actors on a Ray cluster, with collect.order=free.",
+        choices=("inline", "process", "ray"),
         effect="maybe",
     )
     actors: int = key(
@@ -25,7 +26,7 @@ class CollectConfig:
         ge=1,
         le=1_000,
         effect="maybe",
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
     )
     order: str = key(
         "fixed",
@@ -33,7 +34,29 @@ class CollectConfig:
         "env.num_envs environments of its own while the learner learns, with the parameters it received "
         "last, and an update takes the oldest one that is ready.",
         choices=("fixed", "free"),
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
+    )
+    address: str | None = key(
+        None,
+        "A running Ray cluster: auto or HOST:PORT; null: one of this machine is started for the run.",
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
+    )
+    cpus: float = key(
+        1.0,
+        "CPUs of the Ray cluster per actor.",
+        gt=0,
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
+    )
+    resources: dict[str, Any] = key(  # noqa: RUF009
+        {},
+        "Other resources of the Ray cluster per actor, such as {simulator:1}.",
+        effect="nothing",
+        resumable=True,
+        used_by=("mode", ("ray",)),
     )
     queue: int = key(
         1,
@@ -43,12 +66,26 @@ class CollectConfig:
         le=1_000,
         used_by=("order", ("free",)),
     )
+    unrolls: int = key(
+        1,
+        "Rollouts per update, each of env.num_envs / unrolls environments and with the policy that acted in "
+        "it; with more than 1 an actor steps so many environments.",
+        unit="rollouts",
+        ge=1,
+        used_by=("order", ("free",)),
+    )
     max_lag: int | None = key(
         None,
-        "Maximum lag: a rollout that was collected with the parameters of more updates ago is dropped; null: "
-        "unlimited.",
+        "Maximum lag: updates since the parameters that a rollout was collected with; null: unlimited.",
         unit="updates",
-        ge=1,
+        ge=0,
+        used_by=("order", ("free",)),
+    )
+    too_old: str = key(
+        "drop",
+        "What collect.max_lag does. drop: rollouts of a larger lag are dropped; wait: an actor begins none "
+        "that would have one, but waits for newer parameters, so that nothing is dropped.",
+        choices=("drop", "wait"),
         used_by=("order", ("free",)),
     )
     restarts: int = key(
@@ -66,7 +103,7 @@ class CollectConfig:
         gt=0,
         effect="nothing",
         resumable=True,
-        used_by=("mode", ("process",)),
+        used_by=("mode", ("process", "ray")),
     )
     whole_episodes: bool = key(
         False,
@@ -78,4 +115,4 @@ class CollectConfig:
     @property
     def is_free(self) -> bool:
         """Whether actors collect while the learner learns, each as fast as it can."""
-        return self.mode == "process" and self.order == "free"
+        return self.mode != "inline" and self.order == "free"

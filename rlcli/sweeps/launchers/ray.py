@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import re
-import signal
-import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 
+from rlcli.actors.ray_cluster import connect
 from rlcli.config.launchers import SETTING, Ray
 from rlcli.errors import UserError
 from rlcli.sweeps.cohorts import Machine, this_machine
@@ -25,8 +19,6 @@ from rlcli.sweeps.reference import reference
 from rlcli.sweeps.sweep import Sweep
 from rlcli.sweeps.worker import NOT_BEGUN, Outcome, Task, run_task
 
-CONNECT_TIMEOUT = 10
-"""Seconds a cluster may take to answer at all."""
 STORE = 10**8
 """Bytes of shared memory of a cluster started here: only names and results pass through it."""
 
@@ -40,7 +32,7 @@ class Cluster:
         self._own = settings.address is None and not self._theirs
         try:
             if not self._theirs:
-                _connect(settings.address)
+                connect(settings.address, f"{SETTING}.address", cores=this_machine().cores, store=STORE)
             self._all: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             self._workers = self._room()
         except BaseException:
@@ -123,50 +115,3 @@ class Cluster:
         """See `Launcher`."""
         if not self._theirs:
             ray.shutdown()
-
-
-def _connect(address: str | None) -> None:
-    """Starts a cluster, or connects to one.
-
-    Raises:
-        UserError: none answers there.
-    """
-    given: Mapping[str, Any] = {"address": address}
-    if address is None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports of a cluster started here
-        given = {
-            "address": "local", "num_cpus": this_machine().cores, "include_dashboard": False,
-            "object_store_memory": STORE,
-        }  # fmt: skip
-    try:
-        if address is not None:
-            _check_listening(address)
-        with _signal_handlers_kept():
-            ray.init(**given, log_to_driver=False, logging_level=logging.ERROR)
-    except Exception as error:
-        if address is None:
-            raise UserError(f"Ray does not start on this machine: {error}") from error
-        raise UserError(
-            f"{SETTING}.address={address}: no Ray cluster answers there.",
-            hint=f"ray status --address {address} asks it; null starts one on this machine.",
-        ) from error
-
-
-def _check_listening(address: str) -> None:
-    """Raises `OSError` unless a process listens there: Ray would retry for many minutes."""
-    found = re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address)
-    if found is not None:
-        socket.create_connection((found[1], int(found[2])), timeout=CONNECT_TIMEOUT).close()
-
-
-@contextmanager
-def _signal_handlers_kept() -> Iterator[None]:
-    """Restores the signal handlers that Ray replaces: signals are handled by the training of the sweep."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
