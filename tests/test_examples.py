@@ -165,7 +165,7 @@ def prepared(rlcli: Rlcli) -> str:
         Path(name).write_text(content)
     assert rlcli("train", "-q", "env=corridor:Corridor-v0", *TINY, "name=made").code == 0
     shutil.copytree("runs/made", "copied_run")
-    for name in ("wide", "other", "my-run", "watched"):
+    for name in ("wide", "other", "my-run", "watched", "ported"):
         assert rlcli("train", "-q", *TINY, f"name={name}").code == 0
     for name in SWEEPS:
         assert rlcli("train", "-q", "-m", *TINY, "seed=0,1", f"name={name}").code == 0

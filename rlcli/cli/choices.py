@@ -61,7 +61,7 @@ def _number(error: Any, command: Any) -> None:  # noqa: ARG001 (one signature fo
     found: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
     if len(found) != 1:
         return
-    kind, value, limits = (found[0].get(field) for field in ("type", "input", "ctx"))
+    kind, value, limits = found[0]["type"], found[0]["input"], found[0].get("ctx", {})
     if kind in EXPECTED:
         error.message = f"{value!r} is not {EXPECTED[kind]}."
     elif kind in COMPARED:

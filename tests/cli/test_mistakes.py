@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import rlcli as package
 from tests.cli.conftest import Rlcli
 
 MISTAKES = {
@@ -145,5 +147,6 @@ def test_ctrl_c_during_start_up_shows_no_traceback(module: str, workplace: Path)
         "main()\n"
     )
     words = [sys.executable, "-c", program, "train", "algo.clip=0.1", "total_steps=16"]
-    done = subprocess.run(words, capture_output=True, text=True)
+    sources = {"PYTHONPATH": str(Path(package.__path__[0]).parent)}
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | sources)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
