@@ -37,7 +37,7 @@ BOMBS = {
     "sexagesimal": ("a: " + "1:" * 100_000 + "1", "a number is too long"),
     "digits": ("a: " + "9" * 5_000, "a number is too long"),
     "a float's digits": ("a: 0." + "9" * 5_000, "a number is too long"),
-    "long": ("a: " + "x" * LARGEST, "no configuration"),
+    "long": ("a: " + "x" * LARGEST, "not a configuration"),
     "an object": ("a: !!python/object/apply:os.getcwd []", "not readable"),
     "a path": ("a: !!python/object/apply:pathlib.Path [x]", "not readable"),
     "twice": ("a: 1\na: 2", "occurs twice"),
