@@ -43,7 +43,8 @@ ROOM = 2 * 2**30
 LONGEST = (
     "test_examples.py", "runs/test_faults.py", "sweeps/test_resume.py", "analysis/report/test_browser.py",
     "cli/test_compare.py", "cli/test_sync.py", "mutations/test_mutations.py",
-    "sweeps/launchers/test_ray.py", "runs/test_resume.py", "nets/test_stacking.py", "cli/test_train.py",
+    "sweeps/launchers/test_ray.py", "actors/test_ray.py", "runs/test_resume.py", "nets/test_stacking.py",
+    "cli/test_train.py",
     "backends/test_probes.py", "sweeps/search/test_loop.py", "backends/test_spaces.py",
     "backends/test_sb3.py", "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py",
     "sweeps/test_multirun.py", "envs/test_array.py", "test_packaging.py", "cli/hostile/test_configs.py",

@@ -23,7 +23,7 @@ NAMES = {
     "loss": "policy value entropy penalty total",
     "epochs": "kl_mu_pi kl_pi_mu ess clip_fraction",
     "time": "steps_per_second elapsed collect environment learn estimate health evaluate log digests save",
-    "actors": "restarts lag queue busy learner_busy dropped",
+    "actors": "restarts lag lag_min lag_max queue busy learner_busy dropped",
 }
 
 

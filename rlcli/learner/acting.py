@@ -32,7 +32,7 @@ def acting_outputs(model: Model, state: TrainState, rollout: Rollout, unrolls: i
 
     def joined(parts: list[Tensor]) -> Tensor:
         """[R, T N/U, ...] of each unroll -> [R, T N, ...]."""
-        return torch.cat([part.unflatten(1, (steps, width)) for part in parts], 2).flatten(1, 2)
+        return torch.cat([part.reshape(len(part), steps, width, -1) for part in parts], 2).flatten(1, 2)
 
     rows = steps * width
     return Outputs(

@@ -28,7 +28,7 @@ from tests.runs.tiny import manifest_of, rows_of, trained
 __all__ = ["trained"]
 
 ROOT = Path(__file__).parents[2]
-LONG = 120.0
+LONG = 240.0
 """Seconds that Ray may take where a machine has other things to do."""
 
 
@@ -38,6 +38,7 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_health_check_period_ms", "500")  # so that a lost node is noticed soon
         for name, patience in (("raylet_start_wait_time_s", 120), ("agent_register_timeout_ms", 120_000)):
             patch.setenv(f"RAY_{name}", str(patience))  # where the machine has other things to do
         patch.setenv("RAY_AUTH_MODE", "disabled")  # the cluster knows no token that this machine may have
@@ -106,6 +107,7 @@ def test_versions_are_never_mixed_and_lost_actors_and_nodes_are_replaced(
         other = [node for node in cluster.worker_nodes if node is not cluster.head_node]
         on_it = {process for process, node in actors().items() if node == other[0].node_id}
         cluster.remove_node(other[0], allow_graceful=False)
+        assert on_it
         back(on_it, 2)
         assert sum(one["actors/restarts"] for one in train(8)) >= 1
     assert "was lost by Ray" in capfd.readouterr().err
@@ -141,7 +143,7 @@ def test_a_learner_that_is_killed_leaves_no_actor(cluster: Cluster, tmp_path: Pa
 
 def test_more_than_the_cluster_has_is_refused_and_nothing_is_made(cluster: Cluster, tmp_path: Path) -> None:
     config = free(**on_ray(collect__resources={"simulator": 1}))
-    with pytest.raises(UserError, match="ask for 2 simulator; the Ray cluster has 4 CPU, 0 simulator"):
+    with pytest.raises(UserError, match=r"ask for 2 simulator; the Ray cluster has \d CPU, 0 simulator"):
         NativeSession([config])
     assert not ray.is_initialized()
 
