@@ -15,9 +15,10 @@ SMALL_SHARE, TIMES, SHARE_OF_BOUND, ON_ONE_CORE, TIMES_PEER = 0.4, 1.6, 0.85, 0.
 """Goals: so many times inline where the learner takes less than this share of its time, elsewhere this share
 of the bound; on one core so many times inline; and so many times RLlib."""
 METHOD = f"""\
-IMPALA with its preset's learning rate, {{rounds}} rounds in which contestants take turns, each a process of
-its own; medians, with the extremes. *Inline* steps the environments in the process that learns. An actor has
-as many environments as inline, and collects rollouts of the same length.
+IMPALA with its preset's learning rate. Contestants take turns, each a process of its own; medians of rounds
+({{rounds}} of them), with the extremes. *Inline*, `algo=impala` with its lag of 1, steps the environments in
+the process that learns. An actor of `algo=impala_async` has as many environments, and collects rollouts of
+the same length.
 
 Inline gives the seconds of one rollout, A to collect and L to learn, with health figures, digests and rows.
 From them follows the most that k actors can reach: k/A rollouts per second where collecting is slowest, 1/L

@@ -41,7 +41,8 @@ UNWATCHED = (
     "tuned=none", "eval.every=0", "eval.episodes=0", "checkpoint.every=0", "logger=[jsonl]",
     "wandb.mode=disabled",
 )  # fmt: skip
-INLINE = ("algo=impala", "lag=0")
+INLINE = ("algo=impala",)
+"""With its own lag of 1."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 MEGABYTE = 10**6
 Result = dict[str, Any]

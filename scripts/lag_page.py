@@ -27,6 +27,8 @@ PANELS = (
     ("ess", "ESS", (Level(0.5, "half of the samples"),)),
     ("kl", "KL(μ‖π), nats", ()),
 )
+PICTURES = {"returns": slice(0, 2), "distance": slice(2, 4)}
+"""Which panels each picture has."""
 FIGURES = (
     ("late", "return in training", "{:,.0f}"),
     ("return", "return of the last policy", "{:,.0f}"),
@@ -176,10 +178,10 @@ def dots(row: Row, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.array([run["lag"] + 1.0 for run in runs]), np.array([float(run[name]) for run in runs])
 
 
-def plot(env: str, rows: Sequence[Row]) -> Plot:
+def plot(env: str, rows: Sequence[Row], shown: slice = slice(None)) -> Plot:
     """Return, ESS and KL against the lag: lines where it is set, dots where it is measured."""
     panels = []
-    for name, title, levels in PANELS:
+    for name, title, levels in PANELS[shown]:
         marks = [
             Mark(ACTORS, place, len(row["runs"]), dots=dots(row, name))
             if row["label"] == ACTORS
@@ -196,11 +198,13 @@ def plot(env: str, rows: Sequence[Row]) -> Plot:
 
 def section(env: str, rows: Sequence[Row], pictures: Path) -> list[str]:
     """The part of the page about one environment."""
-    path = pictures / f"{env}.svg"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture(plot(env, rows), "svg"))
+    pictures.mkdir(parents=True, exist_ok=True)
+    for file, shown in PICTURES.items():
+        (pictures / f"{env}-{file}.svg").write_bytes(picture(plot(env, rows, shown), "svg"))
     lines = [f"## {env}", "", f"About {rows[0]['runs'][0]['env_steps']:,} env steps per run.", ""]
-    lines += [*words(rows), "", f"![Return, ESS and KL against lag on {env}](pictures/lag/{path.name})", ""]
+    lines += [*words(rows), ""]
+    for file in PICTURES:
+        lines += [f"![{file} against lag on {env}](pictures/lag/{env}-{file}.svg)", ""]
     if set_lags := lagged(rows):
         for name, title, form in FIGURES:
             lines += [*table(set_lags, name, title, form), ""]

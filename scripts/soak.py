@@ -1,7 +1,8 @@
 """Endurance of asynchronous training: actors killed with SIGKILL every few seconds, for minutes: `make soak`.
 
-    make soak                                       ten minutes, an actor killed every 5 s
+    make soak                                       ten minutes, an actor killed every 5 s; ten without kills
     make soak ARGS='--seconds 60 --every 1'
+    make soak ARGS=--control                        those without kills alone
     make soak ARGS=--page                           the page again, from the figures there are
 
 Trains in this process, and kills actors from a thread: processes of this run alone, children of its fork
@@ -114,6 +115,11 @@ class Rows:
             self.sums[:, part] += episodes * row["train/return_mean"], episodes
         return rlcli.STOP if self.killed_all.is_set() and now - self.begun >= self.seconds else None
 
+    def returns(self) -> list[float | None]:
+        """Mean return of each part of the time; None where no episode ended."""
+        means = self.sums[0] / np.maximum(self.sums[1], 1)
+        return [float(mean) if count else None for mean, count in zip(means, self.sums[1], strict=True)]
+
 
 class Killer(threading.Thread):
     """Kills the eldest actor every so many seconds, and samples memory in between."""
@@ -174,16 +180,21 @@ def memory(samples: Sequence[tuple[float, float, float]], column: int) -> dict[s
     }
 
 
+def trained(rows: Rows, settings: Sequence[str], folder: Path) -> Rows:
+    """Trains until the rows say that the time is over."""
+    words = [*settings, *UNWATCHED, f"runs_dir={folder}", "name=soak"]
+    rlcli.train(words, on_row=rows.take)
+    return rows
+
+
 def soak(seconds: float, every: float, settings: Sequence[str], folder: Path) -> dict[str, Any]:
     """Trains for so many seconds with an actor killed every so many; the figures."""
     rows = Rows(seconds)
     killer = Killer(rows, every)
     killer.start()
     load = os.getloadavg()[0]
-    words = [*settings, *UNWATCHED, f"runs_dir={folder}", "name=soak"]
-    rlcli.train(words, on_row=rows.take)
+    trained(rows, settings, folder)
     killer.join()
-    episodes = np.maximum(rows.sums[1], 1)
     return {
         "command": "rlcli train " + " ".join(settings), "date": datetime.date.today().isoformat(),
         "seconds": rows.last - (rows.begun or 0.0), "every": every, "rows": rows.count,
@@ -193,18 +204,24 @@ def soak(seconds: float, every: float, settings: Sequence[str], folder: Path) ->
             "median": statistics.median(killer.replaced), "worst": max(killer.replaced),
         },
         "learner": memory(killer.memory, 1), "actors": memory(killer.memory, 2),
-        "returns": [
-            value if count else None
-            for value, count in zip((rows.sums[0] / episodes).tolist(), rows.sums[1], strict=True)
-        ],
-        "load": [load, os.getloadavg()[0]],
+        "returns": rows.returns(), "load": [load, os.getloadavg()[0]],
+    }  # fmt: skip
+
+
+def control(seconds: float, settings: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Trains for so many seconds without kills, to compare returns with."""
+    rows = Rows(seconds)
+    rows.killed_all.set()
+    trained(rows, settings, folder)
+    return {
+        "seconds": rows.last - (rows.begun or 0.0), "env_steps": rows.env_steps, "restarts": rows.restarts,
+        "longest_gap": rows.longest, "returns": rows.returns(),
     }  # fmt: skip
 
 
 def page(found: dict[str, Any]) -> str:
     """The figures as a page of markdown."""
     rate = found["rows"] / found["seconds"]
-    known = [value for value in found["returns"] if value is not None]
     cells = [
         ("time", f"{found['seconds']:,.0f} s"),
         ("env steps, updates", f"{found['env_steps']:,}, {found['rows']:,}"),
@@ -226,20 +243,30 @@ def page(found: dict[str, Any]) -> str:
             (f"slope between, {who}", f"{found[name]['slope']:+.2f} MB per minute")
             for name, who in (("learner", "the process that learns"), ("actors", "all actors"))
         ),
-        ("mean return, first twentieth of the time", f"{known[0]:.0f}"),
-        ("and the last", f"{known[-1]:.0f}"),
         ("load of the machine, before and after", " and ".join(f"{one:.1f}" for one in found["load"])),
     ]
     lines = [
         "# Endurance with killed actors", "",
         f"`make soak`: an asynchronous run whose actors are killed, one every {found['every']:g} s.",
         "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in cells), "",
-        "Mean return in each twentieth of the time: "
-        + ", ".join("none" if value is None else f"{value:.0f}" for value in found["returns"]) + ".",
-        "", "```text", found["command"], "```", "", *([found["beside"], ""] if found.get("beside") else []),
+        f"Mean return in each twentieth of the time: {listed(found['returns'])}.", "",
+    ]  # fmt: skip
+    if without := found.get("control"):
+        lines += [
+            f"The same without kills, {without['env_steps']:,} env steps in {without['seconds']:,.0f} s, at "
+            f"most {without['longest_gap']:.2f} s between two rows: {listed(without['returns'])}.",
+            "",
+        ]
+    lines += [
+        "```text", found["command"], "```", "", *([found["beside"], ""] if found.get("beside") else []),
         f"`scripts/soak.py`, {found['date']}.", "", *machine.table(found["with"]),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def listed(returns: Sequence[float | None]) -> str:
+    """Mean returns in a line."""
+    return ", ".join("none" if value is None else f"{value:.0f}" for value in returns)
 
 
 def main() -> None:
@@ -249,15 +276,20 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=5.0, help="seconds between kills")
     parser.add_argument("--out", type=Path, default=machine.RESULTS, help="where soak.json and soak.md go")
     parser.add_argument("--beside", default="", help="a sentence about what else the machine does meanwhile")
+    parser.add_argument("--control", action="store_true", help="only the run without kills")
     parser.add_argument("--page", action="store_true", help="write the page alone, from soak.json")
     options = parser.parse_args()
     written = options.out / "soak.json"
-    if not options.page:
+    known = json.loads(written.read_text()) if written.exists() else {}
+    options.out.mkdir(parents=True, exist_ok=True)
+    for measured in () if options.page else (True, False)[int(options.control) :]:
         with tempfile.TemporaryDirectory(prefix="rlcli-soak-") as scratch:
-            found = soak(options.seconds, options.every, SETTINGS, Path(scratch))
-        options.out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(found | {"beside": options.beside, "with": machine.description()}, indent=1)
-        written.write_text(text + "\n")
+            if measured:
+                known = soak(options.seconds, options.every, SETTINGS, Path(scratch))
+                known |= {"beside": options.beside, "with": machine.description()}
+            else:
+                known["control"] = control(options.seconds, SETTINGS, Path(scratch))
+        written.write_text(json.dumps(known, indent=1) + "\n")
     (options.out / "soak.md").write_text(page(json.loads(written.read_text())))
     print((options.out / "soak.md").read_text())
 

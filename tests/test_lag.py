@@ -56,7 +56,9 @@ def test_a_small_one_is_trained_with_actors_and_written(
     assert all(0.0 < run["late"] <= 6.0 for run in known["impala-CartPole-v1"]["runs"])
     page = given.page.read_text()
     assert "1 of 3 rows, named as `make lag ARGS='--only NAME'` takes them:\n\n- `uncorrected-C" in page
-    assert (workplace / "docs" / "pictures" / "lag" / "CartPole-v1.svg").read_text().startswith("<?xml")
+    assert (
+        (workplace / "docs" / "pictures" / "lag" / "CartPole-v1-returns.svg").read_text().startswith("<?xml")
+    )
 
 
 def made(label: str, *returns: tuple[float, float], **more: float) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def test_every_killed_actor_is_replaced_and_counted(
     assert 0.0 < found["replaced"]["median"] <= found["replaced"]["worst"] < 0.6
     assert min(found[who][when] for who in ("learner", "actors") for when in ("quarter", "end")) > 10.0
     assert capfd.readouterr().err.count("killed by SIGKILL; another took its place") == 4
-    text = soak.page(found | {"with": {"machine": "a test's"}})
+    control = {"seconds": 600.0, "env_steps": 2000, "longest_gap": 0.25, "returns": [10.0, None, 30.0]}
+    text = soak.page(found | {"with": {"machine": "a test's"}, "control": control})
+    assert "2,000 env steps in 600 s, at most 0.25 s between two rows: 10, none, 30.\n" in text
     assert "| killed actors | 4, one every 0.6 s |\n| restarts counted in rows | 4 |\n" in text
 
 
