@@ -306,8 +306,9 @@ def test_an_actor_that_is_killed_while_others_wait_for_it_is_replaced() -> None:
     config = free(env__id=ID, collect__max_lag=1, collect__too_old="wait")
     with collecting(config) as collector:
         for update in range(6):
-            for process in collector.actors[: update % 3]:
-                os.kill(process, signal.SIGKILL)
+            for source, process in zip(collector._sources, collector.actors, strict=True):
+                if source.delivered:  # one that ends without a rollout, as did the one before, ends the run
+                    os.kill(process, signal.SIGKILL)
             assert collector.collect(collector.acting[0], [update])[2]["actors/lag"] <= 1
 
 
