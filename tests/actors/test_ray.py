@@ -159,6 +159,8 @@ def test_a_cluster_that_does_not_answer_is_named(trained: Trained, tmp_path: Pat
     [
         ({"collect__order": "fixed"}, "collect.mode=ray has no lock step"),
         ({"collect__address": "ray://somewhere:10001"}, "give auto or HOST:PORT"),
+        ({"collect__resources": {"simulator": "x"}}, "give positive amounts of resources"),
+        ({"collect__resources": {"CPU": 2}}, "cores are collect.cpus"),
         ({}, "collect.mode=ray needs ray, which is not installed"),
     ],
 )
