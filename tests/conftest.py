@@ -41,7 +41,8 @@ ROOM = 2 * 2**30
 """Bytes that must be free there; the suite needs a tenth, as a test's directory goes when it has passed."""
 LONGEST = (
     "test_examples.py", "runs/test_faults.py", "analysis/report/test_browser.py", "cli/test_compare.py",
-    "cli/test_sync.py", "mutations/test_mutations.py", "sweeps/launchers/test_ray.py", "actors/test_ray.py", "runs/test_resume.py",
+    "cli/test_sync.py", "mutations/test_mutations.py", "sweeps/launchers/test_ray.py",
+    "actors/test_ray.py", "runs/test_resume.py",
     "nets/test_stacking.py", "sweeps/test_resume.py", "cli/test_train.py", "backends/test_probes.py",
     "sweeps/search/test_loop.py", "backends/test_spaces.py", "backends/test_sb3.py",
     "sweeps/launchers/test_submitit.py", "sweeps/launchers/test_joblib.py", "sweeps/test_multirun.py",
