@@ -156,7 +156,7 @@ class Layers:
 
 def _names_are_free(key: str) -> bool:
     """Whether a key is a mapping with names of its own, or one of those."""
-    return f"{key}.".startswith(("env.kwargs.", "alerts.more."))
+    return f"{key}.".startswith(("env.kwargs.", "alerts.more.", "collect.resources."))
 
 
 def _stands_alone(key: str, value: Element) -> bool:

@@ -15,6 +15,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from rlcli.backends.native import NativeSession
+from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.envs.registry import describe
 from rlcli.errors import EXIT_CRASH, UserError
 from rlcli.learner.model import make_model
@@ -159,6 +160,8 @@ def test_a_cluster_that_does_not_answer_is_named(trained: Trained, tmp_path: Pat
     [
         ({"collect__order": "fixed"}, "collect.mode=ray has no lock step"),
         ({"collect__address": "ray://somewhere:10001"}, "give auto or HOST:PORT"),
+        ({"collect__resources": {"simulator": "x"}}, "give positive amounts of resources"),
+        ({"collect__resources": {"CPU": 2}}, "cores are collect.cpus"),
         ({}, "collect.mode=ray needs ray, which is not installed"),
     ],
 )
@@ -168,3 +171,10 @@ def test_what_ray_does_not_do_is_refused(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=words):
         check(free(collect__mode="ray", **settings))
+
+
+def test_resources_have_names_of_their_own_and_are_kept() -> None:
+    words = ["algo=impala_async", "collect.mode=ray", "collect.resources={simulator:1,large:0.5}"]
+    config = compose(words).config
+    assert config.collect.resources == {"simulator": 1, "large": 0.5}
+    assert from_yaml(to_yaml(config)) == config

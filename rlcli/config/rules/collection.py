@@ -69,6 +69,14 @@ def _ray_fits(collect: CollectConfig) -> Iterator[Fault]:
             "collect.order=free and lag=1, as algo=impala_async does, or collect.mode=process.",
             frozenset({"collect.mode", "collect.order"}),
         )
+    for name, amount in collect.resources.items():
+        number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if not number or amount <= 0 or name in ("CPU", "GPU", "memory"):
+            yield Fault(
+                f"collect.resources={{{name}:{amount}}}: give positive amounts of resources that nodes were "
+                "started with by name, such as {simulator:1}; cores are collect.cpus.",
+                frozenset({"collect.resources"}),
+            )
     if collect.address is not None and "://" in collect.address:
         yield Fault(
             f"collect.address={collect.address}: give auto or HOST:PORT; the learner is part of the cluster.",
