@@ -40,6 +40,8 @@ from rlcli.streams import say
 
 GLANCE = 0.5
 """Seconds after which actors are looked at that have sent nothing."""
+AGAIN = 1.0
+"""Seconds before another actor is started in the place of one that did not come to run."""
 
 
 class _Source:
@@ -52,7 +54,9 @@ class _Source:
         self.here = False
         """Whether this actor runs: on a cluster it may wait for room."""
         self.since = 0.0
-        """When it began what it does now."""
+        """When it began what it does now; of a place where none runs, when the last one was lost."""
+        self.again: float | None = None
+        """When another is to be started, where none is."""
         self.given: dict[int, int] = {}
         """Slots that it may fill, and the version that is the oldest it may use for each."""
         self.spare = list(range(slots))
@@ -117,6 +121,8 @@ class FreeCollector:
         self._taken = 0
         """Unrolls of the update in progress that the learner has, or is taking."""
         self._ready: list[tuple[_Source, Packet]] = []
+        self._delivered = False
+        """Whether any actor has delivered an unroll."""
         self._restarts, self._failures = 0, 0
         self._warnings: list[str] = []
         self._error: BaseException | None = None
@@ -124,6 +130,8 @@ class FreeCollector:
         self._on_steps: Callable[[int], None] = lambda _: None
         self._returned = time.monotonic()
         self._sources = [_Source(place, slots) for place in range(config.collect.actors)]
+        for source in self._sources:
+            source.since = self._returned
         self._changed = threading.Condition()
         """Held by whoever reads or changes anything of this object."""
         self._watcher = threading.Thread(target=self._watch, name="rlcli actors", daemon=True)
@@ -293,6 +301,7 @@ class FreeCollector:
                     for place, packet in messages:
                         self._receive(self._sources[place], packet)
                     self._end_those_that_hang()
+                    self._start_again()
                     self._give_slots()
                     self._changed.notify_all()
         except BaseException as error:
@@ -313,7 +322,7 @@ class FreeCollector:
             self._replace(source, f"failed: {error}")
         else:
             del source.given[packet["slot"]]
-            source.since, source.delivered = time.monotonic(), True
+            source.since, source.delivered, self._delivered = time.monotonic(), True, True
             self._ready.append((source, packet))
 
     def _end_those_that_hang(self) -> None:
@@ -331,23 +340,33 @@ class FreeCollector:
         """Another actor takes the place of one that ended or hangs; its unfinished unroll is dropped.
 
         Raises:
-            ActorError: it had not delivered a single unroll.
+            ActorError: two in its place have not delivered a single unroll.
         """
         name = self._transport.name(source.place)
         how = self._transport.end(source.place)
         what = f"Actor {source.place + 1} ({name}) {why or how}"
+        if not source.here and self._delivered:
+            # A cluster may place it on a node that it does not know to be lost.
+            source.again = time.monotonic() + AGAIN
+            return
         if not source.delivered and source.lives > 1:
             raise ActorError(f"{what}, as did the one before it.")
         self._restarts += 1
         self._warnings.append(
             f"Warning: {what}; another took its place, and its unfinished unroll is dropped."
         )
+        source.here, source.since = False, time.monotonic()
         self._start(source)
+
+    def _start_again(self) -> None:
+        for source in self._sources:
+            if source.again is not None and source.again <= time.monotonic():
+                self._start(source)
 
     def _start(self, source: _Source) -> None:
         seed = environment_seed(self._config.seed, "actor", source.place, self._published, source.lives)
+        source.again, source.delivered = None, False
         source.lives += 1
-        source.here, source.delivered, source.since = False, False, time.monotonic()
         source.spare += source.given
         source.given.clear()
         self._transport.start(source.place, seed)

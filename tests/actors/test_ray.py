@@ -44,10 +44,11 @@ def cluster() -> Iterator[Cluster]:
             patch.setenv(f"RAY_{name}", str(patience))  # where the machine has other things to do
         patch.setenv("RAY_AUTH_MODE", "disabled")  # the cluster knows no token that this machine may have
         ray._raylet.Config.initialize("")  # which reads them
-        node = {"num_cpus": 2, "object_store_memory": 10**8, "include_dashboard": False}
-        found = Cluster(initialize_head=True, head_node_args=node)
+        node = {"num_cpus": 2, "object_store_memory": 10**8}
+        found = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
         try:
-            found.add_node(num_cpus=2, object_store_memory=10**8)
+            found.add_node(**node)
+            patch.setenv("RAY_ADDRESS", found.address)  # auto, rather than what another process started last
             yield found
         finally:
             found.shutdown()
