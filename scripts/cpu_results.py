@@ -32,7 +32,7 @@ from rlcli.learner.figures import step_figures
 from rlcli.learner.optimisers import OPTIMISERS, clip_by_norm_
 from rlcli.learner.penalty import Penalty, constant
 from rlcli.learner.state import OptimiserState
-from rlcli.maths import health, importance, natural, path, surrogates
+from rlcli.maths import health, importance, importance_gradients, natural, path, segments, surrogates
 from rlcli.nets.network import Heads
 from rlcli.nets.observations import Encoder
 from rlcli.nets.stacked.layout import Layout
@@ -204,10 +204,10 @@ def weighted() -> Iterator[Tensor]:
     """Coefficients of weighted surrogates, and their figures."""
     for kind in importance.KINDS:
         given = rollout(3, 100)
-        parts = importance.segments(given.terminated | given.truncated)
+        parts = segments.segments(given.terminated | given.truncated)
         ratios, gamma = given.log_rhos.double(), hyper(3).gamma.double()
         weights = importance.importance_weights(kind, ratios, parts, None, kind != "none")
-        yield importance.gradient_coefficients(
+        yield importance_gradients.gradient_coefficients(
             weights, given.rewards.double(), given.values.double(), gamma, None, discount_states=True
         )
         yield from importance.weight_figures(weights).values()

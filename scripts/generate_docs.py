@@ -189,8 +189,20 @@ Four differences matter most:
 
 ```python
 env = make_vec_env("CartPole-v1", n_envs=4)
-model = PPO("MlpPolicy", env, n_steps=256, batch_size=64, n_epochs=4, gamma=0.98, gae_lambda=0.9,
-            ent_coef=0.01, clip_range=0.1, learning_rate=1e-3, policy_kwargs=dict(net_arch=[32, 32]), seed=1)
+model = PPO(
+    "MlpPolicy",
+    env,
+    n_steps=256,
+    batch_size=64,
+    n_epochs=4,
+    gamma=0.98,
+    gae_lambda=0.9,
+    ent_coef=0.01,
+    clip_range=0.1,
+    learning_rate=1e-3,
+    policy_kwargs=dict(net_arch=[32, 32]),
+    seed=1,
+)
 model.learn(total_timesteps=20_000)
 print(evaluate_policy(model, env, n_eval_episodes=20))
 model.save("first")

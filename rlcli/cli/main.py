@@ -18,8 +18,11 @@ def main() -> None:
     try:
         _main()
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted.\n")
-        sys.exit(130)  # rlcli.errors.EXIT_SIGINT, which may not be imported yet
+        from rlcli.errors import EXIT_SIGINT
+        from rlcli.streams import say
+
+        say("Interrupted.")
+        sys.exit(EXIT_SIGINT)
 
 
 def _main() -> None:

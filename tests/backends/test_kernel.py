@@ -65,6 +65,13 @@ UNCOVERED: dict[str, dict[str, Any]] = {
     "algo.clip_high": {"algo__clip_high": 0.3},
     "algo.clip_dual": {"algo__clip_dual": 3.0},
     "algo.reuse": {"algo__reuse": 2},
+    "collect.unrolls": {
+        "env__id": "Pendulum-v1",
+        "lag": 1,
+        "collect__mode": "process",
+        "collect__order": "free",
+        "collect__unrolls": 2,
+    },
     "algo.rho_bar_pg": {"algo__targets": "vtrace", "algo__rho_bar_pg": 2.0},
     "algo.vtrace_bootstrap": {"algo__targets": "vtrace", "algo__vtrace_bootstrap": "lambda_mix"},
 }

@@ -55,7 +55,7 @@ REFUSED = [
     (REALS, np.array([1j, 0, 0]), "complex128"),
     (REALS, ["1", "2", "3"], "['1', '2', '3']"),
     (REALS, np.array([None] * 3), "type object"),
-    (REALS, [1, [2], 3], "no array"),
+    (REALS, [1, [2], 3], "not an array"),
     (REALS, None, "NoneType"),
     (REALS, np.array([1e300, 0, 0]), "float32 can hold"),
     (WHOLE, np.array([0.5, 1]), "int32 can hold"),

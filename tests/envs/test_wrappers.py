@@ -71,7 +71,10 @@ def test_a_world_that_outlives_its_episode_is_made_anew_inside_wrappers_too() ->
         ("TimeLimt", "Unknown wrapper 'TimeLimt'. Did you mean 'TimeLimit'"),
         ("hide_velocitys", "Did you mean 'hide_velocities'"),
         ("TimeLimit", "TimeLimit needs max_episode_steps: 'env.wrappers=\\[{TimeLimit: {max_episode_steps"),
-        ("TransformReward", "needs func.*\n.*A setting is no function: write func in a wrapper of your own"),
+        (
+            "TransformReward",
+            "needs func.*\n.*A setting cannot be a function: write func in a wrapper of your own",
+        ),
         ({"ClipAction": {"low": 1}}, "Unknown argument of env.wrappers=ClipAction: 'low'"),
         ({"TimeLimit": {"max_episode_stps": 1}}, "Did you mean 'max_episode_steps'"),
         ({"TimeLimit": {"max_episode_steps": "no"}}, "cannot be wrapped in env.wrappers={TimeLimit:"),

@@ -183,7 +183,11 @@ FORMULA = "return ratio * centred - hyper.damping * (ratio - 1.0) ** 2"
         (FORMULA, "return ratio.detach() * advantages", "without a slope by log_prob"),
         (FORMULA, "advantages -= 1.0; return ratio * advantages", "changed a tensor that it was called with"),
         (FORMULA, "return ratio * torch.rand(1)", "gave other values when it was called again"),
-        (FORMULA, "return ratio * hyper.dampin", r"raised mine.py:\d+: AttributeError: dampin is no hyperp"),
+        (
+            FORMULA,
+            "return ratio * hyper.dampin",
+            r"raised mine.py:\d+: AttributeError: dampin is not a hyperp",
+        ),
     ],
 )
 def test_what_fails_at_once_fails_before_training(write: Write, old: str, new: str, message: str) -> None:

@@ -146,7 +146,7 @@ def test_a_library_built_elsewhere_is_copied_if_it_is_of_these_sources(
     build.build(target)
     assert target.read_bytes() == given.read_bytes()
     (copied / "common.h").write_text("// a change\n")
-    with pytest.raises(build.BuildError, match="no library that was built from these sources"):
+    with pytest.raises(build.BuildError, match="not a library built from these sources"):
         build.build(target)
 
 

@@ -88,7 +88,7 @@ def test_a_ratio_that_is_not_one_is_found(pair, monkeypatch):
         parameters[1] *= 1 + 1e-6
         return snapshot._replace(parameters=parameters)
 
-    monkeypatch.setattr("rlcli.learner.prepare.behaviour", perturbed)
+    monkeypatch.setattr("rlcli.learner.acting.behaviour", perturbed)
     found = hold(cohort.learn(rollout))
     assert found[RATIO] == [True, False]
     assert found[ACTED] == [True, True]
