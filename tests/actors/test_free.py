@@ -177,8 +177,8 @@ def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
 @pytest.mark.broken_by(
     "an actor gets a slot more each time",
     "actors/free.py",
-    "            source.since, source.delivered = time.monotonic(), True\n",
-    "            source.since, source.delivered = time.monotonic(), True\n"
+    "            source.since, source.delivered, self._delivered = time.monotonic(), True, True\n",
+    "            source.since, source.delivered, self._delivered = time.monotonic(), True, True\n"
     "            source.spare.append(packet['slot'] + 3)\n",
 )
 def test_a_slow_learner_holds_actors_back_and_takes_the_oldest_first() -> None:
