@@ -19,7 +19,7 @@ MUTATIONS = mutations(ROOT / "tests")
 PARTS = sorted({mutation.test.split("/")[0] for mutation in MUTATIONS})
 """Folders of tests/ that have mutations."""
 OTHERS = (
-    "pyproject.toml", "tests/conftest.py", "tests/forked.py", "docs/extending.md", "scripts/processes.py",
+    "pyproject.toml", "tests/conftest.py", "tests/forked.py", "docs/extending.md", "docs/coming_from.md", "scripts/processes.py",
     "scripts/report_runs.py",
 )  # fmt: skip
 """Files beside them that the trials need."""
