@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 COMPLETE = "_RLCLI_COMPLETE"
@@ -18,17 +20,14 @@ def main() -> None:
     try:
         _main()
     except KeyboardInterrupt:
-        from rlcli.errors import EXIT_SIGINT
-        from rlcli.streams import say
-
-        say("Interrupted.")
-        sys.exit(EXIT_SIGINT)
+        with contextlib.suppress(OSError):  # the module of streams may not be imported yet
+            os.write(2, b"Interrupted.\n")
+        sys.exit(130)  # rlcli.errors.EXIT_SIGINT, which may not be either
 
 
 def _main() -> None:
     """See `main`."""
     import gc
-    import os
 
     gc.set_threshold(COLLECT_EVERY)
 

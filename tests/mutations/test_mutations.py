@@ -19,8 +19,8 @@ MUTATIONS = mutations(ROOT / "tests")
 PARTS = sorted({mutation.test.split("/")[0] for mutation in MUTATIONS})
 """Folders of tests/ that have mutations."""
 OTHERS = (
-    "pyproject.toml", "tests/conftest.py", "tests/forked.py", "docs/extending.md", "docs/coming_from.md", "scripts/processes.py",
-    "scripts/report_runs.py",
+    "pyproject.toml", "tests/conftest.py", "tests/forked.py", "docs/extending.md", "docs/coming_from.md",
+    "scripts/processes.py", "scripts/report_runs.py",
 )  # fmt: skip
 """Files beside them that the trials need."""
 PASSED, FAILED = 0, 1
