@@ -40,6 +40,8 @@ from rlcli.streams import say
 
 GLANCE = 0.5
 """Seconds after which actors are looked at that have sent nothing."""
+IN_VAIN = 2
+"""Actors of one place in a row that may end without an unroll: one that is killed, one whose node is lost."""
 AGAIN = 1.0
 """Seconds before another actor is started in the place of one that did not come to run."""
 
@@ -63,6 +65,8 @@ class _Source:
         """Slots that nobody uses."""
         self.delivered = False
         """Whether this actor has delivered an unroll."""
+        self.in_vain = 0
+        """Actors in a row that ended here without one."""
 
 
 class _Taken(NamedTuple):
@@ -340,7 +344,7 @@ class FreeCollector:
         """Another actor takes the place of one that ended or hangs; its unfinished unroll is dropped.
 
         Raises:
-            ActorError: two in its place have not delivered a single unroll.
+            ActorError: several in its place have not delivered a single unroll.
         """
         name = self._transport.name(source.place)
         how = self._transport.end(source.place)
@@ -349,8 +353,9 @@ class FreeCollector:
             # A cluster may place it on a node that it does not know to be lost.
             source.again = time.monotonic() + AGAIN
             return
-        if not source.delivered and source.lives > 1:
-            raise ActorError(f"{what}, as did the one before it.")
+        source.in_vain = 0 if source.delivered else source.in_vain + 1
+        if source.in_vain > IN_VAIN:
+            raise ActorError(f"{what}, as did the {IN_VAIN} before it without a rollout.")
         self._restarts += 1
         self._warnings.append(
             f"Warning: {what}; another took its place, and its unfinished unroll is dropped."

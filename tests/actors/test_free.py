@@ -16,6 +16,7 @@ import torch
 
 from rlcli.actors.free import FreeCollector, in_time
 from rlcli.actors.memory import Shared
+from rlcli.actors.packets import ActorError
 from rlcli.actors.unrolls import blank_policy, newest, policy_fields, publish
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
@@ -309,12 +310,31 @@ def test_an_actor_that_is_killed_while_others_wait_for_it_is_replaced() -> None:
         for update in range(6):
             with collector._changed:
                 for source, process in zip(collector._sources, collector._transport.processes(), strict=True):
-                    # One that ends without a rollout, as did the one before it, ends the run.
+                    # One that ends without a rollout, as did the two before it, ends the run.
                     if source.delivered and process not in killed:
                         os.kill(process, signal.SIGKILL)
                         killed.add(process)
             assert collector.collect(collector.acting[0], [update])[2]["actors/lag"] <= 1
     assert killed
+
+
+@pytest.mark.broken_by(
+    "actors may end for ever",
+    "actors/free.py",
+    "if source.in_vain > IN_VAIN:",
+    "if source.in_vain > 1000:",
+)
+def test_actors_that_all_end_without_a_rollout_end_the_run() -> None:
+    slow = free(env__id=ID, env__kwargs={"deed": "slow"}, algo__rollout_steps=500, collect__actors=1)
+    with collecting(slow) as collector:
+        killed: set[int] = set()
+        for _ in range(3):
+            wait_for(lambda: not killed.issuperset(collector.actors))
+            [process] = collector.actors
+            killed.add(process)
+            os.kill(process, signal.SIGKILL)
+        with pytest.raises(ActorError, match=r"SIGKILL, as did the 2 before it without a rollout\."):
+            collector.collect(collector.acting[0], [0])
 
 
 def first_seed(place: int) -> int:
