@@ -39,7 +39,7 @@ def actors() -> Iterator[Metric]:
     def one(
         name: str, unit: str, text: str, better: Direction, order: str = " and collect.order=free"
     ) -> Metric:
-        only = f" Only with collect.mode=process{order}."
+        only = f" Only with collect.mode=process or ray{order}."
         return Metric(f"actors/{name}", unit, "", text + only, better)
 
     yield one(
