@@ -31,6 +31,9 @@ if PROCESSOR.is_file() and "GenuineIntel" not in PROCESSOR.read_text(encoding="u
 for name in ("WANDB_API_KEY", "WANDB_PROJECT", "WANDB_ENTITY", "RLCLI_RUNS"):
     os.environ.pop(name, None)
 
+# A process keeps the first token that Ray had it read, or none: all clusters of the tests have this one.
+os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", "of-tests"
+
 if importlib.util.find_spec("triton") is not None:
     # Part of torch's builds for CUDA. Loaded by torch.optim after a test that filmed, it ends the process.
     importlib.import_module("triton")

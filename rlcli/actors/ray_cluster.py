@@ -24,6 +24,9 @@ CONNECT_TIMEOUT = 10
 PATIENCE = 120_000
 """Milliseconds that a process of a cluster started here may take to start, on a busy machine."""
 
+UNREFERENCED = "all references to the actor were removed"
+"""Ray's words for an actor that was never wanted, or whose cluster cannot ask this process about it."""
+
 
 def connect(address: str | None, key: str, *, cores: int, store: int) -> bool:
     """Connects to the cluster at `address`, unless this process is connected to one; whether it did.
@@ -53,10 +56,21 @@ def connect(address: str | None, key: str, *, cores: int, store: int) -> bool:
             raise UserError(f"Ray does not start on this machine: {error}") from error
         raise UserError(
             f"{key}={address}: no Ray cluster answers there.",
-            hint=f"ray status --address {address} asks it; null starts one on this machine.",
+            hint=f"ray status --address {address} asks it; null starts one on this machine. "
+            "RAY_AUTH_MODE=token connects to one that has a token.",
         ) from error
     _silence()
     return True
+
+
+def reason_of(error: BaseException) -> str:
+    """What Ray says of a lost actor, without the lines that name it."""
+    lines = str(error).strip().splitlines()
+    if UNREFERENCED in str(error):
+        return (
+            "the cluster has another token than this machine, or none (RAY_AUTH_MODE=disabled goes without)."
+        )
+    return " ".join(line.strip() for line in lines[1:] or lines if not line.startswith("\t"))
 
 
 def _check_listening(address: str) -> None:

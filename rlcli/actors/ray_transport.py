@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from rlcli import __version__
 from rlcli.actors.packets import ActorError, Gone, Packet, packed
 from rlcli.actors.ray_actor import RayActor
-from rlcli.actors.ray_cluster import connect
+from rlcli.actors.ray_cluster import connect, reason_of
 from rlcli.actors.transport import HERE, Message
 from rlcli.actors.unrolls import blank_policy, policy_arrays, unroll_fields
 from rlcli.config.schema.run import RunConfig
@@ -222,9 +222,7 @@ class RayTransport:
         if error is not None:
             life.how = f"was lost by Ray ({type(error).__name__})"
             if not life.process:
-                life.how += (
-                    f" before it ran: {shortened(str(error).strip().splitlines()[-1], LONGEST_REASON)}"
-                )
+                life.how += f" before it ran: {shortened(reason_of(error), LONGEST_REASON)}"
             yield place, None
             return
         packet: Packet = answer.future.result()

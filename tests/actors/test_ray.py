@@ -14,6 +14,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from rlcli.actors.ray_cluster import reason_of
 from rlcli.backends.native import NativeSession
 from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.envs.registry import describe
@@ -42,7 +43,6 @@ def cluster() -> Iterator[Cluster]:
         patch.setenv("RAY_health_check_period_ms", "500")  # so that a lost node is noticed soon
         for name, patience in (("raylet_start_wait_time_s", 120), ("agent_register_timeout_ms", 120_000)):
             patch.setenv(f"RAY_{name}", str(patience))  # where the machine has other things to do
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # the cluster knows no token that this machine may have
         ray._raylet.Config.initialize("")  # which reads them
         node = {"num_cpus": 2, "object_store_memory": 10**8}
         found = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
@@ -154,6 +154,18 @@ def test_a_cluster_that_does_not_answer_is_named(trained: Trained, tmp_path: Pat
     with pytest.raises(UserError, match=r"collect.address=127.0.0.1:1: no Ray cluster answers there"):
         trained("run", **FREE | {"collect__mode": "ray", "collect__address": "127.0.0.1:1"})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Died.\n\tpid: 1\nIts node was lost.\nIt never ran.", "Its node was lost. It never ran."),
+        ("Died.", "Died."),
+        ("Died.\nDead because all references to the actor were removed.", "RAY_AUTH_MODE=disabled"),
+    ],
+)
+def test_the_reason_why_an_actor_is_lost_is_told(said: str, reason: str) -> None:
+    assert reason in reason_of(RuntimeError(said))
 
 
 @pytest.mark.parametrize(
