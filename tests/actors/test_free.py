@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from rlcli.actors.free import FreeCollector, in_time
+from rlcli.actors.free import FreeCollector
 from rlcli.actors.memory import Shared
 from rlcli.actors.packets import ActorError
+from rlcli.actors.pool import in_time
 from rlcli.actors.unrolls import blank_policy, newest, policy_fields, publish
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Failure
@@ -128,7 +129,7 @@ def test_versions_are_never_mixed_within_an_unroll_and_lag_is_the_difference() -
     with collecting(config, versioned(model, place, 0)) as collector:
         for update in range(0, 90, 3):
             for newer in range(max(1, update - 2), update):
-                collector.publish(versioned(model, place, newer), newer)
+                collector.pool.publish(versioned(model, place, newer), newer)
             rollout, _, figures = collector.collect(versioned(model, place, update), [update])
             [acted] = set(rollout.outputs.flatten().tolist())
             assert acted == float(collector.acting[0].parameters[0, place]) == update - figures["actors/lag"]
@@ -145,7 +146,7 @@ def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
     try:
         for _ in range(4):
             assert not isinstance(session.update()[0], Failure)
-        wait_for(lambda: bool(session._collector._ready))  # type: ignore[attr-defined]
+        wait_for(lambda: bool(session._collector.pool._ready))  # type: ignore[attr-defined]
         state, model = session._state, session._model
         rollout, _, figures = session._collector.collect(state.policy, [4])  # type: ignore[misc]
         [acting] = session._collector.acting  # type: ignore[attr-defined]
@@ -177,20 +178,20 @@ def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
 
 @pytest.mark.broken_by(
     "an actor gets a slot more each time",
-    "actors/free.py",
+    "actors/pool.py",
     "            source.since, source.delivered, self._delivered = time.monotonic(), True, True\n",
     "            source.since, source.delivered, self._delivered = time.monotonic(), True, True\n"
     "            source.spare.append(packet['slot'] + 3)\n",
 )
 def test_a_slow_learner_holds_actors_back_and_takes_the_oldest_first() -> None:
     with collecting(free(env__id=ID, collect__queue=2)) as collector:
-        wait_for(lambda: len(collector._ready) >= 6)
+        wait_for(lambda: len(collector.pool._ready) >= 6)
         time.sleep(0.2)
-        assert sorted(packet["number"] for _, packet in collector._ready) == [0, 0, 1, 1, 2, 2]
+        assert sorted(packet["number"] for _, packet in collector.pool._ready) == [0, 0, 1, 1, 2, 2]
         ages = []
         for update in range(6):
-            with collector._changed:
-                waiting = list(collector._ready)
+            with collector.pool._changed:
+                waiting = list(collector.pool._ready)
             source, packet = waiting[0]
             assert packet["at"] == min(one["at"] for _, one in waiting)
             _, _, figures = collector.collect(collector.acting[0], [update])
@@ -224,9 +225,9 @@ def test_unrolls_of_two_policies_are_one_rollout(env: str) -> None:
     model, state = session._model, session._state
     other = state.policy._replace(parameters=1.5 * state.policy.parameters)
     try:
-        wait_for(lambda: len(collector._ready) == 3)
+        wait_for(lambda: len(collector.pool._ready) == 3)
         collector.collect(other, [3])
-        wait_for(lambda: len(collector._ready) == 3)
+        wait_for(lambda: len(collector.pool._ready) == 3)
         rollout, [episodes], figures = collector.collect(state.policy, [5])
     finally:
         session.close()
@@ -261,7 +262,7 @@ def test_rollouts_that_are_too_old_are_dropped() -> None:
 
 @pytest.mark.broken_by(
     "one more may be under way",
-    "actors/free.py",
+    "actors/pool.py",
     "update + place // unrolls <= version + limit",
     "update + place // unrolls <= version + limit + 1",
 )
@@ -282,7 +283,7 @@ def test_unrolls_are_in_time_if_each_has_an_update_before_it_is_due() -> None:
 
 @pytest.mark.broken_by(
     "the learner takes what is ready",
-    "actors/free.py",
+    "actors/pool.py",
     "if not self._waits or self._in_time(one, taken=self._taken + 1):",
     "if True:",
 )
@@ -296,8 +297,8 @@ def test_actors_wait_rather_than_let_a_rollout_become_too_old(limit: int, actors
     )  # fmt: skip
     with collecting(config) as collector:
         figures = [collector.collect(collector.acting[0], [update])[2] for update in range(30)]
-        with collector._changed:
-            under_way = len(collector._ready) + sum(len(one.given) for one in collector._sources)
+        with collector.pool._changed:
+            under_way = len(collector.pool._ready) + sum(len(one.given) for one in collector.pool._sources)
     assert max(one["actors/lag_max"] for one in figures) == limit
     assert sum(one["actors/dropped"] for one in figures) == 0
     assert under_way <= limit * unrolls
@@ -308,8 +309,10 @@ def test_an_actor_that_is_killed_while_others_wait_for_it_is_replaced() -> None:
     killed: set[int] = set()
     with collecting(config) as collector:
         for update in range(6):
-            with collector._changed:
-                for source, process in zip(collector._sources, collector._transport.processes(), strict=True):
+            with collector.pool._changed:
+                for source, process in zip(
+                    collector.pool._sources, collector.pool._transport.processes(), strict=True
+                ):
                     # One that ends without a rollout, as did the two before it, ends the run.
                     if source.delivered and process not in killed:
                         os.kill(process, signal.SIGKILL)
@@ -320,7 +323,7 @@ def test_an_actor_that_is_killed_while_others_wait_for_it_is_replaced() -> None:
 
 @pytest.mark.broken_by(
     "actors may end for ever",
-    "actors/free.py",
+    "actors/pool.py",
     "if source.in_vain > IN_VAIN:",
     "if source.in_vain > 1000:",
 )
@@ -329,8 +332,8 @@ def test_actors_that_all_end_without_a_rollout_end_the_run() -> None:
     with collecting(slow) as collector:
         killed: set[int] = set()
         for _ in range(3):
-            wait_for(lambda: not killed.issuperset(collector.actors))
-            [process] = collector.actors
+            wait_for(lambda: not killed.issuperset(collector.pool.processes))
+            [process] = collector.pool.processes
             killed.add(process)
             os.kill(process, signal.SIGKILL)
         with pytest.raises(ActorError, match=r"SIGKILL, as did the 2 before it without a rollout\."):
@@ -349,7 +352,7 @@ def test_an_actor_that_ends_or_hangs_is_replaced(
     kwargs = {"deed": deed, "seed": first_seed(1)}
     with collecting(free(env__id=ID, env__kwargs=kwargs, collect__timeout=1.0)) as collector:
         figures = [collector.collect(collector.acting[0], [update])[2] for update in range(4)]
-        wait_for(lambda: collector._restarts > 0 or any(one["actors/restarts"] for one in figures))
+        wait_for(lambda: collector.pool._restarts > 0 or any(one["actors/restarts"] for one in figures))
         figures.append(collector.collect(collector.acting[0], [4])[2])
         found = sum(one["actors/restarts"] for one in figures)
     assert found == 1
@@ -361,11 +364,14 @@ def test_an_actor_that_is_killed_is_back_within_two_seconds_while_the_learner_is
 ) -> None:
     with collecting(free(env__id=ID)) as collector:
         collector.collect(collector.acting[0], [0])
-        first = collector.actors
+        first = collector.pool.processes
         for process in first:
             os.kill(process, signal.SIGKILL)
-        wait_for(lambda: set(collector.actors).isdisjoint(first) and len(collector.actors) == 2, 2.0)
-        wait_for(lambda: all(source.delivered for source in collector._sources))
+        wait_for(
+            lambda: set(collector.pool.processes).isdisjoint(first) and len(collector.pool.processes) == 2,
+            2.0,
+        )
+        wait_for(lambda: all(source.delivered for source in collector.pool._sources))
         assert collector.collect(collector.acting[0], [1])[2]["actors/restarts"] == 2
         assert collector.collect(collector.acting[0], [2])[2]["actors/restarts"] == 0
     assert capfd.readouterr().err.count("another took its place") == 2

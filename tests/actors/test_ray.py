@@ -96,13 +96,13 @@ def test_versions_are_never_mixed_and_lost_actors_and_nodes_are_replaced(
             return found
 
         def back(lost: set[int], count: int) -> None:
-            wait_for(lambda: len(set(collector.actors) - lost) == count, LONG)
+            wait_for(lambda: len(set(collector.pool.processes) - lost) == count, LONG)
 
         assert max(one["actors/lag"] for one in train(12)) > 0
         back(set(), 2)
         nodes = actors()
-        assert len({nodes[process] for process in collector.actors}) == 2
-        killed = collector.actors[0]
+        assert len({nodes[process] for process in collector.pool.processes}) == 2
+        killed = collector.pool.processes[0]
         os.kill(killed, signal.SIGKILL)
         back({killed}, 2)
         assert sum(one["actors/restarts"] for one in train(4)) == 1
