@@ -408,13 +408,15 @@ def test_a_run_says_what_it_is(trained: Trained) -> None:
     [
         {"env__id": "tests.envs.probes:ProbeDoors-v0", "env__action_mask": "info"},
         {"env__id": "tests.envs.probes:ProbeFlash-v0", "network__name": "impala_resnet"},
+        {"env__id": ID, "network__name": "lstm"},
         {"compute__kernel": "c"},
+        {"compute__kernel": "c", "collect__unrolls": 2, "env__num_envs": 4},
     ],
-    ids=["masks", "pixels", "kernels"],
+    ids=["masks", "pixels", "memory", "kernels", "kernels of two unrolls"],
 )
 def test_what_is_collected_elsewhere_is_what_the_update_recomputes(settings: dict[str, Any]) -> None:
     """Or the update would fail: the policy acted otherwise."""
-    session = NativeSession([free(**settings, collect__actors=1)])
+    session = NativeSession([free(collect__actors=1, **settings)])
     try:
         for _ in range(2):
             row = session.update()[0]

@@ -18,7 +18,7 @@ from rlcli.actors.ray_cluster import reason_of
 from rlcli.backends.native import NativeSession
 from rlcli.config.compose import compose, from_yaml, to_yaml
 from rlcli.envs.registry import describe
-from rlcli.errors import EXIT_CRASH, UserError
+from rlcli.errors import EXIT_CRASH, EXIT_SIGTERM, UserError
 from rlcli.learner.model import make_model
 from rlcli.sweeps.preflight import check
 from tests.actors.environments import ID
@@ -122,7 +122,10 @@ def test_an_environment_that_raises_ends_the_run_with_its_words(cluster: Cluster
     assert "tests/actors/environments.py:" in str(result.message)
 
 
-def test_a_learner_that_is_killed_leaves_no_actor(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_learner_that_is_killed_or_stopped_leaves_no_actor(
+    number: signal.Signals, cluster: Cluster, tmp_path: Path
+) -> None:
     words = ["algo=impala_async", f"env={ID}", "collect.mode=ray", "collect.address=auto",
              "collect.cpus=0.5", "total_steps=1e9", "eval.episodes=0", f"runs_dir={tmp_path}", "name=run",
              "algo.rollout_steps=8", "logger=[jsonl]"]  # fmt: skip
@@ -134,9 +137,12 @@ def test_a_learner_that_is_killed_leaves_no_actor(cluster: Cluster, tmp_path: Pa
             assert learner.poll() is None, said.read_text()
             ray.init(log_to_driver=False)
             started = set(actors())
+            learner.send_signal(number)
+            code = learner.wait(LONG)
         finally:
             learner.kill()
     try:
+        assert code == (EXIT_SIGTERM if number == signal.SIGTERM else -number), said.read_text()
         assert len(started) == 2
         wait_for(lambda: not any(map(alive, started)), LONG)
     finally:
