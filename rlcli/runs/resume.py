@@ -9,10 +9,11 @@ from pathlib import Path
 from rlcli.config.command import NO_OVERRIDES, Command
 from rlcli.config.faults import Check
 from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
+from rlcli.runs.loop import OnEnd, OnRow, Verdict
 from rlcli.runs.recorder import Recorder
 from rlcli.runs.result import Result
 from rlcli.runs.stopped_run import Notify, StoppedRun
-from rlcli.runs.train import OnEnd, OnRow, OnStart, Verdict, check_one_shape, train_all
+from rlcli.runs.train import OnStart, check_one_shape, train_all
 from rlcli.store.lock import Lock
 
 SIGNALS = (EXIT_SIGINT, EXIT_SIGTERM)

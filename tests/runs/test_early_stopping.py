@@ -144,7 +144,7 @@ def test_an_interrupted_final_evaluation_is_made_by_the_resume(
     config = tiny(**SETTINGS, stop_at__metric="train/return_mean", stop_at__threshold=values[last])
     [whole] = train([config], [tmp_path / "whole"])
     assert whole.updates == last
-    from rlcli.runs import train as module
+    from rlcli.runs import evaluations as module
 
     evaluate = module.evaluate
     left = [last // 2]

@@ -307,7 +307,7 @@ def test_members_of_a_cohort_may_be_of_other_lengths(tmp_path: Path, monkeypatch
 
 @pytest.mark.broken_by(
     "a trial that a signal ended taken for too long",
-    "runs/train.py",
+    "runs/evaluations.py",
     "if trial is not None and not self._stop:",
     "if trial is not None:",
 )

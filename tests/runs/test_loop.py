@@ -99,7 +99,7 @@ class Evaluated:
 def test_best_is_the_highest_evaluation_and_the_earlier_of_equals(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlcli.runs.train.evaluate", Evaluated(-3.0, 7.0, 5.0, 7.0, 6.0))
+    monkeypatch.setattr("rlcli.runs.evaluations.evaluate", Evaluated(-3.0, 7.0, 5.0, 7.0, 6.0))
     result = trained(total_steps=5 * BATCH, eval__every=32)
     index = index_of(result.dir)
     assert (index["best"], index["best_return"]) == (2, 7.0)

@@ -39,7 +39,7 @@ def assert_as_alone(done: Sweep, place: Path) -> None:
 
 @pytest.mark.broken_by(
     "who has left stays in the cohort",
-    "runs/train.py",
+    "runs/loop.py",
     "self._session.drop(run)",
     "pass",
     case="cohort",
@@ -106,7 +106,7 @@ def test_a_job_that_fails_amid_the_others(
 
 @pytest.mark.broken_by(
     "a job's end told when the last of its cohort ends",
-    "runs/train.py",
+    "runs/loop.py",
     "        self._on_end(run, result)\n",
     "        if not self._recorders:\n"
     "            for one in self._results:\n"
