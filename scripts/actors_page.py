@@ -18,7 +18,8 @@ METHOD = f"""\
 IMPALA with its preset's learning rate. Contestants take turns, each a process of its own; medians of rounds
 ({{rounds}} of them), with the extremes. *Inline*, `algo=impala` with its lag of 1, steps the environments in
 the process that learns. An actor of `algo=impala_async` has as many environments, and collects rollouts of
-the same length.
+the same length. *On Ray*, `collect.mode=ray`, a cluster of this machine is started for the run; its own
+processes are on the same cores.
 
 Inline gives the seconds of one rollout, A to collect and L to learn, with health figures, digests and rows.
 From them follows the most that k actors can reach: k/A rollouts per second where collecting is slowest, 1/L
@@ -46,7 +47,7 @@ def ratio(found: Result, name: str, base: str) -> float:
 
 def parsed(name: str) -> tuple[int, int]:
     """Actors and cores of a contestant, from its name."""
-    how, cores = name.removeprefix("RLlib, ").split(", ")
+    how, cores = name.split(", ")[-2:]
     return (0 if how == "inline" else int(how.split()[0])), int(cores.split()[0])
 
 
@@ -82,7 +83,8 @@ def contest(name: str, found: Result) -> Iterator[str]:
             times = ratio(found, contestant, INLINE)
             most = size * bound(collect, learn, actors, cores)
             cells += [f"{times:.2f}", f"{most:,.0f}", f"{speed / most:.0%}"]
-            cells += [f"{middle(found, contestant, 'lag'):.1f}", goal(times, speed / most, share, cores)]
+            aim = "" if contestant.startswith("on Ray") else goal(times, speed / most, share, cores)
+            cells += [f"{middle(found, contestant, 'lag'):.1f}", aim]
         else:
             cells += ["1", "", "", "", ""]
         yield f"| {contestant} | {' | '.join(cells)} |"

@@ -76,31 +76,43 @@ WORKS = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """A way to train: how many actors, 0 for inline, on how many cores; of rlcli or of RLlib."""
+    """A way to train: how many actors, 0 for inline, on how many cores."""
 
     actors: int
     cores: int
-    peer: bool = False
+    where: str = "process"
+    """As `collect.mode`, or rllib."""
+
+    @property
+    def peer(self) -> bool:
+        """Whether it is RLlib."""
+        return self.where == "rllib"
 
     @property
     def name(self) -> str:
         """As the results have it."""
-        who = "RLlib, " if self.peer else ""
+        who = {"rllib": "RLlib, ", "ray": "on Ray, "}.get(self.where, "")
         how = "inline" if self.actors == 0 else f"{self.actors} actor{'s' if self.actors > 1 else ''}"
         return f"{who}{how}, {self.cores} core{'s' if self.cores > 1 else ''}"
 
     @property
     def words(self) -> tuple[str, ...]:
         """Settings that it adds to those of the work."""
-        return ("algo=impala_async", f"collect.actors={self.actors}") if self.actors else INLINE
+        if not self.actors:
+            return INLINE
+        shared = ("collect.cpus=0.25",) if self.where == "ray" else ()
+        return (
+            "algo=impala_async", f"collect.actors={self.actors}", f"collect.mode={self.where}", *shared,
+        )  # fmt: skip
 
 
 ACTORS = (Contestant(0, 1), Contestant(1, 2), Contestant(2, 2), Contestant(4, 2), Contestant(2, 1))
+ON_RAY = tuple(Contestant(actors, 2, "ray") for actors in (1, 2, 4))
 BESIDE = (
-    Contestant(0, 1), Contestant(1, 2), Contestant(2, 2), Contestant(1, 2, True), Contestant(2, 2, True),
-    Contestant(1, 1), Contestant(1, 1, True),
+    Contestant(0, 1), Contestant(1, 2), Contestant(2, 2), Contestant(1, 2, "rllib"),
+    Contestant(2, 2, "rllib"), Contestant(1, 1), Contestant(1, 1, "rllib"),
 )  # fmt: skip
-CONTESTS = {"halfcheetah": ACTORS, "pong": ACTORS, "cartpole": BESIDE}
+CONTESTS = {"halfcheetah": (*ACTORS, *ON_RAY), "pong": ACTORS, "cartpole": BESIDE}
 
 
 def on_cores(command: Sequence[str], cores: Sequence[int]) -> str:

@@ -53,6 +53,8 @@ def test_missing_rounds_are_measured_and_the_page_says_what_is_reached(
     speeds = {
         "inline, 1 core": 16_000.0, "1 actor, 2 cores": 22_000.0, "2 actors, 2 cores": 28_000.0,
         "4 actors, 2 cores": 20_000.0, "2 actors, 1 core": 12_000.0, "1 actor, 1 core": 12_000.0,
+        "on Ray, 1 actor, 2 cores": 8_000.0, "on Ray, 2 actors, 2 cores": 16_000.0,
+        "on Ray, 4 actors, 2 cores": 12_000.0,
     }  # fmt: skip
     measured = []
 
@@ -79,7 +81,7 @@ def test_missing_rounds_are_measured_and_the_page_says_what_is_reached(
     measured.clear()
     given.rounds = 2
     speed.contest("halfcheetah", given, results["halfcheetah"], lambda: None)
-    assert len(measured) == 5
+    assert len(measured) == 8
     results["transport"] = {
         "bytes": 2_000_000, "rounds": {"shared slots": [0.0004], "Ray's object store": [0.002]},
         "date": "today", "load": 0.1, "with": {"machine": "a test's"},
@@ -89,6 +91,7 @@ def test_missing_rounds_are_measured_and_the_page_says_what_is_reached(
         "takes 7.00 ms to collect and 3.00 ms to learn from: the learner's share inline is 30%.",
         "| 1 actor, 2 cores | 22,000 | 22,000 | 22,000 | 1.38 | 22,857 | 96% | 1.5 | 1.6 times inline: mis",
         "| 2 actors, 2 cores | 28,000 | 28,000 | 28,000 | 1.75 | 32,000 | 88% | 1.5 | 1.6 times inline: rea",
+        "| on Ray, 2 actors, 2 cores | 16,000 | 16,000 | 16,000 | 1.00 | 32,000 | 50% | 1.5 |  |",
         "| 2 actors, 1 core | 12,000 | 12,000 | 12,000 | 0.75 | 16,000 | 75% | 1.5 | 0.8 times inline: mis",
         "| 2 actors, 2 cores | 4,000 | 4,000 | 4,000 | 28,000 | 7.0 | reached |",
         "| 1 actor, 1 core | 4,000 | 4,000 | 4,000 | 12,000 | 3.0 | missed |",
@@ -104,11 +107,14 @@ def test_where_the_learner_is_slow_the_goal_is_of_the_bound(speed: Any) -> None:
 def test_every_contestant_is_one_that_rlcli_takes(speed: Any) -> None:
     """All of a work have the same networks, environments and rollouts."""
     for work in speed.WORKS.values():
-        inline, actors = (
-            compose([*one.words, *work.words, *speed.UNWATCHED]).config for one in speed.ACTORS[:2]
+        inline, actors, on_ray = (
+            compose([*one.words, *work.words, *speed.UNWATCHED]).config
+            for one in (*speed.ACTORS[:2], speed.ON_RAY[0])
         )
-        assert inline.network == actors.network
-        assert inline.batch_size == actors.batch_size == work.num_envs * work.rollout_steps
+        assert inline.network == actors.network == on_ray.network
+        assert (
+            inline.batch_size == actors.batch_size == on_ray.batch_size == work.num_envs * work.rollout_steps
+        )
         assert inline.algo.learning_rate == actors.algo.learning_rate
 
 
