@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from rlcli.actors.local import LocalTransport
 from rlcli.actors.pool import ActorPool, Taken
@@ -56,6 +57,8 @@ class FreeCollector:
         self.given_up = np.ones((1, resumed), np.bool_)
         self.acting = [policy]
         """The policies that collected the unrolls of the last rollout."""
+        self.discounted = torch.zeros(1, config.env.num_envs, dtype=torch.float64)
+        """[1, N] float64: discounted returns of that rollout's environments before its first step."""
         self._blank = blank_policy(model, policy.parameters.shape[1])
         slots = config.collect.queue + 1
         part = {
@@ -88,13 +91,14 @@ class FreeCollector:
         taken = [self.pool.take() for _ in range(self._config.collect.unrolls)]
         unrolls = [unroll_of(one.arrays, self._blank) for one in taken]
         episodes = Episodes(
-            [found for _, one, _ in unrolls for found in one.returns],
-            [found for _, one, _ in unrolls for found in one.lengths],
+            [found for one in unrolls for found in one.episodes.returns],
+            [found for one in unrolls for found in one.episodes.lengths],
         )
         self._remember(episodes)
         device = self._config.device
-        self.acting = [map_leaves(lambda leaf: leaf.to(device), acted) for _, _, acted in unrolls]
-        rollout = Rollout.joined([one for one, _, _ in unrolls]).to(device)
+        self.acting = [map_leaves(lambda leaf: leaf.to(device), one.policy) for one in unrolls]
+        self.discounted = torch.cat([one.discounted for one in unrolls], 1).to(device)
+        rollout = Rollout.joined([one.rollout for one in unrolls]).to(device)
         self._on_steps(self._config.batch_size)
         return rollout, [episodes], self._figures(taken, begun)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import selectors
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from rlcli.config.schema.run import RunConfig
 from rlcli.envs.interface import Array
 from rlcli.envs.spec import EnvSpec
 from rlcli.nets.policy import Model, Snapshot
+
+AHEAD = 2
+"""Slots that an actor has been asked to fill; others wait here, as a socket takes only so many packets unread."""
 
 
 class LocalTransport:
@@ -35,9 +39,16 @@ class LocalTransport:
         self._fields = unroll_fields(config, spec, model, blank, slots)
         self._slots: dict[int, Shared] = {}
         self._actors: dict[int, Actor] = {}
+        self._waiting: dict[int, list[int]] = {}
+        """Slots that each actor may fill and has not been asked to fill."""
+        self._asked: dict[int, int] = {}
+        """How many slots each has been asked to fill and has not filled."""
+        self._lock = threading.Lock()
+        """Held by whoever reads or changes these two."""
         self._begun: list[Message] = []
         self._selector = selectors.DefaultSelector()
         self._bell, self._ringing = pair()
+        self._ringing.setblocking(False)
         self._selector.register(self._bell, selectors.EVENT_READ)
         try:
             self._server = ForkServer(config)
@@ -56,14 +67,25 @@ class LocalTransport:
         descriptors = [self._policies.descriptor, self._slots[place].descriptor]
         actor = self._server.start("unrolls", {**self._part, "seed": seed}, descriptors)
         self._actors[place] = actor
+        with self._lock:
+            self._waiting[place], self._asked[place] = [], 0
         self._selector.register(actor.end, selectors.EVENT_READ, place)
         self._begun.append((place, {HERE: actor.process}))
         self.wake()
 
     def give(self, place: int, slot: int) -> None:
         """See `Transport`."""
+        with self._lock:
+            self._waiting[place].append(slot)
+            self._ask(place)
+
+    def _ask(self, place: int) -> None:
+        """Asks an actor to fill slots, so many that it need not wait for the next."""
+        waiting = self._waiting[place]
         with contextlib.suppress(Gone):  # `messages` notices
-            send(self._actors[place].end, {"slot": slot})
+            while waiting and self._asked[place] < AHEAD:
+                send(self._actors[place].end, {"slot": waiting.pop(0)})
+                self._asked[place] += 1
 
     def messages(self, seconds: float) -> list[Message]:
         """See `Transport`."""
@@ -75,14 +97,20 @@ class LocalTransport:
                 receive(self._bell)
                 continue
             try:
-                sent.append((key.data, receive(self._actors[key.data].end)[0]))
+                packet = receive(self._actors[key.data].end)[0]
+                sent.append((key.data, packet))
+                if "slot" in packet:
+                    with self._lock:
+                        self._asked[key.data] -= 1
+                        self._ask(key.data)
             except Gone:
                 sent.append((key.data, None))
         return [*begun, *sorted(sent, key=lambda one: one[1].get("at", 0.0) if one[1] else 0.0)]
 
     def wake(self) -> None:
         """See `Transport`."""
-        send(self._ringing, {})
+        with contextlib.suppress(BlockingIOError):  # it rings already
+            send(self._ringing, {})
 
     def end(self, place: int) -> str:
         """See `Transport`."""

@@ -63,8 +63,13 @@ def receive(end: socket.socket) -> tuple[Packet, list[int]]:
         content, descriptors, _, _ = socket.recv_fds(end, LARGEST, MOST_DESCRIPTORS)
     if not content:
         raise Gone
+    return opened(content), list(descriptors)
+
+
+def opened(content: bytes) -> Packet:
+    """The packet in the bytes that came."""
     found: Packet = json.loads(content)
-    return found, list(descriptors)
+    return found
 
 
 def packed(error: BaseException) -> Packet:

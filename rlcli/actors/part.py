@@ -6,20 +6,21 @@ Shapes: R runs, n environments of each in this actor.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from rlcli.actors.memory import Shared
-from rlcli.actors.packets import Gone, receive, unpacked
+from rlcli.actors.packets import LARGEST, Gone, opened, receive, unpacked
 from rlcli.actors.processes import Actor, ForkServer
-from rlcli.actors.stepping import KEEP, LONGEST_REQUEST, OTHER, RESET, STEP, TAUGHT, fields
+from rlcli.actors.stepping import DONE, KEEP, OTHER, RESET, STEP, TAUGHT, fields
 from rlcli.envs.failures import Failures, keep_rows
 from rlcli.envs.interface import Array, Step
 from rlcli.envs.spec import EnvSpec
 
+Received = TypeVar("Received")
 OUTCOMES = ("rewards", "terminated", "truncated")
 LEARNT = ("learnt_rewards", "learnt_terminated")
 """Names of arrays in memory."""
@@ -63,11 +64,18 @@ class Part:
         """
         self._take(self._receive())
 
-    def restart(self) -> str:
-        """A new actor in the place of one that has ended, with new environments; how that ended."""
-        how = self._server.end(self.actor)
+    def end(self) -> str:
+        """Ends the actor, if it has not ended by itself; how it did."""
+        return self._server.end(self.actor)
+
+    def restart(self) -> None:
+        """Starts a new actor in the place of one that has ended, with new environments.
+
+        Raises:
+            ActorError: it cannot be started, or its environments cannot be made.
+        """
         self.actor = self._start()
-        return how
+        self.made()
 
     def ask_reset(self, seeds: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_]) -> None:
         """Has environments `mask` [R, n] reset with their seeds."""
@@ -95,16 +103,16 @@ class Part:
         Raises:
             Gone: the actor has ended.
             Hung: it did not answer in time.
+            ActorError: another error than one of an environment ended it.
         """
-        self.actor.end.settimeout(self._timeout)
         try:
-            answer = self.actor.end.recv(LONGEST_REQUEST)
-        except TimeoutError as error:
-            raise Hung from error
+            answer = self._in_time(lambda: self.actor.end.recv(LARGEST))
         except ConnectionResetError as error:
             raise Gone from error
         if not answer:
             raise Gone
+        if not answer.startswith((DONE, TAUGHT, OTHER)):
+            raise unpacked(opened(answer)["failed"])
         if answer.startswith(OTHER):
             self._take(self._receive())
         return answer.endswith(TAUGHT)
@@ -142,13 +150,22 @@ class Part:
             raise Gone from error
 
     def _receive(self) -> dict[str, Any]:
+        return self._in_time(lambda: receive(self.actor.end)[0])
+
+    def _in_time(self, received: Callable[[], Received]) -> Received:
+        """What comes within the timeout, or came while this process was stopped; else raises `Hung`."""
         self.actor.end.settimeout(self._timeout)
         try:
-            return receive(self.actor.end)[0]
-        except TimeoutError as error:
+            return received()
+        except TimeoutError:
+            self.actor.end.settimeout(0.0)
+        try:
+            return received()
+        except BlockingIOError as error:
             raise Hung from error
 
     def _take(self, packet: dict[str, Any]) -> None:
         if "failed" in packet:
             raise unpacked(packet["failed"])
-        self.failures = {int(run): unpacked(failure) for run, failure in packet["failures"].items()}
+        failed = [self._receive() for _ in range(packet["failures"])]
+        self.failures = {one["run"]: unpacked(one) for one in failed}

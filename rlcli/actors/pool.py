@@ -25,11 +25,16 @@ from rlcli.envs.interface import Array
 from rlcli.maths.draws import environment_seed
 from rlcli.nets.policy import Snapshot
 from rlcli.streams import say
+from rlcli.text import message_of
 
 GLANCE = 0.5
 """Seconds after which actors are looked at that have sent nothing."""
 IN_VAIN = 2
 """Actors of one place in a row that may end without an unroll: one that is killed, one whose node is lost."""
+PAUSE = 1.0
+"""Seconds more than GLANCE without a message: this process was stopped, as by Ctrl-Z, and nobody is late."""
+MISSED = 30.0
+"""Seconds without an actor in a place before a warning says so."""
 AGAIN = 1.0
 """Seconds before another actor is started in the place of one that did not come to run."""
 
@@ -45,6 +50,8 @@ class _Source:
         """Whether this actor runs: on a cluster it may wait for room."""
         self.since = 0.0
         """When it began what it does now; of a place where none runs, when the last one was lost."""
+        self.warned = False
+        """Whether a warning said that no actor has come to run here."""
         self.again: float | None = None
         """When another is to be started, where none is."""
         self.given: dict[int, int] = {}
@@ -94,7 +101,7 @@ class ActorPool:
         self._restarts, self._failures = 0, 0
         self._warnings: list[str] = []
         self._error: BaseException | None = None
-        self._closing = False
+        self._closing, self._closed = False, False
         self._sources = [_Source(place, slots) for place in range(config.collect.actors)]
         for source in self._sources:
             source.since = time.monotonic()
@@ -106,6 +113,9 @@ class ActorPool:
             for source in self._sources:
                 self._start(source)
             self._watcher.start()
+        except OSError as error:
+            self.close()
+            raise as_actor_error(error) from error
         except BaseException:
             self.close()
             raise
@@ -154,13 +164,16 @@ class ActorPool:
 
     def close(self) -> None:
         """Ends the actors."""
-        if self._closing:
+        if self._closed:
             return
         self._closing = True
-        if self._watcher.is_alive():
-            self._transport.wake()
-            self._watcher.join()
-        self._transport.close()
+        try:
+            if self._watcher.is_alive():
+                self._transport.wake()
+                self._watcher.join()
+        finally:
+            self._closed = True
+            self._transport.close()
 
     def _chosen(self) -> tuple[_Source, Packet]:
         """The oldest unroll that may be taken, which is ready no more; waits for it."""
@@ -211,30 +224,36 @@ class ActorPool:
         """Takes what actors send and replaces those that end, until the end."""
         try:
             while not self._closing:
+                begun = time.monotonic()
                 messages = self._transport.messages(GLANCE)
+                stopped = time.monotonic() - begun - GLANCE
                 with self._changed:
+                    if stopped > PAUSE:
+                        for source in self._sources:
+                            source.since += stopped
                     for place, packet in messages:
                         self._receive(self._sources[place], packet)
                     self._end_those_that_hang()
                     self._start_again()
+                    self._warn_of_those_that_wait()
                     self._give_slots()
                     self._changed.notify_all()
         except BaseException as error:
             with self._changed:
-                self._error = error
+                self._error = as_actor_error(error)
                 self._changed.notify_all()
 
     def _receive(self, source: _Source, packet: Packet | None) -> None:
         if packet is None:
             self._replace(source, None)
         elif HERE in packet:
-            source.here, source.since = True, time.monotonic()
+            source.here, source.since, source.warned = True, time.monotonic(), False
         elif "failed" in packet:
             error = unpacked(packet["failed"])
             self._failures += 1
-            if self._failures > self._config.collect.restarts:
+            if self._failures > self._config.collect.restarts or packet.get("fatal"):
                 raise error
-            self._replace(source, f"failed: {error}")
+            self._replace(source, f"failed: {error}", allowed=True)
         else:
             del source.given[packet["slot"]]
             source.since, source.delivered, self._delivered = time.monotonic(), True, True
@@ -251,33 +270,45 @@ class ActorPool:
             if source.given and source.since <= late:
                 self._replace(source, f"did not answer within {timeout:g} s")
 
-    def _replace(self, source: _Source, why: str | None) -> None:
+    def _replace(self, source: _Source, why: str | None, *, allowed: bool = False) -> None:
         """Another actor takes the place of one that ended or hangs; its unfinished unroll is dropped.
+
+        `allowed` are those whose environment raised, of which collect.restarts is the number.
 
         Raises:
             ActorError: several in its place have not delivered a single unroll.
         """
         name = self._transport.name(source.place)
         how = self._transport.end(source.place)
-        what = f"Actor {source.place + 1} ({name}) {why or how}"
+        what = f"Actor {source.place + 1} ({name}) {(why or how).removesuffix('.')}"
         if not source.here and self._delivered:
             # A cluster may place it on a node that it does not know to be lost.
             source.again = time.monotonic() + AGAIN
             return
-        source.in_vain = 0 if source.delivered else source.in_vain + 1
+        source.in_vain = 0 if source.delivered else source.in_vain + (not allowed)
         if source.in_vain > IN_VAIN:
             raise ActorError(f"{what}, as did the {IN_VAIN} before it without a rollout.")
+        source.here, source.since = False, time.monotonic()
+        self._start(source)
         self._restarts += 1
         self._warnings.append(
             f"Warning: {what}; another took its place, and its unfinished unroll is dropped."
         )
-        source.here, source.since = False, time.monotonic()
-        self._start(source)
 
     def _start_again(self) -> None:
         for source in self._sources:
             if source.again is not None and source.again <= time.monotonic():
                 self._start(source)
+
+    def _warn_of_those_that_wait(self) -> None:
+        """Warns once of each place where no actor has come to run for a while."""
+        long_ago = time.monotonic() - MISSED
+        for source in self._sources:
+            if not source.here and not source.warned and source.since <= long_ago:
+                source.warned = True
+                self._warnings.append(
+                    f"Warning: actor {source.place + 1} has not come to run for {MISSED:g} s."
+                )
 
     def _start(self, source: _Source) -> None:
         seed = environment_seed(self._config.seed, "actor", source.place, self._published, source.lives)
@@ -286,6 +317,15 @@ class ActorPool:
         source.spare += source.given
         source.given.clear()
         self._transport.start(source.place, seed)
+
+
+def as_actor_error(error: BaseException) -> ActorError:
+    """An error of actors, which ends the run and keeps its state, whatever it was."""
+    if isinstance(error, ActorError):
+        return error
+    found = ActorError(f"Actors cannot go on: {message_of(error)}")
+    found.__cause__ = error
+    return found
 
 
 def in_time(versions: Iterable[int], update: int, taken: int, limit: int, unrolls: int = 1) -> bool:

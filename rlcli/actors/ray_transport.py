@@ -34,6 +34,7 @@ from rlcli.text import shortened
 
 ASKED = 1.0
 """Seconds after which an actor that does nothing is asked whether it is there."""
+LESS = "Ask for less with collect.actors, collect.cpus or collect.resources, or add nodes."
 SMALLEST_STORE = 10**8
 """Bytes."""
 LONGEST_REASON = 300
@@ -117,7 +118,17 @@ class RayTransport:
             there = ", ".join(f"{found.get(name, 0):g} {name}" for name in self._asked)
             raise UserError(
                 f"collect.actors={actors} ask for {', '.join(lacking)}; the Ray cluster has {there}.",
-                hint="Ask for less with collect.actors, collect.cpus or collect.resources, or add nodes.",
+                hint=LESS,
+            )
+        nodes = [one["Resources"] for one in ray.nodes() if one["Alive"]]  # type: ignore[no-untyped-call]
+        room = sum(
+            min(int(node.get(name, 0) / each) for name, each in self._asked.items() if each) for node in nodes
+        )
+        if room < actors:
+            raise UserError(
+                f"collect.actors={actors}: each is on one node, and the nodes of the Ray cluster have room "
+                f"for {room} with collect.cpus={self._asked['CPU']:g}.",
+                hint=LESS,
             )
 
     def publish(self, policy: Snapshot, version: int) -> None:
@@ -236,7 +247,7 @@ class RayTransport:
             life.process, life.name = packet[HERE], f"process {packet[HERE]} on {packet['node']}"
             if packet["rlcli"] != __version__:
                 text = f"{packet['node']} has rlcli {packet['rlcli']}, this machine {__version__}."
-                yield place, {"failed": packed(ActorError(text, EXIT_USER))}
+                yield place, {"failed": packed(ActorError(text, EXIT_USER)), "fatal": True}
                 return
             yield place, packet
         self._begin(place)

@@ -22,7 +22,8 @@ STEP, RESET, KEEP = b"s", b"r", b"k"
 the first runs in `rows`, whose number follows."""
 LONGEST_REQUEST = 64
 DONE, TAUGHT, OTHER = b"d", b"t", b"o"
-"""Answers: done, done and learnt otherwise than it happened, and: a packet follows, with failures."""
+"""Answers: done, done and learnt otherwise than it happened, and: failures follow. A packet instead is the
+error that ended the actor."""
 
 
 def fields(spec: EnvSpec, runs: int, count: int) -> Fields:
@@ -59,7 +60,7 @@ def step_environments(config: RunConfig, end: socket.socket, descriptors: list[i
         first=part["first"],
     )
     shared = Shared(fields(env.spec, env.num_runs, env.num_envs), descriptors[0])
-    send(end, {"failures": _failures(env)})
+    _send_failures(env, end)
     try:
         while True:
             request = end.recv(LONGEST_REQUEST)
@@ -87,11 +88,13 @@ def _answer(env: VectorEnv, shared: Shared, request: bytes, end: socket.socket) 
         env.select(shared["rows"][: int(request[len(KEEP) :])].tolist())
     if request in (STEP, RESET) and len(env.failures) > failed:
         end.send(OTHER + answer)
-        send(end, {"failures": _failures(env)})
+        _send_failures(env, end)
     else:
         end.send(answer)
 
 
-def _failures(env: VectorEnv) -> dict[int, Packet]:
-    """Failures of runs so far, as plain data."""
-    return {run: packed(error) for run, error in env.failures.items()}
+def _send_failures(env: VectorEnv, end: socket.socket) -> None:
+    """Sends the number of runs that failed so far, and a packet of each, as one of all could be too large."""
+    send(end, {"failures": len(env.failures)})
+    for run, error in env.failures.items():
+        send(end, {"run": run, **packed(error)})

@@ -25,10 +25,14 @@ by this process's clock.
 
 
 class Transport(Protocol):
-    """Actors, one in each place; `messages` is called by one thread, all else by one at a time."""
+    """Actors, one in each place.
+
+    One thread calls `messages`, and the learner `publish` and `arrays`, while others may call anything else;
+    all else is called by one at a time.
+    """
 
     def publish(self, policy: Snapshot, version: int) -> None:
-        """Makes a policy the one that the next unrolls are collected with; versions increase."""
+        """Makes a policy the one that the next unrolls are collected with; versions never decrease."""
 
     def start(self, place: int, seed: int) -> None:
         """Starts an actor, which has no slots yet."""
@@ -37,11 +41,7 @@ class Transport(Protocol):
         """Has an actor collect into a slot, once it has filled those given before."""
 
     def messages(self, seconds: float) -> list[Message]:
-        """What actors have sent, in order; waits so long for the first.
-
-        Raises:
-            ActorError: no actor can send any more.
-        """
+        """What actors have sent, in order; waits so long for the first."""
 
     def wake(self) -> None:
         """Ends the wait of `messages`."""

@@ -12,10 +12,11 @@ import math
 import socket
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rlcli.actors.memory import Fields, Shared
 from rlcli.actors.packets import Packet, receive, send
@@ -28,6 +29,7 @@ from rlcli.envs.replay_probe import Replay
 from rlcli.envs.spec import EnvSpec
 from rlcli.learner.model import make_model
 from rlcli.learner.state import named_leaves, with_leaves
+from rlcli.maths.estimators import discounted_returns
 from rlcli.nets.observations import no_moments
 from rlcli.nets.policy import Model, Snapshot
 
@@ -65,7 +67,7 @@ def policy_fields(blank: Snapshot) -> Fields:
 
 
 def publish(shared: Shared, policy: Snapshot, version: int) -> None:
-    """Writes a policy into the older of both places; its version, larger than any before, comes last."""
+    """Writes a policy into the older of both places; its version, no smaller than any before, comes last."""
     place = version % BUFFERS
     shared["begun"][place] = version
     for name, leaf in policy_arrays(policy).items():
@@ -98,6 +100,7 @@ def unroll_fields(config: RunConfig, spec: EnvSpec, model: Model, blank: Snapsho
         "outputs": ((*each, model.family.output_width), np.float32),
         "counted": (each, np.bool_),
         "memory": ((slots, 1, envs, model.network.memory_width), np.float32),
+        "discounted": ((slots, 1, envs), np.float64),
         "places": ((slots, time_steps * envs, 3), np.int64),
         "finals": ((slots, time_steps * envs, *observed), spec.observation.dtype),
         "returns": ((slots, time_steps * envs), np.float64),
@@ -107,8 +110,21 @@ def unroll_fields(config: RunConfig, spec: EnvSpec, model: Model, blank: Snapsho
     return found | {name: ((slots, *leaf.shape), leaf.dtype) for name, leaf in leaves.items()}
 
 
-def arrays_of(rollout: Rollout, episodes: Episodes, policy: Snapshot) -> dict[str, Array]:
+class Unroll(NamedTuple):
+    """A rollout of one actor, with what belongs to it."""
+
+    rollout: Rollout
+    episodes: Episodes
+    """Those that ended in it."""
+    policy: Snapshot
+    """The one that acted."""
+    discounted: Tensor
+    """[1, N] float64: each environment's discounted return before the first step, for reward scaling."""
+
+
+def arrays_of(unroll: Unroll) -> dict[str, Array]:
     """An unroll as plain arrays; what is as long as its episodes are many has that length."""
+    rollout, episodes, policy, discounted = unroll
     memory = {} if rollout.memory is None else {"memory": rollout.memory.numpy()}
     return {
         **{name: getattr(rollout, name).numpy() for name in TENSORS},
@@ -117,11 +133,12 @@ def arrays_of(rollout: Rollout, episodes: Episodes, policy: Snapshot) -> dict[st
         "finals": rollout.finals.observations.numpy(),
         "returns": np.array(episodes.returns, np.float64),
         "lengths": np.array(episodes.lengths, np.int64),
+        "discounted": discounted.numpy(),
         **policy_arrays(policy),
     }
 
 
-def unroll_of(arrays: Mapping[str, Array], blank: Snapshot) -> tuple[Rollout, Episodes, Snapshot]:
+def unroll_of(arrays: Mapping[str, Array], blank: Snapshot) -> Unroll:
     """The unroll that `arrays_of` made arrays of; it shares their memory."""
     found = {name: torch.from_numpy(array) for name, array in arrays.items()}
     finals, memory = Finals(found["places"], found["finals"]), found.get("memory")
@@ -129,7 +146,8 @@ def unroll_of(arrays: Mapping[str, Array], blank: Snapshot) -> tuple[Rollout, Ep
         memory = None
     rollout = Rollout(**{name: found[name] for name in TENSORS}, finals=finals, memory=memory)
     policy = with_leaves(blank, {name: found[name] for name in named_leaves(blank, POLICY)}, POLICY)
-    return rollout, Episodes(arrays["returns"].tolist(), arrays["lengths"].tolist()), policy
+    episodes = Episodes(arrays["returns"].tolist(), arrays["lengths"].tolist())
+    return Unroll(rollout, episodes, policy, found["discounted"])
 
 
 def write(shared: Shared, slot: int, arrays: Mapping[str, Array]) -> dict[str, int]:
@@ -162,6 +180,8 @@ class UnrollActor:
         steps = config.algo.rollout_steps
         self._collector = kind(model, self._env, [part["seed"]], steps, 0, "cpu")
         self._number = 0
+        self._gamma = torch.tensor(config.algo.gamma, dtype=torch.float64)
+        self._discounted = torch.zeros(1, config.env.num_envs, dtype=torch.float64)
         self._ended = time.monotonic()
 
     def collect(self, version: int, policy: Snapshot) -> tuple[Packet, dict[str, Array]]:
@@ -175,7 +195,11 @@ class UnrollActor:
             rollout, [episodes] = self._collector.collect(policy, [self._number])
         if self._env.failures:
             raise self._env.failures[0]
-        arrays = arrays_of(rollout, episodes, policy)
+        arrays = arrays_of(Unroll(rollout, episodes, policy, self._discounted))
+        ended_episodes = rollout.terminated | rollout.truncated
+        _, self._discounted = discounted_returns(
+            rollout.rewards, ended_episodes, self._gamma, self._discounted
+        )
         ended = time.monotonic()
         packet = {
             "version": version,

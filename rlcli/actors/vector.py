@@ -138,6 +138,8 @@ class ActorVectorEnv:
                 taught |= self._replaced(number, ask)
             except Hung:
                 self._lose(number, f"did not answer within collect.timeout={self._timeout:g} s")
+            except ActorError as error:
+                self._fail_all(error)
         self._gather_failures()
         return taught
 
@@ -145,10 +147,9 @@ class ActorVectorEnv:
         """Replaces an actor that has ended, and asks the other the same; all runs fail where that fails."""
         part = self._parts[number]
         process = part.actor.process
-        how = part.restart()
-        lost = f"(process {process}) {how}"
+        lost = f"(process {process}) {part.end()}"
         try:
-            part.made()
+            part.restart()
             why = self._journals[number].restore(part, self._current[:, part.places])
             if why is None:
                 ask(part)
@@ -157,14 +158,19 @@ class ActorVectorEnv:
                 say(f"Warning: actor {number + 1} {lost}; another took its place, and nothing is lost.")
                 return taught
         except (Gone, Hung):
-            why = f"the one that took its place {self._server.end(part.actor)} at the same step"
+            why = f"the one that took its place {part.end()} at the same step"
+        except ActorError as error:
+            why = str(error)
         self._lose(number, f"{lost}, and its environments cannot be restored: {why}")
         return False
 
     def _lose(self, number: int, what: str) -> None:
         """All runs fail, because an actor is lost."""
+        self._fail_all(ActorError(f"Actor {number + 1} {what.removesuffix('.')}."))
+
+    def _fail_all(self, error: ActorError) -> None:
         for run in range(self.num_runs):
-            self.failures.setdefault(run, ActorError(f"Actor {number + 1} {what}."))
+            self.failures.setdefault(run, error)
 
     def _gather_failures(self) -> None:
         for part in self._parts:

@@ -132,7 +132,7 @@ class NativeSession:
         if isinstance(self._collector, FreeCollector):
             try:
                 rollout, episodes, figures = self._collector.collect(before.policy, done)
-                acted = states.acted_by(before, self._collector.acting)
+                acted = states.acted_by(before, self._collector.acting, self._collector.discounted)
             except ActorError as error:
                 return {run: Failure(error, done[r] + 1) for r, run in enumerate(self._order)}
         else:

@@ -127,10 +127,14 @@ def behaviour(state: TrainState) -> Snapshot:
     return oldest
 
 
-def acted_by(state: TrainState, policies: Sequence[Snapshot]) -> TrainState:
-    """The state with the policies of U unrolls in the place of the one that acted, where lag is 1."""
+def acted_by(state: TrainState, policies: Sequence[Snapshot], discounted: Tensor) -> TrainState:
+    """The state with the policies of U unrolls in the place of the one that acted, where lag is 1.
+
+    `discounted` [R, N] is of the environments of those unrolls, which are not those of the last update's.
+    """
     first, *others = policies
-    return state._replace(queue=map_leaves(lambda *leaves: torch.stack(leaves, 1), first, *others))
+    queue = map_leaves(lambda *leaves: torch.stack(leaves, 1), first, *others)
+    return state._replace(queue=queue, discounted=discounted)
 
 
 def pushed(queue: Snapshot, policy: Snapshot, lag: int) -> Snapshot:

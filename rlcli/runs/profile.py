@@ -12,10 +12,12 @@ from pathlib import Path
 
 from rlcli.backends.session import Row
 from rlcli.loggers.progress import Clock
-from rlcli.store.profile import PARTS, Profiled, write_profile
+from rlcli.store.profile import PARTS, WAITING, Profiled, write_profile
 
 OF_SESSION = ("time/collect", "time/environment", "time/learn", "time/estimate", "time/health")
 """Times of a row that the session takes."""
+OF_ACTORS = "actors/learner_busy"
+"""In the rows of runs whose actors collect meanwhile."""
 
 
 class Profile:
@@ -34,17 +36,17 @@ class Profile:
         Rows of runs that were trained as one program have the same times, which count once.
         """
         self._updates += 1
-        for times in {tuple(row.get(name, 0.0) for name in OF_SESSION) for row in rows}:
-            collect, environment, learn, estimate, health = times
+        for times in {(OF_ACTORS in row, *(row.get(name, 0.0) for name in OF_SESSION)) for row in rows}:
+            waits, collect, environment, learn, estimate, health = times
             self.add("environment", environment)
-            self.add("acting", collect - environment)
+            self.add(WAITING if waits else "acting", collect - environment)
             self.add("estimates", estimate)
             self.add("gradient steps", learn - estimate)
             self.add("health", health)
 
     def add(self, part: str, seconds: float) -> None:
         """Adds seconds to a part."""
-        self._seconds[part] += seconds
+        self._seconds[part] = self._seconds.get(part, 0.0) + seconds
 
     def so_far(self) -> Profiled:
         """What it says; `other` is the time that no part has."""

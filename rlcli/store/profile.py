@@ -15,6 +15,8 @@ PARTS = (
     "checkpoints", "other",
 )  # fmt: skip
 """Parts of the time, in the order in which an update goes through them."""
+WAITING = "waiting for actors"
+"""What there is in the place of environment and acting where actors collect meanwhile."""
 
 
 class Profiled(NamedTuple):
@@ -26,7 +28,7 @@ class Profiled(NamedTuple):
     total: float
     """Seconds from the first update to the end."""
     seconds: Mapping[str, float]
-    """Seconds of each of PARTS."""
+    """Seconds of each of PARTS; of WAITING too where there are actors."""
 
 
 def write_profile(run_dir: Path, profile: Profiled) -> None:
@@ -49,10 +51,11 @@ def read_profile(run_dir: Path) -> Profiled | None:
         return None
     content = read_json(path)
     seconds: Any = content.get("seconds")
-    known = isinstance(seconds, dict) and all(type(seconds.get(name)) in (int, float) for name in PARTS)
+    names = [WAITING, *PARTS] if isinstance(seconds, dict) and WAITING in seconds else PARTS
+    known = isinstance(seconds, dict) and all(type(seconds.get(name)) in (int, float) for name in names)
     types: dict[str, tuple[type, ...]] = {"runs": (int,), "updates": (int,), "total": (int, float)}
     if not known or any(type(content.get(name)) not in types[name] for name in types):
         raise StorageError(f"{path} is damaged: it is not what rlcli writes.")
     return Profiled(
-        content["runs"], content["updates"], content["total"], {name: seconds[name] for name in PARTS}
+        content["runs"], content["updates"], content["total"], {name: seconds[name] for name in names}
     )

@@ -15,7 +15,7 @@ from gymnasium import spaces
 class Deadly(gymnasium.Env[Any, Any]):
     """At step 5 of the episode of reset seed `seed` it does its deed; it observes its own past.
 
-    die: it kills its process. hang: it never returns. raise: it raises.
+    die: it kills its process. hang: it never returns. raise: it raises; always raise: in every episode.
     slow: each step takes 20 ms from that episode on, without `seed` always.
     """
 
@@ -27,7 +27,8 @@ class Deadly(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         super().reset(seed=seed)
-        self.elapsed, self.total, self.due = 0, float(self.np_random.uniform()), seed == self.chosen
+        self.elapsed, self.total = 0, float(self.np_random.uniform())
+        self.due = seed == self.chosen or self.deed == "always raise"
         return self._shown(), {}
 
     def step(self, action: Any) -> Any:
@@ -45,7 +46,7 @@ class Deadly(gymnasium.Env[Any, Any]):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.deed == "hang":
             time.sleep(1e6)
-        if self.deed == "raise":
+        if self.deed in ("raise", "always raise"):
             raise RuntimeError("the reactor is too hot")
 
     def _shown(self) -> Any:

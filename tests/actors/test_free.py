@@ -150,9 +150,10 @@ def test_vtrace_of_real_unrolls_is_the_slow_sum() -> None:
         state, model = session._state, session._model
         rollout, _, figures = session._collector.collect(state.policy, [4])  # type: ignore[misc]
         [acting] = session._collector.acting  # type: ignore[attr-defined]
+        carried = session._collector.discounted  # type: ignore[attr-defined]
     finally:
         session.close()
-    state = states.acted_by(state, [acting])
+    state = states.acted_by(state, [acting], carried)
     found = update(algorithm(config), [config], [0], model, state, rollout).batch.targets[0].double()
 
     def by_time(batch: torch.Tensor) -> torch.Tensor:
@@ -232,7 +233,7 @@ def test_unrolls_of_two_policies_are_one_rollout(env: str) -> None:
     finally:
         session.close()
     assert [figures[f"actors/lag{which}"] for which in ("_min", "", "_max")] == [2.0, 3.5, 5.0]
-    acted = states.acted_by(state, collector.acting)
+    acted = states.acted_by(state, collector.acting, collector.discounted)
     result = update(algorithm(config), [config], [0], model, acted, rollout)
     assert all(bool(passed) for passed in result.sound.values()), result.sound
     assert result.state.queue.parameters.equal(state.policy.parameters[:, None])

@@ -154,6 +154,11 @@ def test_more_than_the_cluster_has_is_refused_and_nothing_is_made(cluster: Clust
     with pytest.raises(UserError, match=r"ask for 2 simulator; the Ray cluster has \d CPU, 0 simulator"):
         NativeSession([config])
     assert not ray.is_initialized()
+    with pytest.raises(
+        UserError, match=r"the nodes of the Ray cluster have room for 0 with collect.cpus=3\."
+    ):
+        NativeSession([free(**on_ray(collect__cpus=3.0, collect__actors=1))])
+    assert not ray.is_initialized()
 
 
 def test_a_cluster_that_does_not_answer_is_named(trained: Trained, tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ def test_a_cluster_that_does_not_answer_is_named(trained: Trained, tmp_path: Pat
         ("Died.\nDead because all references to the actor were removed.", "RAY_AUTH_MODE=disabled"),
     ],
 )
-def test_the_reason_why_an_actor_is_lost_is_told(said: str, reason: str) -> None:
+def test_the_reason_why_an_actor_is_lost_is_reported(said: str, reason: str) -> None:
     assert reason in reason_of(RuntimeError(said))
 
 

@@ -75,6 +75,15 @@ def test_runs_trained_as_one_program_share_their_times(tmp_path: Path) -> None:
     assert (found.runs, found.updates, found.total) == (2, 2, 40.0)
 
 
+def test_collecting_elsewhere_is_waiting(tmp_path: Path) -> None:
+    profile = Profile(1, lambda: 0.0)
+    profile.add_update([{"time/collect": 3.0, "actors/learner_busy": 0.5}])
+    profile.write(tmp_path)
+    found = read_profile(tmp_path)
+    assert found is not None
+    assert found.seconds == dict.fromkeys(PARTS, 0.0) | {"waiting for actors": 3.0}
+
+
 def test_only_the_run_that_asks_has_the_file(tmp_path: Path) -> None:
     dirs = [tmp_path / "with", tmp_path / "without"]
     train([tiny(profile=True), tiny(seed=1)], dirs, quiet=True)

@@ -98,7 +98,8 @@ class CollectConfig:
     )
     timeout: float | None = key(
         300.0,
-        "Time that an actor may take for one answer, before it is ended and the run fails; null: unlimited.",
+        "Time that an actor may take for one answer, before it is ended. With collect.order=free another "
+        "takes its place, else the run fails; null: unlimited.",
         unit="s",
         gt=0,
         effect="nothing",
