@@ -19,7 +19,7 @@ from rlcli.envs.spec import EnvSpec
 from rlcli.nets.policy import Model, Snapshot
 
 AHEAD = 2
-"""Slots that an actor has been asked to fill; others wait here, as a socket takes only so many packets unread."""
+"""Slots that an actor is asked to fill; others wait here, as a socket takes only so many packets unread."""
 
 
 class LocalTransport:

@@ -73,6 +73,15 @@ def test_a_run_trains_and_leaves_nothing(cluster: Cluster, trained: Trained) -> 
     assert not ray.is_initialized()
 
 
+def test_an_actor_that_no_node_has_room_for_is_refused(cluster: Cluster) -> None:
+    """While there are two nodes, of two cores each."""
+    with pytest.raises(
+        UserError, match=r"the nodes of the Ray cluster have room for 0 with collect.cpus=3\."
+    ):
+        NativeSession([free(**on_ray(collect__cpus=3.0, collect__actors=1))])
+    assert not ray.is_initialized()
+
+
 def test_versions_are_never_mixed_and_lost_actors_and_nodes_are_replaced(
     cluster: Cluster, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -153,11 +162,6 @@ def test_more_than_the_cluster_has_is_refused_and_nothing_is_made(cluster: Clust
     config = free(**on_ray(collect__resources={"simulator": 1}))
     with pytest.raises(UserError, match=r"ask for 2 simulator; the Ray cluster has \d CPU, 0 simulator"):
         NativeSession([config])
-    assert not ray.is_initialized()
-    with pytest.raises(
-        UserError, match=r"the nodes of the Ray cluster have room for 0 with collect.cpus=3\."
-    ):
-        NativeSession([free(**on_ray(collect__cpus=3.0, collect__actors=1))])
     assert not ray.is_initialized()
 
 
