@@ -17,7 +17,8 @@ def described(config: RunConfig) -> EnvSpec:
     actors = config.collect.actors
     rollouts = actors * (config.collect.queue + 1)
     reason = (
-        "with collect.order=free it depends on time which parameters a rollout is collected with. The "
-        f"{actors} actors begin new episodes, and up to {rollouts} rollouts that nobody learnt from are lost"
+        "with collect.order=free it depends on time which parameters a rollout is collected with; "
+        f"{'the actor begins' if actors == 1 else f'the {actors} actors begin'} new episodes, and up to "
+        f"{rollouts} rollouts that nobody learnt from are lost"
     )
     return dataclasses.replace(spec, exact_resume=False, inexact_reason=reason)

@@ -26,6 +26,7 @@ from rlcli.store.files import write_atomically
 FORMAT = 1
 ARRAYS = ("observations", "actions", "rewards", "log_probs", "lengths", "terminated")
 ABOUT = {"version": int, "env": str, "run": str, "update": int, "seed": int, "kwargs": dict}
+HINT = "Record episodes: rlcli rollouts RUN --out FILE.npz"
 LARGEST = 4 * 2**30
 """Bytes of all arrays together that are read."""
 
@@ -60,19 +61,17 @@ def read_episodes(path: Path) -> EpisodeFile:
     """Reads a file of episodes.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or it is something else.
         StorageError: it is damaged, or of another version.
     """
     if not path.is_file():
-        raise UserError(
-            f"There is no file {path}.", hint="Record episodes: rlcli rollouts RUN --out FILE.npz"
-        )
+        raise UserError(f"There is no file {path}.", hint=HINT)
+    lacking = _lacking(path)
+    if lacking:
+        raise UserError(f"{path} is not a file of episodes: it lacks {', '.join(lacking)}.", hint=HINT)
     try:
         _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in ("format", *ARRAYS) if name not in archive.files]
-            if missing:
-                raise StorageError(f"{path} is not a file of episodes: it lacks {', '.join(missing)}.")
             about = json.loads(str(archive["format"]))
             arrays = {name: archive[name] for name in ARRAYS}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, RecursionError) as error:
@@ -80,6 +79,25 @@ def read_episodes(path: Path) -> EpisodeFile:
     _check(path, about, arrays)
     log_probs = arrays.pop("log_probs")
     return EpisodeFile(Episodes(**arrays), log_probs, about)
+
+
+def is_episode_file(path: Path) -> bool:
+    """Whether a file is an archive with the arrays that `write_episodes` writes."""
+    try:
+        return not _lacking(path)
+    except UserError:
+        return False
+
+
+def _lacking(path: Path) -> list[str]:
+    """Names of arrays that an archive lacks; raises `UserError` where it is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            there = archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        text = f"{path} is not a file of episodes, or it is damaged: {error}."
+        raise UserError(text.replace("..", "."), hint=HINT) from error
+    return [name for name in ("format", *ARRAYS) if f"{name}.npy" not in there]
 
 
 def _check_size(path: Path) -> None:

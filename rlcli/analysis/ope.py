@@ -60,6 +60,11 @@ class Evaluation:
     @property
     def warning(self) -> str | None:
         """Why weighted estimates are worthless, in a sentence; None if they are not."""
+        if self.episodes < 2 * FEW:
+            return (
+                f"{self.episodes} episodes are too few: estimates with weights are worthless; record more "
+                "(rlcli rollouts RUN --episodes 200)"
+            )
         if self.effective < FEW:
             return (
                 f"the weights leave {self.effective:.1f} effective episodes of {self.episodes}: estimates "
@@ -89,6 +94,7 @@ def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, 
         UserError: the episodes are of another environment, or of other observations or actions.
     """
     check(target, recorded, origin)
+    torch.set_num_threads(target.config.compute.threads)
     episodes = recorded.episodes
     under = log_probs_under(target, episodes, origin)
     present = torch.from_numpy(episodes.present)
@@ -111,12 +117,12 @@ def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, 
 
 def summarise(data: ope.Episodes, seed: int) -> Evaluation:
     """Estimates with their intervals; equal data and seed give equal figures."""
-    effective = (ope.effective_episodes(data) * len(data.returns)).item()
+    count = len(data.returns)
+    effective = (ope.effective_episodes(data) * count).item()
     tail = khat(data.log_weights).item()
     known = None if np.isnan(tail) else tail
-    bad = effective < FEW or (known is not None and known > UNRELIABLE)
+    bad = count < 2 * FEW or effective < FEW or (known is not None and known > UNRELIABLE)
     draws = generator(seed, "bootstrap")
-    count = len(data.returns)
     resampled = [data.take(torch.randint(count, (count,), generator=draws)) for _ in range(RESAMPLES)]
     estimates = []
     for name, estimator in ope.ESTIMATORS.items():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BROKEN = 1
 """Exit code where an invariant is broken."""
 SHORT = {
+    "train/return_100": "return (100)",
     "train/return_mean": "return",
     "update/budget_used": "budget",
     "behaviour/kl_mu_pi": "KL(mu|pi)",
@@ -85,7 +86,13 @@ def _print(found: Audit, gains: list[Gain] | None) -> None:
     from rlcli.analysis.audit.verdicts import VERDICTS
 
     run = found.run
-    result(f"{run.name}: {run.summary['algo']} on {run.summary['env']}, {count(len(run.history))} updates")
+    updates = len(run.history)
+    ended = "" if run.summary["status"] == "finished" else f", {run.summary['status']}"
+    what = f"{count(updates)} update{'' if updates == 1 else 's'}{ended}"
+    result(f"{run.name}: {run.summary['algo']} on {run.summary['env']}, {what}")
+    if not updates:
+        result("There is no update to judge.")
+        return
     result(", ".join(f"{count(found.verdicts.count(place))} {name}" for place, name in enumerate(VERDICTS)))
     if found.outside:
         paragraph(f"Left the region: updates {_listed(found.outside)}; {_reasons(found)}")
@@ -111,7 +118,10 @@ def _print(found: Audit, gains: list[Gain] | None) -> None:
 def _print_fall(fall: Fall) -> None:
     names = [name for name in SHORT if any(name in row for row in fall.rows)]
     result()
-    result(f"Worst fall of the return: {fall.start:.1f} to {fall.end:.1f} at update {count(fall.update)}")
+    result(
+        f"Worst fall of the return over 100 episodes: {fall.start:.1f} to {fall.end:.1f} at update "
+        f"{count(fall.update)}"
+    )
     rows = [(count(int(row["update"])), *(_figure(row.get(name)) for name in names)) for row in fall.rows]
     headings = ("update", *(SHORT[name] for name in names))
     table(headings, rows, headings, optional=len(headings) - 5)

@@ -82,7 +82,7 @@ def _recorded(
     from rlcli.analysis.episode_file import EpisodeFile, read_episodes
     from rlcli.runs.episodes import record_run
 
-    if behaviour.endswith(".npz"):
+    if behaviour.endswith(".npz") or Path(behaviour).is_file():
         return read_episodes(Path(behaviour)), behaviour
     found = named_run(behaviour, quiet=True)
     made = record_run(found, episodes=episodes, seed=seed, imports=imports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from rlcli.cli.output import count, emit, number, result, result_is_kept, say, table
@@ -77,6 +78,15 @@ def _import_flags(run_dir: Path) -> list[str]:
         return []
 
 
+def _exact(run_dir: Path) -> bool:
+    """Whether a resume repeats what the run did."""
+    from rlcli.store.manifest import Manifest
+
+    with contextlib.suppress(StorageError):
+        return bool(Manifest.read(run_dir).content.get("exact_resume", True))
+    return True
+
+
 def _next_steps(outcome: Result, words: str) -> list[str]:
     """What to do after a run that did not end well; `words` name it on the command line.
 
@@ -96,8 +106,9 @@ def _next_steps(outcome: Result, words: str) -> list[str]:
             "learning rate.",
             f"Its last figures: rlcli show {words.partition(' --import ')[0]}",
         ]
+    repeats = "repeats the same steps" if _exact(outcome.dir) else "begins new episodes"
     return [
-        "Resuming repeats the same steps and fails again until the cause is fixed.",
+        f"Resuming {repeats} and fails again until the cause is fixed.",
         f"After that: rlcli resume {words}",
     ]
 

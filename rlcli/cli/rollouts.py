@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -30,7 +31,12 @@ def rollouts(
     run: Run,
     out: Annotated[
         str | None,
-        typer.Option("--out", metavar="FILE.npz", help="File, or folder of a dataset, to write."),
+        typer.Option(
+            "--out",
+            metavar="FILE.npz",
+            help="File, or folder of a dataset, to write.",
+            show_default="episodes.npz or episodes-v0",
+        ),
     ] = None,
     form: Annotated[
         Form, typer.Option("--format", help="Plain arrays, or a dataset of Minari in a folder NAME-v0.")
@@ -87,9 +93,13 @@ def rollouts(
 
 
 def _file(out: str) -> Path:
+    from rlcli.analysis.episode_file import is_episode_file
+
     path = Path(out)
     if path.suffix != ".npz":
         raise UserError(f"--out {out}: the name does not end in .npz.")
+    if path.exists() and not is_episode_file(path):
+        raise UserError(f"--out {out}: it exists, and is not a file of episodes; choose another name.")
     return _in_a_folder(path, out)
 
 
@@ -105,4 +115,6 @@ def _folder(out: str) -> Path:
 def _in_a_folder(path: Path, out: str) -> Path:
     if not path.parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path.parent.absolute()} cannot be written to.", hint="Choose another: --out FILE")
     return path

@@ -107,7 +107,7 @@ def read_source(run_dir: Path, at: Which = "last", imports: Sequence[str] = ()) 
     if isinstance(at, int) and at not in kept:
         near = sorted(sorted(kept, key=lambda update: abs(update - at))[:NEAREST])
         raise UserError(
-            f"--at {at}: {run_dir} has no checkpoint of update {at}. The nearest kept are "
+            f"--at {at}: {run_dir} has no checkpoint of update {at}. Nearest kept: "
             f"{', '.join(map(str, near))}."
         )
     checkpoint = checkpoints.load(at)

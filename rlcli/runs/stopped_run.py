@@ -212,7 +212,7 @@ class StoppedRun:
         warnings += [f"{text}; numbers may change." for text in own_code.changes(recorded_code, self.config)]
         if not exact and self.recovered is not None:
             why = reason or f"{restarted} environments could not be restored"
-            warnings.append(f"Not resumed exactly: unfinished episodes are given up. {why}.")
+            warnings.append(f"Not resumed exactly, and unfinished episodes are given up: {why}.")
         return warnings
 
     def _changed_packages(self) -> Changed:

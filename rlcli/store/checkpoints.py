@@ -113,7 +113,7 @@ class Checkpoints:
         update = which if isinstance(which, int) else {"last": index.last, "best": index.best}[which]
         if update is None or update not in index.kept:
             updates = ", ".join(map(str, sorted(index.kept)))
-            there = f"Kept are the updates {updates}." if updates else "None was saved yet."
+            there = f"Kept: {updates}." if updates else "None was saved yet."
             raise UserError(f"There is no checkpoint {which!r} in {self.dir.parent}. {there}")
         try:
             return self._read(update, index.kept[update])[0]

@@ -76,7 +76,7 @@ def find_run(
     if reference and _has(path, FILE):
         return path
     runs = listing(root)
-    _check_started([folder for folder in (path, root / reference) if reference and folder not in runs])
+    _check_started([folder for folder in (path, root / reference) if reference and folder not in runs], root)
     if not runs:
         raise UserError(
             f"There is no run {reference!r}: no runs are in {root}.",
@@ -258,11 +258,13 @@ def _unstarted_folders(root: Path) -> Iterator[Path]:
             yield folder
 
 
-def _check_started(folders: Sequence[Path]) -> None:
+def _check_started(folders: Sequence[Path], root: Path) -> None:
     """Raises `UserError` if the process of one of the folders was killed before its run started."""
     for folder in folders:
         with contextlib.suppress(OSError, ValueError):
             if folder.is_dir() and is_unstarted(folder):
+                if folder.parent.absolute() != root.absolute():
+                    raise UserError(f"There is no run or sweep in {folder}.")
                 raise UserError(
                     f"{folder} has no run: its process was killed before it started, and there is nothing "
                     "to resume.",

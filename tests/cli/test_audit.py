@@ -31,6 +31,18 @@ def test_a_run_is_judged(trained: Rlcli) -> None:
     assert sum(row["counts"].values()) == 3
 
 
+def test_a_run_without_updates_has_no_verdict(trained: Rlcli, workplace: Path) -> None:
+    (workplace / "runs" / "run" / "metrics.jsonl").write_text("")
+    ended = trained("audit", "run")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, "There is no update to judge.")
+    assert "0 updates" in ended.out
+
+
+def test_a_run_of_few_updates_gets_no_advice(trained: Rlcli) -> None:
+    (row,) = trained("audit", "run", "--json").rows()
+    assert row["advice"] == []
+
+
 def test_a_broken_invariant_is_exit_code_1(trained: Rlcli, workplace: Path) -> None:
     path = workplace / "runs" / "run" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]

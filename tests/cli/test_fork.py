@@ -45,7 +45,7 @@ def test_mistakes(rlcli: Rlcli, workplace: Path) -> None:
     for words, told in (
         (("parent", "network.hidden=[8]"), "keeps its parent's network"),
         (("parent", "algo.clipp=0.1"), "Did you mean 'algo.clip'"),
-        (("parent", "--at", "3"), "The nearest kept are"),
+        (("parent", "--at", "3"), "Nearest kept: 4."),
         (("parent", "--at", "bst"), "Did you mean 'best'?"),
         (("parnt",), "Did you mean 'parent'?"),
         (("parent", "seed=0,1"), "add -m"),

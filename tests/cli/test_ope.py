@@ -40,6 +40,23 @@ def test_a_policy_is_evaluated_from_a_file(trained: Rlcli, workplace: Path) -> N
 def test_a_run_may_act(trained: Rlcli) -> None:
     (row,) = trained("ope", "second", "--behaviour", "first", "-n", "12", "--json").rows()
     assert row["episodes"] == 12
+    assert row["warning"].startswith("12 episodes are too few")
+
+
+def test_a_file_of_another_kind_is_neither_read_nor_overwritten(trained: Rlcli, workplace: Path) -> None:
+    mine = workplace / "mine.npz"
+    mine.write_text("hello")
+    ended = trained("rollouts", "first", "--out", "mine.npz")
+    assert (ended.code, mine.read_text()) == (2, "hello")
+    assert "it exists, and is not a file of episodes" in ended.err
+    (workplace / "notes").write_text("hello")
+    for name in ("mine.npz", "notes"):
+        ended = trained("ope", "first", "--behaviour", name)
+        assert ended.code == 2
+        assert f"{name} is not a file of episodes" in ended.err
+        assert "rlcli rollouts RUN --out FILE.npz" in ended.err
+    for _ in range(2):  # one of ours may be written again
+        assert trained("rollouts", "first", "--out", "ours.npz", "-n", "2").code == 0
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_failed_run_names_the_line_and_the_value(
 def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module: Path) -> None:
     ended = rlcli("train", ENV, "env.kwargs.fault=raise", "name=one", *SHORT)
     *_, warning, suggestion = ended.err.splitlines()
-    assert warning == "Resuming repeats the same steps and fails again until the cause is fixed."
+    assert warning == "Resuming begins new episodes and fails again until the cause is fixed."
     assert suggestion.startswith("After that: rlcli resume ")
     my_module.write_text(SOURCE.replace('{}["speed"]  # raise', "pass"))
     sys.modules.pop("my_faulty_env")

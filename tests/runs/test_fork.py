@@ -241,7 +241,7 @@ def test_settings_of_an_environment_and_an_algorithm(finished: Path) -> None:
 
 @pytest.mark.parametrize(
     ("at", "told"),
-    [(7, "The nearest kept are 2, 3."), (1, "nearest kept are 2, 3"), ("best", "no checkpoint 'best'")],
+    [(7, "Nearest kept: 2, 3."), (1, "Nearest kept: 2, 3"), ("best", "no checkpoint 'best'")],
 )
 def test_a_checkpoint_that_is_not_kept(trained: Trained, at: Which, told: str) -> None:
     parent = trained("parent", checkpoint__every=32, eval__episodes=0).dir

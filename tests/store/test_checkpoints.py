@@ -123,7 +123,7 @@ def test_saving_twice_writes_once_unless_there_is_news(tmp_path: Path) -> None:
 
 def test_one_that_is_not_kept_is_a_mistake(tmp_path: Path) -> None:
     checkpoints = saved(tmp_path, 1, 2, 3)
-    with pytest.raises(UserError, match=r"no checkpoint 1 .* Kept are the updates 2, 3\."):
+    with pytest.raises(UserError, match=r"no checkpoint 1 .* Kept: 2, 3\."):
         checkpoints.load(1)
     with pytest.raises(UserError, match="no checkpoint 'best'"):
         checkpoints.load("best")

@@ -67,6 +67,13 @@ def test_what_a_kill_left_is_known_and_free_again(leave: Callable[[Path], object
     assert new_sweep_dir(tiny(name="mine"), root) == root / "mine"
 
 
+def test_an_empty_folder_elsewhere_is_not_taken_for_a_killed_run(root: Path) -> None:
+    empty = root.parent / "empty"
+    empty.mkdir()
+    with pytest.raises(UserError, match=r"There is no run or sweep in .*empty"):
+        find_run(str(empty), root)
+
+
 def test_it_trains_there(root: Path) -> None:
     LEFT["a config"](root / "mine")
     [result] = train([tiny(seed=5)], [new_run_dir(tiny(name="mine"), root)], quiet=True)

@@ -14,6 +14,8 @@ TUNING = "Andrychowicz et al. 2020, What Matters in On-Policy Reinforcement Lear
 RATE = "rsl_rl adapts the rate to the KL likewise: algo.learning_rate_schedule=adaptive_kl"
 MANY = 0.1
 """Share of the updates from which on a rule speaks."""
+FEWEST = 10
+"""Updates of a run below which no rule speaks."""
 LATE = 0.5
 """The share of a run after which it counts as late."""
 
@@ -28,7 +30,9 @@ class Advice(NamedTuple):
 
 
 def advice(history: History, verdicts: Verdicts, settings: Mapping[str, Any]) -> list[Advice]:
-    """What to try next, the gravest first; empty for a run that gives no reason."""
+    """What to try next, the gravest first; empty for a run that gives no reason, or is too short."""
+    if len(history) < FEWEST:
+        return []
     found = (rule(history, verdicts, settings) for rule in RULES)
     return [one for one in found if one is not None]
 

@@ -17,9 +17,10 @@ RETURN = "train/return_100"
 BEFORE = 10
 """Updates shown before a fall, and within which a fall is measured."""
 COLUMNS = (
-    "train/return_mean", "update/budget_used", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu", "behaviour/ess",
-    "behaviour/khat", "behaviour/clip_fraction", "behaviour/ratio_p01", "behaviour/ratio_p99",
-    "update/entropy", "update/explained_variance", "update/gain_predicted", "update/gain_realised",
+    RETURN, "train/return_mean", "update/budget_used", "behaviour/kl_mu_pi", "behaviour/kl_pi_mu",
+    "behaviour/ess", "behaviour/khat", "behaviour/clip_fraction", "behaviour/ratio_p01",
+    "behaviour/ratio_p99", "update/entropy", "update/explained_variance", "update/gain_predicted",
+    "update/gain_realised",
 )  # fmt: skip
 """Figures shown of the updates before a fall."""
 

@@ -20,7 +20,8 @@ def actors_fit(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     if collect.order == "free" and config.lag != 1:
         yield Fault(
             f"collect.order=free needs lag=1, not lag={config.lag}: rollouts are of an earlier policy, "
-            "and by how many updates is measured (actors/lag).",
+            "and by how many updates is measured (actors/lag). Set lag=1, or collect.order=fixed, or "
+            "collect.mode=inline.",
             frozenset({"collect.order", "lag"}),
         )
     if collect.order == "free" and config.collect.whole_episodes:
