@@ -32,9 +32,8 @@ import rlcli
 
 PROCESSES = Path("/proc")
 SETTINGS = (
-    "algo=impala_async", "env=LunarLander-v3", "collect.actors=2", "algo.rollout_steps=10",
-    "algo.learning_rate=3e-3", "algo.value_coef=0.1", "algo.gamma=0.995", "env.normalize_reward=true",
-    "total_steps=1000000000",
+    "algo=impala_async", "env=HalfCheetah-v5", "collect.actors=2", "algo.rollout_steps=20",
+    "env.normalize_observation=true", "env.normalize_reward=true", "total_steps=1000000000",
 )  # fmt: skip
 UNWATCHED = ("eval.every=0", "eval.episodes=0", "logger=[jsonl]", "wandb.mode=disabled")
 PARTS = 20
