@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import machine
 
@@ -56,6 +56,24 @@ def bound(collect: float, learn: float, actors: int, cores: int) -> float:
     return min(actors / collect, 1.0 / learn, cores / (collect + learn))
 
 
+class Inline(NamedTuple):
+    """One round of inline."""
+
+    collect: float
+    update: float
+    """Seconds of one rollout to collect, and to collect and learn from."""
+    speed: float
+
+    @property
+    def size(self) -> float:
+        """Env steps of a rollout."""
+        return self.speed * self.update
+
+    def bound(self, actors: int, cores: int) -> float:
+        """Most steps per second of so many actors on so many cores."""
+        return self.size * bound(self.collect, self.update - self.collect, actors, cores)
+
+
 def contest(name: str, found: Result) -> Iterator[str]:
     """The section of a contest."""
     yield f"## {TITLES[name]}"
@@ -63,8 +81,9 @@ def contest(name: str, found: Result) -> Iterator[str]:
     if not found.get("rounds", {}).get(INLINE):
         yield "Not measured yet."
         return
+    inline = [Inline(one["collect"], one["update"], one["speed"]) for one in found["rounds"][INLINE]]
     collect, update = (middle(found, INLINE, figure) for figure in ("collect", "update"))
-    learn, size = update - collect, middle(found, INLINE) * update
+    learn, size = update - collect, statistics.median(one.size for one in inline)
     share = learn / update
     yield (
         f"`{found['work']}`: a rollout of {size:.0f} env steps takes {1e3 * collect:.2f} ms to collect and "
@@ -81,9 +100,10 @@ def contest(name: str, found: Result) -> Iterator[str]:
         cells = [f"{speed:,.0f}", f"{min(speeds):,.0f}", f"{max(speeds):,.0f}"]
         if actors:
             times = ratio(found, contestant, INLINE)
-            most = size * bound(collect, learn, actors, cores)
-            cells += [f"{times:.2f}", f"{most:,.0f}", f"{speed / most:.0%}"]
-            aim = "" if contestant.startswith("on Ray") else goal(times, speed / most, share, cores)
+            most = [one.bound(actors, cores) for one in inline]
+            of_bound = statistics.median(one / bound for one, bound in zip(speeds, most, strict=False))
+            cells += [f"{times:.2f}", f"{statistics.median(most):,.0f}", f"{of_bound:.0%}"]
+            aim = "" if contestant.startswith("on Ray") else goal(times, of_bound, share, cores)
             cells += [f"{middle(found, contestant, 'lag'):.1f}", aim]
         else:
             cells += ["1", "", "", "", ""]
