@@ -219,7 +219,7 @@ def test_what_cannot_be_resumed_exactly_goes_on_at_episode_starts(
     _, [killed] = train_with_copies(config, tmp_path / "run", (1,))
     episodes = Checkpoints(killed).load().tensors["collector.episodes"]
     resumed(killed)
-    assert "Not resumed exactly: unfinished episodes are given up" in capsys.readouterr().err
+    assert "Not resumed exactly, and unfinished episodes are given up" in capsys.readouterr().err
     manifest = manifest_of(killed)
     assert (manifest["status"], manifest["resumes"][0]["exact"]) == ("finished", False)
     assert (Checkpoints(killed).load().tensors["collector.episodes"] > episodes).all()
