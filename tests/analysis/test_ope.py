@@ -15,7 +15,7 @@ from rlcli.analysis import ope as evaluation
 from rlcli.analysis.episode_file import EpisodeFile, read_episodes, write_episodes
 from rlcli.analysis.fqe import rewards_to_go
 from rlcli.analysis.ope import evaluate, summarise
-from rlcli.errors import StorageError, UserError
+from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.maths import ope as estimators
 from rlcli.runs.episodes import Recording, log_probs_under, record_run
 from rlcli.runs.policy import Trained, read_policy
@@ -129,9 +129,9 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording)
         arrays = {name: archive[name] for name in archive.files}
     bad = tmp_path / "bad.npz"
 
-    def refused(**changes: object) -> str:
+    def refused(kind: type[RlcliError] = StorageError, **changes: object) -> str:
         np.savez(bad, **{name: value for name, value in (arrays | changes).items() if value is not None})  # type: ignore[arg-type]
-        with pytest.raises((StorageError, UserError)) as error:
+        with pytest.raises(kind) as error:
             read_episodes(bad)
         return str(error.value)
 
@@ -141,7 +141,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording)
     assert "lengths" in refused(lengths=recording.episodes.lengths * 100)
     assert "log_probs" in refused(log_probs=recording.log_probs[:, :1])
     assert "observations" in refused(observations=recording.episodes.observations[:, :-1])
-    assert "lacks actions" in refused(actions=None)
+    assert "lacks actions" in refused(UserError, actions=None)
     assert "version" in refused(format=np.array(json.dumps({"version": 99})))
     assert "damaged" in refused(terminated=np.array([{"a": 1}] * 24, dtype=object))
     bad.write_bytes(good.read_bytes()[:1000])
