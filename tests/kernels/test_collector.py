@@ -200,7 +200,8 @@ def test_bits_are_those_of_every_instruction_set(name, monkeypatch):
         library.function.cache_clear()
         fast, _, policy = collectors(name, envs=5, steps=200)
         rollout, ended = fast.collect(policy, [0, 0])
-        made.append(([part.tobytes() for part in parts(rollout).values()], ended))
+        arrays = (*parts(rollout).values(), *fast.env.memory, *(part for state in fast.states for part in state))
+        made.append(([part.tobytes() for part in arrays], ended))
     library.function.cache_clear()
     assert all(one == made[0] for one in made)
 

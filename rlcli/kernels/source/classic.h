@@ -178,6 +178,13 @@ INLINE float small_sine(float x) {
   return fused_f(sum * square, x, x);
 }
 
+// x to single precision and back. Two casts in a row will not do: of values in one vector register, GCC 12 with AVX2
+// drops them.
+static double single_of(double x) {
+  const volatile float single = (float)x;
+  return (double)single;
+}
+
 // The state at the start of the episode with this seed.
 static void begin(int64_t kind, uint32_t seed, double *s) {
   const World *world = &worlds[kind];
@@ -192,8 +199,8 @@ static void begin(int64_t kind, uint32_t seed, double *s) {
       for (int i = 0; i < 2; i++) {
         s[2 * i] = (double)small_cosine((float)drawn[i]);
         s[2 * i + 1] = (double)small_sine((float)drawn[i]);
-        s[4 + i] = (double)(float)drawn[2 + i];
-        s[6 + i] = (double)(float)drawn[i];
+        s[4 + i] = single_of(drawn[2 + i]);
+        s[6 + i] = single_of(drawn[i]);
       }
       break;
     case PENDULUM:
