@@ -198,7 +198,7 @@ def test_bits_are_those_of_every_instruction_set(name, monkeypatch):
     for isa in library.available():
         monkeypatch.setenv(library.FORCED, isa)
         library.function.cache_clear()
-        fast, _, policy = collectors(name, envs=5, steps=200)
+        fast, _, policy = collectors(name, envs=5, steps=200, kwargs=KWARGS[name])
         rollout, ended = fast.collect(policy, [0, 0])
         arrays = (*parts(rollout).values(), *fast.env.memory, *(part for state in fast.states for part in state))
         made.append(([part.tobytes() for part in arrays], ended))
