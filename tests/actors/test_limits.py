@@ -85,8 +85,12 @@ def test_discounted_returns_go_on_where_the_same_environment_went_on(unrolls: in
 
     collector.collect = kept
     left: dict[tuple[float, ...], float] = {}
+    everyone = 6 * (2 if unrolls == 1 else 1)
     try:
-        for _ in range(12):
+        # Which actor delivers next is not laid down, and one that starts takes its time.
+        for update in range(5000):
+            if update >= 12 and len(left) == everyone:
+                break
             assert not isinstance(session.update()[0], Failure)
             rollout = collected[-1][0]
             ended = rollout.terminated | rollout.truncated
@@ -100,7 +104,7 @@ def test_discounted_returns_go_on_where_the_same_environment_went_on(unrolls: in
                 left[after] = total
     finally:
         session.close()
-    assert len(left) == 6 * (2 if unrolls == 1 else 1)
+    assert len(left) == everyone
 
 
 @pytest.mark.broken_by(

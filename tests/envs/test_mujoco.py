@@ -119,7 +119,7 @@ def compare(ours: VectorEnv, theirs: VectorEnv, steps: int, strength: float = 1.
     "envs/mujoco/task.py",
     "np.sqrt(np.vecdot(vectors, vectors))",
     "np.sqrt(np.square(vectors)[:, ::-1].sum(-1))",
-    case="Reacher-v5",
+    case="Pusher-v5",
 )
 @pytest.mark.broken_by(
     "an episode of the MuJoCo environment is not cut",
