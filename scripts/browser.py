@@ -49,7 +49,7 @@ def draw_all(page: Any) -> None:
         for top in range(0, height, 600):
             page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
             page.wait_for_timeout(30)
-        if page.evaluate("!document.querySelector('.plot .waiting')"):
+        if page.evaluate("!document.querySelector('figure:has(.plot):not(.drawn)')"):
             break
     page.evaluate("window.scrollTo({top: 0, behavior: 'instant'})")
     page.wait_for_timeout(200)
