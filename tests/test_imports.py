@@ -202,7 +202,7 @@ def test_nobody_writes_into_a_recorder_or_another_object_of_a_run() -> None:
         ("rlcli.catalog", "import rlcli"),
         ("rlcli.errors", "from rlcli import catalog"),
         ("rlcli.runs.train", "import wandb"),
-        ("rlcli.collect.rollout", "import gymnasium as gym"),
+        ("rlcli.collect.collector", "import gymnasium as gym"),
         ("rlcli.cli.train", "from hydra import compose"),
     ],
 )

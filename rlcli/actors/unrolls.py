@@ -20,8 +20,9 @@ from torch import Tensor
 
 from rlcli.actors.memory import Fields, Shared
 from rlcli.actors.packets import Packet, receive, send
+from rlcli.collect.collector import Collector
 from rlcli.collect.kernel import KernelCollector
-from rlcli.collect.rollout import Collector, Episodes, Finals, Rollout
+from rlcli.collect.rollout import Episodes, Finals, Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.interface import Array

@@ -21,10 +21,10 @@ from rlcli.backends.native_state import MEMORY, begun, blank_states, unpacked
 from rlcli.backends.process import prepare
 from rlcli.backends.rows import metric_rows
 from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
+from rlcli.collect.collector import Collector
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.environment_time import EnvironmentTime
 from rlcli.collect.kernel import KernelCollector
-from rlcli.collect.rollout import Collector
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv

@@ -17,7 +17,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rlcli.backends.sb3_random import seeded
 from rlcli.backends.sb3_state import layout_of, load_parameters
-from rlcli.collect.rollout import Collector, Episodes, Rollout
+from rlcli.collect.collector import Collector
+from rlcli.collect.rollout import Episodes, Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.envs.interface import Step
 from rlcli.envs.spec import ActionSpec

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlcli.collect.rollout import Collector, Episodes, Rollout
+from rlcli.collect.collector import Collector
+from rlcli.collect.rollout import Episodes, Rollout
 from rlcli.envs.torch.base import TorchEnv
 from rlcli.maths.distributions import CategoricalFamily, Gaussian
 from rlcli.maths.gaussians import Squashed

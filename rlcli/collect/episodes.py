@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlcli.collect.rollout import forgotten
+from rlcli.collect.memory import forgotten
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator
 from rlcli.nets.actor import Actor

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rlcli.collect.rollout import forgotten
+from rlcli.collect.memory import forgotten
 from rlcli.collect.tape import Tape
 from rlcli.envs.interface import VectorEnv
 from rlcli.maths.draws import environment_seed, generator

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rlcli.collect.rollout import Collector, Episodes, Finals, Ongoing, Rollout
+from rlcli.collect.collector import Collector
+from rlcli.collect.record import Ongoing
+from rlcli.collect.rollout import Episodes, Finals, Rollout
 from rlcli.envs.array.base import ArrayEnv
 from rlcli.envs.backend import ARRAY_ENVS
 from rlcli.envs.failures import check_finite

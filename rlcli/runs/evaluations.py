@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from rlcli.backends.session import Row, Session
+from rlcli.collect.collector import REPORT_EVERY
 from rlcli.collect.evaluation import Evaluation, evaluate, lanes
-from rlcli.collect.rollout import REPORT_EVERY
 from rlcli.collect.tape import Tape
 from rlcli.envs import registry
 from rlcli.envs.interface import VectorEnv

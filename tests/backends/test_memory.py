@@ -39,7 +39,7 @@ def test_three_runs_together_are_the_three_alone(shared, cell):
 
 @pytest.mark.broken_by(
     "episodes resumed without their memory",
-    "collect/rollout.py",
+    "collect/memory.py",
     "    return found if found.shape[-1] else None\n",
     "    return found * 0 if found.shape[-1] else None\n",
     case="lstm",

@@ -211,7 +211,7 @@ def test_episodes_begin_as_native_does(monkeypatch):
             found.add(which)
             return episode_seed(*which)
 
-        monkeypatch.setattr("rlcli.collect.rollout.episode_seed", noted)
+        monkeypatch.setattr("rlcli.collect.collector.episode_seed", noted)
         rows(kind([like("ppo", f"{PROBES}ProbeTimeLimit-v0", seed=5)]), 1)
     assert begun[Sb3Session] == begun[NativeSession] == {(5, n, e) for n in range(4) for e in range(1, 4)}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rlcli.backends.native import NativeSession
+from rlcli.collect.collector import Collector
 from rlcli.collect.device import DeviceCollector
-from rlcli.collect.rollout import Collector
 from rlcli.config.schema.compute import ComputeConfig
 from tests.learner.setting import small
 

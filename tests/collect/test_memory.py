@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.collect.rollout import Collector
+from rlcli.collect.collector import Collector
 from rlcli.envs import registry
 from rlcli.nets.network import Heads
 from tests.learner.setting import Stage, small, stage
@@ -50,13 +50,13 @@ def collector(model, configs, states=None, *, whole_episodes: bool = False) -> C
 
 @pytest.mark.broken_by(
     "recurrent memory kept beyond the end of its episode",
-    "collect/rollout.py",
+    "collect/collector.py",
     "        ongoing.end(ended)\n        self._memory = forgotten(self._memory, ended)\n",
     "        ongoing.end(ended)\n",
 )
 @pytest.mark.broken_by(
     "recurrent memory of the end of a rollout in the place of its start",
-    "collect/rollout.py",
+    "collect/collector.py",
     "        return Record(Ongoing(self.states), self._memory)\n",
     "        return Record(Ongoing(self.states), None if self._memory is None else self._memory + 1)\n",
 )

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlcli.collect.rollout import Collector, Rollout
+from rlcli.collect.collector import Collector
+from rlcli.collect.rollout import Rollout
 from rlcli.collect.state import episode_seed
 from rlcli.envs import registry
 from rlcli.maths.draws import generator
@@ -64,7 +65,7 @@ def test_a_rollout_is_what_stepping_by_hand_gives(backend):
 
 @pytest.mark.broken_by(
     "the value of the reset observation at an end",
-    "collect/rollout.py",
+    "collect/collector.py",
     "        record.end(ended, step.observations)\n        ongoing.end(ended)\n",
     "        ongoing.end(ended)\n",
 )
@@ -97,7 +98,7 @@ def test_every_episode_of_every_environment_has_a_seed_of_its_own():
 
 @pytest.mark.broken_by(
     "noise shared between runs",
-    "collect/rollout.py",
+    "collect/collector.py",
     'generator(seed, "action", update)',
     'generator(self.seeds[0], "action", update)',
 )

@@ -8,8 +8,8 @@ import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.collect import kernel as module
+from rlcli.collect.collector import Collector
 from rlcli.collect.kernel import KernelCollector
-from rlcli.collect.rollout import Collector
 from rlcli.kernels import library
 from rlcli.kernels.rollout import Carried, Recorded, Rolling, Rules
 from rlcli.nets.kernel_actor import acting
@@ -187,7 +187,7 @@ def test_chunks_of_steps_and_reports_change_nothing(name, monkeypatch):
     apart.listen(reported.append)
     wanted = whole.collect(policy, [0, 0])
     monkeypatch.setattr(module, "AT_ONCE", 1)
-    monkeypatch.setattr("rlcli.collect.rollout.REPORT_EVERY", 0.0)
+    monkeypatch.setattr("rlcli.collect.collector.REPORT_EVERY", 0.0)
     assert_same(apart.collect(policy, [0, 0]), wanted)
     assert reported == [3 * steps for steps in range(1, 51)]
 
@@ -200,7 +200,11 @@ def test_bits_are_those_of_every_instruction_set(name, monkeypatch):
         library.function.cache_clear()
         fast, _, policy = collectors(name, envs=5, steps=200, kwargs=KWARGS[name])
         rollout, ended = fast.collect(policy, [0, 0])
-        arrays = (*parts(rollout).values(), *fast.env.memory, *(part for state in fast.states for part in state))
+        arrays = (
+            *parts(rollout).values(),
+            *fast.env.memory,
+            *(part for state in fast.states for part in state),
+        )
         made.append(([part.tobytes() for part in arrays], ended))
     library.function.cache_clear()
     assert all(one == made[0] for one in made)

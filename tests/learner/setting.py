@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from rlcli.collect.rollout import Collector, Finals, Rollout
+from rlcli.collect.collector import Collector
+from rlcli.collect.rollout import Finals, Rollout
 from rlcli.config.schema.algo import AlgoConfig
 from rlcli.config.schema.env import EnvConfig
 from rlcli.config.schema.network import NetworkConfig

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlcli.collect.rollout import forgotten
+from rlcli.collect.memory import forgotten
 from rlcli.maths.distributions import CategoricalFamily, GaussianFamily
 from rlcli.nets.actor import Actor
 from rlcli.nets.memory import Memory
@@ -93,7 +93,7 @@ class Counting:
 )
 @pytest.mark.broken_by(
     "recurrent state that outlives its episode",
-    "collect/rollout.py",
+    "collect/memory.py",
     "np.where(where[..., None], np.float32(0.0), memory)",
     "memory",
 )

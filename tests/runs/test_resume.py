@@ -216,7 +216,7 @@ def test_schedules_are_frozen_at_the_first_start(tmp_path: Path) -> None:
 
 @pytest.mark.broken_by(
     "an RNG stream carried over from update to update",
-    "collect/rollout.py",
+    "collect/collector.py",
     'generator(seed, "action", update)',
     'self.__dict__.setdefault(f"carried {seed}", generator(seed, "action"))',
 )

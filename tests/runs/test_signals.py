@@ -196,7 +196,7 @@ def test_progress_within_updates_is_reported_and_changes_no_numbers(
     settings: dict[str, Any] = {"backend": backend, "eval__every": 32, "compute__kernel": "torch"}
     [calm] = train([tiny(**settings)], [tmp_path / "calm"])
     told = Collecting(monkeypatch)
-    for module in ("rlcli.collect.rollout", "rlcli.runs.evaluations"):
+    for module in ("rlcli.collect.collector", "rlcli.runs.evaluations"):
         monkeypatch.setattr(f"{module}.REPORT_EVERY", 0.0)
     [result] = train([tiny(**settings)], [tmp_path / "told"])
     collected = [(steps, "collecting" if steps < BATCH else "learning") for steps in range(2, BATCH + 1, 2)]
