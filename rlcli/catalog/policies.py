@@ -119,7 +119,7 @@ def tail() -> Metric:
         "Shape of the upper tail of the ratios π/μ: E[ρ^m] exists for m < 1/k. ESS may look well where "
         "their variance is infinite; above 0.7 an estimate with these ratios cannot be trusted. Below 0 the "
         "tail has an end. Absent with fewer than 20 ratios in the tail (batches below 96 samples), where "
-        "these are equal, and with health.khat=false.",
+        "fewer than a quarter of these differ (environments of few states), and with health.khat=false.",
         "lower",
         PSIS,
     )

@@ -19,6 +19,8 @@ UNRELIABLE = 0.7
 """k-hat above which the weights are worthless in practice."""
 MINIMUM_TAIL = 20
 """Samples in the tail below which no shape is fitted."""
+RESOLUTION = 2.0**-22
+"""Difference of two log-weights up to which they are one: the probabilities are of single precision."""
 PRIOR_SAMPLES, PRIOR_SHAPE = 10, 0.5
 """The fitted shape is drawn towards 0.5 as by so many samples."""
 QUARTER = 3.0
@@ -41,19 +43,22 @@ def smallest_batch() -> int:
 def khat(log_weights: Tensor) -> Tensor:
     """The shape k of the tail of weights exp(log_weights), [..., n] to [...] float64.
 
-    NaN where the tail is shorter than 20 samples, or its weights do not differ: they have no shape.
+    The excesses are over the largest weight below the tail. NaN where the tail is shorter than 20 samples, or
+    fewer than a quarter of its weights differ, as in environments of few states: atoms have no shape.
     """
     samples = log_weights.shape[-1]
     length = tail_length(samples)
     if length < MINIMUM_TAIL or length >= samples:
         return torch.full(log_weights.shape[:-1], math.nan, dtype=torch.float64)
     log = log_weights.double().sort(-1).values
-    weights = (log - log[..., -1:]).exp()
-    threshold = weights[..., -length - 1, None]
-    excess = (weights[..., -length:] - threshold).clamp(min=0.0)
-    spread = excess[..., -1] > 1e-12
-    fitted = pareto_shape(torch.where(spread[..., None], excess, 1.0))
-    return torch.where(spread, fitted, math.nan)
+    tail = log[..., -length:]
+    below = torch.where(log < tail[..., :1] - RESOLUTION, log, -math.inf).amax(-1, keepdim=True)
+    different = 1 + (tail.diff(dim=-1) > RESOLUTION).sum(-1)
+    fits = (4 * different >= length) & below[..., 0].isfinite()
+    largest = log[..., -1:]
+    excess = (tail - largest).exp() - (below - largest).exp()
+    fitted = pareto_shape(torch.where(fits[..., None], excess, 1.0))
+    return torch.where(fits, fitted, math.nan)
 
 
 def pareto_shape(excess: Tensor) -> Tensor:

@@ -7,7 +7,7 @@
 #include "sums.h"
 
 #define SHORTEST_TAIL 20
-#define SMALLEST_SPREAD 1e-12
+#define RESOLUTION 0x1p-22
 #define SMALLEST_QUARTILE 1e-300
 #define PRIOR_QUARTILES 3.0
 #define PRIOR_SAMPLES 10.0
@@ -79,11 +79,25 @@ static double pareto_shape(const double *excess, int64_t count, int64_t points, 
   return (length * found + PRIOR_SAMPLES * PRIOR_SHAPE) / (length + PRIOR_SAMPLES);
 }
 
-// k-hat [R] of weights exp(log_weights) [R, B]; NaN where the tail is shorter than 20, or its weights are equal.
+// The largest of the values below a bound; -infinity where there is none.
+static double largest_below(double bound, const double *values, int64_t count) {
+  double found = -INFINITY;
+  for (int64_t i = 0; i < count; i++) found = values[i] < bound && values[i] > found ? values[i] : found;
+  return found;
+}
+
+// How many of sorted values, the largest first, differ.
+static int64_t different(const double *values, int64_t count) {
+  int64_t found = 1;
+  for (int64_t i = 1; i < count; i++) found += values[i - 1] - values[i] > RESOLUTION;
+  return found;
+}
+
+// k-hat [R] of weights exp(log_weights) [R, B]; NaN where the tail is shorter than 20 or mostly of ties.
 int EXPORT(khat)(int64_t runs, int64_t samples, const double *log_weights, double *shape) {
   const int64_t count = tail_length(samples), points = 30 + whole_root(count);
   const int short_of_tail = count < SHORTEST_TAIL || count >= samples;
-  double *room = short_of_tail ? NULL : malloc((size_t)(count + 1 + 2 * points) * sizeof(double));
+  double *room = short_of_tail ? NULL : malloc((size_t)(count + 2 * points) * sizeof(double));
   if (!short_of_tail && !room) return 1;
   for (int64_t r = 0; r < runs; r++, log_weights += samples) {
     shape[r] = (double)NAN;
@@ -93,13 +107,12 @@ int EXPORT(khat)(int64_t runs, int64_t samples, const double *log_weights, doubl
     SUM(whole, samples, LOG_WEIGHT);
 #undef LOG_WEIGHT
     if (whole != whole) continue;
-    largest_of(log_weights, samples, room, count + 1);
-    const double most = room[0], threshold = exp_of_d(room[count] - most);
-    for (int64_t i = 0; i < count; i++) {
-      const double above = exp_of_d(room[i] - most) - threshold;
-      room[i] = above < 0 ? 0 : above;
-    }
-    if (room[0] > SMALLEST_SPREAD) shape[r] = pareto_shape(room, count, points, room + count + 1);
+    largest_of(log_weights, samples, room, count);
+    const double most = room[0], below = largest_below(room[count - 1] - RESOLUTION, log_weights, samples);
+    if (4 * different(room, count) < count || below == -INFINITY) continue;
+    const double threshold = exp_of_d(below - most);
+    for (int64_t i = 0; i < count; i++) room[i] = exp_of_d(room[i] - most) - threshold;
+    shape[r] = pareto_shape(room, count, points, room + count);
   }
   free(room);
   return 0;
