@@ -27,6 +27,7 @@ def main() -> None:
 
 def _main() -> None:
     """See `main`."""
+    import faulthandler
     import gc
 
     gc.set_threshold(COLLECT_EVERY)
@@ -37,6 +38,7 @@ def _main() -> None:
     from rlcli.streams import prepare
 
     prepare()
+    faulthandler.enable(all_threads=False)  # where an environment crashes in C, its lines are shown
     asked = os.environ.get(COMPLETE, "")
     if asked.startswith("complete_"):
         from rlcli.cli.complete import answer

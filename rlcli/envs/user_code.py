@@ -13,8 +13,9 @@ import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rlcli.errors import RlcliError
@@ -57,6 +58,11 @@ def prefixed(place: str | None, text: str) -> str:
 def place_of(error: BaseException) -> str | None:
     """`file:line` of the deepest frame of the user's code in a traceback; None if there is none."""
     return _first([place for one in _chain(error) for place in reversed(list(_places(one)))])
+
+
+def place_of_frames(frames: Iterable[tuple[FrameType, int]]) -> str | None:
+    """`file:line` of the first of these frames, with their lines, that is the user's code, if one is."""
+    return _first([(frame.f_code.co_filename, line) for frame, line in frames])
 
 
 def definition_of(env: Any, method: str) -> str | None:

@@ -1,4 +1,8 @@
-"""Signal handling: the first Ctrl-C or SIGTERM ends a run after its update, the second at once."""
+"""Signal handling: the first Ctrl-C or SIGTERM ends a run after its update, the second at once.
+
+Who sends SIGTERM sends no second one, but SIGKILL some time later. So after the first the process ends at
+once, too, where a call of an environment does not return.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from rlcli.envs.stuck import CallWatch
+from rlcli.envs.user_code import prefixed
 from rlcli.errors import EXIT_SIGINT, EXIT_SIGTERM
+from rlcli.streams import say_at_once
 
 if TYPE_CHECKING:
     from rlcli.runs.reference import Reference
 
+LONGEST_CALL = 10.0
+"""Seconds that one call of an environment may last after the first signal."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether it has returned."""
 CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
 
 
@@ -61,24 +72,48 @@ def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]
 
     Only the main thread receives signals: in other threads the block runs without handlers.
     """
-    stop = Stop()
+    stop, ended = Stop(), threading.Event()
 
-    def handler(number: int, _: FrameType | None) -> None:
-        code = CODES[signal.Signals(number)]
-        # A signal may come in the middle of anything, a write to the same terminal for one.
-        if not stop:
-            stop.request(code)
-            with contextlib.suppress(Exception):
-                announce()
-            return
+    def end(code: int) -> None:
         try:
             with contextlib.suppress(Exception):
                 at_once(code)
         finally:
             os._exit(code)
 
+    def handler(number: int, _: FrameType | None) -> None:
+        code = CODES[signal.Signals(number)]
+        # A signal may come in the middle of anything, a write to the same terminal for one.
+        if stop:
+            end(code)
+        stop.request(code)
+        with contextlib.suppress(Exception):
+            announce()
+
+    # A thread cannot be started in a handler: the signal may come while another one is.
+    watch = threading.Thread(
+        target=_watch, args=(threading.get_ident(), stop, ended, end), name="stop", daemon=True
+    )
     with handle_signals(handler):
-        yield stop
+        watch.start()
+        try:
+            yield stop
+        finally:
+            ended.set()
+
+
+def _watch(thread: int, stop: Stop, ended: threading.Event, end: Callable[[int], None]) -> None:
+    """After a signal, says which call of an environment does not return; after SIGTERM ends the process."""
+    calls = CallWatch(thread)
+    while not ended.wait(LOOK_EVERY):
+        if not stop or calls.look() < LONGEST_CALL:
+            continue
+        text = f"A call of the environment has not returned for {LONGEST_CALL:.0f} s."
+        if stop.exit_code == EXIT_SIGTERM:
+            say_at_once(prefixed(calls.place(), text))
+            end(EXIT_SIGTERM)
+        say_at_once(prefixed(calls.place(), f"{text} Press Ctrl-C again to quit at once."))
+        return
 
 
 @contextmanager

@@ -59,7 +59,21 @@ class Stuck(Timed):
         time.sleep(600)
 
 
-ENVIRONMENTS = {"Enormous-v0": Enormous, "Interrupting-v0": Interrupting, "Stuck-v0": Stuck}
+class Slow(Timed):
+    """Each of its next steps takes a while."""
+
+    def happen(self) -> None:
+        self.slow = True
+
+    def step(self, action: Any) -> Any:
+        if getattr(self, "slow", False):
+            time.sleep(0.2)
+        return super().step(action)
+
+
+ENVIRONMENTS = {
+    "Enormous-v0": Enormous, "Interrupting-v0": Interrupting, "Slow-v0": Slow, "Stuck-v0": Stuck,
+}  # fmt: skip
 
 for name, environment in ENVIRONMENTS.items():
     if name not in gymnasium.registry:

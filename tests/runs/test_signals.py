@@ -67,6 +67,42 @@ def test_a_signal_saves_and_ends(number: signal.Signals, code: int, tmp_path: Pa
     assert manifest["updates"] == len(rows) == rows[-1]["update"] == Checkpoints(run_dir).load().update
 
 
+@pytest.mark.broken_by(
+    "an environment that hangs outlives SIGTERM",
+    "runs/stop.py",
+    "            end(EXIT_SIGTERM)\n",
+    "            return\n",
+)
+@pytest.mark.broken_by(
+    "any call is taken for one call",
+    "envs/stuck.py",
+    "call is None or call is not self._call",
+    "call is None or self._call is None",
+    case="False",
+)
+@pytest.mark.parametrize("hangs", [True, False])
+def test_sigterm_ends_at_once_what_hangs_in_an_environment_alone(
+    hangs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlcli.runs.stop.LONGEST_CALL", 0.6)
+    monkeypatch.setattr("rlcli.runs.stop.LOOK_EVERY", 0.05)
+    run_dir = tmp_path / "run"
+    metrics = run_dir / "metrics.jsonl"
+    name = "Stuck" if hangs else "Slow"
+    env = {"env__id": f"tests.runs.environments:{name}-v0", "env__kwargs": {"seed": episode_seed(0, 1, 1)}}
+    with long_run(run_dir, **env) as process:
+        wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") == 3, process)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 143
+    said = run_dir.with_name(SAID).read_text()
+    assert manifest_of(run_dir)["status"] == "interrupted"
+    assert manifest_of(run_dir)["message"] == ("ended at once" if hangs else "after update 4")
+    where = re.search(r"environments.py:\d+: A call of the environment has not returned for 1 s\.\n", said)
+    assert bool(where) == hangs
+    assert ("Quit run run at once." in said) == hangs
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     metrics = run_dir / "metrics.jsonl"
