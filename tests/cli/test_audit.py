@@ -50,7 +50,7 @@ def test_a_broken_invariant_is_exit_code_1(trained: Rlcli, workplace: Path) -> N
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     ended = trained("audit", "run")
     assert ended.code == 1
-    assert "Invariant broken: behaviour/kl_mu_pi >= 0: update 2" in ended.out
+    assert "Invariant broken: behaviour/kl_mu_pi finite and >= 0: update 2" in ended.out
 
 
 def test_fresh_episodes_need_two_checkpoints(trained: Rlcli) -> None:

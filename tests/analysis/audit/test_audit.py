@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from rlcli.analysis.audit.advice import advice
 from rlcli.analysis.audit.audit import audit, worst_fall
@@ -16,14 +17,18 @@ from rlcli.analysis.audit.invariants import INVARIANTS, breaches
 from rlcli.analysis.audit.verdicts import DIVERGING, EDGE, OUTSIDE, RULES, verdicts
 from rlcli.analysis.history import History
 from rlcli.analysis.selection import Run, select
+from rlcli.catalog.assertions import ASSERTIONS
 from rlcli.config.serialise import flatten
-from rlcli.errors import UserError
+from rlcli.maths.health import clip_figures, effective_sample_size
 from rlcli.runs.train import train
 from tests.runs.tiny import tiny
 
 CALM: dict[str, float] = {
     "behaviour/ess": 0.99, "update/ess": 0.99, "update/budget_used": 0.3, "behaviour/clip_fraction": 0.01,
     "behaviour/kl_mu_pi": 0.005, "behaviour/kl_pi_mu": 0.005,
+    "behaviour/kl_mu_pi_max": 0.01, "behaviour/kl_pi_mu_max": 0.01,
+    "update/kl_anchor_pi": 0.005, "update/kl_pi_anchor": 0.005,
+    "update/kl_anchor_pi_max": 0.01, "update/kl_pi_anchor_max": 0.01,
     "behaviour/tv": 0.03, "behaviour/tv_bound": 0.05,
     "update/explained_variance": 0.8, "update/gain_predicted": 0.01, "update/gain_realised": 0.008,
     "train/return_100": 100.0, "update/entropy": 0.6, "update/lag": 0,
@@ -78,21 +83,34 @@ def test_a_run_diverges_at_the_third_update_outside() -> None:
     ]  # fmt: skip
 
 
+LOW_ESS = "ESS >= 4ab / (a + b)² where no ratio left the clip [a, b]"
+HIGH_TV = "TV <= max(1 - a, b - 1) / 2 where no ratio left the clip [a, b]"
+
+
+@pytest.mark.broken_by(
+    "a KL that was NaN is passed over",
+    "analysis/audit/invariants.py",
+    "(kl < 0) | (np.isnan(kl) & np.isfinite(ess))",
+    "kl < 0",
+    case="change1-behaviour/kl_pi_mu finite and >= 0",
+)
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"behaviour/kl_mu_pi": -1e-12}, "behaviour/kl_mu_pi >= 0"),
+        ({"behaviour/kl_mu_pi": -1e-12}, "behaviour/kl_mu_pi finite and >= 0"),
+        ({"behaviour/kl_pi_mu": np.nan}, "behaviour/kl_pi_mu finite and >= 0"),
+        ({"update/kl_anchor_pi_max": np.nan}, "update/kl_anchor_pi_max finite and >= 0"),
         ({"behaviour/ess": 1.0 + 1e-9}, "behaviour/ess in (0, 1]"),
         ({"behaviour/ess": 0.0}, "behaviour/ess in (0, 1]"),
         ({"behaviour/tv": 0.051}, "behaviour/tv <= behaviour/tv_bound"),
         ({"weights/ess": 1.5}, "weights/ess in (0, 1]"),
         (
             {"behaviour/clip_fraction_own": 0.0, "update/clip": 0.1, "behaviour/ess": 0.98},
-            "ESS >= 1 - clip² where no ratio left the clip",
+            LOW_ESS,
         ),
         (
             {"behaviour/clip_fraction_own": 0.0, "update/clip": 0.1, "behaviour/tv_sampled": 0.051},
-            "TV <= clip / 2 where no ratio left the clip",
+            HIGH_TV,
         ),
         (
             {
@@ -109,6 +127,57 @@ def test_a_broken_invariant_is_named_with_its_updates(change: dict[str, float], 
     assert (found.text, found.updates) == (text, (2,))
     assert found.sentence == f"{text}: update 2"
     assert text in {one.text for one in INVARIANTS}
+
+
+def of_ratios(ratios: list[float], low: float, high: float) -> dict[str, float]:
+    """The figures of a batch with these ratios and a clip to [1 - low, 1 + high]."""
+    logs = torch.tensor(ratios, dtype=torch.float64).log()
+    outside = clip_figures(logs, torch.ones_like(logs), torch.tensor([low, high], dtype=torch.float32))
+    return {
+        "update/clip": float(np.float32(low)),
+        "behaviour/ess": float(effective_sample_size(logs)),
+        "behaviour/tv_sampled": float((logs.exp() - 1).abs().mean() / 2),
+        "behaviour/clip_fraction_own": float(outside["clip_fraction_own"]),
+    }
+
+
+@pytest.mark.broken_by(
+    "the clip's upper end is overlooked",
+    "analysis/audit/invariants.py",
+    'settings.get("algo.clip_high") if settings.get("algo.surrogate") == "clipped" else None',
+    "None",
+)
+def test_ratios_within_an_uneven_clip_break_nothing() -> None:
+    """ESS and TV at their bounds: the ends of [a, b] as often as 1 / a to 1 / b, and the upper end alone."""
+    uneven = settings(algo__surrogate="clipped", algo__clip_high=0.8)
+    for ratios in ([0.9] * 2 + [1.8], [1.8] * 9, [0.9] * 9, [0.9, 1.8]):
+        figures = of_ratios(ratios, 0.1, 0.8)
+        assert figures["behaviour/clip_fraction_own"] == 0
+        for dual in (None, 3.0):
+            assert breaches(history(figures), uneven | {"algo.clip_dual": dual}) == []
+    assert of_ratios([0.9] * 2 + [1.8], 0.1, 0.8)["behaviour/ess"] == pytest.approx(8 / 9)
+    # one such ratio in ten outside of the range counts as outside, and the bounds say nothing
+    assert breaches(history(of_ratios([0.9] * 9 + [9.0], 0.1, 0.8)), uneven) == []
+
+
+@pytest.mark.broken_by(
+    "a clip so wide that no ESS is too low",
+    "analysis/audit/invariants.py",
+    "4 * a * b / (a + b) ** 2 - ROUNDING",
+    "a * b / (a + b) ** 2 - ROUNDING",
+)
+def test_figures_just_beyond_an_uneven_clip_are_a_breach() -> None:
+    uneven = settings(algo__surrogate="clipped", algo__clip_high=0.8)
+    inside = of_ratios([0.9] * 2 + [1.8], 0.1, 0.8)
+    assert [one.text for one in breaches(history(inside | {"behaviour/ess": 8 / 9 - 1e-6}), uneven)] == [
+        LOW_ESS
+    ]
+    assert [one.text for one in breaches(history(inside | {"behaviour/tv_sampled": 0.4001}), uneven)] == [
+        HIGH_TV
+    ]
+    # spo has no upper end of its own
+    spo = settings(algo__surrogate="spo", algo__clip_high=0.8)
+    assert [one.text for one in breaches(history(inside), spo)] == [LOW_ESS, HIGH_TV]
 
 
 def test_a_natural_step_stays_within_delta() -> None:
@@ -183,10 +252,6 @@ def test_fresh_gains_compare_neighbouring_checkpoints(run: Run, tmp_path: Path) 
             run.history.columns["update/gain_realised"][gain.after.update - 1]
         )
     assert found[0].after == found[1].before
-    lone = tmp_path / "lone"
-    train([tiny(total_steps=32)], [lone])
-    with pytest.raises(UserError, match="keeps 1 checkpoint: gains need two"):
-        list(fresh_gains(select([str(lone)], tmp_path).runs[0], 2))
 
 
 def test_the_page_has_every_rule_and_invariant() -> None:
@@ -199,3 +264,5 @@ def test_the_page_has_every_rule_and_invariant() -> None:
         )
     for one in INVARIANTS:
         assert f"- {one.text}\n" in page
+    for assertion in ASSERTIONS:
+        assert f"- {assertion}" in page
