@@ -60,13 +60,15 @@ def audit(
       rlcli audit runs/my-sweep --json
     """
     from rlcli.analysis.audit.audit import audit as audit_run
-    from rlcli.analysis.audit.fresh import fresh_gains
+    from rlcli.analysis.audit.fresh import check_kept, fresh_gains
     from rlcli.analysis.selection import select
     from rlcli.store.directory import runs_root
 
     selection = select(runs, runs_root())
     for fault in selection.faults:
         say(f"Warning: {fault}")
+    if fresh is not None:
+        check_kept(selection.runs)
     broken = False
     for place, run in enumerate(selection.runs):
         found = audit_run(run)

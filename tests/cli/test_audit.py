@@ -53,6 +53,25 @@ def test_a_broken_invariant_is_exit_code_1(trained: Rlcli, workplace: Path) -> N
     assert "Invariant broken: behaviour/kl_mu_pi finite and >= 0: update 2" in ended.out
 
 
+@pytest.mark.broken_by(
+    "the first run is shown before the second's checkpoints are looked at",
+    "cli/audit.py",
+    "        check_kept(selection.runs)\n",
+    "        check_kept(selection.runs[:1])\n",
+)
+def test_fresh_episodes_of_runs_without_checkpoints_are_refused_before_anything_is_shown(
+    rlcli: Rlcli,
+) -> None:
+    kept = ("checkpoint.every=1", "checkpoint.keep=1", "checkpoint.seconds=0")
+    assert rlcli("train", "-q", "name=kept", *kept, *TINY).code == 0
+    assert rlcli("train", "-q", "name=lone", *TINY).code == 0
+    ended = rlcli("audit", "kept", "lone", "--fresh", "3", "--json")
+    assert (ended.code, ended.out) == (2, "")
+    assert "lone keeps 1 checkpoint: gains need two" in ended.err
+    (row,) = rlcli("audit", "kept", "--fresh", "3", "--json").rows()
+    assert len(row["fresh"]) == 2
+
+
 def test_fresh_episodes_need_two_checkpoints(trained: Rlcli) -> None:
     ended = trained("audit", "run", "--fresh", "3")
     assert ended.code == 2

@@ -12,14 +12,16 @@ import torch
 
 from rlcli.analysis.audit.advice import advice
 from rlcli.analysis.audit.audit import audit, worst_fall
-from rlcli.analysis.audit.fresh import fresh_gains, realised_between
+from rlcli.analysis.audit.fresh import APART, check_kept, fresh_gains, realised_between
 from rlcli.analysis.audit.invariants import INVARIANTS, breaches
 from rlcli.analysis.audit.verdicts import DIVERGING, EDGE, OUTSIDE, RULES, verdicts
 from rlcli.analysis.history import History
 from rlcli.analysis.selection import Run, select
 from rlcli.catalog.assertions import ASSERTIONS
 from rlcli.config.serialise import flatten
+from rlcli.errors import UserError
 from rlcli.maths.health import clip_figures, effective_sample_size
+from rlcli.runs.episodes import record_run
 from rlcli.runs.train import train
 from tests.runs.tiny import tiny
 
@@ -252,6 +254,30 @@ def test_fresh_gains_compare_neighbouring_checkpoints(run: Run, tmp_path: Path) 
             run.history.columns["update/gain_realised"][gain.after.update - 1]
         )
     assert found[0].after == found[1].before
+
+
+@pytest.mark.broken_by(
+    "fresh episodes of one seed for all runs",
+    "analysis/audit/fresh.py",
+    'int(run.summary["seed"]) + APART',
+    "APART",
+)
+def test_fresh_episodes_have_the_run_s_seed_and_a_constant(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train([tiny(seed=5, checkpoint__every=1, checkpoint__keep=1)], [folder])
+    (gain, *_) = fresh_gains(select([str(folder)], tmp_path).runs[0], 4)
+    played = record_run(folder, episodes=4, checkpoint=1, seed=5 + APART)
+    assert gain.before.mean == pytest.approx(played.episodes.rewards.sum(-1).mean())
+
+
+def test_every_run_without_two_checkpoints_is_named_at_once(run: Run, tmp_path: Path) -> None:
+    folders = [tmp_path / "lone", tmp_path / "alone"]
+    train([tiny(total_steps=32), tiny(total_steps=32, seed=1)], folders)
+    lone = select([str(folder) for folder in folders], tmp_path).runs
+    with pytest.raises(UserError, match="gains need two") as caught:
+        check_kept((run, *lone))
+    assert caught.value.faults == tuple(f"{folder} keeps 1 checkpoint: gains need two." for folder in folders)
+    check_kept([run])
 
 
 def test_the_page_has_every_rule_and_invariant() -> None:
