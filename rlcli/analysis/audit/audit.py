@@ -107,7 +107,7 @@ def audit(run: Run) -> Audit:
         found,
         tuple(breaches(history, settings)),
         worst_fall(history),
-        tuple(advice(history, found, settings)),
+        tuple(advice(history, found, settings, int(run.summary["action_dimensions"]))),
     )
 
 

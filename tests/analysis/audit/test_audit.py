@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +223,87 @@ def test_each_advice_has_its_trigger(change: dict[str, float], given: dict[str, 
     assert all(one.source for one in found)
     calm = history()
     assert advice(calm, verdicts(calm), settings(**given)) == []
+
+
+CONFLICTS = (
+    {"update/budget_used": 0.01}, {"update/gain_realised": -1.0}, {"behaviour/clip_active": 0.6},
+    {"behaviour/ess": 0.1}, {"update/explained_variance": -0.5}, {"update/step_outcome": 4.0},
+)  # fmt: skip
+"""Figures that trigger advice, all of which one run may have."""
+GIVEN: tuple[dict[str, Any], ...] = (
+    {}, {"lag": 4}, {"algo__step_rule": "natural"}, {"env__normalize_reward": True},
+)  # fmt: skip
+
+
+def directions(text: str) -> set[tuple[str, str]]:
+    """(lower or raise, key) of everything that a sentence advises."""
+    found, verb = set(), ""
+    for word in re.findall(r"lower|raise|set|cap|lag|[a-z]+\.[a-z_]+", text.partition(":")[0]):
+        if word in ("lower", "raise", "set", "cap"):
+            verb = word
+        else:
+            found.add((verb, word))
+    return found
+
+
+@pytest.mark.broken_by(
+    "larger and smaller steps advised at once",
+    "analysis/audit/advice.py",
+    "[] if smaller else _found(LARGER_STEPS, evidence)",
+    "_found(LARGER_STEPS, evidence)",
+)
+@pytest.mark.parametrize("given", GIVEN, ids=str)
+def test_no_key_is_to_be_lowered_and_raised(given: dict[str, Any]) -> None:
+    for count in range(1, len(CONFLICTS) + 1):
+        for chosen in itertools.combinations(CONFLICTS, count):
+            change = {name: value for one in chosen for name, value in one.items()}
+            rows = history(*[change] * 12)
+            found = {
+                one
+                for text in advice(rows, verdicts(rows), settings(**given))
+                for one in directions(text.text)
+            }
+            assert found
+            lowered, raised = ({key for verb, key in found if verb == side} for side in ("lower", "raise"))
+            assert not lowered & raised
+
+
+def collapse(entropies: list[float], dimensions: int = 1, **given: Any) -> list[str]:
+    rows = history(*({"update/entropy": value} for value in entropies), rows=len(entropies))
+    found = advice(rows, verdicts(rows), settings(algo__entropy_coef=0.0, **given), dimensions)
+    return [one.because for one in found if "settled early" in one.text]
+
+
+@pytest.mark.broken_by(
+    "a fall of the entropy from its mean",
+    "analysis/audit/advice.py",
+    "float(early[0] - early[-1])",
+    "float(early.mean() - early[-1])",
+)
+def test_an_early_fall_of_the_entropy_is_the_first_value_less_the_last_of_the_tenth() -> None:
+    because = "update/entropy fell by 0.60 nats per dimension of the action in the first tenth of the run"
+    assert collapse([0.69, 0.4, 0.2, 0.09] + [0.09] * 36) == [f"{because} (more than 0.5)"]
+    assert collapse([0.69, 0.4, 0.3, 0.2] + [0.0] * 36) == []
+    # not a fall: one that ends where it began, and one after the first tenth
+    assert collapse([0.69, 0.0, 0.3, 0.69] + [0.69] * 36) == []
+    assert collapse([0.69] * 4 + [0.0] * 36) == []
+    assert collapse([0.69, 0.09] + [0.09] * 8) == []
+
+
+@pytest.mark.broken_by(
+    "a fall of the entropy of all dimensions together",
+    "analysis/audit/advice.py",
+    " / evidence.dimensions",
+    "",
+)
+def test_entropies_of_densities_fall_per_dimension_also_below_zero() -> None:
+    """Differential entropies near 0, where any fall is a large share, and negative ones."""
+    near = [0.02, -0.2, -0.5, -0.8] + [-1.0] * 36
+    assert collapse(near, dimensions=6) == []
+    assert len(collapse(near, dimensions=1)) == 1
+    assert len(collapse([-3.0, -4.0, -5.0, -6.3] + [-7.0] * 36, dimensions=6)) == 1
+    assert collapse([-3.0, -4.0, -5.0, -5.9] + [-7.0] * 36, dimensions=6) == []
+    assert len(collapse(near, dimensions=6, alerts__entropy_drop__limit=0.1)) == 1
 
 
 def test_realised_gains_are_summed_between_checkpoints() -> None:
