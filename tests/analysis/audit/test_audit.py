@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import re
@@ -14,15 +15,18 @@ import torch
 
 from rlcli.analysis.audit.advice import advice
 from rlcli.analysis.audit.audit import audit, worst_fall
+from rlcli.analysis.audit.figures import FIGURES, OUTCOMES, WORST, step_outcomes, summaries
 from rlcli.analysis.audit.fresh import APART, check_kept, fresh_gains, realised_between
 from rlcli.analysis.audit.invariants import INVARIANTS, breaches
 from rlcli.analysis.audit.verdicts import DIVERGING, EDGE, OUTSIDE, RULES, verdicts
 from rlcli.analysis.history import History
 from rlcli.analysis.selection import Run, select
-from rlcli.catalog.assertions import ASSERTIONS
+from rlcli.catalog.assertions import ASSERTIONS, RATIO, message
+from rlcli.catalog.table import METRICS
 from rlcli.config.serialise import flatten
 from rlcli.errors import UserError
 from rlcli.maths.health import clip_figures, effective_sample_size
+from rlcli.maths.natural import Outcome
 from rlcli.runs.episodes import record_run
 from rlcli.runs.train import train
 from tests.runs.tiny import tiny
@@ -184,6 +188,45 @@ def test_figures_just_beyond_an_uneven_clip_are_a_breach() -> None:
     assert [one.text for one in breaches(history(inside), spo)] == [LOW_ESS, HIGH_TV]
 
 
+def ended(run: Run, status: str, text: str) -> Run:
+    """The same run, as if it had ended so."""
+    return dataclasses.replace(run, summary={**run.summary, "status": status, "message": text})
+
+
+@pytest.mark.broken_by(
+    "a run that broke an invariant passes",
+    "analysis/audit/audit.py",
+    '(*asserted(run.summary["message"] or ""), *breaches(history, settings))',
+    "tuple(breaches(history, settings))",
+)
+def test_an_assertion_that_failed_a_run_is_a_breach_at_its_update(run: Run) -> None:
+    for assertion in ASSERTIONS:
+        (found,) = audit(ended(run, "failed", message(4, [assertion]))).breaches
+        assert (found.text, found.updates) == (assertion, (4,))
+    both = audit(ended(run, "failed", message(4, ASSERTIONS[1:3])))
+    assert [one.sentence for one in both.breaches] == [
+        f"{RATIO}: update 4",
+        "the loss is not finite: update 4",
+    ]
+    assert both.row()["breaches"][0] == {"invariant": RATIO, "updates": (4,)}
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("failed", "CartPole-v1: environment 2 gave a non-finite reward (nan)."),
+        ("failed", "Update 4: own.py:4: the metric mine raised ValueError: no."),
+        ("failed", "disk full"),
+        ("killed", "its process is gone"),
+    ],
+)
+def test_other_ends_are_shown_and_are_no_breach(run: Run, status: str, text: str) -> None:
+    found = audit(ended(run, status, text))
+    assert found.breaches == ()
+    assert (found.message, found.row()["message"]) == (text, text)
+    assert audit(run).message is None
+
+
 def test_a_natural_step_stays_within_delta() -> None:
     natural = settings(algo__step_rule="natural", algo__delta=0.01, algo__line_search=True)
     wide = history({"update/kl_anchor_pi": 0.0101}, {"update/kl_anchor_pi": 0.0099})
@@ -306,6 +349,33 @@ def test_entropies_of_densities_fall_per_dimension_also_below_zero() -> None:
     assert len(collapse(near, dimensions=6, alerts__entropy_drop__limit=0.1)) == 1
 
 
+@pytest.mark.broken_by(
+    "the worst figure is the best", "analysis/audit/figures.py", "(side * values).argmax()", "values.argmin()"
+)
+def test_of_each_figure_the_median_and_the_worst_are_shown() -> None:
+    rows = history(
+        {"behaviour/ess": 0.5, "behaviour/tv": 0.01, "behaviour/ratio_min": 0.4},
+        {"behaviour/ess": 0.9, "behaviour/tv": 0.05, "behaviour/ratio_min": 0.2},
+        {"behaviour/ess": 0.6, "behaviour/tv": 0.02, "behaviour/tv_bound": np.nan},
+        rows=3,
+    )
+    found = summaries(rows)
+    assert found["behaviour/ess"] == (0.6, 0.5, 1)
+    assert found["behaviour/tv"] == (0.02, 0.05, 2)
+    assert found["behaviour/ratio_min"] == (pytest.approx(0.3), 0.2, 2)
+    assert found["behaviour/tv_bound"] == (0.05, 0.05, 1)
+    assert "behaviour/khat" not in found
+    assert list(found) == [name for name in WORST if name in found]
+    assert set(FIGURES) <= set(METRICS)
+
+
+def test_line_searches_are_counted_by_outcome() -> None:
+    assert len(OUTCOMES) == len(Outcome)
+    rows = history(*({"update/step_outcome": code} for code in (0, 0, 4, 0, 3)))
+    assert step_outcomes(rows) == {"taken": 3, "number not finite": 1, "no candidate accepted": 1}
+    assert step_outcomes(history()) == {}
+
+
 def test_realised_gains_are_summed_between_checkpoints() -> None:
     rows = history(*({"update/gain_realised": float(value)} for value in (1, 2, 4, 8)))
     assert realised_between(rows, 1, 3) == 6.0
@@ -324,7 +394,13 @@ def test_a_real_run_keeps_every_invariant(run: Run) -> None:
     found = audit(run)
     assert found.breaches == ()
     assert len(found.verdicts.worst) == 3
-    assert json.loads(json.dumps(found.row()))["counts"]["inside"] <= 3
+    row = json.loads(json.dumps(found.row()))
+    assert row["counts"]["inside"] <= 3
+    written = [json.loads(line) for line in (run.dir / "metrics.jsonl").read_text().splitlines()]
+    assert [one["figures"] for one in row["updates"]] == [
+        {name: line.get(name) for name in FIGURES} for line in written
+    ]
+    assert set(row["figures"]) == set(WORST) & {name for line in written for name in line}
 
 
 def test_fresh_gains_compare_neighbouring_checkpoints(run: Run, tmp_path: Path) -> None:
