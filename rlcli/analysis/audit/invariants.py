@@ -54,13 +54,21 @@ class Invariant:
     broken: Callable[..., npt.NDArray[np.bool_]]
 
 
+def _lost(figure: Array, other: Array) -> npt.NDArray[np.bool_]:
+    """A row with an ESS has every KL, and one with a KL an ESS: what it lacks was not finite."""
+    return np.isnan(figure) & np.isfinite(other)
+
+
 def _nonnegative(kl: Array, ess: Array) -> npt.NDArray[np.bool_]:
-    """A row with an ESS has every KL too: one that it lacks was NaN."""
-    return np.asarray((kl < 0) | (np.isnan(kl) & np.isfinite(ess)))
+    return np.asarray((kl < 0) | _lost(kl, ess))
 
 
 def _share(ess: Array) -> npt.NDArray[np.bool_]:
     return np.asarray((ess <= 0) | (ess > 1))
+
+
+def _share_beside(ess: Array, kl: Array) -> npt.NDArray[np.bool_]:
+    return _share(ess) | _lost(ess, kl)
 
 
 def _within(tv: Array, bound: Array) -> npt.NDArray[np.bool_]:
@@ -82,7 +90,7 @@ def _fixed() -> Iterator[Invariant]:
         for name in (forward, backward, f"{forward}_max", f"{backward}_max"):
             kl = f"{reference}/kl_{name}"
             yield Invariant(f"{kl} finite and >= 0", (kl, ess), _nonnegative)
-        yield Invariant(f"{ess} in (0, 1]", (ess,), _share)
+        yield Invariant(f"{ess} in (0, 1]", (ess, f"{reference}/kl_{forward}"), _share_beside)
         yield Invariant(
             f"{reference}/tv <= {reference}/tv_bound", (f"{reference}/tv", f"{reference}/tv_bound"), _within
         )
