@@ -21,6 +21,7 @@ from rlcli.backends.native_state import MEMORY, begun, blank_states, unpacked
 from rlcli.backends.process import prepare
 from rlcli.backends.rows import metric_rows
 from rlcli.backends.session import Array, Checkpoint, Failure, Initial, OnCollected, Policy, Row
+from rlcli.catalog.assertions import message
 from rlcli.collect.collector import Collector
 from rlcli.collect.device import DeviceCollector
 from rlcli.collect.environment_time import EnvironmentTime
@@ -228,10 +229,10 @@ class NativeSession:
         """Why a run failed an update; `noted` is what functions of the user's own did wrong in it."""
         error: Exception | None = self._collector.env.failures.get(row)
         batch: dict[str, Tensor] = {}
-        broken = [message for message, passed in result.sound.items() if not bool(passed[row])]
+        broken = [assertion for assertion, passed in result.sound.items() if not bool(passed[row])]
         if broken and noted:
-            error = NonFiniteError(f"Update {number}: " + "; ".join(noted) + ".")
+            error = NonFiniteError(message(number, noted))
         elif error is None and broken:
-            error = NonFiniteError(f"Update {number}: " + "; ".join(broken) + ".")
+            error = NonFiniteError(message(number, broken))
             batch = {name: field[row].cpu() for name, field in result.batch.tensors().items()}
         return None if error is None else Failure(error, number, batch)

@@ -51,8 +51,8 @@ def audit(
     """Judge every update of a run.
 
     Verdicts: inside the region of trust, at its edge, outside, or diverging (outside three times in a row);
-    the rules are in docs/audit.md. Then: invariants, when ESS fell, the updates before the worst fall of the
-    return, and what to try next. Exit code 1 if an invariant is broken.
+    the rules are in docs/audit.md. Also: invariants, median and worst of each figure, the updates before the
+    worst fall of the return, and what to try next. Exit code 1 if an invariant is broken.
 
     Examples:
       rlcli audit last
@@ -60,13 +60,15 @@ def audit(
       rlcli audit runs/my-sweep --json
     """
     from rlcli.analysis.audit.audit import audit as audit_run
-    from rlcli.analysis.audit.fresh import fresh_gains
+    from rlcli.analysis.audit.fresh import check_kept, fresh_gains
     from rlcli.analysis.selection import select
     from rlcli.store.directory import runs_root
 
     selection = select(runs, runs_root())
     for fault in selection.faults:
         say(f"Warning: {fault}")
+    if fresh is not None:
+        check_kept(selection.runs)
     broken = False
     for place, run in enumerate(selection.runs):
         found = audit_run(run)
@@ -89,22 +91,21 @@ def _print(found: Audit, gains: list[Gain] | None) -> None:
     updates = len(run.history)
     ended = "" if run.summary["status"] == "finished" else f", {run.summary['status']}"
     what = f"{count(updates)} update{'' if updates == 1 else 's'}{ended}"
-    result(f"{run.name}: {run.summary['algo']} on {run.summary['env']}, {what}")
-    if not updates:
-        result("There is no update to judge.")
-        return
-    result(", ".join(f"{count(found.verdicts.count(place))} {name}" for place, name in enumerate(VERDICTS)))
-    if found.outside:
-        paragraph(f"Left the region: updates {_listed(found.outside)}; {_reasons(found)}")
-    if found.lowest_ess is not None:
-        update, ess = found.lowest_ess
-        result(f"Lowest ESS: {ess:.3f} at update {count(update)}")
-    if found.kept_promise is not None:
-        result(f"Realised gain over predicted, median: {found.kept_promise:.2f}")
+    paragraph(f"{run.name}: {run.summary['algo']} on {run.summary['env']}, {what}")
+    if found.message:
+        paragraph(f"It did not finish: {found.message}")
     for breach in found.breaches:
         paragraph(f"Invariant broken: {breach.sentence}")
+    if not updates:
+        paragraph("There is no update to judge.")
+        return
     if not found.breaches:
-        result("Invariants: all hold")
+        paragraph("Invariants: all hold")
+    verdicts = (f"{count(found.verdicts.count(place))} {name}" for place, name in enumerate(VERDICTS))
+    paragraph(", ".join(verdicts))
+    if found.outside:
+        paragraph(f"Left the region: updates {_listed(found.outside)}; {_reasons(found)}")
+    _print_figures(found)
     if found.fall is not None:
         _print_fall(found.fall)
     if gains is not None:
@@ -115,10 +116,26 @@ def _print(found: Audit, gains: list[Gain] | None) -> None:
         paragraph(f"because {one.because}; {one.source}", "  ")
 
 
+def _print_figures(found: Audit) -> None:
+    if found.kept_promise is not None:
+        paragraph(f"Realised gain over predicted, median: {found.kept_promise:.2f}")
+    if found.step_outcomes:
+        outcomes = (f"{count(amount)} {name}" for name, amount in found.step_outcomes.items())
+        paragraph(f"Natural steps: {', '.join(outcomes)}")
+    rows = [
+        (metric, _figure(one.median), _figure(one.worst), count(one.update))
+        for metric, one in found.figures.items()
+    ]
+    if rows:
+        result()
+        headings = ("figure", "median", "worst", "at update")
+        table(headings, rows, headings[1:])
+
+
 def _print_fall(fall: Fall) -> None:
     names = [name for name in SHORT if any(name in row for row in fall.rows)]
     result()
-    result(
+    paragraph(
         f"Worst fall of the return over 100 episodes: {fall.start:.1f} to {fall.end:.1f} at update "
         f"{count(fall.update)}"
     )

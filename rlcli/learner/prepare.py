@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlcli.catalog import assertions
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.learner.acting import acting_outputs
@@ -245,8 +246,8 @@ def _assertions(
 ) -> dict[str, Tensor]:
     """What must hold before the first step, each [R]: the policy that acted is the one ratios divide by."""
     error = comparison.acting_error(rollout.outputs, recomputed.state)
-    sound = {"the policy acted otherwise than the batch recomputes it": error <= ACTING_TOLERANCE}
+    sound = {assertions.ACTED: error <= ACTING_TOLERANCE}
     if config.lag == 0:
         equal = comparison.equal(initial.log_prob, acting.log_prob)
-        sound["the ratio before the first step is not 1"] = equal
+        sound[assertions.RATIO] = equal
     return sound

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from rlcli.catalog import assertions
 from rlcli.collect.rollout import Rollout
 from rlcli.config.schema.run import RunConfig
 from rlcli.extend.tables import METRICS
@@ -130,8 +131,8 @@ def _sound(
     both_ways = figures["behaviour/kl_mu_pi"] + figures["behaviour/kl_pi_mu"]
     spread = torch.cat((after.policy.moments.variance, after.reward_moments.variance), -1)
     return {
-        "the loss is not finite": finite(improvement.losses.total.T),
-        "a parameter is not finite": finite(improvement.parameters),
-        "an exact KL is negative or not finite": both_ways.isfinite(),
-        "a running statistic is not finite": spread.isfinite().all(-1),
+        assertions.LOSS: finite(improvement.losses.total.T),
+        assertions.PARAMETER: finite(improvement.parameters),
+        assertions.KL: both_ways.isfinite(),
+        assertions.STATISTIC: spread.isfinite().all(-1),
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlcli.catalog.assertions import FIGURE, message
 from rlcli.errors import NonFiniteError, StorageError
 from rlcli.loggers.interface import Row, RunInfo
 from rlcli.loggers.numbers import row_as_json
@@ -42,9 +43,7 @@ class JsonlLogger:
             line = row_as_json(row)
         except ValueError as error:
             names = ", ".join(name for name, value in row.items() if not _finite(value))
-            raise NonFiniteError(
-                f"Update {row.get('update')} gave a number that is not finite: {names}."
-            ) from error
+            raise NonFiniteError(message(row["update"], [f"{FIGURE}: {names}"])) from error
         try:
             self._file.write(line + "\n")
             self._file.flush()

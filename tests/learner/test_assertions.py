@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rlcli.catalog.assertions import ASSERTIONS, FIGURE, KL, broken_of, message
 from rlcli.learner import state as states
 from rlcli.maths.distributions import Categorical
 from tests.learner.setting import hold, small, stage
@@ -37,7 +38,7 @@ def pair(request):
 def test_they_hold_on_an_ordinary_update(pair):
     cohort, rollout = pair
     found = hold(cohort.learn(rollout))
-    assert {ACTED, RATIO} <= set(found)
+    assert {ACTED, RATIO} < set(found) < set(ASSERTIONS)
     assert all(mask == [True, True] for mask in found.values())
 
 
@@ -116,3 +117,30 @@ def test_an_exact_divergence_below_zero_is_found(monkeypatch, backwards):
 
     monkeypatch.setattr(Categorical, "divergences", negative)
     assert hold(cohort.learn(rollout))["an exact KL is negative or not finite"] == [False]
+
+
+@pytest.mark.broken_by(
+    "a fault of the user's own function is a broken assertion",
+    "catalog/assertions.py",
+    "if one.startswith(ASSERTIONS)",
+    "if one",
+    case="own code",
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Update 3: own.py:4: the metric mine raised ValueError: no.",
+        "CartPole-v1: environment 2 gave a non-finite reward (nan).",
+        "disk full",
+    ],
+    ids=["own code", "environment", "storage"],
+)
+def test_other_failures_break_no_assertion(text):
+    assert broken_of(text) is None
+
+
+def test_a_message_names_the_assertions_that_an_update_broke():
+    assert broken_of(message(3, ASSERTIONS)) == (3, ASSERTIONS)
+    assert broken_of(message(12, [RATIO, "another", KL])) == (12, (RATIO, KL))
+    named = f"{FIGURE}: behaviour/ratio_max, loss/value"
+    assert broken_of(message(1, [named])) == (1, (named,))

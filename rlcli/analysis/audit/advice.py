@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rlcli.analysis.audit.verdicts import OUTSIDE, Verdicts
 from rlcli.analysis.history import Array, History
+from rlcli.config.alerts import rules
 
 TUNING = "Andrychowicz et al. 2020, What Matters in On-Policy Reinforcement Learning"
 RATE = "rsl_rl adapts the rate to the KL likewise: algo.learning_rate_schedule=adaptive_kl"
@@ -17,7 +18,9 @@ MANY = 0.1
 FEWEST = 10
 """Updates of a run below which no rule speaks."""
 LATE = 0.5
-"""The share of a run after which it counts as late."""
+"""Share of a run after which it counts as late."""
+EARLY = 0.1
+"""Share of a run up to which it counts as early."""
 
 
 class Advice(NamedTuple):
@@ -29,16 +32,33 @@ class Advice(NamedTuple):
     source: str
 
 
-def advice(history: History, verdicts: Verdicts, settings: Mapping[str, Any]) -> list[Advice]:
-    """What to try next, the gravest first; empty for a run that gives no reason, or is too short."""
+class Evidence(NamedTuple):
+    """What advice is drawn from."""
+
+    history: History
+    verdicts: Verdicts
+    settings: Mapping[str, Any]
+    """The config by dotted key."""
+    dimensions: int
+    """Of the action; a Discrete one has one."""
+
+
+def advice(
+    history: History, verdicts: Verdicts, settings: Mapping[str, Any], dimensions: int = 1
+) -> list[Advice]:
+    """What to try next, the gravest first; empty for a run that gives no reason, or is too short.
+
+    Larger steps are advised only where nothing asks for smaller ones.
+    """
     if len(history) < FEWEST:
         return []
-    found = (rule(history, verdicts, settings) for rule in RULES)
-    return [one for one in found if one is not None]
+    evidence = Evidence(history, verdicts, settings, dimensions)
+    smaller = _found(SMALLER_STEPS, evidence)
+    return [*smaller, *_found(OTHERS, evidence), *([] if smaller else _found(LARGER_STEPS, evidence))]
 
 
-def _outside(history: History, verdicts: Verdicts, settings: Mapping[str, Any]) -> Advice | None:
-    share = float((verdicts.worst >= OUTSIDE).mean()) if len(history) else 0.0
+def _outside(evidence: Evidence) -> Advice | None:
+    settings, share = evidence.settings, float((evidence.verdicts.worst >= OUTSIDE).mean())
     if share <= MANY:
         return None
     because = f"{share:.0%} of the updates left the region (more than {MANY:.0%})"
@@ -53,8 +73,20 @@ def _outside(history: History, verdicts: Verdicts, settings: Mapping[str, Any]) 
     return Advice("lower algo.learning_rate or algo.epochs, or set algo.target_kl=0.02", because, RATE)
 
 
-def _clipped(history: History, *_: object) -> Advice | None:
-    share = _median(history, "behaviour/clip_active")
+def _unkept(evidence: Evidence) -> Advice | None:
+    gains = _values(evidence.history, "update/gain_realised")
+    lost = float((gains < 0).mean()) if len(gains) else 0.0
+    if lost <= 0.25 or evidence.settings.get("algo.surrogate") == "score":
+        return None
+    return Advice(
+        "lower algo.learning_rate: updates end below where they began on their own objective",
+        f"{lost:.0%} of the updates realised a loss (more than 25%)",
+        "rlcli: the objective on the batch it was fitted to should rise",
+    )
+
+
+def _clipped(evidence: Evidence) -> Advice | None:
+    share = _median(evidence.history, "behaviour/clip_active")
     if share is None or share <= 0.3:
         return None
     return Advice(
@@ -64,25 +96,29 @@ def _clipped(history: History, *_: object) -> Advice | None:
     )
 
 
-def _timid(history: History, _: Verdicts, settings: Mapping[str, Any]) -> Advice | None:
-    used = _median(history, "update/budget_used")
-    if used is None or used >= 0.05 or settings.get("algo.surrogate") == "score":
+def _collapse(evidence: Evidence) -> Advice | None:
+    entropy = _values(evidence.history, "update/entropy")
+    early = entropy[: int(len(entropy) * EARLY)]
+    if len(early) < 2 or float(evidence.settings.get("algo.entropy_coef") or 0.0) > 0:
+        return None
+    fall = float(early[0] - early[-1]) / evidence.dimensions
+    (limit,) = (one.limit for one in rules(evidence.settings, off=True) if one.name == "entropy_drop")
+    if fall <= limit:
         return None
     return Advice(
-        "raise algo.learning_rate or algo.epochs: updates spend almost nothing of the region they may use",
-        f"median update/budget_used {used:.3f} (below 0.05)",
-        "rlcli: tuned runs spend 0.2 to 1",
+        "set algo.entropy_coef=0.01, or lower algo.learning_rate: the policy settled early",
+        f"update/entropy fell by {fall:.2f} nats per dimension of the action in the first tenth of the run "
+        f"(more than {limit:g})",
+        TUNING,
     )
 
 
-def _critic(history: History, _: Verdicts, settings: Mapping[str, Any]) -> Advice | None:
-    late = _median(history, "update/explained_variance", late=True)
+def _critic(evidence: Evidence) -> Advice | None:
+    late = _median(evidence.history, "update/explained_variance", late=True)
     if late is None or late >= 0.1:
         return None
-    scaled = bool(settings.get("env.normalize_reward"))
-    cure = (
-        "raise algo.value_coef, or give the critic more epochs" if scaled else "set env.normalize_reward=true"
-    )
+    scaled = bool(evidence.settings.get("env.normalize_reward"))
+    cure = "raise algo.value_coef" if scaled else "set env.normalize_reward=true"
     return Advice(
         f"{cure}: the critic explains little of the returns",
         f"median update/explained_variance {late:.2f} in the second half (below 0.1)",
@@ -90,8 +126,8 @@ def _critic(history: History, _: Verdicts, settings: Mapping[str, Any]) -> Advic
     )
 
 
-def _searches(history: History, *_: object) -> Advice | None:
-    outcomes = _values(history, "update/step_outcome")
+def _searches(evidence: Evidence) -> Advice | None:
+    outcomes = _values(evidence.history, "update/step_outcome")
     failed = float((outcomes > 1).mean()) if len(outcomes) else 0.0
     if failed <= MANY:
         return None
@@ -102,35 +138,25 @@ def _searches(history: History, *_: object) -> Advice | None:
     )
 
 
-def _unkept(history: History, _: Verdicts, settings: Mapping[str, Any]) -> Advice | None:
-    gains = _values(history, "update/gain_realised")
-    lost = float((gains < 0).mean()) if len(gains) else 0.0
-    if lost <= 0.25 or settings.get("algo.surrogate") == "score":
+def _timid(evidence: Evidence) -> Advice | None:
+    used = _median(evidence.history, "update/budget_used")
+    if used is None or used >= 0.05 or evidence.settings.get("algo.surrogate") == "score":
         return None
     return Advice(
-        "lower algo.learning_rate: updates end below where they began on their own objective",
-        f"{lost:.0%} of the updates realised a loss (more than 25%)",
-        "rlcli: the objective on the batch it was fitted to should rise",
+        "raise algo.learning_rate or algo.epochs: updates spend almost nothing of the region they may use",
+        f"median update/budget_used {used:.3f} (below 0.05)",
+        "rlcli: tuned runs spend 0.2 to 1",
     )
 
 
-def _collapse(history: History, _: Verdicts, settings: Mapping[str, Any]) -> Advice | None:
-    entropy = _values(history, "update/entropy")
-    if len(entropy) < 20:
-        return None
-    early = entropy[: max(2, len(entropy) // 10)]
-    drop = float(early.mean() - early[-1])
-    if drop <= 0.5 * abs(float(entropy[0])) or float(settings.get("algo.entropy_coef") or 0.0) > 0:
-        return None
-    return Advice(
-        "set algo.entropy_coef=0.01, or lower algo.learning_rate: the policy settled early",
-        f"entropy fell by {drop:.2f} nats in the first tenth of the run (more than half)",
-        TUNING,
-    )
+Trigger = Callable[[Evidence], Advice | None]
+SMALLER_STEPS: tuple[Trigger, ...] = (_outside, _unkept, _clipped, _collapse)
+LARGER_STEPS: tuple[Trigger, ...] = (_timid,)
+OTHERS: tuple[Trigger, ...] = (_critic, _searches)
 
 
-Trigger = Callable[[History, Verdicts, Mapping[str, Any]], Advice | None]
-RULES: tuple[Trigger, ...] = (_outside, _critic, _searches, _unkept, _clipped, _collapse, _timid)
+def _found(triggers: Sequence[Trigger], evidence: Evidence) -> list[Advice]:
+    return [one for trigger in triggers if (one := trigger(evidence)) is not None]
 
 
 def _values(history: History, metric: str) -> Array:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from rlcli.analysis.audit.advice import Advice, advice
-from rlcli.analysis.audit.invariants import Breach, breaches
+from rlcli.analysis.audit.figures import Summary, of_updates, step_outcomes, summaries
+from rlcli.analysis.audit.invariants import Breach, asserted, breaches
 from rlcli.analysis.audit.verdicts import OUTSIDE, VERDICTS, Verdicts, verdicts
 from rlcli.analysis.history import History
 from rlcli.analysis.selection import Run
@@ -39,10 +40,14 @@ class Fall:
 
 @dataclass(frozen=True)
 class Audit:
-    """What a run's rows tell about its updates."""
+    """What a run's rows and its end say about its updates."""
 
     run: Run
     verdicts: Verdicts
+    figures: dict[str, Summary]
+    """Median and worst of each, by metric."""
+    step_outcomes: dict[str, int]
+    """Natural steps by how they ended."""
     breaches: tuple[Breach, ...]
     fall: Fall | None
     advice: tuple[Advice, ...]
@@ -54,13 +59,9 @@ class Audit:
         return [int(one) for one in updates[self.verdicts.worst >= OUTSIDE]]
 
     @property
-    def lowest_ess(self) -> tuple[int, float] | None:
-        """The update with the lowest ESS against the behaviour policy, and its ESS."""
-        updates, values = self.run.history.points("behaviour/ess", "updates")
-        if not len(values):
-            return None
-        place = int(values.argmin())
-        return int(updates[place]), float(values[place])
+    def message(self) -> str | None:
+        """Why the run did not finish, where that is known."""
+        return None if self.run.summary["status"] == "finished" else self.run.summary["message"]
 
     @property
     def kept_promise(self) -> float | None:
@@ -73,29 +74,39 @@ class Audit:
         return float(np.median(realised[there] / predicted[there])) if there.any() else None
 
     def row(self) -> dict[str, Any]:
-        """Plain data, with a line for every update."""
-        updates = self.run.history.columns["update"].astype(int).tolist()
+        """Plain data, with an entry for every update."""
+        history, broken = self.run.history, self.verdicts.broken
+        updates = history.columns["update"].astype(int).tolist()
         return {
             "run": self.run.id,
             "dir": str(self.run.dir),
+            "status": self.run.summary["status"],
+            "message": self.message,
             "counts": {name: self.verdicts.count(place) for place, name in enumerate(VERDICTS)},
             "outside": self.outside,
-            "lowest_ess": self.lowest_ess,
+            "figures": {metric: one._asdict() for metric, one in self.figures.items()},
+            "step_outcomes": self.step_outcomes,
             "realised_over_predicted": self.kept_promise,
             "breaches": [{"invariant": one.text, "updates": one.updates} for one in self.breaches],
             "fall": None if self.fall is None else vars(self.fall),
             "advice": [one._asdict() for one in self.advice],
             "updates": [
-                {"update": update, "verdict": VERDICTS[worst], "rules": [rule.text for rule in broken]}
-                for update, worst, broken in zip(
-                    updates, self.verdicts.worst.tolist(), self.verdicts.broken, strict=True
+                {
+                    "update": update,
+                    "verdict": VERDICTS[worst],
+                    "rules": [rule.text for rule in rules],
+                    "breaches": [one.text for one in self.breaches if update in one.updates],
+                    "figures": figures,
+                }
+                for update, worst, rules, figures in zip(
+                    updates, self.verdicts.worst.tolist(), broken, of_updates(history), strict=True
                 )
             ],
         }
 
 
 def audit(run: Run) -> Audit:
-    """The audit of a run from its recorded rows.
+    """The audit of a run from its recorded rows and its manifest.
 
     Raises:
         StorageError: metrics.jsonl cannot be read.
@@ -105,9 +116,11 @@ def audit(run: Run) -> Audit:
     return Audit(
         run,
         found,
-        tuple(breaches(history, settings)),
+        summaries(history),
+        step_outcomes(history),
+        (*asserted(run.summary["message"] or ""), *breaches(history, settings)),
         worst_fall(history),
-        tuple(advice(history, found, settings)),
+        tuple(advice(history, found, settings, int(run.summary["action_dimensions"]))),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +15,8 @@ from rlcli.errors import UserError
 from rlcli.runs.episodes import record_run
 from rlcli.store.checkpoints import Checkpoints
 
-STREAM_SEED = 7_919
-"""Added to the run's seed: the episodes are none that training or evaluation saw."""
+APART = 7_919
+"""Added to the run's seed: no other verb plays these episodes of the run."""
 
 
 class Return(NamedTuple):
@@ -43,19 +42,28 @@ class Gain(NamedTuple):
         return self.after.mean - self.before.mean
 
 
-def fresh_gains(run: Run, episodes: int, imports: Sequence[str] = ()) -> Iterator[Gain]:
-    """Gains between neighbouring kept checkpoints of a run, each played for so many episodes of equal seeds.
+def check_kept(runs: Sequence[Run]) -> None:
+    """Checks that each run keeps two checkpoints, before episodes of any are played.
 
     Raises:
-        UserError: fewer than two checkpoints are kept.
+        UserError: runs that keep fewer, all at once.
     """
-    kept = sorted(Checkpoints(run.dir).updates)
-    if len(kept) < 2:
+    kept = {run.dir: len(Checkpoints(run.dir).updates) for run in runs}
+    faults = [
+        f"{folder} keeps {count} checkpoint{'' if count == 1 else 's'}: gains need two."
+        for folder, count in kept.items()
+        if count < 2
+    ]
+    if faults:
         raise UserError(
-            f"{run.dir} keeps {len(kept)} checkpoint{'' if len(kept) == 1 else 's'}: gains need two.",
+            *faults,
             hint="Keep every update's: rlcli train checkpoint.every=1 checkpoint.keep=1 checkpoint.seconds=0",
         )
-    returns = (_return(run.dir, update, episodes, imports) for update in kept)
+
+
+def fresh_gains(run: Run, episodes: int, imports: Sequence[str] = ()) -> Iterator[Gain]:
+    """Gains between neighbouring kept checkpoints of a run; each plays so many episodes of equal seeds."""
+    returns = (_return(run, update, episodes, imports) for update in sorted(Checkpoints(run.dir).updates))
     for before, after in itertools.pairwise(returns):
         yield Gain(before, after, realised_between(run.history, before.update, after.update))
 
@@ -67,6 +75,7 @@ def realised_between(history: History, before: int, after: int) -> float | None:
     return float(np.sum(values[between])) if between.any() else None
 
 
-def _return(run_dir: Path, update: int, episodes: int, imports: Sequence[str]) -> Return:
-    made = record_run(run_dir, episodes=episodes, checkpoint=update, seed=STREAM_SEED, imports=imports)
+def _return(run: Run, update: int, episodes: int, imports: Sequence[str]) -> Return:
+    seed = int(run.summary["seed"]) + APART
+    made = record_run(run.dir, episodes=episodes, checkpoint=update, seed=seed, imports=imports)
     return Return(update, *mean_interval(made.episodes.rewards.sum(-1), seed=0))
