@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,9 @@ from rlcli.errors import UserError
 from rlcli.maths import ope
 from rlcli.maths.draws import generator
 from rlcli.maths.pareto import UNRELIABLE, khat
-from rlcli.runs.episodes import log_probs_under
+from rlcli.runs.episodes import log_probs_under, process_of
 from rlcli.runs.policy import Trained
+from rlcli.text import shown
 
 RESAMPLES = 1_000
 FEW = 10.0
@@ -154,15 +156,22 @@ def mean_interval(returns: npt.NDArray[np.float64], seed: int) -> tuple[float, f
 
 
 def check(target: Trained, recorded: EpisodeFile, origin: str) -> None:
-    """Raises `UserError` if the episodes are of another environment."""
-    about, own = recorded.about, target.config.env
-    if about["env"] != own.id:
-        raise UserError(f"{origin} has episodes of {about['env']}; the target's environment is {own.id}.")
-    if about["kwargs"] != dict(own.kwargs):
+    """Raises `UserError` with every key in which the target's decision process is not the recorded one."""
+    theirs, own = recorded.about["process"], process_of(target.config)
+    differ = [
+        f"{name} is {_written(theirs, name)} there, and {_written(own, name)} for the target"
+        for name in sorted(theirs.keys() | own.keys())
+        if name not in theirs or name not in own or theirs[name] != own[name]
+    ]
+    if differ:
         raise UserError(
-            f"{origin} has episodes of {own.id} with other arguments: {about['kwargs']}, the target's are "
-            f"{dict(own.kwargs)}."
+            f"{origin} has episodes of another decision process: {'; '.join(differ)}.",
+            hint="Record episodes of a run with the target's settings: rlcli rollouts RUN --out FILE.npz",
         )
+
+
+def _written(process: Mapping[str, Any], name: str) -> str:
+    return shown(process[name]) if name in process else "not recorded"
 
 
 def _interval(spread: npt.NDArray[np.float64]) -> tuple[float, float]:

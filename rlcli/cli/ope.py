@@ -86,9 +86,7 @@ def _recorded(
         return read_episodes(Path(behaviour)), behaviour
     found = named_run(behaviour, quiet=True)
     made = record_run(found, episodes=episodes, seed=seed, imports=imports)
-    env = made.trained.config.env
-    about = {"env": env.id, "kwargs": dict(env.kwargs), "run": found.name}
-    return EpisodeFile(made.episodes, made.log_probs, about), str(found)
+    return EpisodeFile(made.episodes, made.log_probs, made.about(found.name)), str(found)
 
 
 def _print(answer: Evaluation, fresh: tuple[float, float, float] | None) -> None:

@@ -14,10 +14,18 @@ from rlcli.analysis import fqe
 from rlcli.analysis import ope as evaluation
 from rlcli.analysis.episode_file import EpisodeFile, read_episodes, write_episodes
 from rlcli.analysis.fqe import rewards_to_go
-from rlcli.analysis.ope import evaluate, summarise
+from rlcli.analysis.ope import check, evaluate, summarise
+from rlcli.config.schema.keys import KEYS
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.maths import ope as estimators
-from rlcli.runs.episodes import Recording, log_probs_under, record_run
+from rlcli.runs.episodes import (
+    OF_TRAINING,
+    PROCESS,
+    Recording,
+    log_probs_under,
+    process_of,
+    record_run,
+)
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.runs.train import train
 from tests.maths.test_ope import UNDER_MU, episodes, true_return
@@ -38,8 +46,7 @@ def recording(run: Path) -> Recording:
 
 
 def as_file(recording: Recording) -> EpisodeFile:
-    about = {"env": "CartPole-v1", "kwargs": {}, "run": "run", "update": 2, "seed": recording.seed}
-    return EpisodeFile(recording.episodes, recording.log_probs, about)
+    return EpisodeFile(recording.episodes, recording.log_probs, recording.about("run"))
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +126,7 @@ def test_a_file_has_what_was_recorded(tmp_path: Path, recording: Recording) -> N
     for first, second in zip(found.episodes, recording.episodes, strict=True):
         assert np.array_equal(first, second)
         assert first.dtype == second.dtype
-    assert found.about["env"] == "CartPole-v1"
+    assert found.about["process"]["env.id"] == "CartPole-v1"
 
 
 def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording) -> None:
@@ -142,7 +149,12 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording)
     assert "log_probs" in refused(log_probs=recording.log_probs[:, :1])
     assert "observations" in refused(observations=recording.episodes.observations[:, :-1])
     assert "lacks actions" in refused(UserError, actions=None)
+    assert "log_probs (above 0)" in refused(log_probs=recording.log_probs + 5.0)
+    assert "log_probs (not finite)" in refused(log_probs=recording.log_probs - np.inf)
     assert "version" in refused(format=np.array(json.dumps({"version": 99})))
+    earlier = refused(UserError, format=np.array(json.dumps({"version": 1, "run": "my run"})))
+    assert "earlier rlcli" in earlier
+    assert "rlcli rollouts 'my run' --out" in earlier
     assert "damaged" in refused(terminated=np.array([{"a": 1}] * 24, dtype=object))
     bad.write_bytes(good.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
@@ -158,8 +170,13 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, recording: Recording)
 def test_episodes_of_another_environment_are_refused(run: Path, recording: Recording, tmp_path: Path) -> None:
     target = read_policy(run, 2)
     other = as_file(recording)
-    with pytest.raises(UserError, match="episodes of Acrobot-v1"):
-        evaluate(target, other._replace(about=other.about | {"env": "Acrobot-v1"}), "file", 1.0, seed=0)
+    for name in PROCESS:
+        process = other.about["process"] | {name: "another"}
+        with pytest.raises(UserError, match=f"another decision process: {name} is 'another' there"):
+            check(target, other._replace(about=other.about | {"process": process}), "file")
+        del process[name]
+        with pytest.raises(UserError, match=f"{name} is not recorded there"):
+            check(target, other._replace(about=other.about | {"process": process}), "file")
     wide = recording.episodes._replace(observations=recording.episodes.observations[..., :2])
     with pytest.raises(UserError, match=r"observations \(2,\)"):
         log_probs_under(target, wide, "file")
@@ -174,10 +191,10 @@ def test_episodes_of_another_environment_are_refused(run: Path, recording: Recor
 )
 def test_gaussian_policies_and_memory(tmp_path: Path, env: str, settings: dict[str, object]) -> None:
     folder = tmp_path / "run"
-    train([tiny(env__id=env, total_steps=32, checkpoint__every=32, **settings)], [folder])
-    made = record_run(folder, episodes=3, max_steps=30)
-    content = EpisodeFile(made.episodes, made.log_probs, {"env": env, "kwargs": {}})
-    answer = evaluate(made.trained, content, "file", 1.0, seed=0)
+    train([tiny(env__id=env, total_steps=32, checkpoint__every=32, eval__max_steps=30, **settings)], [folder])
+    made = record_run(folder, episodes=3)
+    assert made.episodes.rewards.shape[1] <= 30
+    answer = evaluate(made.trained, as_file(made), "file", 1.0, seed=0)
     assert answer.effective == pytest.approx(3)
     assert all(np.isfinite(one.value) for one in answer.estimates)
 
@@ -205,14 +222,68 @@ def test_of_few_states_there_is_a_marginalised_estimate(tmp_path: Path) -> None:
     """At its own policy it is the mean return; observations that are no numbers of states have none."""
     train([tiny(env__id="FrozenLake-v1", algo__learning_rate=0.05)], [tmp_path / "run"])
     recorded = record_run(tmp_path / "run", episodes=20)
-    about = {"env": "FrozenLake-v1", "kwargs": {}, "run": "run", "update": 3, "seed": recorded.seed}
-    lake = EpisodeFile(recorded.episodes, recorded.log_probs, about)
+    lake = as_file(recorded)
     answer = evaluate(recorded.trained, lake, "file", 1.0, seed=0)
     found = {one.name: one for one in answer.estimates}
     assert found["marginalised"].value == pytest.approx(recorded.episodes.rewards.sum(-1).mean(), abs=1e-9)
     assert "marginalised" not in {
         one.name for one in summarise(episodes()._replace(states=None), 0).estimates
     }
+
+
+def changed(**changes: object) -> set[str]:
+    """Keys of the recorded process that differ from those of a tiny run."""
+    return {name for name, value in process_of(tiny(**changes)).items() if value != process_of(tiny())[name]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("env.kwargs", {"sutton_barto_reward": True}),
+        ("env.wrappers", ({"TimeLimit": {"max_episode_steps": 20}},)),
+        ("env.action_mask", "info"),
+        ("env.atari.frame_skip", 2),
+        ("env.atari.repeat_action_probability", 0.1),
+        ("network.squash", "tanh"),
+        ("eval.max_steps", 20),
+    ],
+)
+@pytest.mark.broken_by(
+    "episodes of any wrappers",
+    "runs/episodes.py",
+    '"env.num_envs", "env.backend"',
+    '"env.num_envs", "env.wrappers", "env.backend"',
+    case="env.wrappers-value1",
+)
+def test_what_changes_the_process_is_recorded(key: str, value: object) -> None:
+    assert changed(**{key.replace(".", "__"): value}) == {key}
+
+
+def test_what_is_of_training_is_not_recorded() -> None:
+    of_training = {
+        "env__num_envs": 4, "env__backend": "gymnasium", "env__normalize_observation": True,
+        "env__normalize_reward": True, "env__replay_limit": 5, "env__atari__episodic_life": False,
+        "env__atari__sign_reward": False, "env__atari__threads": 2, "network__name": "lstm", "seed": 5,
+    }  # fmt: skip
+    assert changed(**of_training) == set()
+    assert all(name in KEYS for name in OF_TRAINING)
+
+
+def test_actions_that_a_mask_does_not_allow_are_refused(tmp_path: Path) -> None:
+    """Of a recorded step its own mask counts, which is in its observation."""
+    config = tiny(env__id="tests.envs.probes:ProbeCorridor-v0", env__action_mask="info")
+    train([config], [tmp_path / "run"])
+    recorded = record_run(tmp_path / "run", episodes=4)
+    assert evaluate(recorded.trained, as_file(recorded), "file", 1.0, seed=0).episodes == 4
+    found = recorded.episodes
+    columns = recorded.trained.spec.observation.mask_width
+    allowed = found.observations[:, :-1, -columns:]
+    masked = ((allowed == 0).any(-1) & found.present).nonzero()
+    assert len(masked[0]) > 0
+    actions = found.actions.copy()
+    actions[masked] = allowed[masked].argmin(-1)
+    with pytest.raises(UserError, match="its own masks of actions do not allow"):
+        log_probs_under(recorded.trained, found._replace(actions=actions), "file")
 
 
 @pytest.mark.broken_by(

@@ -43,6 +43,26 @@ def test_a_run_may_act(trained: Rlcli) -> None:
     assert row["warning"].startswith("12 episodes are too few")
 
 
+@pytest.mark.broken_by(
+    "episodes of another process are weighed",
+    "analysis/ope.py",
+    "or theirs[name] != own[name]",
+    "or False",
+)
+def test_episodes_of_another_process_are_refused(trained: Rlcli) -> None:
+    """Each key that differs is in the message."""
+    limit = "env.wrappers=[{TimeLimit: {max_episode_steps: 20}}]"
+    assert trained("train", "-q", "name=short", limit, "eval.max_steps=30", *TINY).code == 0
+    assert trained("rollouts", "short", "--out", "short.npz", "-n", "2").code == 0
+    for behaviour in ("short.npz", "short"):
+        ended = trained("ope", "first", "--behaviour", behaviour)
+        assert ended.code == 2
+        assert "episodes of another decision process: env.wrappers is" in ended.err
+        assert "eval.max_steps is 30 there, and 100000 for the target" in ended.err
+        assert "rlcli rollouts RUN --out FILE.npz" in ended.err
+    assert trained("ope", "short", "--behaviour", "short.npz").code == 0
+
+
 def test_a_file_of_another_kind_is_neither_read_nor_overwritten(trained: Rlcli, workplace: Path) -> None:
     mine = workplace / "mine.npz"
     mine.write_text("hello")
