@@ -14,10 +14,11 @@ from rlcli.analysis import fqe
 from rlcli.analysis import ope as evaluation
 from rlcli.analysis.episode_file import EpisodeFile, read_episodes, write_episodes
 from rlcli.analysis.fqe import rewards_to_go
-from rlcli.analysis.ope import check, evaluate, summarise
+from rlcli.analysis.ope import Weights, check, evaluate, summarise
 from rlcli.config.schema.keys import KEYS
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.maths import ope as estimators
+from rlcli.maths.pareto import khat
 from rlcli.runs.episodes import (
     OF_TRAINING,
     PROCESS,
@@ -89,7 +90,8 @@ def test_a_policy_s_own_episodes_have_weights_of_one(run: Path, recording: Recor
         if one.name not in ("direct", "doubly_robust", "weighted_doubly_robust"):
             assert one.value == pytest.approx(mean, abs=1e-9)
         assert one.low <= one.high
-    assert (answer.effective, answer.largest_weight, answer.warning) == (24, 1.0, None)
+    assert (answer.weights, answer.warning) == (Weights(None, 24.0, None, 1.0), None)
+    assert answer.lower_bound is not None
 
 
 def test_another_policy_s_episodes_are_weighed(run: Path, recording: Recording) -> None:
@@ -97,8 +99,8 @@ def test_another_policy_s_episodes_are_weighed(run: Path, recording: Recording) 
     answer = evaluate(target, as_file(recording), "file", 0.9, seed=0)
     ratios = log_probs_under(target, recording.episodes, "file") - recording.log_probs
     weights = np.exp(ratios.sum(-1))
-    assert answer.largest_weight == pytest.approx(weights.max())
-    assert answer.effective == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
+    assert answer.weights.largest == pytest.approx(weights.max())
+    assert answer.weights.ess == pytest.approx(weights.sum() ** 2 / (weights**2).sum())
     returns = recording.episodes.rewards @ (0.9 ** np.arange(recording.episodes.rewards.shape[1]))
     found = {one.name: one.value for one in answer.estimates}
     assert found["is"] == pytest.approx((weights * returns).mean())
@@ -114,7 +116,7 @@ def test_intervals_cover_the_true_return(monkeypatch: pytest.MonkeyPatch) -> Non
     covered = 0
     for seed in range(60):
         chosen = torch.multinomial(UNDER_MU, 60, replacement=True, generator=draw)
-        first = summarise(episodes(chosen)._replace(states=None), seed).estimates[0]
+        first = summarise(episodes(chosen), seed).estimates[0]
         covered += first.low <= true_return() <= first.high
     assert covered >= 52
 
@@ -195,7 +197,7 @@ def test_gaussian_policies_and_memory(tmp_path: Path, env: str, settings: dict[s
     made = record_run(folder, episodes=3)
     assert made.episodes.rewards.shape[1] <= 30
     answer = evaluate(made.trained, as_file(made), "file", 1.0, seed=0)
-    assert answer.effective == pytest.approx(3)
+    assert answer.weights.ess == pytest.approx(3)
     assert all(np.isfinite(one.value) for one in answer.estimates)
 
 
@@ -226,8 +228,26 @@ def test_of_few_states_there_is_a_marginalised_estimate(tmp_path: Path) -> None:
     answer = evaluate(recorded.trained, lake, "file", 1.0, seed=0)
     found = {one.name: one for one in answer.estimates}
     assert found["marginalised"].value == pytest.approx(recorded.episodes.rewards.sum(-1).mean(), abs=1e-9)
-    assert "marginalised" not in {
-        one.name for one in summarise(episodes()._replace(states=None), 0).estimates
+    assert answer.left_out == {}
+    remembered = lake._replace(about=lake.about | {"memory": True})
+    answer = evaluate(recorded.trained, remembered, "file", 1.0, seed=0)
+    assert "marginalised" not in {one.name for one in answer.estimates}
+    assert "a network with memory" in answer.left_out["marginalised"]
+
+
+def test_a_target_with_memory_has_no_marginalised_estimate(tmp_path: Path) -> None:
+    config = tiny(env__id="FrozenLake-v1", network__name="gru", algo__minibatches=1)
+    train([config], [tmp_path / "run"])
+    recorded = record_run(tmp_path / "run", episodes=4)
+    assert recorded.about("run")["memory"] is True
+    answer = evaluate(recorded.trained, as_file(recorded), "file", 1.0, seed=0)
+    assert "a network with memory" in answer.left_out["marginalised"]
+
+
+def test_without_states_to_count_the_reason_is_given(run: Path, recording: Recording) -> None:
+    answer = evaluate(read_policy(run, 2), as_file(recording), "file", 1.0, seed=0)
+    assert answer.left_out == {
+        "marginalised": "it counts states, and observations of CartPole-v1 are not Discrete"
     }
 
 
@@ -284,6 +304,78 @@ def test_actions_that_a_mask_does_not_allow_are_refused(tmp_path: Path) -> None:
     actions[masked] = allowed[masked].argmin(-1)
     with pytest.raises(UserError, match="its own masks of actions do not allow"):
         log_probs_under(recorded.trained, found._replace(actions=actions), "file")
+
+
+def drawn(count: int) -> estimators.Episodes:
+    draw = torch.Generator().manual_seed(0)
+    return episodes(torch.multinomial(UNDER_MU, count, replacement=True, generator=draw))
+
+
+@pytest.mark.broken_by(
+    "a shape of equal weights", "analysis/ope.py", "ordered[-length - 1] > EQUAL", "ordered[-length - 1] > -1"
+)
+def test_each_estimator_has_figures_of_its_own_weights() -> None:
+    data = drawn(200)
+    found = {one.name: one for one in summarise(data, 0).estimates}
+    assert found["direct"].weights is None
+    assert {name for name, one in found.items() if one.weights} == set(estimators.LOG_WEIGHTS)
+    for name, log_weights in estimators.LOG_WEIGHTS.items():
+        weights, shown = log_weights(data).exp(), found[name].weights
+        assert shown is not None
+        each = weights.sum(0) ** 2 / weights.square().sum(0)
+        assert shown.ess == pytest.approx(each.min().item())
+        assert shown.step == (None if weights.shape[1] == 1 else each.argmin().item())
+        assert shown.largest == pytest.approx(weights[:, each.argmin()].max().item())
+        assert shown.khat is None  # of few kinds of episodes
+        assert found[name].warning is None
+    noise = torch.rand(data.log_ratios.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    data = data._replace(log_ratios=data.log_ratios + noise)
+    shown = summarise(data, 0).weights
+    assert shown.khat == pytest.approx(khat(data.log_weights).item())
+
+
+@pytest.mark.broken_by(
+    "worthless weights are trusted", "analysis/ope.py", "if not self.ess >= FEW", "if self.ess < 0.0"
+)
+def test_worthless_estimates_say_why() -> None:
+    """One episode outweighs all: estimates with its weight are worthless, the direct method extrapolates."""
+    data = drawn(200)
+    ratios = data.log_ratios.clone()
+    ratios[7, 0] += 30.0
+    answer = summarise(data._replace(log_ratios=ratios), 0)
+    found = {one.name: one for one in answer.estimates}
+    assert found["is"].warning == "the weights leave 1.0 effective episodes of 200"
+    assert found["per_decision"].warning == "the weights leave 1.0 effective episodes of 200 at step 0"
+    assert found["direct"].warning is not None
+    assert "extrapolate" in found["direct"].warning
+    assert [name for name, one in found.items() if not one.worthless] == ["truncated", "direct"]
+    assert answer.warning == found["is"].warning
+    assert answer.lower_bound is None
+
+
+def test_a_single_episode_is_too_few() -> None:
+    answer = summarise(drawn(1), 0)
+    assert answer.warning == "1 episode is too few"
+    assert all(one.warning for one in answer.estimates)
+    assert answer.lower_bound is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["log_probs", "rewards"])
+def test_figures_that_are_not_finite_are_worthless(recording: Recording, run: Path, kind: str) -> None:
+    content = as_file(recording)
+    if kind == "log_probs":
+        content = content._replace(log_probs=content.log_probs - 1e300 * recording.episodes.present)
+    else:
+        rewards = np.where(recording.episodes.present, 1e308, 0.0)
+        content = content._replace(episodes=recording.episodes._replace(rewards=rewards))
+    answer = evaluate(read_policy(run, 3), content, "file", 1.0, seed=0)
+    assert answer.warning == "the estimate is not finite"
+    assert answer.lower_bound is None
+    for one in answer.estimates:
+        assert "nan" not in (one.warning or "")
+        finite = all(np.isfinite((one.value, one.low, one.high)))
+        assert finite or (one.worthless and one.warning == "the estimate is not finite")
 
 
 @pytest.mark.broken_by(
