@@ -24,6 +24,8 @@ from rlcli.text import counted, shown
 RESAMPLES = 1_000
 FEW = 10.0
 """Effective episodes below which importance weights say nothing."""
+IMPOSSIBLE = 1e-12
+"""Probability below which a weight is taken for an error of the file."""
 EQUAL = 1e-9
 """Difference of logarithms of weights that are equal but for rounding."""
 
@@ -44,7 +46,8 @@ class Weights:
         """Why they cannot be trusted; None if they can."""
         at = "" if self.step is None else f" at step {self.step}"
         if episodes < 2 * FEW:
-            return f"{counted(episodes, 'episode')} {'is' if episodes == 1 else 'are'} too few"
+            are = "is" if episodes == 1 else "are"
+            return f"{counted(episodes, 'episode')} {are} too few; record more with --episodes"
         if not self.ess >= FEW:
             return f"the weights leave {self.ess:.1f} effective episodes of {episodes}{at}"
         if self.khat is not None and self.khat > UNRELIABLE:
@@ -89,7 +92,7 @@ class Evaluation:
     left_out: Mapping[str, str]
     """Reasons why estimators are not among these, by their names."""
     truncation_bias: float
-    """Estimate of the bound of the truncated estimate's bias."""
+    """Estimate of the bound of the truncated estimate's bias; NaN where weights are not of the behaviour."""
     largest_return: float
     """max|G|."""
     lower_bound: float | None
@@ -137,7 +140,10 @@ def summarise(data: ope.Episodes, seed: int, left_out: Mapping[str, str] | None 
     count, left_out = len(data.returns), left_out or {}
     draws = generator(seed, "bootstrap")
     resampled = [data.take(torch.randint(count, (count,), generator=draws)) for _ in range(RESAMPLES)]
-    estimates = tuple(_estimate(name, data, resampled) for name in ope.ESTIMATORS if name not in left_out)
+    broken = _broken(data)
+    estimates = tuple(
+        _estimate(name, data, resampled, broken) for name in ope.ESTIMATORS if name not in left_out
+    )
     whole = estimates[0]
     assert whole.weights is not None
     return Evaluation(
@@ -148,7 +154,7 @@ def summarise(data: ope.Episodes, seed: int, left_out: Mapping[str, str] | None 
         warning=whole.warning,
         estimates=estimates,
         left_out=left_out,
-        truncation_bias=ope.truncation_bias(data).item(),
+        truncation_bias=math.nan if broken else ope.truncation_bias(data).item(),
         largest_return=data.returns.abs().max().item(),
         lower_bound=None if whole.warning else ope.lower_bound(data, CONFIDENCE).item(),
     )
@@ -189,7 +195,19 @@ def _without_states(target: Trained, recorded: EpisodeFile) -> str | None:
     return None
 
 
-def _estimate(name: str, data: ope.Episodes, resampled: list[ope.Episodes]) -> Estimate:
+def _broken(data: ope.Episodes) -> str | None:
+    """Why the weights are not of the policy that acted; None if they may be.
+
+    Of n episodes one has a weight of x or more, at any step, with probability n/x at most: each weight is a
+    martingale with the mean 1 (Ville's inequality).
+    """
+    log_probability = math.log(len(data.returns)) - data.log_prefixes.max().item()
+    if log_probability > math.log(IMPOSSIBLE):
+        return None
+    return "a weight is so large that the log-probabilities cannot be those of the policy that acted"
+
+
+def _estimate(name: str, data: ope.Episodes, resampled: list[ope.Episodes], broken: str | None) -> Estimate:
     estimator, count = ope.ESTIMATORS[name], len(data.returns)
     value = estimator(data).item()
     low, high = _interval(torch.stack([estimator(each) for each in resampled]))
@@ -197,7 +215,7 @@ def _estimate(name: str, data: ope.Episodes, resampled: list[ope.Episodes]) -> E
     if not all(map(math.isfinite, (value, low, high))):
         return Estimate(name, value, low, high, weights, True, "the estimate is not finite")
     if weights is not None:
-        fault = weights.fault(count)
+        fault = broken or weights.fault(count)
         return Estimate(name, value, low, high, weights, fault is not None, fault)
     fault = _weights(data.log_weights[:, None]).fault(count)
     return Estimate(name, value, low, high, None, False, fault and f"the fitted values extrapolate: {fault}")

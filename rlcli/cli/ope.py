@@ -108,14 +108,13 @@ def _print(answer: Evaluation, fresh: tuple[float, float, float] | None) -> None
     result()
     rows = [
         (
-            _spaced(one.name), _number(one.value), f"{_number(one.low)} to {_number(one.high)}", one.mark,
+            _spaced(one.name), _number(one.value), _interval(one.low, one.high), one.mark,
             *_figures(one.weights),
         )
         for one in answer.estimates
     ]  # fmt: skip
     if fresh is not None:
-        value, low, high = map(_number, fresh)
-        rows.append(("fresh episodes", value, f"{low} to {high}", "", *_figures(None)))
+        rows.append(("fresh episodes", _number(fresh[0]), _interval(*fresh[1:]), "", *_figures(None)))
     weights = ("effective", "k-hat", "largest weight")
     headings = ("estimator", "return", "95% interval", "warning", *weights)
     table(headings, rows, ("return", *weights), optional=len(weights))
@@ -145,6 +144,10 @@ def _spaced(name: str) -> str:
 def _number(value: float | None, form: str = ".2f") -> str:
     """A number; a dash where there is none, or it is not finite."""
     return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(low) and math.isfinite(high) else "-"
 
 
 def _figures(weights: Weights | None) -> tuple[str, str, str]:

@@ -353,9 +353,27 @@ def test_worthless_estimates_say_why() -> None:
     assert answer.lower_bound is None
 
 
+@pytest.mark.broken_by(
+    "capped weights hide wrong log-probabilities",
+    "analysis/ope.py",
+    "fault = broken or weights.fault(count)",
+    "fault = weights.fault(count)",
+)
+def test_log_probabilities_of_another_policy_are_noticed() -> None:
+    """One weight of 10^15 times what the policy that acted would have: no chance explains it."""
+    data = drawn(200)
+    ratios = data.log_ratios.clone()
+    ratios[7, 0] += 36.0
+    answer = summarise(data._replace(log_ratios=ratios), 0)
+    found = {one.name: one for one in answer.estimates}
+    assert found["truncated"].worthless
+    assert "cannot be those of the policy that acted" in (found["truncated"].warning or "")
+    assert np.isnan(answer.truncation_bias)
+
+
 def test_a_single_episode_is_too_few() -> None:
     answer = summarise(drawn(1), 0)
-    assert answer.warning == "1 episode is too few"
+    assert answer.warning == "1 episode is too few; record more with --episodes"
     assert all(one.warning for one in answer.estimates)
     assert answer.lower_bound is None
 

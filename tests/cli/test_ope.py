@@ -45,7 +45,8 @@ def test_a_run_may_act(trained: Rlcli) -> None:
     assert "marginalised" in row["left_out"]
     assert all(one["warning"] for one in row["estimates"].values())
     ended = trained("ope", "second", "--behaviour", "first", "-n", "12")
-    assert "Warning: direct: the fitted values extrapolate: 12 episodes are too few." in ended.out
+    too_few = "12 episodes are too few; record more with --episodes."
+    assert f"Warning: direct: the fitted values extrapolate: {too_few}" in ended.out
     assert "There is no lower bound of the return" in ended.out
 
 
@@ -83,6 +84,8 @@ def test_weights_beyond_numbers_are_null(trained: Rlcli, workplace: Path) -> Non
     assert row["warning"] == "the estimate is not finite"
     ended = trained("ope", "second", "--behaviour", "a.npz")
     assert not {"nan", "inf", "nan,", "inf,"} & set(ended.out.split())
+    assert "truncated" in next(line for line in ended.out.splitlines() if "a weight is so large" in line)
+    assert "bias is about" not in ended.out
     assert ended.err == ""
 
 
