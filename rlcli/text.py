@@ -28,6 +28,11 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}... ({len(text) - longest:,} more characters)"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things with thousands separators: 1 episode, 1,000 episodes."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def as_typed(value: object) -> str:
     """A path or name as it is typed in a shell: in quotes where it has spaces or other special characters."""
     return shlex.quote(str(value))

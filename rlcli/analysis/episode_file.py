@@ -1,6 +1,7 @@
 """File of recorded episodes: a .npz archive of plain arrays, and one of JSON that says what they are.
 
-    format        JSON: version, env, its arguments, run, update, seed
+    format        JSON: version, process (values of `runs.episodes.PROCESS`), memory (whether the network
+                  has one), run, update, seed
     observations  [n, H + 1, ...]   actions     [n, H, ...]   rewards  [n, H] float64
     log_probs     [n, H] float64, of the policy that acted
     lengths       [n] int64         terminated  [n] bool
@@ -22,11 +23,14 @@ import numpy.typing as npt
 from rlcli.collect.episodes import Episodes
 from rlcli.errors import StorageError, UserError
 from rlcli.store.files import write_atomically
+from rlcli.text import as_typed
 
-FORMAT = 1
+FORMAT = 2
 ARRAYS = ("observations", "actions", "rewards", "log_probs", "lengths", "terminated")
-ABOUT = {"version": int, "env": str, "run": str, "update": int, "seed": int, "kwargs": dict}
+ABOUT = {"version": int, "process": dict, "memory": bool, "run": str, "update": int, "seed": int}
 HINT = "Record episodes: rlcli rollouts RUN --out FILE.npz"
+ROUNDING = 1e-9
+"""What a log-probability of a discrete action may be above 0."""
 LARGEST = 4 * 2**30
 """Bytes of all arrays together that are read."""
 
@@ -109,7 +113,14 @@ def _check_size(path: Path) -> None:
 
 def _check(path: Path, about: Any, arrays: dict[str, npt.NDArray[Any]]) -> None:
     """Raises `StorageError` unless the arrays are episodes as `write_episodes` writes them."""
-    if not isinstance(about, dict) or about.get("version") != FORMAT:
+    version = about.get("version") if isinstance(about, dict) else None
+    if version == 1:
+        raise UserError(
+            f"{path} is of an earlier rlcli: it does not have the wrappers, masks and conversion of actions "
+            "of its episodes.",
+            hint=f"Record them anew: rlcli rollouts {as_typed(about.get('run'))} --out {as_typed(path)}",
+        )
+    if version != FORMAT:
         raise StorageError(f"{path} is of a version that this rlcli does not read.")
     wrong = [name for name, kind in ABOUT.items() if type(about.get(name)) is not kind]
     rewards, lengths = arrays["rewards"], arrays["lengths"]
@@ -127,6 +138,9 @@ def _check(path: Path, about: Any, arrays: dict[str, npt.NDArray[Any]]) -> None:
             wrong.append(name)
         elif found.dtype.kind == "f" and not np.isfinite(found).all():
             wrong.append(f"{name} (not finite)")
+    discrete = arrays["actions"].dtype.kind in "iu"
+    if discrete and not wrong and (arrays["log_probs"] > ROUNDING).any():
+        wrong.append("log_probs (above 0)")
     if "lengths" not in wrong and not ((lengths >= 1) & (lengths <= horizon)).all():
         wrong.append("lengths")
     if wrong:

@@ -7,6 +7,10 @@ a feature, and what lies behind an episode's last step is worth 0, as it is in t
 estimated: they are of the episodes' own length. Over actions that are not discrete the sum is a mean over
 samples of the policy.
 
+Cross-fitting: there is one fit to each half of the episodes, and it gives the values of the other half
+(Chernozhukov et al. 2018, 'Double/Debiased Machine Learning for Treatment and Structural Parameters'). So no
+episode has had a part in its own values, and estimators that are unbiased whatever Q is are so with this Q.
+
 Shapes: n episodes, H steps, K sampled actions, D features.
 """
 
@@ -15,7 +19,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -54,41 +57,81 @@ class Choices(NamedTuple):
     """[n, H, K]; they sum to 1."""
 
 
+class Data(NamedTuple):
+    """Recorded steps as tensors."""
+
+    states: Tensor
+    """[n, H, D]: observations, flattened, and the time; float64."""
+    taken: Tensor
+    """[n, H, A]: features of the actions taken."""
+    choices: Choices
+    rewards: Tensor
+    """[n, H] float64; 0 where absent."""
+    present: Tensor
+    """[n, H] bool."""
+
+    def take(self, rows: Tensor) -> Data:
+        """The episodes of these indices."""
+        choices = Choices(*(part[rows] for part in self.choices))
+        return Data(self.states[rows], self.taken[rows], choices, self.rewards[rows], self.present[rows])
+
+
 def fitted_values(
     model: Model, snapshot: Snapshot, spec: EnvSpec, episodes: Episodes, gamma: float, seed: int
 ) -> Values:
-    """Q and V of a run's policy, fitted to recorded episodes."""
-    states = _state_features(episodes)
-    choices = policy_choices(model, snapshot, spec.action, episodes, seed)
-    taken = action_features(spec.action, torch.from_numpy(episodes.actions))
-    present = torch.from_numpy(episodes.present)
-    last = torch.zeros_like(present)
-    last[torch.arange(len(present)), torch.from_numpy(episodes.lengths) - 1] = True
-    to_go = rewards_to_go(episodes.rewards, gamma)
-    scale = max(float(np.sqrt((to_go[episodes.present] ** 2).mean())), 1e-8)
-    rewards = torch.from_numpy(episodes.rewards).float() / scale
+    """Q and V of a run's policy at recorded steps, from fits to episodes of the other half.
+
+    Halves are the episodes of even and of odd index. A single episode is fitted to itself.
+    """
+    data = Data(
+        _state_features(episodes),
+        action_features(spec.action, torch.from_numpy(episodes.actions)),
+        policy_choices(model, snapshot, spec.action, episodes, seed),
+        torch.from_numpy(episodes.rewards),
+        torch.from_numpy(episodes.present),
+    )
+    values = Values(torch.zeros_like(data.rewards), torch.zeros_like(data.rewards))
+    every = torch.arange(len(data.rewards))
+    for half in (0, 1):
+        rows, others = every[half::2], every[1 - half :: 2]
+        found = _cross_fitted(data.take(others if len(others) else rows), data.take(rows), gamma, seed, half)
+        values.of_actions[rows], values.of_states[rows] = found
+    return values
+
+
+def _cross_fitted(fitted: Data, valued: Data, gamma: float, seed: int, half: int) -> Values:
+    """Values of some episodes, from a fit to others."""
+    here = fitted.states[fitted.present]
+    centre, spread = here.mean(0), here.std(0, correction=0).clamp(min=1e-6)
+    fitted, valued = (
+        data._replace(states=((data.states - centre) / spread).float()) for data in (fitted, valued)
+    )
+    to_go = rewards_to_go(fitted.rewards, gamma)
+    scale = to_go[fitted.present].square().mean().sqrt().clamp(min=1e-8)
+    rewards, present = (fitted.rewards / scale).float(), fitted.present
+    last = present & ~torch.cat([present[:, 1:], torch.zeros_like(present[:, :1])], 1)
+    inputs = torch.cat([fitted.states, fitted.taken], -1)
     with torch.random.fork_rng():
-        torch.manual_seed(generator(seed, "fitted_values").initial_seed() % 2**63)
-        network = _network(states.shape[-1] + taken.shape[-1])
-        inputs = torch.cat([states, taken], -1)
+        torch.manual_seed(generator(seed, "fitted_values", half).initial_seed() % 2**63)
+        network = _network(inputs.shape[-1])
         optimiser = torch.optim.Adam(network.parameters(), RATE)
-        _fit(network, optimiser, inputs[present], torch.from_numpy(to_go).float()[present] / scale, FIRST)
-        for _ in range(min(max(states.shape[1], FEWEST), MOST)):
+        _fit(network, optimiser, inputs[present], (to_go / scale).float()[present], FIRST)
+        for _ in range(min(max(int(present.sum(1).max()), FEWEST), MOST)):
             with torch.no_grad():
-                values = _mean(network, states, choices)
+                values = _mean(network, fitted.states, fitted.choices)
             after = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
             targets = rewards + gamma * torch.where(last, 0.0, after)
             _fit(network, optimiser, inputs[present], targets[present], STEPS)
     with torch.no_grad():
-        of_actions = network(torch.cat([states, taken], -1)).squeeze(-1).double() * scale
-        of_states = _mean(network, states, choices).double() * scale
+        of_actions = network(torch.cat([valued.states, valued.taken], -1)).squeeze(-1).double() * scale
+        of_states = _mean(network, valued.states, valued.choices).double() * scale
     zero = torch.zeros((), dtype=torch.float64)
-    return Values(torch.where(present, of_actions, zero), torch.where(present, of_states, zero))
+    return Values(torch.where(valued.present, of_actions, zero), torch.where(valued.present, of_states, zero))
 
 
-def rewards_to_go(rewards: npt.NDArray[np.float64], gamma: float) -> npt.NDArray[np.float64]:
+def rewards_to_go(rewards: Tensor, gamma: float) -> Tensor:
     """Σ_{k>=t} γ^(k-t) r_k of each step, [n, H]."""
-    found = rewards.copy()
+    found = rewards.clone()
     for time in reversed(range(rewards.shape[1] - 1)):
         found[:, time] += gamma * found[:, time + 1]
     return found
@@ -144,14 +187,11 @@ def action_features(action: ActionSpec, actions: Tensor) -> Tensor:
 
 
 def _state_features(episodes: Episodes) -> Tensor:
-    """Observations, flattened and scaled to mean 0 and deviation 1, and the time; [n, H, D]."""
+    """Observations, flattened, and the time; [n, H, D] float64."""
     count, horizon = episodes.rewards.shape
-    flat = episodes.observations[:, :-1].reshape(count, horizon, -1).astype(np.float64)
-    here = flat[episodes.present]
-    scaled = (flat - here.mean(0)) / np.maximum(here.std(0), 1e-6)
-    time = np.broadcast_to(np.linspace(-1.0, 1.0, horizon)[None, :, None], (count, horizon, 1))
-    features: npt.NDArray[np.float32] = np.concatenate([scaled, time], -1).astype(np.float32)
-    return torch.from_numpy(features)
+    observations = torch.from_numpy(episodes.observations[:, :-1]).double()
+    time = torch.arange(horizon, dtype=torch.float64).expand(count, horizon)
+    return torch.cat([observations.reshape(count, horizon, -1), time[..., None]], -1)
 
 
 def _network(inputs: int) -> nn.Sequential:

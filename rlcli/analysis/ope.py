@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from rlcli.analysis.episode_file import EpisodeFile
 from rlcli.analysis.fqe import fitted_values
@@ -15,75 +16,96 @@ from rlcli.analysis.statistics import CONFIDENCE
 from rlcli.errors import UserError
 from rlcli.maths import ope
 from rlcli.maths.draws import generator
-from rlcli.maths.pareto import UNRELIABLE, khat
-from rlcli.runs.episodes import log_probs_under
+from rlcli.maths.pareto import UNRELIABLE, khat, tail_length
+from rlcli.runs.episodes import log_probs_under, process_of
 from rlcli.runs.policy import Trained
+from rlcli.text import counted, shown
 
 RESAMPLES = 1_000
 FEW = 10.0
 """Effective episodes below which importance weights say nothing."""
-WITHOUT_PRODUCTS = ("direct", "marginalised")
-"""Estimators without products of ratios over an episode."""
+IMPOSSIBLE = 1e-12
+"""Probability below which a weight is taken for an error of the file."""
+EQUAL = 1e-9
+"""Difference of logarithms of weights that are equal but for rounding."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of an estimator, one per episode, at the step where the fewest episodes count."""
+
+    step: int | None
+    """That step; None where a weight is of the whole episode."""
+    ess: float
+    """Effective sample size, in episodes."""
+    khat: float | None
+    """Pareto k-hat; None where they have no shape: with too few of them, or many equal ones."""
+    largest: float
+
+    def fault(self, episodes: int) -> str | None:
+        """Why they cannot be trusted; None if they can."""
+        at = "" if self.step is None else f" at step {self.step}"
+        if episodes < 2 * FEW:
+            are = "is" if episodes == 1 else "are"
+            return f"{counted(episodes, 'episode')} {are} too few; record more with --episodes"
+        if not self.ess >= FEW:
+            return f"the weights leave {self.ess:.1f} effective episodes of {episodes}{at}"
+        if self.khat is not None and self.khat > UNRELIABLE:
+            return f"k-hat {self.khat:.2f} of the weights is above {UNRELIABLE}{at}"
+        return None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One estimator's answer."""
+    """Value of one estimator."""
 
     name: str
     value: float
     low: float
     high: float
     """Bounds of the 95% percentile bootstrap interval over episodes."""
+    weights: Weights | None
+    """None for the direct method, which has none."""
     worthless: bool
-    """Whether it rests on weights that cannot be trusted."""
+    """Whether it is not finite, or rests on weights that cannot be trusted."""
+    warning: str | None
+    """Why it is worthless, or extrapolates."""
+
+    @property
+    def mark(self) -> str:
+        """The warning in a word."""
+        return "worthless" if self.worthless else "extrapolates" if self.warning else ""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What recorded episodes tell about a target policy's return."""
+    """Estimates of a target policy's return from recorded episodes."""
 
     episodes: int
     gamma: float
     behaviour_return: float
-    effective: float
-    """ESS of the episodes' weights, in episodes."""
-    khat: float | None
-    """Pareto k-hat of the episodes' weights; None with too few of them."""
-    largest_weight: float
+    weights: Weights
+    """Weights of whole episodes."""
+    warning: str | None
+    """Why estimates with weights of whole episodes are worthless; None if they are not."""
     estimates: tuple[Estimate, ...]
+    left_out: Mapping[str, str]
+    """Reasons why estimators are not among these, by their names."""
     truncation_bias: float
-    """Bound of the truncated estimate's bias."""
-    lower_bound: float
-    """The return is above it with 95% confidence, as `maths.ope.lower_bound` says."""
-
-    @property
-    def warning(self) -> str | None:
-        """Why weighted estimates are worthless, in a sentence; None if they are not."""
-        if self.episodes < 2 * FEW:
-            return (
-                f"{self.episodes} episodes are too few: estimates with weights are worthless; record more "
-                "(rlcli rollouts RUN --episodes 200)"
-            )
-        if self.effective < FEW:
-            return (
-                f"the weights leave {self.effective:.1f} effective episodes of {self.episodes}: estimates "
-                "with weights are worthless"
-            )
-        if self.khat is not None and self.khat > UNRELIABLE:
-            return f"k-hat {self.khat:.2f} is above {UNRELIABLE}: the tail of the weights cannot be trusted"
-        return None
+    """Estimate of the bound of the truncated estimate's bias; NaN where weights are not of the behaviour."""
+    largest_return: float
+    """max|G|."""
+    lower_bound: float | None
+    """The return is above it with 95% confidence, as `maths.ope.lower_bound` says; None with a warning."""
 
     def row(self) -> dict[str, Any]:
         """Plain data."""
+        found = asdict(self)
+        estimates = {one.pop("name"): one for one in found.pop("estimates")}
+        whole = found.pop("weights")
         return {
-            "episodes": self.episodes, "gamma": self.gamma, "behaviour_return": self.behaviour_return,
-            "ess": self.effective, "khat": self.khat, "largest_weight": self.largest_weight,
-            "warning": self.warning, "truncation_bias": self.truncation_bias, "lower_bound": self.lower_bound,
-            "estimates": {
-                one.name: {"value": one.value, "low": one.low, "high": one.high, "worthless": one.worthless}
-                for one in self.estimates
-            },
+            **found, "ess": whole["ess"], "khat": whole["khat"], "largest_weight": whole["largest"],
+            "estimates": estimates,
         }  # fmt: skip
 
 
@@ -91,18 +113,16 @@ def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, 
     """Every estimator of a target policy's return, from recorded episodes named `origin` in messages.
 
     Raises:
-        UserError: the episodes are of another environment, or of other observations or actions.
+        UserError: the episodes are of another decision process, or of other observations or actions.
     """
     check(target, recorded, origin)
     torch.set_num_threads(target.config.compute.threads)
     episodes = recorded.episodes
     under = log_probs_under(target, episodes, origin)
     present = torch.from_numpy(episodes.present)
-    ratios = torch.where(present, torch.from_numpy(under - recorded.log_probs), 0.0)
+    ratios = torch.where(present, torch.from_numpy(under) - torch.from_numpy(recorded.log_probs), 0.0)
     values = fitted_values(*target.policy, target.spec, episodes, gamma, seed)
-    states = None
-    if target.spec.observation.kind == "discrete":
-        states = torch.from_numpy(episodes.observations[:, :-1])
+    obstacle = _without_states(target, recorded)
     data = ope.Episodes(
         ratios,
         torch.from_numpy(episodes.rewards),
@@ -110,62 +130,119 @@ def evaluate(target: Trained, recorded: EpisodeFile, origin: str, gamma: float, 
         gamma,
         values.of_actions,
         values.of_states,
-        states,
+        None if obstacle else torch.from_numpy(episodes.observations[:, :-1]),
     )
-    return summarise(data, seed)
+    return summarise(data, seed, dict.fromkeys(ope.TABULAR, obstacle) if obstacle else {})
 
 
-def summarise(data: ope.Episodes, seed: int) -> Evaluation:
+def summarise(data: ope.Episodes, seed: int, left_out: Mapping[str, str] | None = None) -> Evaluation:
     """Estimates with their intervals; equal data and seed give equal figures."""
-    count = len(data.returns)
-    effective = (ope.effective_episodes(data) * count).item()
-    tail = khat(data.log_weights).item()
-    known = None if np.isnan(tail) else tail
-    bad = count < 2 * FEW or effective < FEW or (known is not None and known > UNRELIABLE)
+    count, left_out = len(data.returns), left_out or {}
     draws = generator(seed, "bootstrap")
     resampled = [data.take(torch.randint(count, (count,), generator=draws)) for _ in range(RESAMPLES)]
-    estimates = []
-    for name, estimator in ope.ESTIMATORS.items():
-        if name in ope.TABULAR and data.states is None:
-            continue
-        spread = np.array([estimator(each).item() for each in resampled])
-        low, high = _interval(spread)
-        estimates.append(
-            Estimate(name, estimator(data).item(), low, high, bad and name not in WITHOUT_PRODUCTS)
-        )
+    broken = _broken(data)
+    estimates = tuple(
+        _estimate(name, data, resampled, broken) for name in ope.ESTIMATORS if name not in left_out
+    )
+    whole = estimates[0]
+    assert whole.weights is not None
     return Evaluation(
-        count,
-        data.gamma,
-        ope.behaviour_return(data).item(),
-        effective,
-        known,
-        data.log_weights.max().exp().item(),
-        tuple(estimates),
-        ope.truncation_bias(data).item(),
-        ope.lower_bound(data, CONFIDENCE).item(),
+        episodes=count,
+        gamma=data.gamma,
+        behaviour_return=ope.behaviour_return(data).item(),
+        weights=whole.weights,
+        warning=whole.warning,
+        estimates=estimates,
+        left_out=left_out,
+        truncation_bias=math.nan if broken else ope.truncation_bias(data).item(),
+        largest_return=data.returns.abs().max().item(),
+        lower_bound=None if whole.warning else ope.lower_bound(data, CONFIDENCE).item(),
     )
 
 
-def mean_interval(returns: npt.NDArray[np.float64], seed: int) -> tuple[float, float, float]:
+def mean_interval(returns: Tensor, seed: int) -> tuple[float, float, float]:
     """Mean of returns with its 95% bootstrap interval."""
-    draws = np.random.default_rng(seed)
-    spread = returns[draws.integers(len(returns), size=(RESAMPLES, len(returns)))].mean(-1)
-    return float(returns.mean()), *_interval(spread)
+    draws = generator(seed, "bootstrap")
+    chosen = torch.randint(len(returns), (RESAMPLES, len(returns)), generator=draws)
+    return returns.mean().item(), *_interval(returns[chosen].mean(-1))
 
 
 def check(target: Trained, recorded: EpisodeFile, origin: str) -> None:
-    """Raises `UserError` if the episodes are of another environment."""
-    about, own = recorded.about, target.config.env
-    if about["env"] != own.id:
-        raise UserError(f"{origin} has episodes of {about['env']}; the target's environment is {own.id}.")
-    if about["kwargs"] != dict(own.kwargs):
+    """Raises `UserError` with every key in which the target's decision process is not the recorded one."""
+    theirs, own = recorded.about["process"], process_of(target.config)
+    differ = [
+        f"{name} is {_written(theirs, name)} there, and {_written(own, name)} for the target"
+        for name in sorted(theirs.keys() | own.keys())
+        if name not in theirs or name not in own or theirs[name] != own[name]
+    ]
+    if differ:
         raise UserError(
-            f"{origin} has episodes of {own.id} with other arguments: {about['kwargs']}, the target's are "
-            f"{dict(own.kwargs)}."
+            f"{origin} has episodes of another decision process: {'; '.join(differ)}.",
+            hint="Record episodes of a run with the target's settings: rlcli rollouts RUN --out FILE.npz",
         )
 
 
-def _interval(spread: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _written(process: Mapping[str, Any], name: str) -> str:
+    return shown(process[name]) if name in process else "not recorded"
+
+
+def _without_states(target: Trained, recorded: EpisodeFile) -> str | None:
+    """Why there are no states to count; None if there are."""
+    if target.spec.observation.kind != "discrete":
+        return f"it counts states, and observations of {target.spec.id} are not Discrete"
+    if target.has_memory or recorded.about["memory"]:
+        return "it weighs actions by the state alone, and a network with memory acts by the past, too"
+    return None
+
+
+def _broken(data: ope.Episodes) -> str | None:
+    """Why the weights are not of the policy that acted; None if they may be.
+
+    Of n episodes one has a weight of x or more, at any step, with probability n/x at most: each weight is a
+    martingale with the mean 1 (Ville's inequality).
+    """
+    log_probability = math.log(len(data.returns)) - data.log_prefixes.max().item()
+    if log_probability > math.log(IMPOSSIBLE):
+        return None
+    return "a weight is so large that the log-probabilities cannot be those of the policy that acted"
+
+
+def _estimate(name: str, data: ope.Episodes, resampled: list[ope.Episodes], broken: str | None) -> Estimate:
+    estimator, count = ope.ESTIMATORS[name], len(data.returns)
+    value = estimator(data).item()
+    low, high = _interval(torch.stack([estimator(each) for each in resampled]))
+    weights = _weights(ope.LOG_WEIGHTS[name](data)) if name in ope.LOG_WEIGHTS else None
+    if not all(map(math.isfinite, (value, low, high))):
+        return Estimate(name, value, low, high, weights, True, "the estimate is not finite")
+    if weights is not None:
+        fault = broken or weights.fault(count)
+        return Estimate(name, value, low, high, weights, fault is not None, fault)
+    fault = _weights(data.log_weights[:, None]).fault(count)
+    return Estimate(name, value, low, high, None, False, fault and f"the fitted values extrapolate: {fault}")
+
+
+def _weights(log_weights: Tensor) -> Weights:
+    """The weights [n, K] at the step where the fewest episodes count."""
+    ess = ope.effective_episodes(log_weights).nan_to_num(0.0)
+    worst = int(ess.argmin())
+    chosen = log_weights[:, worst]
+    step = worst if log_weights.shape[1] > 1 else None
+    return Weights(step, ess[worst].item(), _shape(chosen), chosen.max().exp().item())
+
+
+def _shape(log_weights: Tensor) -> float | None:
+    """k-hat of n weights; None where they have none.
+
+    A quarter of the tail that equals the threshold, as with few kinds of episodes, has the fit's scale 0.
+    """
+    found, length = khat(log_weights).item(), tail_length(len(log_weights))
+    if math.isnan(found):
+        return None
+    ordered = log_weights.sort().values
+    return found if ordered[-length + length // 4] - ordered[-length - 1] > EQUAL else None
+
+
+def _interval(spread: Tensor) -> tuple[float, float]:
     tail = (1.0 - CONFIDENCE) / 2.0
-    low, high = np.quantile(spread, [tail, 1.0 - tail])
-    return float(low), float(high)
+    low, high = spread.quantile(torch.tensor([tail, 1.0 - tail], dtype=torch.float64)).tolist()
+    return low, high

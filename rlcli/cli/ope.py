@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +11,12 @@ import typer
 from rlcli.cli.checkpoint_name import which_checkpoint
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports
-from rlcli.cli.output import count, emit, paragraph, result, table
+from rlcli.cli.output import emit, paragraph, result, table
+from rlcli.text import counted
 
 if TYPE_CHECKING:
     from rlcli.analysis.episode_file import EpisodeFile
-    from rlcli.analysis.ope import Evaluation
+    from rlcli.analysis.ope import Evaluation, Weights
 
 
 def ope(
@@ -43,14 +45,17 @@ def ope(
     """Estimate a policy's return from episodes of another policy.
 
     Importance sampling in its ordinary, per-decision, weighted, truncated and doubly robust forms, and the
-    direct method, each with a 95% bootstrap interval over episodes; effective episodes and Pareto k-hat say
-    whether the weights can be trusted. Actions are sampled from the target, not its mode.
+    direct method, each with a 95% bootstrap interval over episodes, and with the effective episodes, Pareto
+    k-hat and largest of its weights, which say whether it can be trusted. Actions are sampled from the
+    target, not its mode.
 
     Examples:
       rlcli ope last --behaviour my-run --verify
       rlcli ope my-run --behaviour behaviour.npz --gamma 0.99
     """
     which = which_checkpoint("--checkpoint", checkpoint)
+
+    import torch
 
     from rlcli.analysis.ope import evaluate, mean_interval
     from rlcli.runs.episodes import record_run
@@ -63,9 +68,8 @@ def ope(
     fresh = None
     if verify:
         made = record_run(found, episodes=episodes, checkpoint=which, seed=seed + 1, imports=imports or ())
-        steps = made.episodes.rewards.shape[1]
-        discounts = [gamma**step for step in range(steps)]
-        fresh = mean_interval(made.episodes.rewards @ discounts, seed)
+        rewards = torch.from_numpy(made.episodes.rewards)
+        fresh = mean_interval(rewards @ gamma ** torch.arange(rewards.shape[1], dtype=torch.float64), seed)
     if as_json:
         shown: dict[str, Any] = {"target": str(found), "behaviour": origin, **answer.row()}
         if fresh is not None:
@@ -86,35 +90,67 @@ def _recorded(
         return read_episodes(Path(behaviour)), behaviour
     found = named_run(behaviour, quiet=True)
     made = record_run(found, episodes=episodes, seed=seed, imports=imports)
-    env = made.trained.config.env
-    about = {"env": env.id, "kwargs": dict(env.kwargs), "run": found.name}
-    return EpisodeFile(made.episodes, made.log_probs, about), str(found)
+    return EpisodeFile(made.episodes, made.log_probs, made.about(found.name)), str(found)
 
 
 def _print(answer: Evaluation, fresh: tuple[float, float, float] | None) -> None:
-    tail = "-" if answer.khat is None else f"{answer.khat:.2f}"
-    result(
-        f"{count(answer.episodes)} episodes, return {answer.behaviour_return:.2f}; effective episodes "
-        f"{answer.effective:.1f}, k-hat {tail}, largest weight {answer.largest_weight:.3g}"
+    ess, shape, largest = _figures(answer.weights)
+    paragraph(
+        f"{counted(answer.episodes, 'episode')}, return {_number(answer.behaviour_return)}; effective "
+        f"episodes {ess}, k-hat {shape}, largest weight {largest}"
     )
-    if answer.warning is not None:
-        paragraph(f"Warning: {answer.warning}")
+    warnings: dict[str, list[str]] = {}
+    for one in answer.estimates:
+        if one.warning is not None:
+            warnings.setdefault(one.warning, []).append(_spaced(one.name))
+    for warning, names in warnings.items():
+        paragraph(f"Warning: {', '.join(names)}: {warning}.")
     result()
     rows = [
         (
-            one.name.replace("_", " "),
-            f"{one.value:.2f}",
-            f"{one.low:.2f} to {one.high:.2f}",
-            "worthless" if one.worthless else "",
+            _spaced(one.name), _number(one.value), _interval(one.low, one.high), one.mark,
+            *_figures(one.weights),
         )
         for one in answer.estimates
-    ]
+    ]  # fmt: skip
     if fresh is not None:
-        rows.append(("fresh episodes", f"{fresh[0]:.2f}", f"{fresh[1]:.2f} to {fresh[2]:.2f}", ""))
-    table(("estimator", "return", "95% interval", ""), rows, ("return",))
+        rows.append(("fresh episodes", _number(fresh[0]), _interval(*fresh[1:]), "", *_figures(None)))
+    weights = ("effective", "k-hat", "largest weight")
+    headings = ("estimator", "return", "95% interval", "warning", *weights)
+    table(headings, rows, ("return", *weights), optional=len(weights))
     result()
-    paragraph(f"The truncated estimate's bias is at most {answer.truncation_bias:.2f}.")
+    for name, why in answer.left_out.items():
+        paragraph(f"Left out: {_spaced(name)}: {why}.")
     paragraph(
-        f"The return is above {answer.lower_bound:.2f} with 95% confidence, if no return is larger than the "
-        "largest seen and the weights' second moment is what it is here."
+        "The direct method's interval is that of the fitted values alone: what is wrong with the fit is not "
+        "in it."
     )
+    limit = f"no return is larger in size than {_number(answer.largest_return)}, the largest of these"
+    if math.isfinite(answer.truncation_bias):
+        paragraph(f"The truncated estimate's bias is about at most {answer.truncation_bias:.2f}, if {limit}.")
+    if answer.lower_bound is None:
+        paragraph("There is no lower bound of the return: the weights of whole episodes cannot be trusted.")
+    else:
+        paragraph(
+            f"The return is above {answer.lower_bound:.2f} with 95% confidence, if {limit}, and the "
+            "weights' second moment is what it is here."
+        )
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: float | None, form: str = ".2f") -> str:
+    """A number; a dash where there is none, or it is not finite."""
+    return "-" if value is None or not math.isfinite(value) else f"{value:{form}}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}" if math.isfinite(low) and math.isfinite(high) else "-"
+
+
+def _figures(weights: Weights | None) -> tuple[str, str, str]:
+    if weights is None:
+        return ("", "", "")
+    return (_number(weights.ess, ".1f"), _number(weights.khat), _number(weights.largest, ".3g"))

@@ -13,8 +13,9 @@ import typer
 from rlcli.cli.checkpoint_name import which_checkpoint
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
-from rlcli.cli.output import count, emit, number, result
+from rlcli.cli.output import emit, number, paragraph, result
 from rlcli.errors import UserError
+from rlcli.text import counted
 
 DATASET = re.compile(r"[-_\w]+-v\d+", re.ASCII)
 """Names that Minari's ids may have."""
@@ -72,13 +73,8 @@ def rollouts(
     made = record_run(found, episodes=episodes, checkpoint=which, seed=seed, imports=imports or ())
     if form is Form.minari:
         write_minari(path, made, found.name)
-    env = made.trained.config.env
-    about = {
-        "env": env.id, "kwargs": dict(env.kwargs), "run": found.name, "update": made.trained.update,
-        "seed": made.seed,
-    }  # fmt: skip
     if form is Form.npz:
-        write_episodes(path, EpisodeFile(made.episodes, made.log_probs, about))
+        write_episodes(path, EpisodeFile(made.episodes, made.log_probs, made.about(found.name)))
     returns = made.episodes.rewards.sum(-1)
     steps = int(made.episodes.lengths.sum())
     figures = {
@@ -88,7 +84,7 @@ def rollouts(
     if as_json:
         emit(figures)
         return
-    result(f"{count(episodes)} episodes, {count(steps)} steps, return {number(returns.mean())}")
+    paragraph(f"{counted(episodes, 'episode')}, {counted(steps, 'step')}, return {number(returns.mean())}")
     result(f"Saved to {path}")
 
 

@@ -107,16 +107,17 @@ def weighted_per_decision(episodes: Episodes) -> Tensor:
 
 def truncated(episodes: Episodes, cap: float | None = None) -> Tensor:
     """(1/n) Σ_i min(ρ_{0:T}, c) G, c = √n unless given (Ionides 2008, section 2). Biased towards 0."""
-    return (_capped(episodes, cap) * episodes.returns).mean()
+    return (_log_capped(episodes, cap).exp() * episodes.returns).mean()
 
 
 def truncation_bias(episodes: Episodes, cap: float | None = None) -> Tensor:
-    """Bound of the bias of `truncated`: max|G| E_μ[(ρ - c)+], the expectation estimated; [].
+    """Estimate of the bound of the bias of `truncated`: max|G| E_μ[(ρ - c)+]; [].
 
-    E[(ρ - c)+] = E[ρ] - E[min(ρ, c)] ≤ E[ρ²]/(4c), as (w - c)+ ≤ w²/(4c) for every w.
+    E[(ρ - c)+] = E[ρ] - E[min(ρ, c)], and E[ρ] = 1 exactly. So it is 1 less the mean of min(ρ, c), and not 0
+    where no weight above c was drawn. max|G| is that of the episodes.
     """
-    weights = episodes.log_weights.exp()
-    return episodes.returns.abs().max() * (weights - _capped(episodes, cap)).mean()
+    lost = (1.0 - _log_capped(episodes, cap).exp().mean()).clamp(min=0.0)
+    return episodes.returns.abs().max() * lost
 
 
 def direct(episodes: Episodes) -> Tensor:
@@ -146,54 +147,50 @@ def weighted_doubly_robust(episodes: Episodes) -> Tensor:
     return (episodes.discounts * (now * (episodes.rewards - actions) + before * states)).sum()
 
 
-def effective_episodes(episodes: Episodes) -> Tensor:
-    """(Σ ρ_{0:T})² / (n Σ ρ_{0:T}²), in (0, 1]: the share of the episodes that counts."""
-    return effective_sample_size(episodes.log_weights)
+def effective_episodes(log_weights: Tensor) -> Tensor:
+    """(Σ w)² / Σ w² of the n weights of each step, in (0, n], [n, K] to [K]: the episodes that count."""
+    return len(log_weights) * effective_sample_size(log_weights.T)
 
 
 def lower_bound(episodes: Episodes, confidence: float) -> Tensor:
     """A bound that J(π) is above with this confidence: Ĵ - max|G| √((1-δ) d_2(π||μ) / (δ n)).
 
-    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], by (1/n) Σ ρ². Cantelli's inequality: Metelli
-    et al. 2018, theorem 4.1. It assumes |G| ≤ max|G|, the largest seen, and that d_2 is finite and known.
+    δ = 1 - confidence; Ĵ is `ordinary`; d_2 = E_μ[ρ²], by (1/n) Σ ρ², and at least 1 = E_μ[ρ]². Cantelli's
+    inequality: Metelli et al. 2018, theorem 4.1. It assumes |G| ≤ max|G|, the largest of the episodes, and
+    that d_2 is what the episodes have.
     """
     delta = 1.0 - confidence
-    second = (2.0 * episodes.log_weights).exp().mean()
+    second = (2.0 * episodes.log_weights).exp().mean().clamp(min=1.0)
     spread = math.sqrt(confidence / (delta * len(episodes.returns))) * second.sqrt()
     return ordinary(episodes) - episodes.returns.abs().max() * spread
 
 
-def marginalised(episodes: Episodes) -> Tensor:
-    """Marginalised importance sampling for finitely many states; []. Xie, Ma and Wang 2019, section 3.
+def marginal_weights(episodes: Episodes) -> Tensor:
+    """d_t(s_t) / d^μ_t(s_t) · ρ_t for finitely many states, [n, H]. Xie, Ma and Wang 2019, section 3.
 
-    Σ_t γ^t Σ_s d_t(s) r_t(s), with d_0 the frequencies of first states, and from one time to the next
-    d_{t+1}(s') = Σ_s d_t(s) P_t(s'|s); P_t and r_t are averages over the episodes at s at time t, each
-    weighed by ρ_t. So a weight is a ratio of one step, not a product over the episode. An episode that ended
-    adds nothing to later times. Biased, consistent.
+    d^μ_t are frequencies of states at time t, d_t those that the target would have: the share of state s is
+    the mean of the previous step's weights over the episodes in s. So a weight is a ratio of one step, not a
+    product over the episode. After its end an episode keeps its last weight.
     """
-    states, rewards, present = episodes.states, episodes.rewards, episodes.present
-    if states is None:
+    if episodes.states is None:
         raise ValueError("this estimator needs numbers of states")
-    count, horizon = rewards.shape
-    total_states = int(states.max()) + 1
-    ratios = episodes.log_ratios.exp()
-    reached = torch.zeros(total_states, dtype=torch.float64).index_add_(
-        0, states[:, 0], torch.full((count,), 1.0 / count, dtype=torch.float64)
-    )
-    value = torch.zeros((), dtype=torch.float64)
-    for time in range(horizon):
-        here = present[:, time]
-        at, ratio = states[here, time], ratios[here, time]
-        visits = torch.zeros(total_states, dtype=torch.float64).index_add_(0, at, torch.ones_like(ratio))
-        share = reached / visits.clamp(min=1.0)
-        value = value + episodes.gamma**time * (share[at] * ratio * rewards[here, time]).sum()
-        if time + 1 < horizon:
-            going = present[here, time + 1]
-            after = states[here, time + 1][going]
-            reached = torch.zeros(total_states, dtype=torch.float64).index_add_(
-                0, after, (share[at] * ratio)[going]
-            )
-    return value
+    ratios, found = episodes.log_ratios.exp(), []
+    weights = torch.ones(len(ratios), dtype=torch.float64)
+    for time in range(ratios.shape[1]):
+        here = episodes.present[:, time]
+        at = episodes.states[here, time]
+        none = torch.zeros(int(episodes.states.max()) + 1, dtype=torch.float64)
+        visits = none.index_add(0, at, torch.ones_like(weights[here]))
+        arrived = none.index_add(0, at, weights[here])
+        weights = weights.clone()
+        weights[here] = (arrived[at] / visits[at]) * ratios[here, time]
+        found.append(weights)
+    return torch.stack(found, -1)
+
+
+def marginalised(episodes: Episodes) -> Tensor:
+    """(1/n) Σ_i Σ_t γ^t w_t r_t with `marginal_weights` w. Biased, consistent."""
+    return (episodes.discounts * marginal_weights(episodes) * episodes.rewards).sum(-1).mean()
 
 
 ESTIMATORS: Mapping[str, Callable[[Episodes], Tensor]] = {
@@ -212,11 +209,22 @@ WITH_VALUES = ("direct", "doubly_robust", "weighted_doubly_robust")
 """Those that need values."""
 TABULAR = ("marginalised",)
 """Those that need finitely many states."""
+LOG_WEIGHTS: Mapping[str, Callable[[Episodes], Tensor]] = {
+    "is": lambda episodes: episodes.log_weights[:, None],
+    "per_decision": lambda episodes: episodes.log_prefixes,
+    "weighted": lambda episodes: episodes.log_weights[:, None],
+    "weighted_per_decision": lambda episodes: episodes.log_prefixes,
+    "truncated": lambda episodes: _log_capped(episodes, None)[:, None],
+    "doubly_robust": lambda episodes: episodes.log_prefixes,
+    "weighted_doubly_robust": lambda episodes: episodes.log_prefixes,
+    "marginalised": lambda episodes: marginal_weights(episodes).log(),
+}
+"""Logarithms of the weights of those that have any: one per episode [n, 1], or per step [n, H]."""
 
 
-def _capped(episodes: Episodes, cap: float | None) -> Tensor:
+def _log_capped(episodes: Episodes, cap: float | None) -> Tensor:
     limit = math.sqrt(len(episodes.returns)) if cap is None else cap
-    return episodes.log_weights.clamp(max=math.log(limit)).exp()
+    return episodes.log_weights.clamp(max=math.log(limit))
 
 
 def _values(episodes: Episodes) -> tuple[Tensor, Tensor]:

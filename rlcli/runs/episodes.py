@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,33 @@ import torch
 
 from rlcli.collect.episodes import Episodes, log_probs, record
 from rlcli.collect.evaluation import lanes
+from rlcli.config.schema.keys import KEYS
+from rlcli.config.schema.run import RunConfig
+from rlcli.config.serialise import flatten
 from rlcli.envs import minari_dataset, registry
 from rlcli.envs.untrusted import folder_kept, interrupts_noticed
 from rlcli.envs.user_code import located
 from rlcli.errors import RlcliError, UserError
 from rlcli.extras import extra_command
+from rlcli.nets.masked import FLOOR
 from rlcli.runs.policy import Trained, read_policy
 from rlcli.store.checkpoints import Which
+
+OF_TRAINING = frozenset(
+    (
+        "env.num_envs", "env.backend", "env.normalize_observation", "env.normalize_reward",
+        "env.replay_limit", "env.atari.episodic_life", "env.atari.sign_reward", "env.atari.threads",
+    )
+)  # fmt: skip
+"""Keys of the environment that episodes do not depend on: implementation, batches, what is learnt."""
+PROCESS = tuple(
+    name
+    for name in KEYS
+    if (name.startswith("env.") and name not in OF_TRAINING) or name in ("network.squash", "eval.max_steps")
+)
+"""Keys that make the decision process of recorded episodes, or say what their actions mean."""
+IMPOSSIBLE = FLOOR / 2.0
+"""Log-probability at which a mask does not allow an action."""
 
 
 class Recording(NamedTuple):
@@ -29,12 +50,18 @@ class Recording(NamedTuple):
     log_probs: npt.NDArray[np.float64]
     seed: int
 
+    def about(self, run: str) -> dict[str, Any]:
+        """Plain data about the episodes, of the run named `run`."""
+        return {
+            "process": process_of(self.trained.config), "memory": self.trained.has_memory, "run": run,
+            "update": self.trained.update, "seed": self.seed,
+        }  # fmt: skip
+
 
 def record_run(
     run_dir: Path,
     *,
     episodes: int,
-    max_steps: int | None = None,
     checkpoint: Which = "last",
     seed: int | None = None,
     imports: Sequence[str] = (),
@@ -53,9 +80,7 @@ def record_run(
     env = registry.make(config.env, 1, num_envs=lanes(episodes), squash=config.network.squash)
     try:
         with folder_kept(), interrupts_noticed():
-            played = record(
-                *trained.policy, env, chosen, episodes, max_steps=max_steps or config.eval.max_steps
-            )
+            played = record(*trained.policy, env, chosen, episodes, max_steps=config.eval.max_steps)
     except RlcliError:
         raise
     except Exception as error:
@@ -63,6 +88,13 @@ def record_run(
     finally:
         env.close()
     return Recording(trained, played, log_probs(*trained.policy, played), chosen)
+
+
+def process_of(config: RunConfig) -> dict[str, Any]:
+    """The keys of `PROCESS` with their values, as JSON has them."""
+    values = flatten(config)
+    found: dict[str, Any] = json.loads(json.dumps({name: values[name] for name in PROCESS}))
+    return found
 
 
 def check_minari() -> None:
@@ -96,7 +128,7 @@ def log_probs_under(trained: Trained, episodes: Episodes, origin: str) -> npt.ND
     """log π(a|s) [n, H] of recorded actions under a trained policy; `origin` names the episodes in messages.
 
     Raises:
-        UserError: the policy is of other observations or actions.
+        UserError: the policy is of other observations or actions, or a mask does not allow one of them.
     """
     spec = trained.spec
     expected = (spec.observation.shape, spec.observation.dtype, spec.action.shape)
@@ -112,4 +144,7 @@ def log_probs_under(trained: Trained, episodes: Episodes, origin: str) -> npt.ND
         known = episodes.actions.dtype.kind in "iu"
         if not (known and ((episodes.actions >= 0) & (episodes.actions < limit)).all()):
             raise UserError(f"{origin} has actions that {spec.id} does not have.")
-    return log_probs(*trained.policy, episodes)
+    under = log_probs(*trained.policy, episodes)
+    if spec.observation.mask is not None and (under <= IMPOSSIBLE).any():
+        raise UserError(f"{origin} has actions that its own masks of actions do not allow.")
+    return under

@@ -26,6 +26,11 @@ class Trained(NamedTuple):
     policy: Policy
     update: int
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether its actions depend on earlier observations, too."""
+        return self.policy.model.network.memory_width > 0
+
 
 def read_policy(run_dir: Path, which: Which = "last", imports: Sequence[str] = ()) -> Trained:
     """The policy of a kept checkpoint, on the CPU; `imports` are modules its environment may come from.

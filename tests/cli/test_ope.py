@@ -9,7 +9,7 @@ import pytest
 
 from rlcli.analysis.episode_file import read_episodes
 from rlcli.envs import minari_dataset
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import Rlcli, on_a_terminal
 
 TINY = (
     "total_steps=96", "algo.rollout_steps=16", "algo.epochs=2", "algo.minibatches=2", "env.num_envs=2",
@@ -41,6 +41,74 @@ def test_a_run_may_act(trained: Rlcli) -> None:
     (row,) = trained("ope", "second", "--behaviour", "first", "-n", "12", "--json").rows()
     assert row["episodes"] == 12
     assert row["warning"].startswith("12 episodes are too few")
+    assert row["lower_bound"] is None
+    assert "marginalised" in row["left_out"]
+    assert all(one["warning"] for one in row["estimates"].values())
+    ended = trained("ope", "second", "--behaviour", "first", "-n", "12")
+    too_few = "12 episodes are too few; record more with --episodes."
+    assert f"Warning: direct: the fitted values extrapolate: {too_few}" in ended.out
+    assert "There is no lower bound of the return" in ended.out
+
+
+@pytest.mark.broken_by(
+    "episodes of another process are weighed",
+    "analysis/ope.py",
+    "or theirs[name] != own[name]",
+    "or False",
+)
+def test_episodes_of_another_process_are_refused(trained: Rlcli) -> None:
+    """Each key that differs is in the message."""
+    limit = "env.wrappers=[{TimeLimit: {max_episode_steps: 20}}]"
+    assert trained("train", "-q", "name=short", limit, "eval.max_steps=30", *TINY).code == 0
+    assert trained("rollouts", "short", "--out", "short.npz", "-n", "2").code == 0
+    for behaviour in ("short.npz", "short"):
+        ended = trained("ope", "first", "--behaviour", behaviour)
+        assert ended.code == 2
+        assert "episodes of another decision process: env.wrappers is" in ended.err
+        assert "eval.max_steps is 30 there, and 100000 for the target" in ended.err
+        assert "rlcli rollouts RUN --out FILE.npz" in ended.err
+    assert trained("ope", "short", "--behaviour", "short.npz").code == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_beyond_numbers_are_null(trained: Rlcli, workplace: Path) -> None:
+    assert trained("rollouts", "first", "--out", "a.npz", "-n", "25").code == 0
+    with np.load(workplace / "a.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["log_probs"][arrays["log_probs"] < 0.0] = -1e6
+    np.savez(workplace / "a.npz", **arrays)
+    ended = trained("ope", "second", "--behaviour", "a.npz", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    (row,) = ended.rows()
+    assert row["largest_weight"] is row["lower_bound"] is row["estimates"]["is"]["value"] is None
+    assert row["warning"] == "the estimate is not finite"
+    ended = trained("ope", "second", "--behaviour", "a.npz")
+    assert not {"nan", "inf", "nan,", "inf,"} & set(ended.out.split())
+    assert "truncated" in next(line for line in ended.out.splitlines() if "a weight is so large" in line)
+    assert "bias is about" not in ended.out
+    assert ended.err == ""
+
+
+@pytest.mark.broken_by(
+    "a first line as long as it is",
+    "cli/ope.py",
+    """    paragraph(
+        f"{counted(answer.episodes, 'episode')}""",
+    """    result(
+        f"{counted(answer.episodes, 'episode')}""",
+)
+def test_a_narrow_terminal_has_no_longer_lines(trained: Rlcli) -> None:
+    shown = on_a_terminal("ope", "second", "--behaviour", "first", "-n", "2", columns=40)
+    assert "2 episodes, return" in shown
+    assert "2 episodes are too few" in " ".join(shown.split())
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 40
+
+
+def test_one_is_singular(trained: Rlcli) -> None:
+    assert "1 episode, " in trained("rollouts", "first", "--out", "one.npz", "-n", "1").out
+    ended = trained("ope", "second", "--behaviour", "one.npz")
+    assert ended.out.startswith("1 episode, return")
+    assert "1 episode is too few" in ended.out
 
 
 def test_a_file_of_another_kind_is_neither_read_nor_overwritten(trained: Rlcli, workplace: Path) -> None:
