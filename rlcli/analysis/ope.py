@@ -16,7 +16,7 @@ from rlcli.analysis.statistics import CONFIDENCE
 from rlcli.errors import UserError
 from rlcli.maths import ope
 from rlcli.maths.draws import generator
-from rlcli.maths.pareto import UNRELIABLE, khat, tail_length
+from rlcli.maths.pareto import UNRELIABLE, khat
 from rlcli.runs.episodes import log_probs_under, process_of
 from rlcli.runs.policy import Trained
 from rlcli.text import counted, shown
@@ -26,8 +26,6 @@ FEW = 10.0
 """Effective episodes below which importance weights say nothing."""
 IMPOSSIBLE = 1e-12
 """Probability below which a weight is taken for an error of the file."""
-EQUAL = 1e-9
-"""Difference of logarithms of weights that are equal but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -231,15 +229,9 @@ def _weights(log_weights: Tensor) -> Weights:
 
 
 def _shape(log_weights: Tensor) -> float | None:
-    """k-hat of n weights; None where they have none.
-
-    A quarter of the tail that equals the threshold, as with few kinds of episodes, has the fit's scale 0.
-    """
-    found, length = khat(log_weights).item(), tail_length(len(log_weights))
-    if math.isnan(found):
-        return None
-    ordered = log_weights.sort().values
-    return found if ordered[-length + length // 4] - ordered[-length - 1] > EQUAL else None
+    """k-hat of n weights; None where they have none."""
+    found = khat(log_weights).item()
+    return None if math.isnan(found) else found
 
 
 def _interval(spread: Tensor) -> tuple[float, float]:

@@ -38,7 +38,7 @@ def _main() -> None:
     from rlcli.streams import prepare
 
     prepare()
-    faulthandler.enable(all_threads=False)  # where an environment crashes in C, its lines are shown
+    faulthandler.enable(2, all_threads=False)  # where an environment crashes in C, its lines are shown
     asked = os.environ.get(COMPLETE, "")
     if asked.startswith("complete_"):
         from rlcli.cli.complete import answer

@@ -311,9 +311,6 @@ def drawn(count: int) -> estimators.Episodes:
     return episodes(torch.multinomial(UNDER_MU, count, replacement=True, generator=draw))
 
 
-@pytest.mark.broken_by(
-    "a shape of equal weights", "analysis/ope.py", "ordered[-length - 1] > EQUAL", "ordered[-length - 1] > -1"
-)
 def test_each_estimator_has_figures_of_its_own_weights() -> None:
     data = drawn(200)
     found = {one.name: one for one in summarise(data, 0).estimates}
