@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rlcli.analysis.trial_plot import draw
+from rlcli.analysis.trial_plot import picture
 from rlcli.theory.table import TRIALS
 from rlcli.theory.trial import Trial
 
@@ -37,7 +37,7 @@ def main() -> None:
     trials = {name: about.trial() for name, about in TRIALS.items()}
     PICTURES.mkdir(parents=True, exist_ok=True)
     for name, trial in trials.items():
-        draw(trial, PICTURES / f"{name}.png")
+        (PICTURES / f"{name}.png").write_bytes(picture(trial, "png"))
     PAGE.write_text(page(trials))
 
 

@@ -49,7 +49,8 @@ def test_a_plot_is_the_same_each_time(rlcli: Rlcli, workplace: Path, ending: str
     ("words", "message"),
     [
         (("drfit",), "Did you mean 'drift'?"),
-        (("drift", "--out", "plot.gif"), "ends in none of .png, .svg, .pdf"),
+        (("drift", "--out", "plot.gif"), "the name has to end in .png, .svg, .pdf"),
+        (("drift", "--out", "/proc/plot.png"), "the folder /proc cannot be written to"),
         (("drift", "--out", "nowhere/plot.png"), "there is no folder nowhere"),
         (("--out", "plot.png"), "rlcli theory drift --out plot.png"),
     ],
