@@ -72,7 +72,7 @@ def _print(trial: Trial) -> None:
     paragraph(f"claim: {trial.claim}")
     for figures in trial.tables:
         result()
-        result(figures.title)
+        paragraph(figures.title)
         _print_table(figures)
     result()
     for one in trial.statements:

@@ -9,7 +9,7 @@ import pytest
 from rlcli.cli.theory import NAMES
 from rlcli.theory import region
 from rlcli.theory.table import TRIALS
-from tests.cli.conftest import Rlcli
+from tests.cli.conftest import Rlcli, on_a_terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "theory.md"
 
@@ -80,3 +80,12 @@ def test_the_page_has_every_claim_and_what_holds() -> None:
         assert (PAGE.parent / "pictures" / "theory" / f"{name}.png").is_file()
     for one in TRIALS["gradient"].trial().statements:
         assert f"- {'holds' if one.holds else 'does not hold'}: {one.text}\n" in page
+
+
+@pytest.mark.broken_by(
+    "titles wider than the terminal", "cli/theory.py", "paragraph(figures.title)", "result(figures.title)"
+)
+def test_titles_fit_a_narrow_terminal() -> None:
+    shown = on_a_terminal("theory", "variance", columns=40)
+    assert max(map(len, shown.splitlines())) <= 40
+    assert "weights of π against μ = N(0, 1), 100,000 samples" in " ".join(shown.split())
