@@ -87,8 +87,61 @@ def test_the_drift_bound_holds_for_many_random_pairs() -> None:
         epsilon, apart = drift.distances(process, policy, moved)
         times = torch.tensor(drift.TIMES, dtype=torch.float64)
         assert (apart <= 2 * (1 - (1 - epsilon) ** times) + 1e-12).all()
-        error, bound = drift.surrogate_error(process, policy, moved)
-        assert error <= bound
+        error, *bounds = drift.surrogate_error(process, policy, moved)
+        assert error <= min(bounds)
+
+
+@pytest.mark.broken_by(
+    "values as large as rewards",
+    "theory/drift.py",
+    "process.rewards.abs().max() / (1.0 - process.gamma)",
+    "process.rewards.abs().max()",
+)
+def test_the_line_of_the_slides_is_attained_twice_over_on_the_fork() -> None:
+    always = torch.eye(2, dtype=torch.float64)
+    lost, line = drift.losses(drift.fork(0.8), always[0].expand(5, 2), always[1].expand(5, 2))
+    # State 1 gains 2/(1-γ) under π', state 2 loses as much: they differ by 20, and by γ in time.
+    assert lost.tolist() == pytest.approx([0.0, 0.8 * 20.0, *[0.0] * 6], abs=1e-12)
+    assert line[:3].tolist() == pytest.approx([0.0, 0.8 * 2 * 5.0, 0.64 * 4 * 5.0])
+
+
+@pytest.mark.broken_by(
+    "losses without a discount",
+    "theory/drift.py",
+    "discount * (apart @ gain)[list(TIMES)].abs()",
+    "(apart @ gain)[list(TIMES)].abs()",
+)
+def test_the_surrogate_loses_what_the_states_differ_in() -> None:
+    for seed in range(20):
+        process, policy, other = (
+            random_process(4, 2, 0.9, seed), *(random_logits(4, 2, seed + n).softmax(-1) for n in (100, 200))
+        )  # fmt: skip
+        moved = drift.at_distance(policy, other, min(0.5, (policy - other).abs().sum(-1).max().item() / 2))
+        lost, line = drift.losses(process, policy, moved)
+        assert (lost <= line + 1e-12).all()
+        value = state_values(process, policy)
+        gain = (moved * action_values(process, policy)).sum(-1) - value
+        at = [process.start, process.start]
+        for time in range(4):
+            written = 0.9**time * abs(((at[1] - at[0]) @ gain).item())
+            assert lost[time].item() == pytest.approx(written, abs=1e-12)
+            at = [
+                torch.einsum("s,sa,sat->t", p, acting, process.moves)
+                for p, acting in zip(at, (policy, moved), strict=True)
+            ]
+
+
+@pytest.mark.broken_by(
+    "a distance that is not the largest",
+    "theory/drift.py",
+    "epsilon / total_variation(policy, other).max()",
+    "epsilon / total_variation(policy, other).min()",
+)
+def test_policies_at_a_distance() -> None:
+    policy, other = (random_logits(6, 3, seed).softmax(-1) for seed in (2, 3))
+    for epsilon in (0.01, 0.3):
+        moved = drift.at_distance(policy, other, epsilon)
+        assert (moved - policy).abs().sum(-1).max().item() / 2 == pytest.approx(epsilon, abs=1e-14)
 
 
 @pytest.mark.broken_by(
