@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import TYPE_CHECKING
 
 from rlcli.analysis.plots.figure import SETTINGS, UNDATED
@@ -12,6 +13,8 @@ from rlcli.theory.trial import Cell, Picture, Table, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLUMNS = 3
+"""Panels beside each other at most."""
 DPI = 120
 MATHEMATICS = {"text.parse_math": True}
 """Powers of ten on logarithmic axes are written as such."""
@@ -26,10 +29,14 @@ def picture(trial: Trial, form: str) -> bytes:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(SETTINGS | MATHEMATICS)
-        figure = Figure(figsize=(3.4 * len(drawn), 2.9), layout="constrained")
-        axes = figure.subplots(1, len(drawn), squeeze=False)[0]
-        for place, (table, how) in zip(axes, drawn, strict=True):
+        columns = min(len(drawn), COLUMNS)
+        rows = math.ceil(len(drawn) / columns)
+        figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flat
+        for place, (table, how) in zip(axes, drawn, strict=False):
             _panel(place, table, how)
+        for place in axes[len(drawn) :]:
+            place.set_axis_off()
         file = io.BytesIO()
         figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form])
     return file.getvalue()

@@ -88,4 +88,4 @@ def test_the_page_has_every_claim_and_what_holds() -> None:
 def test_titles_fit_a_narrow_terminal() -> None:
     shown = on_a_terminal("theory", "variance", columns=40)
     assert max(map(len, shown.splitlines())) <= 40
-    assert "weights of π against μ = N(0, 1), 100,000 samples" in " ".join(shown.split())
+    assert "weights of π = N(0, s) against μ = N(0, 1), 100,000 samples" in " ".join(shown.split())

@@ -207,6 +207,85 @@ def test_variances_over_every_action_sequence(horizon: int) -> None:
         assert variance.truncated(p, horizon, 1e9)[0] == pytest.approx(exact["trajectory"], abs=1e-12)
 
 
+@pytest.mark.broken_by(
+    "a cap's bound ten times too small", "theory/variance.py", "(4.0 * cap)", "(40.0 * cap)", case="8"
+)
+@pytest.mark.broken_by(
+    "self-normalised about another mean",
+    "theory/variance.py",
+    "(weight * (ones - horizon * p)) ** 2",
+    "(weight * (ones - horizon * 0.5)) ** 2",
+    case="8",
+)
+@pytest.mark.parametrize("horizon", [1, 3, 8])
+def test_capped_and_normalised_weights_over_every_action_sequence(horizon: int) -> None:
+    p, cap = 0.8, 10.0
+    chance, capped, spread, lost, square = 0.5**horizon, [0.0, 0.0], 0.0, 0.0, 0.0
+    for actions in itertools.product((0, 1), repeat=horizon):
+        weight = math.prod(2 * p if action else 2 * (1 - p) for action in actions)
+        value = min(weight, cap) * sum(actions)
+        capped[0] += chance * value
+        capped[1] += chance * value**2
+        spread += chance * (weight * (sum(actions) - horizon * p)) ** 2
+        lost += chance * max(weight - cap, 0.0)
+        square += chance * weight**2
+    expected = (
+        spread, capped[1] - capped[0] ** 2, capped[0] - horizon * p, horizon * lost,
+        horizon * square / (4 * cap),
+    )  # fmt: skip
+    assert variance.figures(p, horizon)[3:] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.broken_by(
+    "the tail of another width",
+    "theory/variance.py",
+    "1.0 - 1.0 / std**2",
+    "1.0 - 1.0 / std",
+)
+def test_the_shape_of_gaussian_weights_is_the_slope_of_their_tail() -> None:
+    for std in (1.2, 1.6, 3.0):
+        behaviour, target = torch.distributions.Normal(0.0, 1.0), torch.distributions.Normal(0.0, std)
+        at = torch.tensor([35.0, 37.0], dtype=torch.float64)
+        log_weights = target.log_prob(at) - behaviour.log_prob(at)
+        beyond = [math.log(math.erfc(x / math.sqrt(2))) for x in at.tolist()]
+        slope = (beyond[1] - beyond[0]) / (log_weights[1] - log_weights[0]).item()
+        assert -1 / slope == pytest.approx(variance.shape_of_std(std), rel=2e-3)
+
+
+@pytest.mark.broken_by(
+    "an infinite moment for a finite one",
+    "theory/variance.py",
+    "2.0 - std**2",
+    "1.5 - std**2",
+)
+def test_the_second_moment_is_finite_below_a_variance_of_two() -> None:
+    def moment(std: float, bound: float) -> float:
+        x = torch.linspace(-bound, bound, 400_001, dtype=torch.float64)
+        density = torch.distributions.Normal(0.0, 1.0).log_prob(x)
+        log = 2.0 * torch.distributions.Normal(0.0, std).log_prob(x) - density
+        return torch.trapezoid(log.exp(), x).item()
+
+    for std in (1.1, 1.3):
+        assert 1 / moment(std, 50.0) == pytest.approx(variance.ess_of_std(std), rel=1e-6)
+    for std in (math.sqrt(2), 1.6):
+        assert variance.ess_of_std(std) == pytest.approx(0.0, abs=1e-7)
+        assert moment(std, 20.0) > 1.9 * moment(std, 10.0)
+
+
+@pytest.mark.broken_by(
+    "more variance further away",
+    "theory/variance.py",
+    "return 2.0 * (p**2 + (1.0 - p) ** 2), p, 2.0 * p**2",
+    "return 2.0 * (p**2 + (1.0 - p) ** 2), p, 2.0 * (1.0 - p) ** 2",
+)
+def test_variance_grows_with_the_distance_of_the_policies(trials: dict[str, Trial]) -> None:
+    (table,) = (one for one in trials["variance"].tables if one.columns[0] == "TV of π and μ")
+    assert len(table.rows) >= 8
+    for column in variance.ESTIMATORS[:3]:
+        figures = [float(cell) for cell in table.column(column)]
+        assert figures == sorted(set(figures))
+
+
 def test_the_lognormal_excess_is_the_integral() -> None:
     z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
     density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
