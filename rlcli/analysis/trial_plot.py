@@ -52,6 +52,8 @@ def _panel(axes: Axes, table: Table, how: Picture) -> None:
         )  # fmt: skip
     if how.log_x:
         axes.set_xscale("log" if min(x) > 0 else "symlog")
+        axes.set_xticks(x, [f"{position:g}" for position in x])
+        axes.minorticks_off()
     if how.log_y:
         axes.set_yscale("log")
     axes.set_xlabel(_plain(how.x))

@@ -346,6 +346,40 @@ def test_the_kl_of_gaussians_is_the_integral() -> None:
         assert region.gaussian_kl(move, std, after) == pytest.approx(exact, abs=1e-7)
 
 
+@pytest.mark.broken_by(
+    "the Fisher matrix of a log std",
+    "theory/region.py",
+    "2.0 * std_step**2",
+    "std_step**2",
+)
+def test_the_fisher_form_is_the_kl_to_second_order() -> None:
+    for std in (0.3, 3.0):
+        assert region.fisher_form(1.0, 0.0, std) == pytest.approx(region.gaussian_kl(1.0, std, std))
+        errors = [
+            region.fisher_form(0.0, u * std, std) - region.gaussian_kl(0.0, std, (1 + u) * std)
+            for u in (0.04, 0.02, 0.01, 0.005)
+        ]
+        # KL = u² - 5/3 u³ + 9/4 u⁴ - ...: each half of a step divides the error by 8 (1 - 27/40 u).
+        for u, (whole, half) in zip((0.04, 0.02, 0.01), itertools.pairwise(errors), strict=True):
+            assert whole / half == pytest.approx(8 * (1 - 0.675 * u), rel=u**2)
+        assert errors[-1] / 0.005**3 == pytest.approx(5 / 3, rel=0.01)
+
+
+@pytest.mark.broken_by(
+    "a std that moves by a share of itself",
+    "theory/region.py",
+    "gaussian_kl(0.0, std, std + 1.0), fisher_form(0.0, 1.0, std)",
+    "gaussian_kl(0.0, std, 2.0 * std), fisher_form(0.0, std, std)",
+)
+def test_steps_of_one_have_one_length_and_other_costs(trials: dict[str, Trial]) -> None:
+    table = trials["region"].tables[0]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert rows[0.3] == pytest.approx(
+        (1.0, 1 / 0.18, 1 / 0.18, math.log(1.3 / 0.3) + 0.09 / (2 * 1.69) - 0.5, 1 / 0.09)
+    )
+    assert rows[3.0] == pytest.approx((1.0, 1 / 18, 1 / 18, math.log(4 / 3) + 9 / 32 - 0.5, 1 / 9))
+
+
 def test_a_balanced_mixture_of_one_policy_is_plain_weighting() -> None:
     policy, behaviour = (random_logits(1, reuse.ACTIONS, seed)[0].softmax(-1) for seed in (1, 2))
     apart, balanced = (reuse.variance(policy, [behaviour], balanced=flag) for flag in (False, True))
