@@ -7,6 +7,8 @@ former still improves every state it visits; with shared parameters the weights 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ FINDING = (
     "With shared parameters it is another direction, the farther μ is from π; at μ = π it is the gradient."
 )
 
-DISTANCES = (0.0, 0.3, 1.0, 2.0, 4.0)
+DISTANCES = (0.0, 0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 
 
 def gradient(process: Process, features: Tensor, parameters: Tensor, states: Tensor) -> Tensor:
@@ -83,6 +85,9 @@ def trial() -> Trial:
             Statement("at μ = π they are one", abs(rows[0][1] - 1) < 1e-12 and abs(rows[0][3] - 1) < 1e-12),
             Statement("tabular: uphill at every distance", all(row[2] > 0 for row in rows)),
             Statement("tabular: the same direction", all(row[1] > 1 - 1e-9 for row in rows), expected=False),
-            Statement("shared: the farther, the more it turns", rows[-1][3] < rows[1][3]),
+            Statement(
+                "the farther, the more it turns, tabular and shared",
+                all(b[place] < a[place] for a, b in itertools.pairwise(rows) for place in (1, 3)),
+            ),
         ),
     )

@@ -173,6 +173,34 @@ def test_every_lower_bound_is_one(seed: int) -> None:
         assert surrogate.average_bound(process, policy, moved) <= true
 
 
+@pytest.mark.broken_by(
+    "an average TV bound without the advantages",
+    "theory/surrogate.py",
+    "* epsilon * distance",
+    "* distance",
+)
+@pytest.mark.broken_by(
+    "an average TV bound above Pinsker's",
+    "theory/surrogate.py",
+    "discounted_occupancy(process, policy) @ total_variation(policy, moved)",
+    "2.0 * kullback_leibler(policy, moved).max().sqrt()",
+)
+def test_bounds_are_ordered_and_tight_at_the_policy_alone() -> None:
+    for seed in range(10):
+        process, logits = random_process(4, 2, 0.9, seed), random_logits(4, 2, seed + 50)
+        gaps = []
+        for scale in (3.0, 0.3, 0.004, 0.002):
+            moved = (logits + scale * random_logits(4, 2, seed + 90)).softmax(-1)
+            found = surrogate.bounds(process, logits.softmax(-1), moved)
+            assert found[0] < found[1] < found[2]
+            gaps.append([expected_return(process, moved).item() - bound for bound in found])
+        ratios = [whole / half for whole, half in zip(gaps[-2], gaps[-1], strict=True)]
+        assert ratios == pytest.approx([4.0] * 3, rel=0.02)
+        without_future = process._replace(gamma=0.0)
+        true = expected_return(without_future, moved).item()
+        assert surrogate.bounds(without_future, logits.softmax(-1), moved) == pytest.approx([true] * 3)
+
+
 def enumerated(p: float, horizon: int) -> dict[str, float]:
     """Variances of the three estimators over all action sequences."""
     moments = {name: [0.0, 0.0] for name in ("trajectory", "per decision", "per step")}
@@ -327,6 +355,32 @@ def test_operators_are_their_sums_over_time(name: str) -> None:
     )
 
 
+@pytest.mark.broken_by(
+    "a log-probability weighed by its ratio",
+    "theory/gradient.py",
+    "behaviour @ (policy * advantage)",
+    "behaviour @ (policy.exp() / behaviour * policy * advantage)",
+)
+def test_the_surrogates_part_with_every_step() -> None:
+    direction, rewards = (
+        torch.tensor(values, dtype=torch.float64) for values in (gradient.DIRECTION, gradient.REWARDS)
+    )
+    behaviour = torch.tensor(gradient.OLD, dtype=torch.float64).softmax(-1)
+    for sign in (-1.0, 1.0):
+        apart = []
+        for step in (0.0, 0.1, 0.5, 1.0, 2.0):
+            policy = (behaviour.log() + sign * step * direction).softmax(-1)
+            expected = policy @ (rewards * direction) - (policy @ rewards) * (policy @ direction)
+            _, ratio, log_probability = gradient.slopes(sign * step)
+            assert ratio == pytest.approx(expected.item(), abs=1e-12)
+            assert log_probability == pytest.approx(
+                (behaviour * (rewards - behaviour @ rewards) @ direction).item(), abs=1e-12
+            )
+            apart.append(abs(ratio - log_probability))
+        assert apart == sorted(apart)
+        assert apart[0] < 1e-12 < apart[1]
+
+
 def test_the_ratio_surrogate_of_a_bandit_is_its_return() -> None:
     for step in (-1.3, 0.4):
         true, ratio, _ = gradient.slopes(step)
@@ -387,6 +441,20 @@ def test_a_balanced_mixture_of_one_policy_is_plain_weighting() -> None:
     weighed = policy / behaviour * reuse.mean_rewards()
     exact = (behaviour * (weighed - (behaviour * weighed).sum()) ** 2).sum().item() / reuse.SAMPLES
     assert apart[1] == pytest.approx(exact, abs=1e-14)
+
+
+@pytest.mark.broken_by(
+    "a distance that ends before the table",
+    "theory/offpac.py",
+    "distance * away",
+    "min(distance, 3.0) * away",
+)
+def test_the_off_policy_gradient_turns_with_every_row(trials: dict[str, Trial]) -> None:
+    (table,) = trials["offpac"].tables
+    assert len(table.rows) >= 8
+    for name in ("cosine, tabular", "cosine, shared"):
+        cosines = [float(cell) for cell in table.column(name)]
+        assert cosines == sorted(set(cosines), reverse=True)
 
 
 def test_the_off_policy_gradient_is_a_sum_over_states_and_actions() -> None:
