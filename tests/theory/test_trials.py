@@ -356,6 +356,47 @@ def test_operators_are_their_sums_over_time(name: str) -> None:
 
 
 @pytest.mark.broken_by(
+    "traces of tree backup that do not decay",
+    "theory/retrace.py",
+    "decay * policy,",
+    "policy,",
+)
+def test_without_traces_operators_are_one_step() -> None:
+    process = random_process(4, 3, 0.7, seed=3)
+    policy, behaviour = (random_logits(4, 3, seed).softmax(-1) for seed in (4, 5))
+    one_step = 0.7 * torch.einsum("sat,tb->satb", process.moves, policy).reshape(12, 12)
+    for name in retrace.NAMES[1:]:
+        linear, offset = retrace.operator(
+            process, policy, behaviour, retrace.traces(name, policy, behaviour, 0.0)
+        )
+        assert (linear - one_step).abs().max().item() < 1e-12
+        assert offset.tolist() == pytest.approx(process.rewards.reshape(-1).tolist(), abs=1e-12)
+        assert retrace.contraction(process, policy, behaviour, name, 0.0) == pytest.approx(0.7)
+
+
+@pytest.mark.broken_by(
+    "rho-bar and c-bar exchanged",
+    "theory/retrace.py",
+    "clamp(max=cap) for cap in caps)",
+    "clamp(max=cap) for cap in caps[::-1])",
+)
+def test_the_operator_of_vtrace_is_its_sum_over_time() -> None:
+    process = random_process(4, 3, 0.7, seed=3)
+    policy, behaviour = (random_logits(4, 3, seed).softmax(-1) for seed in (4, 5))
+    ratio, value = policy / behaviour, random_logits(4, 1, seed=6)[:, 0]
+    error = process.rewards + 0.7 * process.moves @ value - value[:, None]
+    current = (behaviour * ratio.clamp(max=1.2) * error).sum(-1)
+    total = value.clone()
+    for _ in range(300):
+        total = total + current
+        current = 0.7 * (behaviour * ratio.clamp(max=0.8) * (process.moves @ current)).sum(-1)
+    linear, offset = retrace.vtrace_operator(process, policy, behaviour, (1.2, 0.8))
+    assert (linear @ value + offset).tolist() == pytest.approx(total.tolist(), abs=1e-12)
+    iterated = retrace.vtrace_iterated(process, policy, behaviour, 1.2)
+    assert (linear @ iterated + offset).tolist() == pytest.approx(iterated.tolist(), abs=1e-12)
+
+
+@pytest.mark.broken_by(
     "a log-probability weighed by its ratio",
     "theory/gradient.py",
     "behaviour @ (policy * advantage)",
