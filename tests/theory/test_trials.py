@@ -491,11 +491,29 @@ def test_a_balanced_mixture_of_one_policy_is_plain_weighting() -> None:
     "min(distance, 3.0) * away",
 )
 def test_the_off_policy_gradient_turns_with_every_row(trials: dict[str, Trial]) -> None:
-    (table,) = trials["offpac"].tables
+    table, _ = trials["offpac"].tables
     assert len(table.rows) >= 8
     for name in ("cosine, tabular", "cosine, shared"):
         cosines = [float(cell) for cell in table.column(name)]
         assert cosines == sorted(set(cosines), reverse=True)
+
+
+@pytest.mark.broken_by(
+    "a second state that rewards the same action",
+    "theory/offpac.py",
+    "[0.0, -1.0]",
+    "[0.0, 1.0]",
+)
+def test_the_off_policy_gradient_may_point_downhill(trials: dict[str, Trial]) -> None:
+    _, table = trials["offpac"].tables
+    # V(2) - V(1) = -2 π(1): action 1 gains 1 - 2 γ π(1) in the first state, -1 - 2 γ π(1) in the second.
+    for chance, found, true in table.rows:
+        assert isinstance(chance, float)
+        second = 0.9 * chance
+        slope = 0.24 * ((1 - second) * (1 - 0.72) - second * (1 + 0.72)) / (1 - 0.9)
+        assert found == pytest.approx(slope)
+        assert true == pytest.approx(table.rows[0][1])
+    assert float(table.rows[0][1]) < 0 < float(table.rows[-1][1])
 
 
 def test_the_off_policy_gradient_is_a_sum_over_states_and_actions() -> None:
