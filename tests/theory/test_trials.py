@@ -31,6 +31,27 @@ def trials() -> dict[str, Trial]:
     }
 
 
+@pytest.mark.broken_by(
+    "balanced weights of the oldest policy alone",
+    "theory/reuse.py",
+    "torch.stack(sampled).mean(0)",
+    "sampled[-1]",
+    case="reuse",
+)
+@pytest.mark.broken_by(
+    "half a step for a whole one",
+    "theory/region.py",
+    "error(u) / error(u / 2)",
+    "error(u) / error(u)",
+    case="region",
+)
+@pytest.mark.broken_by(
+    "a geometric growth without the horizon",
+    "theory/variance.py",
+    "horizon * (horizon - 1) * a**2 * m ** (horizon - 2)",
+    "a**2 * m ** (horizon - 2)",
+    case="variance",
+)
 @pytest.mark.parametrize("name", TRIALS)
 def test_every_statement_comes_out_as_expected(trials: dict[str, Trial], name: str) -> None:
     trial = trials[name]
