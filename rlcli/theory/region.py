@@ -126,7 +126,8 @@ def _cost(size: int) -> tuple[float, float, float, float]:
     gradient = torch.randn(1, size, dtype=torch.float64, generator=draw)
 
     def by_elimination() -> Tensor:
-        return torch.linalg.solve(fisher, gradient[0])
+        solution: Tensor = torch.linalg.solve(fisher, gradient[0])
+        return solution
 
     def by_products() -> Tensor:
         damping = torch.zeros(1, dtype=torch.float64)
