@@ -52,6 +52,27 @@ def trials() -> dict[str, Trial]:
     "a**2 * m ** (horizon - 2)",
     case="variance",
 )
+@pytest.mark.broken_by(
+    "the performance difference over the old states",
+    "theory/surrogate.py",
+    "discounted_occupancy(process, moved) @ gain",
+    "discounted_occupancy(process, policy) @ gain",
+    case="surrogate",
+)
+@pytest.mark.broken_by(
+    "paths of which some have a mistake",
+    "theory/drift.py",
+    "1.0 - mistakes, policy, process.moves",
+    "1.0 - mistakes**2, policy, process.moves",
+    case="drift",
+)
+@pytest.mark.broken_by(
+    "a cap on the policy in place of the behaviour",
+    "theory/retrace.py",
+    "torch.minimum(cap * behaviour, policy)",
+    "torch.minimum(cap * policy, behaviour)",
+    case="retrace",
+)
 @pytest.mark.parametrize("name", TRIALS)
 def test_every_statement_comes_out_as_expected(trials: dict[str, Trial], name: str) -> None:
     trial = trials[name]
