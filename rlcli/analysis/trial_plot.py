@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+import math
 from typing import TYPE_CHECKING
 
 from rlcli.analysis.plots.figure import SETTINGS, UNDATED
@@ -12,17 +13,15 @@ from rlcli.theory.trial import Cell, Picture, Table, Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+COLUMNS = 3
+"""Panels beside each other at most."""
 DPI = 120
 MATHEMATICS = {"text.parse_math": True}
 """Powers of ten on logarithmic axes are written as such."""
 
 
-def draw(trial: Trial, path: Path) -> None:
-    """Writes the plot; the ending of the path chooses the format.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+def picture(trial: Trial, form: str) -> bytes:
+    """The plot as a file: png, svg or pdf."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -30,26 +29,34 @@ def draw(trial: Trial, path: Path) -> None:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(SETTINGS | MATHEMATICS)
-        figure = Figure(figsize=(3.4 * len(drawn), 2.9), layout="constrained")
-        axes = figure.subplots(1, len(drawn), squeeze=False)[0]
-        for place, (table, picture) in zip(axes, drawn, strict=True):
-            _panel(place, table, picture)
-        figure.savefig(path, dpi=DPI, metadata=UNDATED.get(path.suffix.removeprefix("."), {}))
+        columns = min(len(drawn), COLUMNS)
+        rows = math.ceil(len(drawn) / columns)
+        figure = Figure(figsize=(3.4 * columns, 2.9 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).flat
+        for place, (table, how) in zip(axes, drawn, strict=False):
+            _panel(place, table, how)
+        for place in axes[len(drawn) :]:
+            place.set_axis_off()
+        file = io.BytesIO()
+        figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form])
+    return file.getvalue()
 
 
-def _panel(axes: Axes, table: Table, picture: Picture) -> None:
-    x = _numbers(table.column(picture.x))
-    for place, name in enumerate(picture.lines):
+def _panel(axes: Axes, table: Table, how: Picture) -> None:
+    x = _numbers(table.column(how.x))
+    for place, name in enumerate(how.lines):
         look = style(place)
         axes.plot(
             x, _numbers(table.column(name)), linestyle=(0, look.dashes) if look.dashes else "-",
             color=look.colour, marker=look.marker, markersize=2.5, linewidth=1.2, label=_plain(name),
         )  # fmt: skip
-    if picture.log_x:
+    if how.log_x:
         axes.set_xscale("log" if min(x) > 0 else "symlog")
-    if picture.log_y:
+        axes.set_xticks(x, [f"{position:g}" for position in x])
+        axes.minorticks_off()
+    if how.log_y:
         axes.set_yscale("log")
-    axes.set_xlabel(_plain(picture.x))
+    axes.set_xlabel(_plain(how.x))
     axes.set_title(_plain(table.title), wrap=True)
     axes.legend()
 

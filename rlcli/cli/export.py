@@ -11,6 +11,7 @@ import typer
 from rlcli.cli.checkpoint_name import which_checkpoint
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
+from rlcli.cli.out_file import check_out_folder
 from rlcli.cli.output import emit, result
 
 
@@ -62,6 +63,8 @@ def export(
       rlcli export runs/my-run --format sb3 --out my-policy
     """
     which = which_checkpoint("--at", at)
+    if out is not None:
+        check_out_folder(out)
 
     from rlcli.export.run import export_run
 

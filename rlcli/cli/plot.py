@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlcli.cli.options import AsJson, Quiet
+from rlcli.cli.out_file import check_picture
 from rlcli.cli.output import emit, result, say
-from rlcli.errors import StorageError, UserError, nearest
+from rlcli.errors import StorageError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlcli.analysis.plots.plot import Plot
     from rlcli.analysis.selection import Run
-
-
-FORMATS = ("png", "svg", "pdf")
 
 
 class X(StrEnum):
@@ -74,7 +72,8 @@ def plot(
       rlcli plot last --slices
       rlcli plot 73973d4e 5e02 --metric 'update/kl*' --x updates
     """
-    form = None if out is None else _format(out)
+    if out is not None:
+        check_picture(out)
 
     from rlcli.analysis.plots.curves import curves
     from rlcli.analysis.plots.metrics import choose
@@ -100,8 +99,8 @@ def plot(
     if not quiet and not as_json:
         for note in found.notes:
             say(note)
-    if out is not None and form is not None:
-        _save(found, out, form)
+    if out is not None:
+        _save(found, out)
     if as_json:
         _emit(found, out)
     elif out is not None:
@@ -110,35 +109,11 @@ def plot(
         _print(found)
 
 
-def _format(out: Path) -> str:
-    """The format that a file's name asks for.
-
-    Raises:
-        UserError: it is none that can be written, or the folder does not exist.
-    """
-    form = out.suffix.removeprefix(".").lower()
-    if form not in FORMATS:
-        near = nearest(form, FORMATS)
-        meant = f" Did you mean {out.with_suffix('.' + near[0])}?" if near else ""
-        raise UserError(f"--out {out}: the name has to end in .{', .'.join(FORMATS)}.{meant}")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}.")
-    if out.is_dir():
-        raise UserError(f"--out {out}: it is a folder.")
-    return form
-
-
-def _save(found: Plot, out: Path, form: str) -> None:
-    from importlib.util import find_spec
-
-    from rlcli.extras import extra_command
+def _save(found: Plot, out: Path) -> None:
+    from rlcli.analysis.plots.figure import picture
     from rlcli.store.files import write_atomically
 
-    if find_spec("matplotlib") is None:
-        raise UserError("--out needs matplotlib.", hint=f"Install it: {extra_command('plots')}")
-    from rlcli.analysis.plots.figure import picture
-
-    write_atomically(out, picture(found, form))
+    write_atomically(out, picture(found, out.suffix.removeprefix(".").lower()))
 
 
 def _print(found: Plot) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rlcli.cli.options import AsJson, Quiet
+from rlcli.cli.out_file import check_out
 from rlcli.cli.output import emit, result, say
 from rlcli.text import visible
 
@@ -58,6 +59,7 @@ def report(
 
     quiet = quiet or bool((context.obj or {}).get("quiet"))
     check_library()
+    check_out(out)
     check_target(out)
     selection = select(runs, runs_root())
     if not quiet:

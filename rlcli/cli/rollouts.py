@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from rlcli.cli.checkpoint_name import which_checkpoint
 from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Run
+from rlcli.cli.out_file import check_out
 from rlcli.cli.output import emit, number, paragraph, result
 from rlcli.errors import UserError
 from rlcli.text import counted
@@ -96,7 +96,8 @@ def _file(out: str) -> Path:
         raise UserError(f"--out {out}: the name does not end in .npz.")
     if path.exists() and not is_episode_file(path):
         raise UserError(f"--out {out}: it exists, and is not a file of episodes; choose another name.")
-    return _in_a_folder(path, out)
+    check_out(path)
+    return path
 
 
 def _folder(out: str) -> Path:
@@ -105,12 +106,5 @@ def _folder(out: str) -> Path:
         raise UserError(f"--out {out}: a dataset's name ends in a version, such as {path.stem}-v0.")
     if path.exists():
         raise UserError(f"--out {out}: it exists; choose another name, or remove it.")
-    return _in_a_folder(path, out)
-
-
-def _in_a_folder(path: Path, out: str) -> Path:
-    if not path.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {path.parent}.")
-    if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path.parent.absolute()} cannot be written to.", hint="Choose another: --out FILE")
+    check_out(path)
     return path

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rlcli.cli.options import AsJson
+from rlcli.cli.out_file import check_picture
 from rlcli.cli.output import emit, paragraph, result, say, table
-from rlcli.errors import StorageError, UserError, unknown
+from rlcli.errors import UserError, unknown
 from rlcli.text import as_typed
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 NAMES = ("drift", "surrogate", "variance", "gradient", "region", "reuse", "retrace", "offpac")
 """The trials; a test compares them with rlcli.theory.table, which is not imported for help."""
-FORMATS = (".png", ".svg", ".pdf")
 
 
 def theory(
@@ -26,7 +26,7 @@ def theory(
         str | None, typer.Argument(metavar="[NAME]", help="The trial; default: list all.")
     ] = None,
     out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="Draw it to a .png, .svg or .pdf file.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Draw it to a .png, .svg or .pdf file.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +42,10 @@ def theory(
     """
     if name is not None and name not in NAMES:
         raise UserError(unknown("trial", name, NAMES))
-    target = None if out is None else _target(out, name)
+    if out is not None and name is None:
+        raise UserError("--out draws one trial: name it.", hint=f"rlcli theory drift --out {as_typed(out)}")
+    if out is not None:
+        check_picture(out)
     from rlcli.theory.table import TRIALS
 
     if name is None:
@@ -59,8 +62,8 @@ def theory(
         emit({**dataclasses.asdict(trial), "as_expected": trial.as_expected})
     else:
         _print(trial)
-    if target is not None:
-        _draw(trial, target)
+    if out is not None:
+        _draw(trial, out)
     if not trial.as_expected:
         raise typer.Exit(1)
 
@@ -69,7 +72,7 @@ def _print(trial: Trial) -> None:
     paragraph(f"claim: {trial.claim}")
     for figures in trial.tables:
         result()
-        result(figures.title)
+        paragraph(figures.title)
         _print_table(figures)
     result()
     for one in trial.statements:
@@ -89,27 +92,9 @@ def _cell(cell: Cell) -> str:
     return cell if isinstance(cell, str) else f"{cell:.6g}"
 
 
-def _target(out: str, name: str | None) -> Path:
-    """The file of a plot.
-
-    Raises:
-        UserError: nothing is drawn, or the file cannot be one.
-    """
-    path = Path(out)
-    if name is None:
-        raise UserError("--out draws one trial: name it.", hint=f"rlcli theory drift --out {as_typed(out)}")
-    if path.suffix not in FORMATS:
-        raise UserError(f"--out {out}: the name ends in none of {', '.join(FORMATS)}.")
-    if not path.parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {path.parent}.")
-    return path
-
-
 def _draw(trial: Trial, path: Path) -> None:
-    from rlcli.analysis.trial_plot import draw
+    from rlcli.analysis.trial_plot import picture
+    from rlcli.store.files import write_atomically
 
-    try:
-        draw(trial, path)
-    except OSError as error:
-        raise StorageError(f"{path} could not be written: {error.strerror or error}.") from error
+    write_atomically(path, picture(trial, path.suffix.removeprefix(".").lower()))
     say(f"Drawn to {path}")

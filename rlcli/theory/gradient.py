@@ -6,6 +6,9 @@ expectation under π: the other's gradient still weighs actions as often as μ t
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -43,11 +46,15 @@ def slopes(step: float) -> tuple[float, float, float]:
     return found[0], found[1], found[2]
 
 
+def _parts(differences: Sequence[float]) -> bool:
+    return all(b > a for a, b in itertools.pairwise(differences))
+
+
 def trial() -> Trial:
     """Slopes of the three along a line of logits."""
     rows = tuple((step, *slopes(step)) for step in STEPS)
     at_old = dict(zip(STEPS, rows, strict=True))[0.0]
-    apart = [abs(row[3] - row[1]) for row in rows if row[0] != 0.0]
+    apart = [abs(row[3] - row[1]) for row in rows]
     return Trial(
         "gradient",
         CLAIM,
@@ -68,6 +75,10 @@ def trial() -> Trial:
             ),
             Statement(
                 "the log-probability's slope is the return's everywhere", max(apart) < 1e-12, expected=False
+            ),
+            Statement(
+                "the longer the step, either way, the more they differ",
+                all(_parts(side) for side in (apart[STEPS.index(0.0) :], apart[STEPS.index(0.0) :: -1])),
             ),
             Statement(
                 "it is constant: in the logits that surrogate is a line, without a maximum",

@@ -1,4 +1,4 @@
-"""What importance weights cost with the horizon, and how ESS and Pareto k-hat see it.
+"""What importance weights cost with the horizon and the policies' distance; how ESS and k-hat see it.
 
 H steps, each the same bandit of two actions: μ takes action 1 with probability 1/2, π with probability p,
 and action 1 earns 1. With m = E_μ[ρ²], j = E_μ[ρ r] = p, a = E_μ[ρ² r], b = E_μ[ρ² r²] (= a here), G = Σ_t
@@ -8,11 +8,18 @@ r_t:
 - per decision Σ_t ρ_{0:t} r_t: E[.²] = Σ_t m^t b + 2 Σ_{t<u} m^t a j;
 - per step Σ_t ρ_t r_t: variance H (b - j²). Unbiased here alone, where no state depends on actions.
 
-Self-normalised and truncated weights depend on the number of ones only, which is binomial: exact sums.
+Self-normalised and truncated weights depend on the number of ones only, which is binomial: exact sums. With
+w = ρ_{0:H}, E[w²] = m^H and m = 1 + 4 TV², TV = |p - 1/2|. A cap c costs a bias of at most H E[(w-c)+] <= H
+E[w²]/(4c) (Ionides 2008, 'Truncated Importance Sampling').
+
+Between Gaussians, μ = N(0, 1): π = N(d, 1) has ESS exp(-d²), and weights with a log-normal tail, k = 0. π =
+N(0, s) has ESS s √(2 - s²), and w = exp(x² (1 - 1/s²)/2)/s: P(w > t) is that of x² > 2 log(s t)/(1 - 1/s²),
+so it falls as t^(-1/k) with k = 1 - 1/s². E[w²] is infinite from k = 1/2 on, s² = 2.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -23,14 +30,22 @@ from rlcli.theory.trial import Picture, Statement, Table, Trial
 
 CLAIM = "Importance weights make old data usable."
 FINDING = (
-    "They do at a price that grows geometrically with the horizon for whole trajectories, and linearly for "
-    "single steps. ESS tells the price only while the variance of the weights is finite; k-hat tells whether "
-    "it is."
+    "They do at a price that grows geometrically with the horizon for whole trajectories, the faster the "
+    "farther the policies are apart, and linearly for single steps. ESS tells the price only while the "
+    "variance of the weights is finite; k-hat tells whether it is: it finds the k = 1 - 1/s² of N(0, s)."
 )
 
 HORIZONS = (1, 2, 5, 10, 20, 50, 100)
 TARGETS = (0.55, 0.7)
 """p: 1.1 and 0.9, or 1.4 and 0.6, times the probabilities of μ."""
+DISTANCES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)
+"""Total variation of π and μ, p - 1/2, over a horizon of `MIDDLE`."""
+MIDDLE = 20
+ESTIMATORS = ("trajectory", "per decision", "per step", "self-normalised", "truncated")
+BIAS = ("bias truncated", "H E[(w-c)+]", "H E[w²]/(4c)")
+SHIFTS = (0.1, 0.5, 1.0, 2.0)
+STDS = (1.1, 1.2, 1.3, 1.4, 1.6, 2.0, 3.0)
+"""d of N(d, 1), and s of N(0, s)."""
 EPISODES = 100
 """n of the truncated weights' cap √n."""
 SAMPLES = 100_000
@@ -63,7 +78,7 @@ def per_step_variance(p: float, horizon: int) -> float:
 
 
 def truncated(p: float, horizon: int, cap: float) -> tuple[float, float, float]:
-    """Variance of min(ρ_{0:H}, c) G, its bias, and the bound max G E[(ρ_{0:H} - c)+] of the bias."""
+    """Variance of min(w, c) G, w = ρ_{0:H}, its bias, and the bound H E[(w-c)+] of the bias."""
     first = second = lost = 0.0
     for ones in range(horizon + 1):
         chance = math.comb(horizon, ones) * 0.5**horizon
@@ -85,6 +100,32 @@ def weighted_spread(p: float, horizon: int) -> float:
     return total
 
 
+def figures(p: float, horizon: int) -> tuple[float, ...]:
+    """Variances of `ESTIMATORS`, and the figures of `BIAS`."""
+    cap = math.sqrt(EPISODES)
+    variance, bias, bound = truncated(p, horizon, cap)
+    return (
+        trajectory_variance(p, horizon),
+        per_decision_variance(p, horizon),
+        per_step_variance(p, horizon),
+        weighted_spread(p, horizon),
+        variance,
+        bias,
+        bound,
+        horizon * moments(p)[0] ** horizon / (4.0 * cap),
+    )
+
+
+def ess_of_std(std: float) -> float:
+    """s √(2 - s²) of π = N(0, s); 0 where E[w²] is infinite."""
+    return std * math.sqrt(max(2.0 - std**2, 0.0))
+
+
+def shape_of_std(std: float) -> float:
+    """k = 1 - 1/s² of π = N(0, s), s > 1."""
+    return 1.0 - 1.0 / std**2
+
+
 def trial() -> Trial:
     """Products over a horizon, exact variances, and weights between Gaussians."""
     products = Table(
@@ -93,77 +134,115 @@ def trial() -> Trial:
         tuple((float(h), 0.8**h, 1.2**h) for h in HORIZONS),
         Picture("H", ("0.8^H", "1.2^H"), log_y=True),
     )
-    tables, statements = [products], []
-    names = ("trajectory", "per decision", "per step", "self-normalised", "truncated")
-    for p in TARGETS:
-        rows = []
-        for horizon in HORIZONS:
-            variance, bias, bound = truncated(p, horizon, math.sqrt(EPISODES))
-            rows.append(
-                (
-                    float(horizon), trajectory_variance(p, horizon), per_decision_variance(p, horizon),
-                    per_step_variance(p, horizon), weighted_spread(p, horizon), variance, bias, bound,
-                )
-            )  # fmt: skip
-        columns = ("H", *names, "bias truncated", "its bound")
-        title = f"variance of one episode's estimate, π(1) = {p:g}, c = 10"
-        tables.append(Table(title, columns, tuple(rows), Picture("H", names, log_x=True, log_y=True)))
-        statements.append(
-            Statement(
-                f"π(1) = {p:g}: per step <= per decision <= trajectory",
-                all(row[3] <= row[2] + ROUNDING and row[2] <= row[1] + ROUNDING for row in rows),
-            )
-        )
-        statements.append(
-            Statement(
-                f"π(1) = {p:g}: the bias of truncation is within its bound",
-                all(abs(row[6]) <= row[7] + ROUNDING for row in rows),
-            )
-        )
-    growth = trajectory_variance(TARGETS[1], 100) / trajectory_variance(TARGETS[1], 50)
-    statements += [
+    statements = [
         Statement(
             "0.8^100 is 2e-10, 1.2^100 is 8e7", abs(0.8**100 / 2.037e-10 - 1) < 1e-3 and 8e7 < 1.2**100 < 9e7
-        ),
-        Statement("the trajectory's variance grows geometrically with H", growth > moments(0.7)[0] ** 50 / 2),
+        )
     ]
-    gaussians, more = _gaussians()
-    losses, last = _truncation()
+    tables = [products]
+    for p in TARGETS:
+        rows = tuple((float(horizon), *figures(p, horizon)) for horizon in HORIZONS)
+        table, more = _estimators(f"π(1) = {p:g}", "H", rows, log_x=True)
+        tables.append(table)
+        statements += more
+    growth = trajectory_variance(TARGETS[1], 100) / trajectory_variance(TARGETS[1], 50)
+    statements.append(
+        Statement(
+            "the trajectory's variance grows geometrically with H, as H² (1 + 4 TV²)^H",
+            abs(growth / (4.0 * 1.16**50) - 1.0) < 0.01,
+        )
+    )
+    rows = tuple((distance, *figures(0.5 + distance, MIDDLE)) for distance in DISTANCES)
+    by_distance, more = _estimators(f"H = {MIDDLE}", "TV of π and μ", rows)
+    gaussians, last = _gaussians()
+    losses, bounds = _truncation()
     return Trial(
         "variance",
         CLAIM,
         FINDING,
-        (*tables, gaussians, losses),
-        (*statements, *more, *last),
+        (*tables, by_distance, *gaussians, losses),
+        (*statements, *more, *_by_distance(rows), *last, *bounds),
     )
 
 
-def _gaussians() -> tuple[Table, tuple[Statement, ...]]:
-    """μ = N(0, 1); π = N(d, 1) has ESS exp(-d²), π = N(0, s) has s √(2 - s²), 0 for s² >= 2."""
+def _estimators(
+    where: str, x: str, rows: tuple[tuple[float, ...], ...], *, log_x: bool = False
+) -> tuple[Table, list[Statement]]:
+    """Figures of all estimators along a column x."""
+    table = Table(
+        f"variance of one episode's estimate, {where}, c = {math.sqrt(EPISODES):g}",
+        (x, *ESTIMATORS, *BIAS),
+        rows,
+        Picture(x, ESTIMATORS, log_x=log_x, log_y=True),
+    )
+    return table, [
+        Statement(
+            f"{where}: per step <= per decision <= trajectory",
+            all(row[3] <= row[2] + ROUNDING and row[2] <= row[1] + ROUNDING for row in rows),
+        ),
+        Statement(
+            f"{where}: the bias of truncation <= H E[(w-c)+] <= H E[w²]/(4c)",
+            all(abs(row[6]) <= row[7] + ROUNDING and row[7] <= row[8] for row in rows),
+        ),
+    ]
+
+
+def _by_distance(rows: tuple[tuple[float, ...], ...]) -> tuple[Statement, ...]:
+    return (
+        Statement(
+            "π = μ: all five are the variance of the return, H/4",
+            all(abs(figure - MIDDLE / 4) < ROUNDING for figure in rows[0][1:6]),
+        ),
+        Statement(
+            "the farther π is from μ, the more trajectory, per decision and per step vary",
+            all(b[place] > a[place] for a, b in itertools.pairwise(rows) for place in (1, 2, 3)),
+        ),
+    )
+
+
+def _gaussians() -> tuple[tuple[Table, ...], tuple[Statement, ...]]:
+    """Sampled ESS and k-hat of weights of N(d, 1) and of N(0, s) against μ = N(0, 1), and exact ones."""
     draw = torch.Generator().manual_seed(0)
     z = torch.randn(SAMPLES, dtype=torch.float64, generator=draw)
-    rows: list[tuple[str, float, float, float]] = []
-    for d in (0.1, 0.5, 1.0, 2.0):
+    shifted, wider = [], []
+    for d in SHIFTS:
         log = d * z - d * d / 2
-        rows.append((f"N({d:g}, 1)", math.exp(-d * d), effective_sample_size(log).item(), khat(log).item()))
-    for s in (1.2, 1.4, 1.6, 3.0):
-        exact = s * math.sqrt(2 - s * s) if s * s < 2 else 0.0
+        shifted.append((d, math.exp(-d * d), effective_sample_size(log).item(), 0.0, khat(log).item()))
+    for s in STDS:
         log = z * z * (1 - 1 / s**2) / 2 - math.log(s)
-        rows.append((f"N(0, {s:g})", exact, effective_sample_size(log).item(), khat(log).item()))
-    close = all(abs(row[2] - row[1]) < 0.02 for row in rows[:2])
-    table = Table(
-        f"weights of π against μ = N(0, 1), {SAMPLES:,} samples",
-        ("π", "ESS exact", "ESS", "k-hat"),
-        tuple(rows),
-    )
-    infinite = [row for row in rows if row[1] == 0.0]
-    return table, (
-        Statement("sampled ESS agrees with exp(-d²) for d <= 0.5", close),
+        wider.append((s, ess_of_std(s), effective_sample_size(log).item(), shape_of_std(s), khat(log).item()))
+    names = ("ESS exact", "ESS", "k exact", "k-hat")
+    of = f"μ = N(0, 1), {SAMPLES:,} samples"
+    infinite = [row for row in wider if row[0] ** 2 >= 2.0]
+    return (
+        Table(f"weights of π = N(d, 1) against {of}", ("d", *names), tuple(shifted)),
+        Table(f"weights of π = N(0, s) against {of}", ("s", *names), tuple(wider), Picture("s", names)),
+    ), (
+        Statement(
+            "sampled ESS agrees with exp(-d²) for d <= 0.5",
+            all(abs(row[2] - row[1]) < 0.02 for row in shifted if row[0] <= 0.5),
+        ),
+        Statement(
+            "k-hat agrees with 1 - 1/s² for every s", all(abs(row[4] - row[3]) < 0.05 for row in wider)
+        ),
+        Statement(
+            "k-hat agrees with the 0 of N(d, 1) for d <= 0.5",
+            all(abs(row[4]) < 0.1 for row in shifted if row[0] <= 0.5),
+        ),
+        Statement(
+            "it does for d = 2, whose tail is log-normal far out only",
+            abs(shifted[-1][4]) < 0.1,
+            expected=False,
+        ),
+        Statement(
+            "E[ρ²] is infinite where s² >= 2, which is k >= 1/2",
+            all((row[1] == 0.0) is (row[0] ** 2 >= 2.0) is (row[3] >= 0.5) for row in wider),
+        ),
         Statement(
             "where E[ρ²] is infinite, sampled ESS says so", all(r[2] < 0.01 for r in infinite), expected=False
         ),
-        Statement("there k-hat is above 0.5", all(row[3] > 0.5 for row in infinite)),
-        Statement("of N(0, 3), where k = 8/9, it is above 0.7", infinite[-1][3] > UNRELIABLE),
+        Statement("there k-hat is above 0.5", all(row[4] > 0.5 for row in infinite)),
+        Statement("of N(0, 3), where k = 8/9, it is above 0.7", infinite[-1][4] > UNRELIABLE),
     )
 
 

@@ -117,8 +117,8 @@ def test_no_run_left_is_an_error_and_writes_nothing(rlcli: Rlcli) -> None:
 @pytest.mark.parametrize(
     ("out", "message"),
     [
-        ("no/such/x.html", "There is no folder no/such for x.html."),
-        ("runs", "runs is a folder."),
+        ("no/such/x.html", "--out no/such/x.html: there is no folder no/such."),
+        ("runs", "--out runs: it is a folder."),
         ("notes.txt", "notes.txt exists and is not a report: it stays."),
         ("page.pdf", "the name of a report has to end in .html or .htm"),
         ("runs/a/metrics.jsonl", "exists and is not a report"),

@@ -47,13 +47,7 @@ def check_library() -> None:
 
 
 def check_target(path: Path) -> None:
-    """Raises `UserError` where a report cannot be written, or would replace a file that is none."""
-    if path.is_dir():
-        raise UserError(f"{path} is a folder.", hint=f"Name a file: --out {path / 'report.html'}")
-    if not path.parent.is_dir():
-        raise UserError(
-            f"There is no folder {path.parent} for {path.name}.", hint="Make it, or choose another."
-        )
+    """Raises `UserError` where a report would replace another file, or no browser would show it."""
     if path.exists() and _beginning(path) != MARK:
         raise UserError(f"{path} exists and is not a report: it stays.", hint="Choose another --out.")
     if path.suffix.lower() not in ENDINGS:
