@@ -337,6 +337,20 @@ def test_a_value_that_was_typed_is_the_users_also_where_it_is_the_presets(finish
         assert found["algo.learning_rate"] == rate
 
 
+def test_a_preset_that_is_not_here_leaves_what_was_typed(finished: Path) -> None:
+    """The parent's was a file of a folder of configs, which a fork does not read."""
+    config = tiny(algo__name="mine", algo__gamma=0.5, algo__gae_lambda=0.5)
+    found, _ = settings_of(finished, "algo=trpo", config=config, typed=("algo=mine", "algo.gae_lambda=0.5"))
+    assert (found["algo.gamma"], found["algo.gae_lambda"], found["algo.epochs"]) == (0.99, 0.5, 10)
+
+
+def test_each_fork_of_a_sweep_has_its_own_preset(finished: Path) -> None:
+    source = read_source(finished)
+    planned = plan_forks(source, parse_command(["algo=impala_async,a2c"], multirun=True))
+    found = [(job.config.lag, job.config.collect.is_free) for job in planned.jobs]
+    assert found == [(1, True), (0, False)]
+
+
 FREE = {"lag": 1, "algo__anchor": "behaviour", "collect__mode": "process", "collect__order": "free",
         "collect__actors": 1, "collect__unrolls": 2, "collect__max_lag": 2, "collect__too_old": "wait",
         "collect__timeout": 60.0}  # fmt: skip
