@@ -53,7 +53,7 @@ COVERED = (
     Limit("network.hidden", lambda c, _: len(c.network.hidden) <= DEEPEST, f"{DEEPEST} layers at most"),
     Limit(
         "collect.unrolls",
-        lambda c, spec: c.collect.unrolls == 1 or spec.action.kind == "discrete",
+        lambda c, spec: c.collect.joined == 1 or spec.action.kind == "discrete",
         "1, or any number with Discrete actions",
     ),
     Limit("algo.clip_high", lambda c, _: c.algo.clip_high is None, "null"),

@@ -42,6 +42,8 @@ class Composed:
     """The source of each value: default, algo/ppo, tuned/..., command line."""
     varied: tuple[str, ...] = ()
     """Of a sweep's job: the overrides in which it differs from its siblings."""
+    notes: tuple[str, ...] = ()
+    """Of a fork: what it could not inherit."""
 
     @property
     def yaml(self) -> str:

@@ -1,19 +1,21 @@
 """Settings of a fork: those of its parent, with others on top; nothing is read from config files anew.
 
-`algo=NAME` and `env=ID` take the settings of that algorithm or environment, without tuned ones. What belongs
-to one run alone (its name, notes, schedules, sweep) is not inherited.
+`algo=NAME` and `env=ID` take the settings of that algorithm or environment, without tuned ones; what the
+user set on the parent stays as far as it fits. What belongs to one run alone (its name, notes, schedules,
+sweep) is not inherited.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlcli.config.command import Chosen, Command
 from rlcli.config.compose import Composed, raise_faults
 from rlcli.config.extensions import ADDITIONS, used
 from rlcli.config.faults import Check, Fault
+from rlcli.config.inherited import PARENT, preset, replaced_text, same, without_idle, without_misfits
 from rlcli.config.launchers import CHOICE
 from rlcli.config.rules.table import RULES
 from rlcli.config.schema.keys import KEYS
@@ -28,8 +30,14 @@ OWN = (
     "name", "notes", "schedule_steps", "schedule_past", "tuned", "runs_dir", "compute.kernel", "wandb.group",
 )  # fmt: skip
 """Keys that a fork does not inherit; nor does it the sections `sweep` and `cohort`."""
-PARENT = "parent"
-"""Origin of an inherited value."""
+
+
+class Inheritance(NamedTuple):
+    """A parent: its config, the overrides that it was started with, and the values that forks inherit."""
+
+    config: RunConfig
+    typed: tuple[str, ...]
+    values: Mapping[str, Any]
 
 
 def fork_jobs(
@@ -42,7 +50,7 @@ def fork_jobs(
     Raises:
         UserError: everything that is wrong, at once.
     """
-    inherited = _inherited(parent, typed)
+    source = Inheritance(parent, tuple(typed), _inherited(parent, typed))
     faults = [*command.faults, *(fault for one in command.settings for fault in _refused(one, command))]
     broken = frozenset(key for fault in faults for key in fault.keys)
     if faults:
@@ -51,7 +59,7 @@ def fork_jobs(
     found: list[list[Fault]] = []
     varied = command.varied()
     for chosen, lines in command.jobs():
-        job, wrong = _job(inherited, chosen, lines, tuple(checks), command.config_dir)
+        job, wrong = _job(source, chosen, lines, tuple(checks), command.config_dir)
         found.append([fault for fault in wrong if not fault.touches(set(broken))])
         if job is not None:
             jobs.append(replace(job, varied=tuple(f"{key}={chosen[key].text}" for key in varied)))
@@ -101,25 +109,33 @@ def _without(command: Command, broken: frozenset[str]) -> Command:
 
 
 def _job(
-    inherited: Mapping[str, Any],
+    source: Inheritance,
     chosen: Chosen,
     lines: tuple[str, ...],
     checks: tuple[Check, ...],
     config_dir: str | None,
 ) -> tuple[Composed | None, list[Fault]]:
     """One fork's configuration, and what is wrong with it."""
-    flat, provenance = dict(inherited), dict.fromkeys(KEYS, PARENT)
+    flat, provenance = dict(source.values), dict.fromkeys(KEYS, PARENT)
     flat.pop("imports")
     provenance["runs_dir"] = "default"
+    instead: dict[str, Any] = {}
+    labels: dict[str, str] = {}
     try:
-        for group in ("algo", "env"):
-            if group in chosen:
-                flat |= _of_group(group, chosen[group], flat, config_dir)
+        if "algo" in chosen and chosen["algo"].data != flat["algo.name"]:
+            other = preset(chosen["algo"], source.config, source.typed, config_dir)
+            instead = {name: other.values[name] for name in other.own - chosen.keys()}
+            labels = other.labels
+            fresh = other.values.keys() - other.own
+            flat |= {name: other.values[name] for name in fresh}
+            provenance |= {name: labels[name] for name in fresh}
+        if "env" in chosen:
+            flat |= _of_environment(chosen["env"], flat, config_dir)
         if "alerts" in chosen:
             flat |= _alerts(chosen["alerts"], config_dir)
     except UserError as error:
         return None, [Fault(text) for text in error.faults]
-    faults = list(_of_network(inherited, chosen))
+    faults = list(_of_network(source.values, chosen))
     for key, value in chosen.items():
         if key in KEYS:
             flat[key] = value.data
@@ -135,12 +151,20 @@ def _job(
             faults.append(Fault(f"{name}={display(value)}: {error}.", frozenset({name})))
     if faults:
         return None, faults
-    converted["imports"] = tuple(_imports(inherited, converted))
+    converted["imports"] = tuple(_imports(source.values, converted))
+    instead = {name: convert(KEYS[name], value) for name, value in instead.items()}
+    replaced = without_misfits(converted, provenance, instead) if instead else {}
+    provenance |= {name: labels[name] for name in replaced}
+    idle = without_idle(build(converted | replaced), source.config, provenance)
+    provenance |= dict.fromkeys(idle, "default")
+    replaced |= idle
+    before, converted = converted, converted | replaced
     if "algo" in chosen:
         fit_minibatches(converted, provenance)
     config = build(converted).resolved()
     faults = [fault for check in (*RULES, *checks) for fault in check(config, provenance)]
-    return Composed(config, lines, provenance), faults
+    notes = (replaced_text(before, replaced),) if replaced else ()
+    return Composed(config, lines, provenance, notes=notes), faults
 
 
 def _imports(inherited: Mapping[str, Any], flat: Mapping[str, Any]) -> Iterable[str]:
@@ -158,19 +182,15 @@ def _alerts(choice: Element, config_dir: str | None) -> dict[str, Any]:
     return {name: value for name, value in values if name.startswith("alerts.")}
 
 
-def _of_group(group: str, choice: Element, flat: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
-    """The values that another algorithm or environment brings; none for the one that the parent has."""
+def _of_environment(choice: Element, flat: Mapping[str, Any], config_dir: str | None) -> dict[str, Any]:
+    """The values that another environment brings; none for the one that the parent has."""
     from rlcli.config.hydra_bridge import layers
 
-    if choice.data == flat[f"{group}.{'name' if group == 'algo' else 'id'}"]:
+    if choice.data == flat["env.id"]:
         return {}
-    base = layers((f"{group}={choice.text}", "tuned=none"), config_dir)
-    values = dict(leaves(base.with_values([])))
-    if group == "env":
-        label = f"env/{base.chosen['env']}"
-        return {"env.kwargs": {}} | {name: values[name] for name, of in base.labels.items() if of == label}
-    values.pop("algo.minibatch_of")  # as the network needs it, which stays
-    return {name: value for name, value in values.items() if name == "lag" or name.startswith("algo.")}
+    base = layers((f"env={choice.text}", "tuned=none"), config_dir)
+    values, label = dict(leaves(base.with_values([]))), f"env/{base.chosen['env']}"
+    return {"env.kwargs": {}} | {name: values[name] for name, of in base.labels.items() if of == label}
 
 
 def _of_network(inherited: Mapping[str, Any], chosen: Chosen) -> Iterator[Fault]:
@@ -194,7 +214,7 @@ def _of_network(inherited: Mapping[str, Any], chosen: Chosen) -> Iterator[Fault]
 def _same(name: str, given: Any, inherited: Any) -> bool:
     if name == "network.name":  # the choice of a file, whose name may be another
         return bool(given == inherited)
-    return bool(convert(KEYS[name], given) == convert(KEYS[name], inherited))
+    return same(name, given, inherited)
 
 
 def _with_argument(kwargs: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

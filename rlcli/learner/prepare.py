@@ -93,7 +93,7 @@ def prepare(
     initial = sampled(comparison, model, outputs, actions)
     exact = algorithm.operations.exact_rows
     if config.lag or not (exact or model.network.runs_apart):
-        shown = recomputed = acting_outputs(model, state, rollout, config.collect.unrolls)
+        shown = recomputed = acting_outputs(model, state, rollout, config.collect.joined)
     else:  # what they should have been is computed already: the policy at the start
         shown = recomputed = initial.outputs
         if exact:

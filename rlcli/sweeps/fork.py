@@ -41,4 +41,7 @@ def plan_forks(source: Source, command: Command, *, fresh_optimiser: bool = Fals
     every = (*checks(elsewhere=command.launching.elsewhere), spaces)
     jobs = fork_jobs(source.config, source.overrides, command, every)
     found = [beginning(source, job.config, fresh_optimiser=fresh_optimiser) for job in jobs]
-    return Forks(jobs, [one for one, _ in found], list(dict.fromkeys(note for _, note in found)))
+    notes = dict.fromkeys(
+        note for (_, text), job in zip(found, jobs, strict=True) for note in (text, *job.notes)
+    )
+    return Forks(jobs, [one for one, _ in found], list(notes))

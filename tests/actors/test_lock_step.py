@@ -72,6 +72,30 @@ def test_a_cohort_learns_the_same_with_any_number_of_actors(env: str, package: s
         assert all(tensor.equal(theirs.tensors[name]) for name, tensor in mine.tensors.items())
 
 
+@pytest.mark.parametrize(
+    "idle",
+    [
+        {"unrolls": 2, "max_lag": 2, "too_old": "wait"},
+        {"queue": 3},
+        {"actors": 3, "timeout": 1.0},
+        {"cpus": 2.0},
+    ],
+)
+@pytest.mark.broken_by(
+    "rollouts are divided among actors that are not there",
+    "config/schema/collect.py",
+    "return self.unrolls if self.is_free else 1",
+    "return self.unrolls",
+    case="idle0",
+)
+def test_settings_of_actors_have_no_effect_inline(trained: Trained, idle: dict[str, Any]) -> None:
+    """Here the values of a preset or a file, which are not refused as those of the command line are."""
+    lagging = {"lag": 1, "algo__anchor": "behaviour"}
+    named = {f"collect__{name}": value for name, value in idle.items()}
+    found = trained("idle", collect__order="free", **lagging, **named)
+    assert rows_of(found.dir) == rows_of(trained("plain", **lagging).dir) != []
+
+
 @pytest.mark.broken_by(
     "what Atari's lives teach is lost on the way",
     "actors/vector.py",

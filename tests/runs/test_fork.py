@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rlcli.backends.native import NativeSession
 from rlcli.backends.session import Checkpoint
+from rlcli.config.compose import compose
 from rlcli.config.overrides import parse_command
+from rlcli.config.schema.run import RunConfig
+from rlcli.config.serialise import flatten
 from rlcli.errors import RlcliError, StorageError, UserError
 from rlcli.runs.fork import beginning, read_source
 from rlcli.runs.reproduce import plan, reproduce
@@ -23,10 +28,11 @@ from rlcli.sweeps.api import fork
 from rlcli.sweeps.fork import plan_forks
 from rlcli.sweeps.multirun import resume_sweep, run_sweep
 from tests.runs.resuming import assert_same_run, assert_same_states, copy, resumed, train_with_copies
-from tests.runs.tiny import manifest_of, rows_of
+from tests.runs.tiny import manifest_of, rows_of, tiny
 
 Trained = Callable[..., Result]
 NORMALISED = {"env__normalize_observation": True, "env__normalize_reward": True}
+WHOLE = {"algo__name": "reinforce", "algo__surrogate": "weighted", "collect__whole_episodes": True}
 ADAPTIVE = {"algo__penalty": "kl_anchor_pi", "algo__beta_schedule": "adaptive", "algo__surrogate": "ratio"}
 
 
@@ -237,6 +243,146 @@ def test_settings_of_an_environment_and_an_algorithm(finished: Path) -> None:
     assert job.config.env.kwargs == {"sutton_barto_reward": True}
     assert (job.config.total_steps, job.config.schedule_steps, job.config.tags) == (96, 96, ("x",))
     assert job.config.network == read_config(finished).network
+
+
+def settings_of(
+    parent: Path, *words: str, config: RunConfig | None = None, typed: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], str]:
+    """What a fork would be trained with, by key, and the sentences about it.
+
+    With `config` it is the fork of a run that had this, and was started with `typed`.
+    """
+    source = read_source(parent)
+    if config is not None:
+        source = replace(source, config=config, overrides=typed)
+    planned = plan_forks(source, parse_command(words))
+    return flatten(planned.jobs[0].config), " ".join(planned.notes)
+
+
+PRESET = ("lag", "collect.mode", "collect.order", "env.normalize_reward")
+"""Keys beside those of the section algo that presets of algorithms set."""
+
+
+@pytest.mark.parametrize("there", ["ppo", "impala_async", "impala", "ppg", "trpo"])
+@pytest.mark.parametrize("here", ["ppo", "impala_async", "impala", "ppg"])
+@pytest.mark.broken_by(
+    "the other preset's keys are taken, and the parent's stay",
+    "config/inherited.py",
+    "*(labels for _, labels in earlier[:1])",
+    "",
+    case="ppo-ppg",
+)
+def test_another_algorithm_is_its_whole_preset(finished: Path, there: str, here: str) -> None:
+    """Every key of either preset is as in a training, for the user set none of them."""
+    fixed = ["env.num_envs=2", "network.hidden=[8]", "tuned=none"]
+    found, _ = settings_of(finished, f"algo={here}", config=compose([f"algo={there}", *fixed]).config)
+    wanted = flatten(compose([f"algo={here}", *fixed]).config)
+    names = [name for name in wanted if name in PRESET or name.startswith("algo.")]
+    assert {name: found[name] for name in names} == {name: wanted[name] for name in names}
+
+
+def test_tuned_settings_of_the_algorithm_go_with_it(finished: Path) -> None:
+    config = compose(["env=CartPole-v1", "algo=impala", "network.hidden=[8]", "algo.gamma=0.5"]).config
+    assert config.algo.learning_rate != 2.5e-4
+    assert config.tuned == "impala/CartPole-v1"
+    for tuned in (config.tuned, "none"):  # as it is in forks, which may have the values all the same
+        found, _ = settings_of(finished, "algo=ppo", config=replace(config, tuned=tuned))
+        assert (found["algo.gamma"], found["algo.learning_rate"]) == (0.5, 2.5e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "changes", "told"),
+    [
+        (
+            {"algo__gamma": 0.5, "algo__clip": 0.1},
+            "algo=trpo",
+            {"algo.gamma": 0.5, "algo.clip": 0.2},
+            "algo.clip 0.1 -> 0.2.",
+        ),
+        ({"lag": 2}, "algo=dppo", {"lag": 2}, ""),
+        ({"lag": 2}, "algo=impala_async", {"lag": 1, "collect.order": "free"}, "lag 2 -> 1"),
+        ({}, "algo=reinforce", {"algo.minibatches": 1, "algo.epochs": 2}, "algo.minibatches 2 -> 1."),
+        (ADAPTIVE, "algo=trpo", {"algo.penalty": "none"}, "algo.penalty kl_anchor_pi -> none"),
+        ({"collect__mode": "process"}, "algo=a2c", {"collect.mode": "process"}, ""),
+        (WHOLE, "algo=ppo", {"collect.whole_episodes": False}, "collect.whole_episodes true -> false"),
+    ],
+    ids=["without effect", "fits", "order", "minibatches", "penalty", "no key of a preset", "episodes"],
+)
+@pytest.mark.broken_by(
+    "settings of the user's are not tried with the other preset",
+    "config/inherited.py",
+    "wrong = broken & left.keys()",
+    "wrong = set[str]()",
+    case="order",
+)
+@pytest.mark.broken_by(
+    "settings of the user's go with the preset",
+    "config/inherited.py",
+    "        frozenset(own),\n",
+    "        frozenset(),\n",
+    case="fits",
+)
+def test_what_the_user_set_stays_as_far_as_it_fits(
+    finished: Path, settings: dict[str, Any], words: str, changes: dict[str, Any], told: str
+) -> None:
+    found, text = settings_of(finished, words, config=tiny(**settings))
+    assert {name: found[name] for name in changes} == changes
+    assert told in text
+    assert ("Not kept" in text) == bool(told)
+
+
+def test_a_value_that_was_typed_is_the_users_also_where_it_is_the_presets(finished: Path) -> None:
+    for typed, rate in ((("algo.learning_rate=2.5e-4",), 2.5e-4), ((), 7e-4)):
+        found, _ = settings_of(finished, "algo=a2c", config=tiny(), typed=typed)
+        assert found["algo.learning_rate"] == rate
+
+
+def test_a_preset_that_is_not_here_leaves_what_was_typed(finished: Path) -> None:
+    """The parent's was a file of a folder of configs, which a fork does not read."""
+    config = tiny(algo__name="mine", algo__gamma=0.5, algo__gae_lambda=0.5)
+    found, _ = settings_of(finished, "algo=trpo", config=config, typed=("algo=mine", "algo.gae_lambda=0.5"))
+    assert (found["algo.gamma"], found["algo.gae_lambda"], found["algo.epochs"]) == (0.99, 0.5, 10)
+
+
+def test_each_fork_of_a_sweep_has_its_own_preset(finished: Path) -> None:
+    source = read_source(finished)
+    planned = plan_forks(source, parse_command(["algo=impala_async,a2c"], multirun=True))
+    found = [(job.config.lag, job.config.collect.is_free) for job in planned.jobs]
+    assert found == [(1, True), (0, False)]
+
+
+FREE = {"lag": 1, "algo__anchor": "behaviour", "collect__mode": "process", "collect__order": "free",
+        "collect__actors": 1, "collect__unrolls": 2, "collect__max_lag": 2, "collect__too_old": "wait",
+        "collect__timeout": 60.0}  # fmt: skip
+
+
+@pytest.mark.broken_by(
+    "inherited settings of actors stay without them",
+    "config/inherited.py",
+    "and without_effect(name, now) is not None",
+    "and False",
+)
+def test_inherited_settings_without_effect_are_the_defaults_again(trained: Trained, tmp_path: Path) -> None:
+    parent = trained("parent", **FREE).dir
+    found, text = settings_of(parent, "collect.mode=inline")
+    assert {name: value for name, value in found.items() if name.startswith("collect.")} == {
+        name: value for name, value in flatten(RunConfig()).items() if name.startswith("collect.")
+    }
+    assert found["lag"] == 1
+    assert "collect.actors 1 -> 2, collect.order free -> fixed, collect.unrolls 2 -> 1" in text
+    fixed, text = settings_of(parent, "collect.order=fixed")
+    assert (fixed["collect.actors"], fixed["collect.timeout"], fixed["collect.unrolls"]) == (1, 60, 1)
+    inline = forked(parent, tmp_path / "inline", "collect.mode=inline")
+    back, text = settings_of(inline, "collect.mode=process")
+    assert (back["collect.order"], back["collect.actors"], "Not kept" in text) == ("fixed", 2, False)
+
+
+@pytest.mark.parametrize("key", ["unrolls=2", "queue=2", "max_lag=3", "timeout=5", "cpus=2", "address=auto"])
+def test_a_setting_without_effect_is_refused_where_it_is_given(finished: Path, key: str) -> None:
+    with pytest.raises(
+        UserError, match=r"collect\.\w+ has no effect with collect\.(mode=inline|order=fixed)"
+    ):
+        settings_of(finished, "collect.mode=inline", f"collect.{key}", config=tiny(**FREE))
 
 
 @pytest.mark.parametrize(

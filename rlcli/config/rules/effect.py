@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rlcli.config.extensions import ADDITIONS, CHOSEN_BY, is_chosen, owner
 from rlcli.config.faults import Fault
@@ -19,34 +20,36 @@ OF_ANY_NETWORK = ("network.name", "network.log_std", "network.log_std_init", "ne
 def keys_have_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:
     """A key set on purpose must be used by the row it is set for."""
     flat = flatten(config)
-    for name, key in KEYS.items():
-        if not set_on_purpose(provenance, name):
-            continue
-        own = owner(name)
-        of_network = name.startswith("network.") and own is None and name not in OF_ANY_NETWORK
-        if of_network and ("network", flat["network.name"]) in ADDITIONS:
-            yield Fault(
-                f"{name} has no effect with network.name={flat['network.name']}, which has keys of its own.",
-                frozenset({name, "network.name"}),
+    for name in KEYS:
+        if set_on_purpose(provenance, name) and (fault := without_effect(name, flat)) is not None:
+            yield fault
+
+
+def without_effect(name: str, flat: Mapping[str, Any]) -> Fault | None:
+    """Why a key has no effect with these values by dotted name; None if it has one."""
+    own = owner(name)
+    of_network = name.startswith("network.") and own is None and name not in OF_ANY_NETWORK
+    if of_network and ("network", flat["network.name"]) in ADDITIONS:
+        return Fault(
+            f"{name} has no effect with network.name={flat['network.name']}, which has keys of its own.",
+            frozenset({name, "network.name"}),
+        )
+    if own is not None and not is_chosen(name, flat):
+        choices = " or ".join(f"{field}={own[1]}" for field in CHOSEN_BY[own[0]][:2])
+        return Fault(f"{name} has no effect here; it needs {choices}.", frozenset({name}))
+    # What a key needs may itself need something: kl_target adaptive coefficients, and those a penalty.
+    asked = KEYS[name]
+    while asked.declaration.used_by is not None:
+        field, needed = asked.declaration.used_by
+        other = f"{name.rpartition('.')[0]}.{field}"
+        if display(flat[other]) not in needed:
+            return Fault(
+                f"{name} has no effect with {other}={display(flat[other])}; "
+                f"it needs {other}={'|'.join(needed)}.",
+                frozenset({name, other}),
             )
-            continue
-        if own is not None and not is_chosen(name, flat):
-            choices = " or ".join(f"{field}={own[1]}" for field in CHOSEN_BY[own[0]][:2])
-            yield Fault(f"{name} has no effect here; it needs {choices}.", frozenset({name}))
-            continue
-        # What a key needs may itself need something: kl_target adaptive coefficients, and those a penalty.
-        asked = key
-        while asked.declaration.used_by is not None:
-            field, needed = asked.declaration.used_by
-            other = f"{name.rpartition('.')[0]}.{field}"
-            if display(flat[other]) not in needed:
-                yield Fault(
-                    f"{name} has no effect with {other}={display(flat[other])}; "
-                    f"it needs {other}={'|'.join(needed)}.",
-                    frozenset({name, other}),
-                )
-                break
-            asked = KEYS[other]
+        asked = KEYS[other]
+    return None
 
 
 def activation_has_effect(config: RunConfig, provenance: Mapping[str, str]) -> Iterator[Fault]:

@@ -117,3 +117,8 @@ class CollectConfig:
     def is_free(self) -> bool:
         """Whether actors collect while the learner learns, each as fast as it can."""
         return self.mode != "inline" and self.order == "free"
+
+    @property
+    def joined(self) -> int:
+        """Rollouts of actors that an update learns from: `unrolls` where actors are free, else 1."""
+        return self.unrolls if self.is_free else 1
