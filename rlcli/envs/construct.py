@@ -20,8 +20,7 @@ from gymnasium.error import DependencyNotInstalled
 
 from rlcli.envs.checked import checked_below
 from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
-from rlcli.envs.untrusted import contained, surroundings_kept
-from rlcli.envs.user_code import located
+from rlcli.envs.untrusted import explained, surroundings_kept
 from rlcli.errors import UserError, nearest, unknown
 from rlcli.extras import OF_REQUIREMENT, install_command
 from rlcli.text import brief, shown
@@ -130,9 +129,8 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
         except ModuleNotFoundError as error:
             raise _missing(env_id, str(error.name), str(error.name)) from error
         except BaseException as error:
-            contained(error, env_id)
             arguments = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
-            raise UserError(f"Environment {env_id} cannot be made{arguments}: {located(error)}") from error
+            raise UserError(f"Environment {env_id} cannot be made{arguments}: {explained(error)}") from error
 
 
 def _quiet() -> None:
@@ -177,8 +175,7 @@ def import_for(env_id: str, module: str) -> None:
     except UserError:
         raise
     except BaseException as error:
-        contained(error, module)
-        raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
+        raise UserError(f"{env_id}: importing {module} failed: {explained(error)}") from error
 
 
 def _check_no_path(env_id: str, module: str) -> None:

@@ -18,8 +18,8 @@ from rlcli.config.wrappers import Wrapper, parts
 from rlcli.envs.checked import beneath, checked_below
 from rlcli.envs.construct import import_for
 from rlcli.envs.spaces import boundary
-from rlcli.envs.untrusted import close, contained, surroundings_kept
-from rlcli.envs.user_code import located, place_of_definition, prefixed
+from rlcli.envs.untrusted import close, contained, explained, surroundings_kept
+from rlcli.envs.user_code import place_of_definition, prefixed
 from rlcli.envs.velocities import HideVelocities
 from rlcli.errors import UserError, nearest, unknown
 from rlcli.text import brief, visible
@@ -183,9 +183,8 @@ def _applied(env_id: str, env: Env, wrapper: Wrapper, maker: Callable[..., Any])
         except (ImportError, DependencyNotInstalled) as error:
             raise _missing_package(env_id, shown, error) from error
         except BaseException as error:
-            contained(error, env_id)
             raise UserError(
-                f"Environment {env_id} cannot be wrapped in env.wrappers={shown}: {located(error)}"
+                f"Environment {env_id} cannot be wrapped in env.wrappers={shown}: {explained(error)}"
             ) from error
     if not isinstance(wrapped, gymnasium.Env):
         place = place_of_definition(maker)

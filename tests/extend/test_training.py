@@ -362,7 +362,10 @@ def test_code_that_exits_is_refused_as_code_that_raises(
 ) -> None:
     source = NETWORK + ALGORITHM
     write(source.replace(old, f"raise {kind}; {old}"))
-    [fault] = own_code_works(config(), {})
+    try:
+        [fault] = own_code_works(config(), {})
+    except KeyboardInterrupt:
+        pytest.fail("it would end the process")
     assert re.search(rf"{place}.* mine.py:\d+: {kind.partition('(')[0]}", fault.text), fault.text
 
 
