@@ -35,7 +35,8 @@ class Checked(gymnasium.Wrapper[Any, Any, Any, Any]):
         Raises:
             InvalidResult: it has not five values.
         """
-        return step_parts(self.env.step(action))
+        result: Any = self.env.step(action)
+        return result if type(result) is tuple and len(result) == 5 else step_parts(result)  # inline: faster
 
 
 def checked_below(env: Env) -> Env:
