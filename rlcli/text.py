@@ -61,9 +61,14 @@ def message_of(error: BaseException) -> str:
     return visible(shortened(text, LONGEST_MESSAGE))
 
 
+def brief(error: BaseException) -> str:
+    """The message of any exception on one line; its lines stay apart in `trace`."""
+    return " ".join(message_of(error).split())
+
+
 def described(error: BaseException) -> str:
-    """Type and message of any exception: `ValueError: no such place`."""
-    message = message_of(error)
+    """Type and message of any exception on one line: `ValueError: no such place`."""
+    message = brief(error)
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 

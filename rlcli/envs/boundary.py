@@ -47,24 +47,34 @@ class InvalidResult(Exception):
     """Result of an environment that breaks its interface; the message has expected and actual values."""
 
 
-def read_reset(spec: ObservationSpec, result: Any) -> Any:
-    """The observation of a `reset` result, in the type and shape of the spec."""
+def reset_parts(result: Any) -> Sequence[Any]:
+    """A `reset` result, which is an observation and a dictionary."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         raise InvalidResult(f"reset should give (observation, info); it gave {_amount(result)}")
     if not isinstance(result[1], (dict, Mapping)):  # dict first: the faster check
         raise InvalidResult(
             f"reset should give (observation, info), info a dictionary; info is {_with_type(result[1])}"
         )
-    return _with_mask(spec, _observation(spec, result[0]), result)
+    return result
 
 
-def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, bool]:
-    """Observation, reward, terminated and truncated of a `step` result."""
+def step_parts(result: Any) -> Sequence[Any]:
+    """A `step` result, which has five values."""
     if not isinstance(result, (tuple, list)) or len(result) != 5:
         raise InvalidResult(
             f"step should give (observation, reward, terminated, truncated, info); it gave {_amount(result)}"
         )
-    observation, reward, terminated, truncated, _ = result
+    return result
+
+
+def read_reset(spec: ObservationSpec, result: Any) -> Any:
+    """The observation of a `reset` result, in the type and shape of the spec."""
+    return _with_mask(spec, _observation(spec, reset_parts(result)[0]), result)
+
+
+def read_step(spec: ObservationSpec, result: Any) -> tuple[Any, float, bool, bool]:
+    """Observation, reward, terminated and truncated of a `step` result."""
+    observation, reward, terminated, truncated, _ = step_parts(result)
     found = (
         _observation(spec, observation),
         _reward(reward),

@@ -18,12 +18,12 @@ from gymnasium.envs.registration import EnvSpec as Registration
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.error import DependencyNotInstalled
 
+from rlcli.envs.checked import checked_below
 from rlcli.envs.mujoco_warnings import take_warnings, warnings_ignored
-from rlcli.envs.untrusted import contained, surroundings_kept
-from rlcli.envs.user_code import located
+from rlcli.envs.untrusted import explained, surroundings_kept
 from rlcli.errors import UserError, nearest, unknown
 from rlcli.extras import OF_REQUIREMENT, install_command
-from rlcli.text import message_of, shown
+from rlcli.text import brief, shown
 
 PACKAGES = {
     "gymnasium.envs.box2d": ("Box2D", "gymnasium[box2d]"),
@@ -120,17 +120,17 @@ def create(env_id: str, kwargs: Mapping[str, Any]) -> gymnasium.Env[Any, Any]:
                 _check_arguments(env_id, found, kwargs)
             # The collector never steps before a reset; to check that would cost a twelfth of every step.
             unchecked = dataclasses.replace(found, order_enforce=False)
-            return gymnasium.make(unchecked, **{"disable_env_checker": True, **copy.deepcopy(dict(kwargs))})
+            given = {"disable_env_checker": True, **copy.deepcopy(dict(kwargs))}
+            return checked_below(gymnasium.make(unchecked, **given))
         except UserError:
             raise
         except DependencyNotInstalled as error:
-            raise UserError(f"Environment {env_id} needs a package: {message_of(error)}") from error
+            raise UserError(f"Environment {env_id} needs a package: {brief(error)}") from error
         except ModuleNotFoundError as error:
             raise _missing(env_id, str(error.name), str(error.name)) from error
         except BaseException as error:
-            contained(error, env_id)
-            given = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
-            raise UserError(f"Environment {env_id} cannot be made{given}: {located(error)}") from error
+            arguments = f" with env.kwargs={shown(dict(kwargs))}" if kwargs else ""
+            raise UserError(f"Environment {env_id} cannot be made{arguments}: {explained(error)}") from error
 
 
 def _quiet() -> None:
@@ -175,8 +175,7 @@ def import_for(env_id: str, module: str) -> None:
     except UserError:
         raise
     except BaseException as error:
-        contained(error, module)
-        raise UserError(f"{env_id}: importing {module} failed: {located(error)}") from error
+        raise UserError(f"{env_id}: importing {module} failed: {explained(error)}") from error
 
 
 def _check_no_path(env_id: str, module: str) -> None:

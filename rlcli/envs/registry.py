@@ -28,8 +28,7 @@ from rlcli.envs.probe_clock import status_line
 from rlcli.envs.replay_probe import EXACT, EXACT_WHEN_FRESH, FIRST_SEED, Replay, probe
 from rlcli.envs.spaces import boundary
 from rlcli.envs.spec import ActionSpec, EnvSpec
-from rlcli.envs.untrusted import close, contained, interrupts_noticed, surroundings_kept
-from rlcli.envs.user_code import located
+from rlcli.envs.untrusted import close, contained, explained, interrupts_noticed, surroundings_kept
 from rlcli.envs.wrappers import Env, culprit, make_wrapped, statistics_advice
 from rlcli.errors import UserError
 
@@ -233,8 +232,7 @@ def _spec(env_id: str, env: gymnasium.Env[Any, Any], action_mask: str) -> EnvSpe
     except UserError:
         raise
     except BaseException as error:
-        contained(error, env_id)
-        raise UserError(f"{env_id}: its spaces cannot be read: {located(error)}") from error
+        raise UserError(f"{env_id}: its spaces cannot be read: {explained(error)}") from error
     given = None if action.kind in ("box", "multibinary") else _given_mask(env_id, env)
     if action_mask == FROM_INFO != given:
         raise UserError(

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlcli.envs.user_code import place_of, prefixed
+from rlcli.envs.user_code import located, place_of, prefixed
 from rlcli.errors import EnvironmentFault, RlcliError
 from rlcli.streams import say
 from rlcli.text import described
@@ -43,6 +43,13 @@ def contained(error: BaseException, env_id: str) -> Exception:
     found = EnvironmentFault(prefixed(place_of(error), f"{env_id} raised {described(error)}."))
     found.__cause__ = error
     return found
+
+
+def explained(error: BaseException) -> str:
+    """`located` of whatever the user's code raised, an attempt to exit included; a Ctrl-C is raised again."""
+    if _is_signal(error):
+        raise error
+    return located(error)
 
 
 def _is_signal(error: BaseException) -> bool:

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from rlcli.errors import RlcliError
-from rlcli.text import described, message_of, visible
+from rlcli.text import LONGEST_MESSAGE, described, message_of, one_line, visible
 
 LIBRARIES = ("rlcli", "gymnasium", "numpy", "torch")
 """Packages that run the user's code; their frames are never the place of its error."""
@@ -41,7 +41,7 @@ def located(error: BaseException) -> str:
     text = prefixed(place_of(error), described(error))
     with contextlib.suppress(Exception):
         note = error.__notes__[-1]
-        text = f"{text.rstrip('.')}. {visible(note)}"
+        text = f"{text.rstrip('.')}. {one_line(note, LONGEST_MESSAGE)}"
     return text
 
 

@@ -15,13 +15,14 @@ from gymnasium.error import DependencyNotInstalled
 
 from rlcli.config.values import display
 from rlcli.config.wrappers import Wrapper, parts
+from rlcli.envs.checked import beneath, checked_below
 from rlcli.envs.construct import import_for
 from rlcli.envs.spaces import boundary
-from rlcli.envs.untrusted import close, contained, surroundings_kept
-from rlcli.envs.user_code import located, place_of_definition, prefixed
+from rlcli.envs.untrusted import close, contained, explained, surroundings_kept
+from rlcli.envs.user_code import place_of_definition, prefixed
 from rlcli.envs.velocities import HideVelocities
 from rlcli.errors import UserError, nearest, unknown
-from rlcli.text import message_of, visible
+from rlcli.text import brief, visible
 
 Env = gymnasium.Env[Any, Any]
 
@@ -52,7 +53,7 @@ def make_wrapped(env_id: str, create: Callable[[], Env], wrappers: Sequence[Wrap
     env = create()
     try:
         for wrapper, maker in found:
-            env = _applied(env_id, env, wrapper, maker)
+            env = checked_below(_applied(env_id, env, wrapper, maker))
     except BaseException:
         close(env_id, env)
         raise
@@ -63,7 +64,7 @@ def culprit(env_id: str, env: Env, wrappers: Sequence[Wrapper]) -> str | None:
     """The wrapper after which the spaces are not supported any more; None if they never were, or are."""
     layers = [env]
     for _ in wrappers:
-        layers.append(getattr(layers[-1], "env", layers[-1]))
+        layers.append(beneath(layers[-1]))
     supported = [_is_supported(env_id, layer) for layer in reversed(layers)]
     if supported[-1] or True not in supported:
         return None
@@ -182,9 +183,8 @@ def _applied(env_id: str, env: Env, wrapper: Wrapper, maker: Callable[..., Any])
         except (ImportError, DependencyNotInstalled) as error:
             raise _missing_package(env_id, shown, error) from error
         except BaseException as error:
-            contained(error, env_id)
             raise UserError(
-                f"Environment {env_id} cannot be wrapped in env.wrappers={shown}: {located(error)}"
+                f"Environment {env_id} cannot be wrapped in env.wrappers={shown}: {explained(error)}"
             ) from error
     if not isinstance(wrapped, gymnasium.Env):
         place = place_of_definition(maker)
@@ -195,4 +195,4 @@ def _applied(env_id: str, env: Env, wrapper: Wrapper, maker: Callable[..., Any])
 
 
 def _missing_package(env_id: str, shown: str, error: Exception) -> UserError:
-    return UserError(f"{env_id}: env.wrappers={shown} needs a package: {message_of(error)}")
+    return UserError(f"{env_id}: env.wrappers={shown} needs a package: {brief(error)}")

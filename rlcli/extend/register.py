@@ -18,6 +18,7 @@ from rlcli.config import extensions, groups
 from rlcli.config.extensions import ADDITIONS, ROWS, Addition, Row
 from rlcli.config.plain_yaml import read_yaml
 from rlcli.config.schema.keys import KEYS
+from rlcli.config.values import RejectedValue, convert, display
 from rlcli.envs.user_code import place_of_definition
 from rlcli.errors import UserError, unknown
 from rlcli.extend import importing, tables
@@ -170,11 +171,20 @@ def _base(base: str, place: str) -> dict[str, Any]:
 
 
 def _checked_settings(settings: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The settings as the schema holds them; raises one `UserError` for all that it does not admit."""
     known = [key.removeprefix("algo.") for key in KEYS if key.startswith("algo.") and key.count(".") == 1]
-    faults = [f"{place}: {unknown('setting of algo', name, known)}" for name in settings if name not in known]
+    found, faults = {}, []
+    for name, value in settings.items():
+        if name not in known:
+            faults.append(f"{place}: {unknown('setting of algo', str(name), known)}")
+            continue
+        try:
+            found[name] = convert(KEYS[f"algo.{name}"], value)
+        except RejectedValue as error:
+            faults.append(f"{place}: setting of algo {name}={display(value)}: {error}.")
     if faults:
         raise UserError(*faults)
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in settings.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
 
 
 def _addition(section: str, name: str, place: str, *functions: Callable[..., Any]) -> Addition:

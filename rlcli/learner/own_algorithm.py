@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema.run import RunConfig
-from rlcli.envs.user_code import located, place_of_definition
+from rlcli.envs.untrusted import explained
+from rlcli.envs.user_code import place_of_definition
 from rlcli.errors import RlcliError, UserError
 from rlcli.extend import faults
 from rlcli.extend.tables import ALGORITHMS
@@ -36,8 +37,8 @@ def own_formula(name: str, part: str) -> Callable[[Tensor, Tensor, Tensor, Hyper
         try:
             found = function(log_prob, log_anchor, advantages, hyper)
             fault = _wrong(found, log_prob.shape) or _not_finite(found, log_prob, log_anchor, advantages)
-        except Exception as error:
-            found, fault = None, f"raised {located(error)}"
+        except BaseException as error:
+            found, fault = None, f"raised {explained(error)}"
         if fault is None:
             values: Tensor = found
             return values
@@ -66,8 +67,8 @@ def own_targets(name: str) -> Callable[[Any, Hyperparameters, Transitions], tupl
             found = function(transitions, hyper)
             given = (transitions.rewards, transitions.values, transitions.next_values)
             fault = _wrong_pair(found, shape) or _not_finite(torch.stack(tuple(found)), *given)
-        except Exception as error:
-            found, fault = None, f"raised {located(error)}"
+        except BaseException as error:
+            found, fault = None, f"raised {explained(error)}"
         if fault is None:
             return found[0], found[1]
         faults.note(f"{about} {fault}")
@@ -97,8 +98,8 @@ def own_step_rule(name: str) -> StepRule:
     def improve(start: Start) -> Improvement:
         try:
             found: Any = function(start)
-        except Exception as error:
-            raise RlcliError(f"{about} raised {located(error)}") from error
+        except BaseException as error:
+            raise RlcliError(f"{about} raised {explained(error)}") from error
         if not isinstance(found, Improvement):
             raise RlcliError(f"{about} gave {type(found).__name__}, expected an Improvement.")
         given, moved = start.parameters, found.parameters

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rlcli.config.schema.run import RunConfig
-from rlcli.envs.user_code import located
+from rlcli.envs.untrusted import explained
 from rlcli.extend import faults
 from rlcli.extend.tables import METRICS, OwnMetric
 from rlcli.learner.batch import Batch
@@ -74,8 +74,8 @@ def _figure(name: str, metric: OwnMetric, of: OneUpdate) -> float | None:
         if isinstance(found, Tensor) and found.numel() == 1:
             found = found.item()
         number = None if isinstance(found, bool | str) else float(found)
-    except Exception as error:
-        faults.note(f"{metric.place}: the metric {name} raised {located(error)}")
+    except BaseException as error:
+        faults.note(f"{metric.place}: the metric {name} raised {explained(error)}")
         return None
     if number is None or math.isinf(number):
         faults.note(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final
 
+from rlcli.envs.untrusted import contained
 from rlcli.errors import UserError
 from rlcli.text import visible
 
@@ -36,8 +37,7 @@ class RowCallback:
 
     def __init__(self, function: OnRow) -> None:
         self._function = function
-        self.error: Exception | None = None
-        """The exception that it raised, which ended the run."""
+        self._raised: BaseException | None = None
 
     def stop_reason(self, row: dict[str, Any]) -> str | None:
         """The reason for which the run ends after this update; None if it continues.
@@ -55,12 +55,21 @@ class RowCallback:
         except StopTraining as stop:
             text = visible(str(stop)[:LONGEST_REASON])
             return f"on_row: {text}" if text else "on_row raised StopTraining"
-        except Exception as error:
-            self.error = error
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                contained(error, "on_row")  # raises a Ctrl-C
+            self._raised = error
             return None
         return None if answer is None else "on_row returned STOP"
 
+    def fail_run(self) -> None:
+        """Raises what the function raised as an exception that ends its run; an attempt to exit, too."""
+        if isinstance(self._raised, Exception):
+            raise self._raised
+        if self._raised is not None:
+            raise contained(self._raised, "on_row")
+
     def raise_error(self) -> None:
         """Raises what the function raised, if it did."""
-        if self.error is not None:
-            raise self.error
+        if self._raised is not None:
+            raise self._raised

@@ -38,7 +38,7 @@ from rlcli.store.lock import Lock
 from rlcli.store.manifest import Manifest, now
 from rlcli.store.record import started, timed_rows
 from rlcli.store.rows import Rows, differing
-from rlcli.text import message_of, trace, visible
+from rlcli.text import brief, trace, visible
 
 LONGEST_ENTRY = 2**18
 """Characters of one entry in train.log; the text of an environment's exception may be of any length."""
@@ -238,7 +238,7 @@ class Recorder:
             for path in film(self.dir, self._updates, tape, self.config.env, action):
                 self._write_log(f"update {self._updates}: filmed {path.name}")
         except Exception as error:
-            self.warn(f"no video of the evaluation after update {self._updates}: {message_of(error)}")
+            self.warn(f"no video of the evaluation after update {self._updates}: {brief(error)}")
 
     def add_times(self, row: Row) -> None:
         """Adds the times of the update to its row."""

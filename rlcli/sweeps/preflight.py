@@ -48,6 +48,7 @@ def own_code_works(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     if not config.imports or config.backend != "native":
         return
     from rlcli.envs.registry import describe
+    from rlcli.envs.untrusted import interrupts_noticed
     from rlcli.learner.model import make_model
     from rlcli.learner.own_algorithm import check_own_algorithm
     from rlcli.learner.own_network import OwnNetwork, check_own_network
@@ -58,12 +59,13 @@ def own_code_works(config: RunConfig, _: Mapping[str, str]) -> Iterator[Fault]:
     except UserError:
         return  # another check's fault
     try:
-        network = make_model(config, spec).network
-        if isinstance(network, MaskedNetwork):
-            network = network.inner
-        if isinstance(network, OwnNetwork):
-            check_own_network(network)
-        check_own_algorithm(config)
+        with interrupts_noticed():
+            network = make_model(config, spec).network
+            if isinstance(network, MaskedNetwork):
+                network = network.inner
+            if isinstance(network, OwnNetwork):
+                check_own_network(network, with_critic=config.algo.value_coef > 0)
+            check_own_algorithm(config)
     except UserError as error:
         yield from (Fault(text, frozenset({"imports"})) for text in error.faults)
 

@@ -42,7 +42,7 @@ def run_one(
 
     def on_row(_: int, __: Row) -> Verdict:
         if callback is not None:
-            callback.raise_error()
+            callback.fail_run()
         return Verdict.CONTINUE
 
     def should_stop(_: int, row: Row) -> str | None:

@@ -29,22 +29,26 @@ class Mine(gymnasium.Env):
         if fault == "make":
             raise ValueError("no such map")  # make
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed=None, options=None):  # alone
         super().reset(seed=seed)
         self.steps = 0
         if self.fault == "reset":
             self.start()
+        if self.fault == "alone":
+            return np.zeros(3, np.float32)
         return np.zeros(3, np.float32), {}
 
     def start(self):
         raise OSError("no map")  # reset
 
-    def step(self, action):  # hole  # reward
+    def step(self, action):  # hole  # reward  # four
         self.steps += 1
         observation, reward = np.zeros(3, np.float32), 1.0
         if self.steps == 3:
             if self.fault == "raise":
                 {}["speed"]  # raise
+            if self.fault == "lines":
+                raise ValueError("two\\n  lines")  # lines
             if self.fault == "json":
                 json.loads("no json")  # json
             if self.fault == "numpy":
@@ -57,7 +61,13 @@ class Mine(gymnasium.Env):
                 observation[1] = np.nan
             if self.fault == "reward":
                 reward = "high"
+            if self.fault == "four":
+                return observation, reward, False, {}
         return observation, reward, False, self.steps == 20, {}
+
+
+class Same(gymnasium.Wrapper):
+    pass
 
 
 gymnasium.register("MyFaulty-v0", Mine)
@@ -81,6 +91,13 @@ def my_module(workplace: Path) -> Iterator[Path]:
 
 
 @pytest.mark.broken_by(
+    "a message of several lines breaks the line",
+    "text.py",
+    'return " ".join(message_of(error).split())',
+    "return message_of(error)",
+    case="lines",
+)
+@pytest.mark.broken_by(
     "a frame of the standard library taken for the user's",
     "envs/user_code.py",
     "return not standard or bool(INSTALLED & set(found.parts))",
@@ -98,6 +115,7 @@ def my_module(workplace: Path) -> Iterator[Path]:
     ("fault", "message"),
     [
         ("raise", "KeyError: 'speed'. In {where}"),
+        ("lines", "ValueError: two lines. In {where}"),
         ("json", "JSONDecodeError: Expecting value: line 1 column 1 (char 0). In {where}"),
         ("numpy", "LinAlgError: Singular matrix. In {where}"),
         ("package", "ColorParseError: 'no colour' is not a valid color. In {where}"),
@@ -106,7 +124,7 @@ def my_module(workplace: Path) -> Iterator[Path]:
         ("reward", "{where}"),
         ("reset", "OSError: no map. In my_faulty_env:MyFaulty-v0, environment 0, the reset of its episode 1"),
     ],
-    ids=["raise", "json", "numpy", "package", "exit", "hole", "reward", "reset"],
+    ids=["raise", "lines", "json", "numpy", "package", "exit", "hole", "reward", "reset"],
 )
 def test_a_failed_run_names_the_line_and_the_value(
     fault: str, message: str, rlcli: Rlcli, my_module: Path
@@ -121,6 +139,51 @@ def test_a_failed_run_names_the_line_and_the_value(
         "reset": "",
     }
     assert values.get(fault, ", action ") in ended.err
+
+
+@pytest.mark.broken_by(
+    "Gymnasium's TimeLimit takes results apart unchecked",
+    "envs/construct.py",
+    "return checked_below(gymnasium.make(unchecked, **given))",
+    "return gymnasium.make(unchecked, **given)",
+    case="four-limit",
+)
+@pytest.mark.broken_by(
+    "Gymnasium's other wrappers take results apart unchecked",
+    "envs/wrappers.py",
+    "env = checked_below(_applied(env_id, env, wrapper, maker))",
+    "env = _applied(env_id, env, wrapper, maker)",
+    case="alone-stack",
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        ["env.kwargs.max_episode_steps=50"],
+        ["env.wrappers=[{FrameStackObservation: {stack_size: 2}}]"],
+        ["env.wrappers=[my_faulty_env:Same, {FrameStackObservation: {stack_size: 2}}]"],
+        ["env.kwargs.max_episode_steps=50", "env.wrappers=[NormalizeReward, my_faulty_env:Same]"],
+    ],
+    ids=["limit", "stack", "own", "both"],
+)
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("four", "step should give (observation, reward, terminated, truncated, info); it gave 4 values."),
+        (
+            "alone",
+            "reset should give (observation, info); it gave array([0., 0., 0.], dtype=float32), an arr",
+        ),
+    ],
+    ids=["four", "alone"],
+)
+def test_results_with_missing_parts_are_named_whatever_wrapper_reads_them(
+    fault: str, message: str, around: list[str], rlcli: Rlcli, my_module: Path
+) -> None:
+    ended = rlcli("train", ENV, f"env.kwargs.fault={fault}", "name=one", *around, *SHORT)
+    assert ended.code == 1
+    [failed] = [line for line in ended.err.splitlines() if line.startswith("failed: ")]
+    assert failed.startswith(f"failed: {FILE}:{line_of(fault)}: my_faulty_env:MyFaulty-v0")
+    assert f"returned an invalid result: {message}" in failed
 
 
 def test_what_is_suggested_does_not_meet_the_same_error(rlcli: Rlcli, my_module: Path) -> None:

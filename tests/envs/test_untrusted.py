@@ -159,4 +159,5 @@ def test_any_exception_has_a_text() -> None:
         assert "Unprintable" in trace(error)
     assert "__str__ fails" in message_of(Unprintable())
     assert described(ValueError()) == "ValueError"
+    assert described(ValueError("two\n\t lines")) == "ValueError: two lines"
     assert described(ValueError("\x1b[2J")) == r"ValueError: \x1b[2J"

@@ -60,3 +60,9 @@ def test_a_method_is_found_below_wrappers_of_libraries() -> None:
     assert definition_of(env, "step") == f"tests/envs/broken.py:{line}"
     assert definition_of(gymnasium.make("CartPole-v1"), "step") is None
     assert definition_of(None, "step") is None
+
+
+def test_a_message_and_its_note_are_on_one_line() -> None:
+    error = ValueError("two\nlines.")
+    error.add_note("In\n  step 3.")
+    assert located(error) == "ValueError: two lines. In step 3."

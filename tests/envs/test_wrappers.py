@@ -65,6 +65,17 @@ def test_a_world_that_outlives_its_episode_is_made_anew_inside_wrappers_too() ->
     assert describe(config("hide_velocities", id="BipedalWalker-v3")).fresh_each_episode
 
 
+@pytest.mark.broken_by(
+    "a check between wrappers counted as a wrapper",
+    "envs/checked.py",
+    "return inner.env if isinstance(inner, Checked) else inner",
+    "return inner",
+)
+def test_the_wrapper_that_changes_the_spaces_is_named_inside_one_of_gymnasiums() -> None:
+    with pytest.raises(UserError, match=rf"env.wrappers={MINE}:Texts changes the spaces: "):
+        describe(config(f"{MINE}:Texts", "NormalizeReward"))
+
+
 @pytest.mark.parametrize(
     ("wrapper", "message"),
     [

@@ -72,6 +72,18 @@ def test_keys_of_our_networks_have_no_effect(write: Write) -> None:
         (ALGORITHM.replace('"damped"', '"clipped"'), "algo 'clipped' is rlcli's own"),
         (ALGORITHM.replace('base="ppo"', 'base="pppo"'), "Unknown algo 'pppo'. Did you mean 'ppo'"),
         (ALGORITHM.replace('"epochs"', '"epoch"'), "Unknown setting of algo 'epoch'. Did you mean 'epochs'"),
+        (
+            ALGORITHM.replace('{"epochs": 2}', '{"clip": -1}'),
+            r"mine.py:\d+: setting of algo clip=-1: must be > 0",
+        ),
+        (
+            ALGORITHM.replace('{"epochs": 2}', '{"epochs": "two"}'),
+            r"mine.py:\d+: setting of algo epochs=two: expected a whole number",
+        ),
+        (
+            ALGORITHM.replace('{"epochs": 2}', '{"targets": "gea"}'),
+            r"mine.py:\d+: setting of algo targets=gea: choose from .*did you mean 'gae'",
+        ),
         (ALGORITHM.replace('"damping"', '"clip"'), "the key 'clip' would hide rlcli's own algo.clip"),
         (ALGORITHM.replace("(0.5", "('x'"), "of an algorithm is a number or a switch; its default is 'x'"),
         (METRIC.replace("mine/spread", "update/entropy"), "metric 'update/entropy' is rlcli's own"),
@@ -82,6 +94,23 @@ def test_a_wrong_module_is_one_message(write: Write, source: str, message: str) 
     with pytest.raises(UserError, match=message) as caught:
         write(source)
     assert len(caught.value.faults) == 1
+
+
+@pytest.mark.broken_by(
+    "values of settings are not checked",
+    "extend/register.py",
+    'found[name] = convert(KEYS[f"algo.{name}"], value)',
+    "found[name] = value",
+)
+def test_all_settings_that_are_wrong_are_named_at_once(write: Write) -> None:
+    wrong = '{"epochs": 0, "clip": None, "clipp": 1, "target_kl": None}'
+    with pytest.raises(UserError) as caught:
+        write(ALGORITHM.replace('{"epochs": 2}', wrong))
+    assert [fault.partition(": ")[2] for fault in caught.value.faults] == [
+        "setting of algo epochs=0: must be >= 1, <= 10000.",
+        "setting of algo clip=null: must not be null.",
+        "Unknown setting of algo 'clipp'. Did you mean 'clip'?",
+    ]
 
 
 def test_a_module_cannot_take_the_name_of_another(write: Write) -> None:

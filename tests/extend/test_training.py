@@ -198,6 +198,196 @@ def test_what_fails_at_once_fails_before_training(write: Write, old: str, new: s
     assert re.search(message, fault.text), fault.text
 
 
+def forward(policy: str = "self.actor(observations)", value: str = "self.critic(observations)") -> str:
+    """The network with other results; the last columns of `value` are summed."""
+    return NETWORK.replace(FORWARD, f"return {policy}, ({value}).sum(-1)") + "\nimport torch\n"
+
+
+SQUARE = """
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(context, given):
+        return given**2
+
+    @staticmethod
+    def backward(context, slope):
+        raise ValueError("no slope")
+"""
+
+
+@pytest.mark.broken_by(
+    "rows are compared with rows of the same batch",
+    "learner/own_network.py",
+    "_results(network, module, row) for row in torch.split(inputs, 1)",
+    "[one[at : at + 1] for one in together] for at in range(len(inputs))",
+    case="batch",
+)
+@pytest.mark.broken_by(
+    "a network in evaluation mode is not tried",
+    "learner/own_network.py",
+    "module.eval()\n",
+    "pass\n",
+    case="mode",
+)
+@pytest.mark.broken_by(
+    "policies without a gradient train",
+    "learner/own_network.py",
+    "if all(slope is None for slope in slopes):",
+    "if False:",
+    case="policy",
+)
+@pytest.mark.broken_by(
+    "networks that change observations",
+    "learner/own_network.py",
+    "if fault is None and not torch.equal(inputs, before):",
+    "if False:",
+    case="inputs",
+)
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        pytest.param(
+            forward("self.actor(observations) - self.actor(observations).mean(0)"),
+            r"mine.py:\d+: network 'two' gave other results for an observation alone than among others: its "
+            "outputs of one observation depend on the others in the batch",
+            id="batch",
+        ),
+        pytest.param(
+            forward(value="self.critic(observations).cumsum(0)"),
+            "depend on the others in the batch",
+            id="batch of the value",
+        ),
+        pytest.param(
+            forward().replace("nn.Tanh()", "nn.BatchNorm1d(width, track_running_stats=False)"),
+            r"raised for 1 observation of 4 numbers: mine.py:\d+: ValueError: Expected more than 1 value per",
+            id="batch norm",
+        ),
+        pytest.param(
+            forward().replace("nn.Tanh()", "nn.Dropout()"),
+            "called again .* draws such as dropout",
+            id="dropout",
+        ),
+        pytest.param(
+            forward("self.actor(observations) * (2.0 if self.training else 1.0)"),
+            r"network 'two' gave other results after module.eval\(\)",
+            id="mode",
+        ),
+        pytest.param(
+            forward("self.actor(observations).detach()"),
+            r"mine.py:\d+: network 'two' gave policy outputs without a gradient by any parameter",
+            id="policy",
+        ),
+        pytest.param(
+            forward(value="self.critic(observations).detach()"),
+            "gave values without a gradient by any parameter",
+            id="value",
+        ),
+        pytest.param(
+            forward("torch.zeros(len(observations), 2, requires_grad=True)"),
+            "gave policy outputs without a gradient",
+            id="other leaf",
+        ),
+        pytest.param(
+            forward("Square.apply(self.actor(observations))") + SQUARE,
+            r"raised for the gradient of its policy outputs: mine.py:\d+: ValueError: no slope",
+            id="backward",
+        ),
+        pytest.param(
+            forward("torch.from_numpy(self.actor(observations).numpy())"),
+            r"raised for 3 observations of 4 numbers: mine.py:\d+: RuntimeError: Can't call numpy",
+            id="numpy",
+        ),
+        pytest.param(
+            forward("self.actor(observations.mul_(0.5))"),
+            "network 'two' changed the observations that it was called with",
+            id="inputs",
+        ),
+        pytest.param(
+            forward().replace("forward(self, observations)", "forward(self, observations, state)"),
+            "raised for 3 observations of 4 numbers: TypeError: .* missing 1 required positional .* 'state'",
+            id="memory",
+        ),
+    ],
+)
+def test_a_network_is_a_function_of_each_observation_that_can_be_learnt(
+    write: Write, source: str, message: str
+) -> None:
+    assert FORWARD not in source
+    write(source, ALGORITHM)
+    [fault] = own_code_works(config(), {})
+    assert re.search(message, fault.text), fault.text
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        forward(value="self.critic(observations).detach()"),
+        forward().replace("nn.Tanh()", "nn.Dropout().eval()"),
+        forward().replace("nn.Tanh()", "nn.LayerNorm(width)"),
+        forward("self.actor(observations) * 0.0"),
+    ],
+    ids=["value", "dropout", "norm", "zeros"],
+)
+def test_a_network_that_can_be_trained_is_admitted(write: Write, source: str) -> None:
+    """Without a value loss, values need no gradient."""
+    write(source, ALGORITHM)
+    assert list(own_code_works(config(**{"algo.value_coef": 0.0}), {})) == []
+
+
+EXITS = ("SystemExit(3)", "KeyboardInterrupt", "GeneratorExit")
+
+
+@pytest.mark.broken_by(
+    "a network ends the process",
+    "learner/own_network.py",
+    "except BaseException as error:\n        width",
+    "except Exception as error:\n        width",
+    case="forward-SystemExit(3)",
+)
+@pytest.mark.broken_by(
+    "a KeyboardInterrupt of a network taken for a Ctrl-C",
+    "sweeps/preflight.py",
+    "with interrupts_noticed():",
+    "with contextlib.nullcontext():",
+    case="forward-KeyboardInterrupt",
+)
+@pytest.mark.parametrize("kind", EXITS)
+@pytest.mark.parametrize(
+    ("old", "place"),
+    [(FORWARD, "raised for"), ("return Two(", "cannot be made"), (FORMULA, "surrogate=damped raised")],
+    ids=["forward", "factory", "surrogate"],
+)
+def test_code_that_exits_is_refused_as_code_that_raises(
+    write: Write, old: str, place: str, kind: str
+) -> None:
+    source = NETWORK + ALGORITHM
+    write(source.replace(old, f"raise {kind}; {old}"))
+    try:
+        [fault] = own_code_works(config(), {})
+    except KeyboardInterrupt:
+        pytest.fail("it would end the process")
+    assert re.search(rf"{place}.* mine.py:\d+: {kind.partition('(')[0]}", fault.text), fault.text
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (FORWARD, f"if len(observations) == 32: raise SystemExit(3)\n        {FORWARD}"),
+        ("return update.advantages.std()", "raise SystemExit(3)"),
+        (FORMULA, f"if log_prob.shape[1] == 16: raise SystemExit(3)\n    {FORMULA}"),
+    ],
+    ids=["network", "metric", "surrogate"],
+)
+def test_code_that_exits_in_training_fails_its_run(write: Write, old: str, new: str) -> None:
+    source = "\n".join((NETWORK, ALGORITHM, METRIC))
+    assert old in source
+    write(source.replace(old, new))
+    assert list(own_code_works(config(), {})) == []
+    failure = NativeSession([config()]).update()[0]
+    assert isinstance(failure, Failure)
+    assert re.search(r"raised mine.py:\d+: SystemExit: 3", str(failure.error)), failure.error
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -360,6 +550,7 @@ rlcli.register_algorithm("stepped", "Ours.", step_rule=stepped)
     ("new", "message"),
     [
         ("raise KeyError('no')", r"mine.py:6: algo.step_rule=stepped raised mine.py:7: KeyError"),
+        ("raise SystemExit(3)", r"algo.step_rule=stepped raised mine.py:7: SystemExit: 3"),
         ("return 3", "algo.step_rule=stepped gave int, expected an Improvement"),
         (
             "return sgd(start)._replace(parameters=start.parameters[:, :3])",

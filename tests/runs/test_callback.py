@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,25 @@ def test_a_defect_of_it_ends_the_run_and_is_raised(workplace: Path) -> None:
     assert "test_callback.py" in (run / "train.log").read_text()
     assert resumed(run).updates == 8
     assert_same_run(run, trained("whole").dir)
+
+
+@pytest.mark.broken_by(
+    "a callback that exits leaves its run without an end",
+    "runs/callback.py",
+    'raise contained(self._raised, "on_row")',
+    "raise self._raised",
+    case="SystemExit",
+)
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_its_attempt_to_exit_ends_the_run_first(kind: type[BaseException], workplace: Path) -> None:
+    def leave(row: dict[str, Any]) -> None:
+        raise kind(7)
+
+    with pytest.raises(kind, match="7"):
+        trained("one", on_row=leave)
+    manifest = manifest_of(workplace / "runs" / "one")
+    assert (manifest["status"], manifest["exit_code"], manifest["updates"]) == ("failed", 1, 1)
+    assert re.search(rf"test_callback.py:\d+: on_row raised {kind.__name__}: 7", manifest["message"])
 
 
 @pytest.mark.parametrize("answer", [True, False, 0, "stop"])
