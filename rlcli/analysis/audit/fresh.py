@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from rlcli.analysis.history import History
 from rlcli.analysis.ope import mean_interval
@@ -78,4 +79,4 @@ def realised_between(history: History, before: int, after: int) -> float | None:
 def _return(run: Run, update: int, episodes: int, imports: Sequence[str]) -> Return:
     seed = int(run.summary["seed"]) + APART
     made = record_run(run.dir, episodes=episodes, checkpoint=update, seed=seed, imports=imports)
-    return Return(update, *mean_interval(made.episodes.rewards.sum(-1), seed=0))
+    return Return(update, *mean_interval(torch.from_numpy(made.episodes.rewards.sum(-1)), seed=0))
