@@ -84,11 +84,12 @@ def stop_on_signals(announce: Callable[[], None], at_once: Callable[[int], None]
     def handler(number: int, _: FrameType | None) -> None:
         code = CODES[signal.Signals(number)]
         # A signal may come in the middle of anything, a write to the same terminal for one.
-        if stop:
-            end(code)
-        stop.request(code)
-        with contextlib.suppress(Exception):
-            announce()
+        if not stop:
+            stop.request(code)
+            with contextlib.suppress(Exception):
+                announce()
+            return
+        end(code)
 
     # A thread cannot be started in a handler: the signal may come while another one is.
     watch = threading.Thread(
