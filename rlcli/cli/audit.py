@@ -9,6 +9,7 @@ import typer
 
 from rlcli.cli.options import AsJson, Imports
 from rlcli.cli.output import count, emit, paragraph, result, say, table
+from rlcli.text import counted
 
 if TYPE_CHECKING:
     from rlcli.analysis.audit.audit import Audit, Fall
@@ -90,7 +91,7 @@ def _print(found: Audit, gains: list[Gain] | None) -> None:
     run = found.run
     updates = len(run.history)
     ended = "" if run.summary["status"] == "finished" else f", {run.summary['status']}"
-    what = f"{count(updates)} update{'' if updates == 1 else 's'}{ended}"
+    what = f"{counted(updates, 'update')}{ended}"
     paragraph(f"{run.name}: {run.summary['algo']} on {run.summary['env']}, {what}")
     if found.message:
         paragraph(f"It did not finish: {found.message}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rlcli.cli.output import count, emit, result, say, table
+from rlcli.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +85,7 @@ def _print_sweep(found: Estimate) -> None:
     sizes = sorted({one.runs for one in found.cohorts})
     each = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     number = len(found.cohorts)
-    cohorts = f"{count(number)} cohort{'' if number == 1 else 's'} of {each}"
+    cohorts = f"{counted(number, 'cohort')} of {each}"
     if found.trials is not None:
         batches = "1 batch" if found.rounds == 1 else f"{count(found.rounds)} batches"
         cohorts = f"{count(found.trials)} trials in {batches} of {cohorts}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlcli.cli.output import count, result, table
+from rlcli.cli.output import result, table
+from rlcli.text import counted
 
 if TYPE_CHECKING:
     from rlcli.store.profile import Profiled
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def print_profile(profile: Profiled) -> None:
     """Print the seconds of each part, its share, and its milliseconds per update."""
     together = f" of {profile.runs} runs together" if profile.runs > 1 else ""
-    updates = f"{count(profile.updates)} update{'' if profile.updates == 1 else 's'}{together}"
+    updates = f"{counted(profile.updates, 'update')}{together}"
     result(f"Where the time went, {profile.total:.1f} s for {updates}:")
     rows = [
         (name, f"{seconds:.2f}", _share(seconds, profile.total), _per_update(seconds, profile.updates))

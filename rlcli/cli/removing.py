@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlcli.cli.output import count, emit, result, say
+from rlcli.cli.output import emit, result, say
 from rlcli.errors import EXIT_CRASH, StorageError, UserError
 from rlcli.streams import err
-from rlcli.text import as_typed
+from rlcli.text import as_typed, counted
 
 Run = Mapping[str, Any]
 UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
@@ -209,7 +209,7 @@ def _amount(doomed: Sequence[Doomed]) -> str:
     sweeps = sum(one.is_sweep for one in doomed)
     runs = len(doomed) - sweeps
     kinds = ((runs, "run"), (sweeps, "sweep"))
-    parts = [f"{count(many)} {name}{'' if many == 1 else 's'}" for many, name in kinds if many]
+    parts = [counted(many, name) for many, name in kinds if many]
     return " and ".join(parts)
 
 

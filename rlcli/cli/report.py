@@ -11,7 +11,7 @@ import typer
 from rlcli.cli.options import AsJson, Quiet
 from rlcli.cli.out_file import check_out
 from rlcli.cli.output import emit, result, say
-from rlcli.text import visible
+from rlcli.text import counted, visible
 
 FILE = Path("report.html")
 VIDEOS = 10
@@ -63,7 +63,7 @@ def report(
     check_target(out)
     selection = select(runs, runs_root())
     if not quiet:
-        say(f"Reading {len(selection.runs):,} run{'' if len(selection.runs) == 1 else 's'}")
+        say(f"Reading {counted(len(selection.runs), 'run')}")
     found = made(selection, _command(runs, out, videos), videos * 10**6)
     for fault in found.faults:
         say(fault)

@@ -11,6 +11,7 @@ from rlcli.cli.named import named_run
 from rlcli.cli.options import AsJson, Imports, Quiet, Run
 from rlcli.cli.output import count, emit, result, result_is_kept, say, table
 from rlcli.streams import err, out
+from rlcli.text import counted
 
 if TYPE_CHECKING:
     from rlcli.runs.reproduce import Plan, Reproduction
@@ -110,7 +111,7 @@ def _print(outcome: Reproduction) -> None:
 
 
 def _updates(amount: int) -> str:
-    return f"{count(amount)} update{'' if amount == 1 else 's'}"
+    return counted(amount, "update")
 
 
 def _equal(updates: int) -> str:

@@ -15,6 +15,7 @@ from rlcli.analysis.selection import Run
 from rlcli.errors import UserError
 from rlcli.runs.episodes import record_run
 from rlcli.store.checkpoints import Checkpoints
+from rlcli.text import counted
 
 APART = 7_919
 """Added to the run's seed: no other verb plays these episodes of the run."""
@@ -51,7 +52,7 @@ def check_kept(runs: Sequence[Run]) -> None:
     """
     kept = {run.dir: len(Checkpoints(run.dir).updates) for run in runs}
     faults = [
-        f"{folder} keeps {count} checkpoint{'' if count == 1 else 's'}: gains need two."
+        f"{folder} keeps {counted(count, 'checkpoint')}: gains need two."
         for folder, count in kept.items()
         if count < 2
     ]

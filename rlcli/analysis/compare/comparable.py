@@ -11,7 +11,7 @@ from rlcli.analysis.history import POSITION, History, names_of, read_history, wh
 from rlcli.analysis.selection import Run
 from rlcli.config.values import display
 from rlcli.errors import StorageError, UserError, unknown
-from rlcli.text import one_line
+from rlcli.text import counted, one_line
 
 EVALUATION, TRAINING = "eval/return_mean", "train/return_100"
 HEALTH = (
@@ -200,9 +200,7 @@ def _differences(title: str, runs: Iterable[Run], value: Callable[[Run], str]) -
         counts[value(run)] = counts.get(value(run), 0) + 1
     if len(counts) < 2:
         return []
-    texts = [
-        f"{one_line(text, 80)} ({count} run{'' if count == 1 else 's'})" for text, count in counts.items()
-    ]
+    texts = [f"{one_line(text, 80)} ({counted(count, 'run')})" for text, count in counts.items()]
     more = len(texts) - NAMED
     return [f"{title} differ: {', '.join(texts[:NAMED])}{f' and {more} more' if more > 0 else ''}."]
 

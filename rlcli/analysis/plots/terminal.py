@@ -15,7 +15,7 @@ from rlcli.analysis.plots.braille import Canvas
 from rlcli.analysis.plots.plot import OTHERS, Bars, Mark, Panel, Plot
 from rlcli.analysis.plots.style import style
 from rlcli.loggers.progress import figure
-from rlcli.text import visible
+from rlcli.text import counted, visible
 
 HEIGHT = 14
 """Rows of a panel."""
@@ -167,7 +167,7 @@ def _legend(panel: Panel, marks: Sequence[Mark], width: int, many: bool) -> Iter
             parts.append(figure(mark.last[1]))
             if mark.band is not None:
                 parts.append(f"[{figure(float(mark.band[0][-1]))}, {figure(float(mark.band[1][-1]))}]")
-        parts.append(f"{mark.runs} run{'' if mark.runs == 1 else 's'}")
+        parts.append(counted(mark.runs, "run"))
         end = "  " + " ".join(parts)
         start = f"{style(mark.place).letter} " if many else ""
         label = _cut(mark.label, max(8, width - len(start) - len(end)))

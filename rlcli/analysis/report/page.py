@@ -25,6 +25,7 @@ from rlcli.errors import StorageError, UserError
 from rlcli.extras import extra_command
 from rlcli.plain import open_linked
 from rlcli.store.files import write_atomically
+from rlcli.text import counted
 
 SCRIPTS = ("dom.js", "table.js", "chart.js", "panel.js", "slices.js", "main.js")
 START = "window.startCharts();"
@@ -151,15 +152,11 @@ def _title(report: Report) -> str:
 def _summary(report: Report) -> str:
     runs, groups = len(report.content["runs"]), len(report.content["groups"])
     parts = (
-        _plural(runs, "run"),
-        _plural(groups, "group"),
-        _plural(len(report.content["environments"]), "environment"),
+        counted(runs, "run"),
+        counted(groups, "group"),
+        counted(len(report.content["environments"]), "environment"),
     )
     return ", ".join(parts)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _now() -> str:
