@@ -6,7 +6,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from rlcli.analysis.plots.figure import SETTINGS, UNDATED
+from rlcli.analysis.plots.figure import SETTINGS, UNDATED, fix_layout
 from rlcli.analysis.plots.style import style
 from rlcli.theory.trial import Cell, Picture, Table, Trial
 
@@ -37,6 +37,8 @@ def picture(trial: Trial, form: str) -> bytes:
             _panel(place, table, how)
         for place in axes[len(drawn) :]:
             place.set_axis_off()
+        figure.draw_without_rendering()
+        fix_layout(figure)
         file = io.BytesIO()
         figure.savefig(file, format=form, dpi=DPI, metadata=UNDATED[form])
     return file.getvalue()

@@ -102,13 +102,20 @@ def picture(plot: Plot, form: str) -> bytes:
         figure.draw_without_rendering()
         for axes, panel, texts in labels:
             _spread(figure, axes, panel, texts)
-        figure.set_layout_engine("none")
-        for axes in figure.axes:
-            # The solver's last bits hang on addresses in memory, and names of clip paths on every bit.
-            bounds = axes.get_position(original=True).bounds
-            left, bottom, wide, high = (round(bound, PLACES) for bound in bounds)
-            axes.set_position((left, bottom, wide, high))
+        fix_layout(figure)
         return _saved(figure, form)
+
+
+def fix_layout(figure: Figure) -> None:
+    """Ends the layout of a figure that was laid out, with rounded places of its panels.
+
+    The solver's last bits hang on addresses in memory, and names of clip paths in a file on every bit.
+    """
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        bounds = axes.get_position(original=True).bounds
+        left, bottom, width, height = (round(bound, PLACES) for bound in bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _saved(figure: Figure, form: str) -> bytes:
